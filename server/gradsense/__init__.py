@@ -1,0 +1,1 @@
+"""GradSense: a language server for training mistakes that fail in silence."""
