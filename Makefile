@@ -1,0 +1,62 @@
+# Works on a fresh clone with Python 3.11 and Node 20; each target does only what is out of date.
+PYTHON ?= python3
+VSIX := dist/gradsense.vsix
+RUN := .venv/bin/python
+
+.DELETE_ON_ERROR:
+.PHONY: setup demo test editor bench docs package clean
+.DEFAULT_GOAL := setup
+
+setup: .venv/.installed out/extension.js
+
+demo: setup
+	$(RUN) tools/demo.py
+
+test: setup $(VSIX) .cache/vscode/.installed
+	tools/install_system_packages.sh chromium ripgrep neovim emacs
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	npm run typecheck
+	npm run lint
+	$(RUN) -m pytest
+
+editor: setup $(VSIX) .cache/vscode/.installed
+	$(RUN) tests/e2e/real_vscode.py serve examples --extension $(VSIX)
+
+bench: setup
+	$(RUN) benchmarks/run.py
+
+docs: setup
+	$(RUN) tools/make_docs.py
+
+package: $(VSIX)
+
+clean:
+	rm -rf .venv node_modules out dist build .cache .mypy_cache .ruff_cache .pytest_cache
+
+# torch goes first and alone: asked for as a dependency, an open range takes the CUDA builds.
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "GradSense needs Python 3.10 or newer; set PYTHON=...")'
+	test -x $(RUN) || $(PYTHON) -m venv .venv
+	$(RUN) -m pip install torch==2.13.0
+	$(RUN) -m pip install -c constraints.txt -e '.[test]'
+	touch $@
+
+node_modules/.installed: package-lock.json .npmrc
+	node -e 'if (parseInt(process.versions.node) < 20) throw "GradSense needs Node 20 or newer"'
+	npm ci
+	touch $@
+
+out/extension.js: node_modules/.installed package.json tsconfig.json $(wildcard client/src/*.ts) client/tsconfig.json
+	npm run build
+
+$(VSIX): out/extension.js .vscodeignore README.md LICENSE $(wildcard CHANGELOG.md docs/images/*.png)
+	mkdir -p $(@D)
+	npm run package -- --out $@
+
+# A real VS Code, for `make editor` and the end-to-end tests.
+.cache/vscode/.installed: tests/e2e/real_vscode.py | .venv/.installed
+	tools/install_system_packages.sh compiler
+	$(RUN) tests/e2e/real_vscode.py install
+	touch $@

@@ -1,0 +1,38 @@
+// What the client and the GradSense server say to each other beyond LSP itself.
+import { NotificationType, type Position, type ProgressToken, RequestType } from 'vscode-languageclient/node';
+
+/** Sent once, with `initialize`. The server runs nothing of the user's unless `trusted`. */
+export interface InitializationOptions {
+  trusted: boolean;
+  /** The interpreter that the probe runs the model with; null: the server looks for one. */
+  interpreter: string | null;
+}
+
+/** The user has trusted the workspace while the server was running. */
+export const trustNotification = new NotificationType<{ trusted: true }>('gradsense/trust');
+
+export interface ProbeParams {
+  uri: string;
+  /** Qualified name of the model class; null: the class around `position`. */
+  target: string | null;
+  position: Position | null;
+  workDoneToken: ProgressToken;
+}
+
+export interface ProbeResult {
+  /** Whether every parameter of the model learns. */
+  ok: boolean;
+  /** The verdict in one sentence. */
+  summary: string;
+  /** The report as the terminal shows it. */
+  text: string;
+  report: object | null;
+  /** Why there is no verdict, with the next step; null if there is one. */
+  error: string | null;
+}
+
+export const probeRequest = new RequestType<ProbeParams, ProbeResult, void>('gradsense/probe');
+
+export const explainRequest = new RequestType<{ rule: string }, { markdown: string }, void>(
+  'gradsense/explain',
+);

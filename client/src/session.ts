@@ -1,0 +1,181 @@
+// The running server: started, stopped, started afresh when a choice changes, told when trust is granted.
+import { type ExtensionContext, type LogOutputChannel, window, workspace } from 'vscode';
+import {
+  type DynamicFeature,
+  ExecuteCommandRequest,
+  LanguageClient,
+  State,
+  type StaticFeature,
+} from 'vscode-languageclient/node';
+import { chooseInterpreter, type Interpreter } from './interpreter';
+import { type InitializationOptions, trustNotification } from './protocol';
+import { chooseServer, NoServerError, type Server } from './server';
+import { documentSelector, type ServerStatus } from './status';
+
+interface Launch {
+  server: Server;
+  interpreter: Interpreter;
+}
+
+/** The editor's commands are this extension's own: commands the server has for other clients stay unregistered. */
+class Client extends LanguageClient {
+  override registerFeature(feature: StaticFeature | DynamicFeature<unknown>): void {
+    const method = 'registrationType' in feature ? feature.registrationType.method : undefined;
+    if (method !== ExecuteCommandRequest.method) {
+      super.registerFeature(feature);
+    }
+  }
+}
+
+export class Session {
+  readonly #context: ExtensionContext;
+  readonly #log: LogOutputChannel;
+  readonly #status: ServerStatus;
+  #client: Client | undefined;
+  #launch: Launch | undefined;
+  /** Starts and stops run one after the other, in the order they were asked for. */
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(context: ExtensionContext, log: LogOutputChannel, status: ServerStatus) {
+    this.#context = context;
+    this.#log = log;
+    this.#status = status;
+  }
+
+  /** The running client; undefined, after telling the user, when there is none. */
+  async client(): Promise<LanguageClient | undefined> {
+    await this.#queue;
+    if (this.#client?.isRunning()) {
+      return this.#client;
+    }
+    void this.#tell('The GradSense server is not running.');
+    return undefined;
+  }
+
+  restart(): Promise<void> {
+    return this.#enqueue(async () => {
+      await this.#stop();
+      await this.#start();
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#enqueue(() => this.#stop());
+  }
+
+  /** Starts afresh only if the settings, trust or the Python extension now choose differently. */
+  refresh(): Promise<void> {
+    return this.#enqueue(async () => {
+      const launch = await this.#choose();
+      if (!sameProcess(launch, this.#launch)) {
+        await this.#stop();
+        await this.#start();
+      }
+    });
+  }
+
+  trustGranted(): Promise<void> {
+    return this.#enqueue(async () => {
+      const launch = await this.#choose();
+      if (launch && this.#client?.isRunning() && sameProcess(launch, this.#launch)) {
+        this.#launch = launch;
+        this.#status.running(launch.server, launch.interpreter, this.#client.initializeResult?.serverInfo);
+        await this.#client.sendNotification(trustNotification, { trusted: true });
+      } else {
+        await this.#stop();
+        await this.#start();
+      }
+    });
+  }
+
+  #enqueue(action: () => Promise<void>): Promise<void> {
+    this.#queue = this.#queue.then(action).catch((error: unknown) => this.#fail(error));
+    return this.#queue;
+  }
+
+  async #choose(): Promise<Launch | undefined> {
+    try {
+      const interpreter = await chooseInterpreter();
+      return { interpreter, server: chooseServer(this.#context, interpreter) };
+    } catch (error) {
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  async #start(): Promise<void> {
+    this.#status.starting();
+    const launch = await this.#choose();
+    this.#launch = launch;
+    if (!launch) {
+      return;
+    }
+    const { server, interpreter } = launch;
+    this.#log.info(`Server: ${[server.command, ...server.args].join(' ')} (${server.reason})`);
+    this.#log.info(`Interpreter for probes: ${interpreter.path ?? 'none yet'} (${interpreter.reason})`);
+    const initializationOptions: InitializationOptions = {
+      trusted: workspace.isTrusted,
+      interpreter: interpreter.path,
+    };
+    const client = new Client(
+      'gradsense',
+      'GradSense',
+      // Not the workspace as working directory: a wrapper like pyenv would let its files choose the Python.
+      { command: server.command, args: server.args, options: { cwd: this.#context.extensionPath } },
+      {
+        documentSelector,
+        initializationOptions,
+        outputChannel: this.#log,
+        diagnosticPullOptions: { onChange: true },
+        markdown: { isTrusted: { enabledCommands: ['gradsense.explainRule', 'gradsense.runProbe'] } },
+      },
+    );
+    this.#client = client;
+    client.onDidChangeState(({ newState }) => {
+      if (this.#client !== client) {
+        return;
+      }
+      if (newState === State.Running) {
+        this.#status.running(server, interpreter, client.initializeResult?.serverInfo);
+      } else if (newState === State.Starting) {
+        this.#status.starting();
+      } else {
+        this.#status.stopped('The server has stopped. Its log says why.');
+      }
+    });
+    await client.start();
+  }
+
+  async #stop(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    this.#launch = undefined;
+    await client?.dispose();
+  }
+
+  #fail(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#log.error(error instanceof Error && !(error instanceof NoServerError) ? error : message);
+    this.#status.stopped(message);
+    void this.#tell(
+      error instanceof NoServerError ? message : `The GradSense server did not start: ${message}`,
+    );
+  }
+
+  async #tell(message: string): Promise<void> {
+    const showLog = 'Show Log';
+    const restart = 'Restart';
+    const choice = await window.showErrorMessage(message, restart, showLog);
+    if (choice === restart) {
+      await this.restart();
+    } else if (choice === showLog) {
+      this.#log.show();
+    }
+  }
+}
+
+function sameProcess(a: Launch | undefined, b: Launch | undefined): boolean {
+  const identity = (launch: Launch | undefined): string =>
+    JSON.stringify([launch?.server.command, launch?.server.args, launch?.interpreter.path]);
+  return identity(a) === identity(b);
+}
