@@ -1,10 +1,17 @@
-"""The settings of one file, out of `[tool.gradsense]`: one meaning for editor, command line and tests."""
+"""`[tool.gradsense]`: one meaning for editor, command line and tests.
+
+Pure: a table goes in, a `Configuration` and what was wrong with the table come out. `workspace/` reads files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from gradsense.findings import Severity
 
@@ -32,3 +39,293 @@ class Settings:
     severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
     lightning_version: str | None = None
     probe: ProbeSettings = ProbeSettings()
+
+
+class RuleName(NamedTuple):
+    """A rule as configuration knows it."""
+
+    code: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """Something in a configuration that has no effect, told to the user. It stops nothing."""
+
+    message: str
+    key: tuple[str, ...] = ()
+    """Where in the table, such as ("per-file-ignores", "tests/*"); empty for the file as a whole."""
+    file: str | None = None
+    """The path of the configuration file; None for the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A configuration with every rule resolved to its code.
+
+    `select` is None where all rules run. `off` are the rules whose severity is "off".
+    """
+
+    rules: frozenset[str] = frozenset()
+    """Every rule there is."""
+    select: frozenset[str] | None = None
+    ignore: frozenset[str] = frozenset()
+    off: frozenset[str] = frozenset()
+    severities: Mapping[str, Severity] = field(default_factory=lambda: MappingProxyType({}))
+    per_file_ignores: tuple[tuple[str, frozenset[str]], ...] = ()
+    lightning_version: str | None = None
+    probe: ProbeSettings = ProbeSettings()
+
+    def settings_for(self, relative_path: str) -> Settings:
+        """What applies to a file. Its path is relative to the configuration's folder, with forward slashes."""
+        ignored = self.ignore | self.off
+        for pattern, codes in self.per_file_ignores:
+            if matches(pattern, relative_path):
+                ignored |= codes
+        enabled = None
+        if self.select is not None or ignored:
+            enabled = (self.rules if self.select is None else self.select) - ignored
+        return Settings(enabled, self.severities, self.lightning_version, self.probe)
+
+    def overridden(
+        self, select: frozenset[str] | None = None, ignore: frozenset[str] | None = None
+    ) -> Configuration:
+        """With the command line's choice of rules in place of the file's, where one is given."""
+        changed = self
+        if select is not None:
+            # Asked for by name: neither the file's `ignore` nor a severity of "off" may hide it.
+            changed = replace(changed, select=select, ignore=self.ignore - select, off=self.off - select)
+        if ignore is not None:
+            changed = replace(changed, ignore=changed.ignore | ignore)
+        return changed
+
+
+def resolve_rules(selector: str, rules: Iterable[RuleName]) -> frozenset[str]:
+    """The codes a selector means: a code (`GS105`), a prefix (`GS1`), a name, or `ALL`. Empty: none."""
+    if selector.upper() == "ALL":
+        return frozenset(rule.code for rule in rules)
+    as_code = selector.upper()
+    is_prefix = as_code.startswith("GS")
+    return frozenset(
+        rule.code
+        for rule in rules
+        if rule.name == selector.lower() or (is_prefix and rule.code.startswith(as_code))
+    )
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The word that was probably meant, or None."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def unknown_rule(selector: str, rules: Sequence[RuleName]) -> str:
+    """The message for a selector that means no rule."""
+    by_name = nearest(selector.lower(), [rule.name for rule in rules])
+    meant = by_name or nearest(selector.upper(), [rule.code for rule in rules])
+    return f"No rule is called `{selector}`." + (
+        f" Did you mean `{meant}`?" if meant else " `gradsense rules` lists them."
+    )
+
+
+def read_configuration(
+    table: Mapping[str, Any], rules: Sequence[RuleName]
+) -> tuple[Configuration, tuple[ConfigProblem, ...]]:
+    """The configuration that a `[tool.gradsense]` table says, and what of it has no effect. Never raises."""
+    reader = _Reader(rules)
+    reader.read(table)
+    return reader.configuration, tuple(reader.problems)
+
+
+_SEVERITIES = {severity.value: severity for severity in Severity}
+
+
+class _Reader:
+    """Reads one table; keeps going after a problem."""
+
+    def __init__(self, rules: Sequence[RuleName]) -> None:
+        self.rules = rules
+        self.problems: list[ConfigProblem] = []
+        self.configuration = Configuration(rules=frozenset(rule.code for rule in rules))
+
+    def read(self, table: Mapping[str, Any]) -> None:
+        self._dispatch(
+            table,
+            (),
+            {
+                "select": self._select,
+                "ignore": self._ignore,
+                "severity": self._severity,
+                "per-file-ignores": self._per_file_ignores,
+                "lightning-version": self._lightning_version,
+                "probe": self._probe,
+            },
+        )
+
+    def _dispatch(
+        self, table: Mapping[str, Any], prefix: tuple[str, ...], readers: Mapping[str, Callable[[Any], None]]
+    ) -> None:
+        for key, value in table.items():
+            reader = readers.get(key)
+            if reader is not None:
+                reader(value)
+                continue
+            where = ".".join(("tool.gradsense", *prefix))
+            meant = nearest(key.replace("_", "-"), readers)
+            hint = f"Did you mean `{meant}`?" if meant else f"It knows {_listed(readers)}."
+            self._tell((*prefix, key), f"`{key}` in [{where}] is no setting and has no effect. {hint}")
+
+    def _tell(self, key: tuple[str, ...], message: str) -> None:
+        self.problems.append(ConfigProblem(message, key))
+
+    def _set(self, **changes: Any) -> None:
+        self.configuration = replace(self.configuration, **changes)
+
+    def _codes(self, value: Any, key: tuple[str, ...]) -> frozenset[str]:
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list):
+            self._tell(
+                key, f'`{".".join(key)}` must be a list of rules, such as ["GS105"]; it has no effect.'
+            )
+            return frozenset()
+        codes: frozenset[str] = frozenset()
+        for selector in value:
+            found = resolve_rules(selector, self.rules) if isinstance(selector, str) else frozenset()
+            if not found:
+                self._tell(key, f"`{'.'.join(key)}`: {unknown_rule(str(selector), self.rules)}")
+            codes |= found
+        return codes
+
+    def _select(self, value: Any) -> None:
+        codes = self._codes(value, ("select",))
+        # A list of nothing but misspelt names must not switch every rule off in silence.
+        if codes or value == []:
+            self._set(select=codes)
+
+    def _ignore(self, value: Any) -> None:
+        self._set(ignore=self._codes(value, ("ignore",)))
+
+    def _severity(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            self._tell(
+                ("severity",), '`severity` must be a table, such as {"GS105" = "warning"}; it has no effect.'
+            )
+            return
+        severities: dict[str, Severity] = {}
+        off: set[str] = set()
+        # Wide selectors first: `GS1 = "off"` with `GS105 = "error"` means what it looks like in any order.
+        for selector, level in sorted(
+            value.items(), key=lambda item: -len(resolve_rules(item[0], self.rules))
+        ):
+            key = ("severity", selector)
+            codes = resolve_rules(selector, self.rules)
+            if not codes:
+                self._tell(key, f"`severity`: {unknown_rule(selector, self.rules)}")
+            elif level == "off":
+                off |= codes
+            elif isinstance(level, str) and level in _SEVERITIES:
+                off -= codes
+                severities.update(dict.fromkeys(sorted(codes), _SEVERITIES[level]))
+            else:
+                meant = nearest(str(level), (*_SEVERITIES, "off"))
+                hint = (
+                    f"Did you mean `{meant}`?" if meant else "It is one of error, warning, information, off."
+                )
+                self._tell(key, f"`{level}` is no severity for `{selector}` and has no effect. {hint}")
+        self._set(severities=MappingProxyType(severities), off=frozenset(off))
+
+    def _per_file_ignores(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            self._tell(
+                ("per-file-ignores",),
+                '`per-file-ignores` must be a table, such as {"tests/*" = ["GS1"]}; it has no effect.',
+            )
+            return
+        self._set(
+            per_file_ignores=tuple(
+                (pattern, self._codes(selectors, ("per-file-ignores", pattern)))
+                for pattern, selectors in value.items()
+            )
+        )
+
+    def _lightning_version(self, value: Any) -> None:
+        if isinstance(value, str) and value[:1].isdigit():
+            self._set(lightning_version=value)
+        else:
+            self._tell(
+                ("lightning-version",),
+                '`lightning-version` must be a version, such as "2.4"; it has no effect.',
+            )
+
+    def _probe(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            self._tell(("probe",), "`probe` must be a table; it has no effect.")
+            return
+        self._dispatch(
+            value,
+            ("probe",),
+            {"time-limit": self._time_limit, "memory-limit": self._memory_limit, "hints": self._hints},
+        )
+
+    def _time_limit(self, value: Any) -> None:
+        if _is_number(value) and value > 0:
+            self._set(probe=replace(self.configuration.probe, time_limit=float(value)))
+        else:
+            self._tell(
+                ("probe", "time-limit"),
+                "`probe.time-limit` must be a number of seconds above 0; it has no effect.",
+            )
+
+    def _memory_limit(self, value: Any) -> None:
+        if _is_number(value) and value >= 1:
+            self._set(probe=replace(self.configuration.probe, memory_limit=int(value)))
+        else:
+            self._tell(
+                ("probe", "memory-limit"), "`probe.memory-limit` must be a number of MiB; it has no effect."
+            )
+
+    def _hints(self, value: Any) -> None:
+        if isinstance(value, dict) and all(isinstance(hint, str) for hint in value.values()):
+            self._set(probe=replace(self.configuration.probe, hints=MappingProxyType(dict(value))))
+        else:
+            self._tell(
+                ("probe", "hints"),
+                '`probe.hints` must be a table of arguments by class ({Net = "hidden=64"}); it has no effect.',
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def matches(pattern: str, relative_path: str) -> bool:
+    """Whether a glob pattern means a path: `*` and `?` within a folder, `**` across; `tests/` and all in it.
+
+    A pattern without a slash means a name at any depth, as in a .gitignore.
+    """
+    return _compiled(pattern).fullmatch(relative_path) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    anchored = "/" in pattern.rstrip("/")
+    body = pattern.strip("/").removeprefix("./")
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", body)
+    translated = "".join(_translated(part) for part in parts)
+    return re.compile(("" if anchored else "(?:.*/)?") + translated + "(?:/.*)?", re.DOTALL)
+
+
+def _translated(part: str) -> str:
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    if part in wildcards:
+        return wildcards[part]
+    if part.startswith("[") and part.endswith("]") and len(part) > 2:
+        inner = part[1:-1]
+        negated = inner.startswith("!")
+        return f"[{'^' if negated else ''}{re.escape(inner[negated:]).replace(re.escape('-'), '-')}]"
+    return re.escape(part)

@@ -1,0 +1,1 @@
+"""What lies outside the file: answers to the engine's questions, configuration, environments, files."""

@@ -1,0 +1,127 @@
+"""The jedi process, as the session sees it: started when first asked, killed past its budget, started anew."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from gradsense.snapshot import Answer, CallResult, ClassAncestry
+
+_WORKER = Path(__file__).with_name("jedi_worker.py")
+
+FIRST_BUDGET = 20.0
+"""Seconds for the first answer of a process: it imports jedi, and parses torch where nothing is cached yet."""
+BUDGET = 5.0
+"""Seconds for each further answer."""
+ATTEMPTS = 3
+"""Processes that may be lost in a row before the session does without."""
+_LONGEST_LINE = 1024 * 1024
+
+
+class JediProcess:
+    """Answers what only the installed packages' sources tell. One question at a time."""
+
+    def __init__(self, root: Path, packages: Sequence[Path]) -> None:
+        """`packages` are the `site-packages` folders of the user's environment: read, never executed."""
+        self._root = root
+        self._packages = tuple(packages)
+        self._process: asyncio.subprocess.Process | None = None
+        self._lost = 0
+        self._turn = asyncio.Lock()
+
+    async def ask(self, question: ClassAncestry | CallResult) -> Answer:
+        """The answer, or None if there is none, or none within the budget."""
+        if not self._packages or self._lost >= ATTEMPTS:
+            return None
+        async with self._turn:
+            try:
+                return await self._asked(question)
+            except BaseException as error:
+                # Whatever happened, the next line from this process would answer this question, not the next one.
+                await self._kill()
+                if isinstance(error, OSError | ValueError | EOFError | asyncio.TimeoutError):
+                    self._lost += 1
+                    return None
+                raise
+
+    async def _asked(self, question: ClassAncestry | CallResult) -> Answer:
+        budget = BUDGET
+        if self._process is None:
+            self._process = await self._start()
+            budget = FIRST_BUDGET
+        reading, writing = self._process.stdout, self._process.stdin
+        assert reading is not None
+        assert writing is not None
+        kind = "ancestry" if isinstance(question, ClassAncestry) else "result"
+        writing.write(json.dumps({"kind": kind, "name": question.qualified}).encode() + b"\n")
+        await writing.drain()
+        line = await asyncio.wait_for(reading.readline(), budget)
+        if not line:
+            raise EOFError
+        self._lost = 0
+        return _answer(question, json.loads(line).get("answer"))
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        cache = user_cache_path("gradsense") / "jedi"
+        cache.mkdir(parents=True, exist_ok=True)
+        options = {
+            "libraries": _library_folders(),
+            "root": str(self._root),
+            "sys_path": [*map(str, self._packages), sysconfig.get_path("stdlib")],
+            "cache": str(cache),
+        }
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-X",
+            "utf8",
+            str(_WORKER),
+            json.dumps(options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=cache,  # never the user's folder
+            env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+            limit=_LONGEST_LINE,
+        )
+
+    async def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def close(self) -> None:
+        """End the process."""
+        async with self._turn:
+            await self._kill()
+
+
+def _library_folders() -> list[str]:
+    """Where jedi and parso are, found without importing them: isolated mode may not see where we were put."""
+    folders: dict[str, None] = {}
+    for name in ("jedi", "parso"):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            folders[str(Path(spec.origin).parent.parent)] = None
+    return list(folders)
+
+
+def _answer(question: ClassAncestry | CallResult, answer: Any) -> Answer:
+    if isinstance(question, ClassAncestry):
+        if isinstance(answer, list) and all(isinstance(name, str) for name in answer):
+            return tuple(answer)
+        return None
+    return answer if isinstance(answer, str) else None

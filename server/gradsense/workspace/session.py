@@ -1,0 +1,243 @@
+"""A session: the open folders, and everything outside a file that its analysis may ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from gradsense.config import ConfigProblem, RuleName, Settings
+from gradsense.engine import Analysis
+from gradsense.snapshot import (
+    Answer,
+    CallResult,
+    ClassAncestry,
+    InstalledVersion,
+    ModuleSource,
+    Question,
+    Snapshot,
+    SourceFile,
+)
+from gradsense.workspace.configuration_file import ConfigurationFile, find_configuration
+from gradsense.workspace.environments import Environment, Surroundings
+from gradsense.workspace.files import normal
+from gradsense.workspace.interpreters import Interpreter, choose_interpreter
+from gradsense.workspace.jedi_process import JediProcess
+from gradsense.workspace.modules import resolve_module
+from gradsense.workspace.roots import innermost
+from gradsense.workspace.solve import rounds
+from gradsense.workspace.sources import Sources
+from gradsense.workspace.versions import installed_version
+
+Overlay = Mapping[str, str]
+"""The unsaved text of open documents, by path."""
+
+_NO_OVERLAY: Overlay = MappingProxyType({})
+
+
+class Session:
+    """Answers the engine's questions for the files of some folders. Nothing of the user's is executed.
+
+    Not thread-safe; the asynchronous methods belong to one event loop.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        surroundings: Surroundings | None = None,
+        rules: Sequence[RuleName] | None = None,
+    ) -> None:
+        """`roots` are the open folders; a file belongs to the innermost, and without one to its own folder.
+
+        `surroundings` are the variables of the shell that name environments (default: this process's); `rules` the
+        rules that configuration may name (default: all).
+        """
+        self.roots = tuple(normal(root) for root in roots)
+        self._surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
+        self._rules = rules
+        self._sources = Sources(self.roots)
+        self._jedi: dict[Path, JediProcess] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.reload()
+
+    def reload(self) -> None:
+        """Forget what was read of configurations and environments: read them again when needed."""
+        self._configurations: dict[Path, ConfigurationFile] = {}
+        self._environments: dict[Path, tuple[Environment, ...]] = {}
+        self._answers: dict[Question, Answer] = {}
+        self._asked: dict[str, frozenset[Question]] = {}
+
+    def root_of(self, path: Path | str) -> Path:
+        """The folder a file belongs to."""
+        path = normal(path)
+        return innermost(path, self.roots) or path.parent
+
+    # --- settings
+
+    def settings_for(self, path: Path | str) -> tuple[Settings, list[ConfigProblem]]:
+        """What applies to a file, and what is wrong with the configuration that says so."""
+        path = normal(path)
+        file = self.configuration_for(path)
+        relative = path.relative_to(file.folder).as_posix() if path.is_relative_to(file.folder) else path.name
+        return file.configuration.settings_for(relative), list(file.problems)
+
+    def configuration_for(self, path: Path | str) -> ConfigurationFile:
+        """The configuration of a file."""
+        folder = normal(path).parent
+        if folder not in self._configurations:
+            root = self.root_of(path)
+            self._configurations[folder] = find_configuration(folder, root, self._rule_names())
+        return self._configurations[folder]
+
+    def _rule_names(self) -> Sequence[RuleName]:
+        if self._rules is None:
+            from gradsense.rules.registry import (
+                all_rules,
+            )  # imports libcst's matchers: not before it's needed
+
+            self._rules = tuple(RuleName(rule.code, rule.name) for rule in all_rules())
+        return self._rules
+
+    # --- environments
+
+    def environments_for(self, path: Path | str) -> tuple[Environment, ...]:
+        """The environments that a file may run in, the likeliest first."""
+        root = self.root_of(path)
+        if root not in self._environments:
+            self._environments[root] = self._surroundings.environments(root)
+        return self._environments[root]
+
+    def interpreter_for(self, path: Path | str, configured: str | None = None) -> Interpreter:
+        """The interpreter that a probe of a file would run with. Found by reading files, without running any.
+
+        `configured` is the user's choice (a path), if there is one.
+        """
+        return choose_interpreter(self.root_of(path), self.environments_for(path), configured)
+
+    # --- answers
+
+    def known(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
+        """The answers that need no waiting: files, versions, and what was asked before."""
+        answers: dict[Question, Answer] = {}
+        for question in questions:
+            match question:
+                case ModuleSource():
+                    answers[question] = self._module_source(question, overlay)
+                case InstalledVersion():
+                    answers[question] = self._version(question)
+                case ClassAncestry() | CallResult():
+                    if question in self._answers:
+                        answers[question] = self._answers[question]
+        return answers
+
+    async def answer(
+        self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY
+    ) -> dict[Question, Answer]:
+        """An answer to each question, None where there is none to be had."""
+        asked = list(questions)
+        answers = self.known(asked, overlay)
+        for question in asked:
+            if question in answers or not isinstance(question, ClassAncestry | CallResult):
+                continue
+            answers[question] = self._answers[question] = await self._jedi_for(question.importer).ask(
+                question
+            )
+        return answers
+
+    def _module_source(self, question: ModuleSource, overlay: Overlay) -> SourceFile | None:
+        importer = normal(question.importer)
+        root = self.root_of(importer)
+        path = resolve_module(
+            question.module,
+            importer,
+            root,
+            is_file=lambda path: self._sources.has(path, overlay, root),
+            is_installed=lambda name: any(env.has(name) for env in self.environments_for(importer)[:1]),
+        )
+        text = self._sources.text(path, overlay, root) if path is not None else None
+        return SourceFile(str(path), text) if text is not None else None
+
+    def _version(self, question: InstalledVersion) -> str | None:
+        if question not in self._answers:
+            settings, _ = self.settings_for(question.importer)
+            environments = self.environments_for(question.importer)
+            root = self.root_of(question.importer)
+            self._answers[question] = installed_version(question.distribution, settings, root, environments)
+        answer = self._answers[question]
+        return answer if isinstance(answer, str) else None
+
+    def _jedi_for(self, importer: str) -> JediProcess:
+        root = self.root_of(importer)
+        if root not in self._jedi:
+            environments = self.environments_for(importer)
+            folders = environments[0].packages if environments else ()
+            self._jedi[root] = JediProcess(root, folders)
+        return self._jedi[root]
+
+    # --- the loop
+
+    def prepared(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> Snapshot:
+        """The snapshot with the answers to what its file asked last time, as far as they need no waiting.
+
+        So a file's first analysis after an edit knows what its last one knew, and its findings don't flicker.
+        """
+        recalled = self.known(self._asked.get(snapshot.path, ()), overlay)
+        return replace(snapshot, answers=MappingProxyType({**recalled, **snapshot.answers}))
+
+    async def analyses(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> AsyncIterator[Analysis]:
+        """Each analysis of a snapshot: at once with what is known, then with the answers to what was asked.
+
+        The last one is complete. To cancel, leave the loop.
+        """
+        snapshot = self.prepared(snapshot, overlay)
+        loop = rounds(snapshot)
+        current = next(loop)
+        asked = frozenset(snapshot.answers)
+        while True:
+            asked |= current.asked
+            self._asked[snapshot.path] = asked
+            yield current.analysis
+            if not current.asked:
+                return
+            answers = await self.answer(current.asked, overlay)
+            try:
+                current = loop.send(answers)
+            except StopIteration:
+                return
+
+    def solve(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> Analysis:
+        """The complete analysis of a snapshot: for the command line and tests, outside any event loop."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(self._last_analysis(snapshot, overlay))
+
+    async def _last_analysis(self, snapshot: Snapshot, overlay: Overlay) -> Analysis:
+        last = Analysis((), frozenset())
+        async for analysis in self.analyses(snapshot, overlay):
+            last = analysis
+        return last
+
+    async def close(self) -> None:
+        """End the processes of this session."""
+        for process in self._jedi.values():
+            await process.close()
+        self._jedi.clear()
+
+    def close_now(self) -> None:
+        """`close` for those who used `solve`."""
+        if self._loop is not None:
+            self._loop.run_until_complete(self.close())
+            self._loop.close()
+            self._loop = None
+
+
+def solve(snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY, roots: Sequence[Path] = ()) -> Analysis:
+    """The complete analysis of one snapshot in a session of its own."""
+    session = Session(roots)
+    try:
+        return session.solve(snapshot, overlay)
+    finally:
+        session.close_now()

@@ -1,0 +1,38 @@
+"""The question loop: analyse, answer what was asked, analyse again, until nothing new is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from gradsense.engine import Analysis, analyse
+from gradsense.snapshot import Answer, Question, Snapshot
+
+ROUNDS = 24
+"""More rounds than any import chain that matters; a bound, so that a question that is asked anew in each round can't
+keep the loop alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One analysis, and the questions that are new in it. With none, it is the last word."""
+
+    analysis: Analysis
+    asked: frozenset[Question]
+
+
+def rounds(snapshot: Snapshot) -> Generator[Round, Mapping[Question, Answer], None]:
+    """Yields each analysis; takes (by `send`) the answers to its questions. Ends when nothing new is asked.
+
+    The one loop of editor, command line and tests; who drives it decides how to wait.
+    """
+    for _ in range(ROUNDS):
+        analysis = analyse(snapshot)
+        asked = analysis.questions - snapshot.answers.keys()
+        answers = yield Round(analysis, frozenset(asked))
+        if not asked:
+            return
+        # A question left open counts as answered: asking it again would change nothing.
+        known = {**snapshot.answers, **dict.fromkeys(asked), **answers}
+        snapshot = replace(snapshot, answers=MappingProxyType(known))

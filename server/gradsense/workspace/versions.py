@@ -1,0 +1,158 @@
+"""The version of a distribution that a project runs with: as configured, as pinned, as installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from gradsense.config import Settings
+from gradsense.workspace.configuration_file import read_toml
+from gradsense.workspace.environments import Environment, canonical_name
+from gradsense.workspace.files import UnreadableFile, read_file
+
+_LIGHTNING = ("lightning", "pytorch-lightning")
+"""Two distributions of one code base, with the same version numbers."""
+
+_LIGHTNING_RELEASES = tuple(
+    Version(text)
+    for text in (
+        *(
+            "0.9.0",
+            "0.10.0",
+            "1.0.8",
+            "1.1.8",
+            "1.2.10",
+            "1.3.8",
+            "1.4.9",
+            "1.5.10",
+            "1.6.5",
+            "1.7.7",
+            "1.8.6",
+        ),
+        *("1.9.5", "2.0.9", "2.1.4", "2.2.5", "2.3.3", "2.4.0", "2.5.6", "2.6.6"),
+    )
+)
+"""The last release of each series: what `lightning<2` lets in where nothing is installed."""
+
+
+def installed_version(
+    distribution: str, settings: Settings, root: Path, environments: Sequence[Environment]
+) -> str | None:
+    """A PEP 440 version, from the first of: configuration (Lightning's), pins and lock files under `root`, the
+    first environment that has it, an upper bound among the project's requirements. None if nothing tells."""
+    name = canonical_name(distribution)
+    names = (name, *(other for other in _LIGHTNING if other != name)) if name in _LIGHTNING else (name,)
+    if name in _LIGHTNING and settings.lightning_version:
+        return settings.lightning_version
+    requirements = list(_requirements(root, names))
+    for requirement in requirements:
+        if pinned := _pinned(requirement):
+            return pinned
+    for candidate in names:
+        if locked := _locked(root, candidate):
+            return locked
+    for environment in environments:
+        for candidate in names:
+            if (version := environment.version_of(candidate)) and _is_version(version):
+                return version
+    return _newest_allowed(requirements) if name in _LIGHTNING else None
+
+
+def _pinned(requirement: SpecifierSet) -> str | None:
+    for specifier in requirement:
+        if specifier.operator in ("==", "===") and _is_version(specifier.version.removesuffix(".*")):
+            return specifier.version.removesuffix(".*")
+    return None
+
+
+def _newest_allowed(requirements: Sequence[SpecifierSet]) -> str | None:
+    """The newest Lightning that the requirements let in, if they bound it from above."""
+    for requirement in requirements:
+        if not any(specifier.operator in ("<", "<=", "~=") for specifier in requirement):
+            continue
+        allowed = [version for version in _LIGHTNING_RELEASES if requirement.contains(version)]
+        if allowed:
+            return str(max(allowed))
+    return None
+
+
+def _requirements(root: Path, names: Sequence[str]) -> Iterator[SpecifierSet]:
+    """What a project's files demand of a distribution."""
+    for line in _requirement_lines(root):
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if canonical_name(requirement.name) in names:
+            yield requirement.specifier
+
+
+def _requirement_lines(root: Path) -> Iterator[str]:
+    for path in (*sorted(root.glob("requirements*.txt")), *sorted(root.glob("requirements/*.txt"))):
+        try:
+            text = read_file(path).text
+        except UnreadableFile:
+            continue
+        for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+            yield re.split(r"(?:^|\s)#|\s--", line, maxsplit=1)[0].strip()
+    project = read_toml(root / "pyproject.toml") or {}
+    yield from _strings(_at(project, "project", "dependencies"))
+    for group in (_at(project, "project", "optional-dependencies"), _at(project, "dependency-groups")):
+        for lines in group.values() if isinstance(group, dict) else ():
+            yield from _strings(lines)
+    poetry = _at(project, "tool", "poetry", "dependencies")
+    for name, constraint in poetry.items() if isinstance(poetry, dict) else ():
+        version = constraint.get("version") if isinstance(constraint, dict) else constraint
+        if isinstance(version, str):
+            yield f"{name}{_from_poetry(version)}"
+
+
+def _from_poetry(constraint: str) -> str:
+    """A Poetry constraint as PEP 440 says it (`^1.8` is `>=1.8,<2`)."""
+    if constraint[:1] in ("^", "~") and not constraint.startswith("~="):
+        base = constraint[1:].strip()
+        numbers = base.split(".")
+        kept = 1 if constraint.startswith("^") and numbers[0] != "0" else 2
+        if not all(number.isdigit() for number in numbers[:kept]):
+            return ""
+        upper = [*numbers[:kept]] + ["0"] * (kept - len(numbers))
+        upper[-1] = str(int(upper[-1]) + 1)
+        return f">={base},<{'.'.join(upper)}"
+    return f"=={constraint}" if constraint[:1].isdigit() else constraint.replace("*", "")
+
+
+def _locked(root: Path, name: str) -> str | None:
+    """The version in a lock file."""
+    for file in ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml"):
+        lock = read_toml(root / file) or {}
+        packages = lock.get("package") or lock.get("packages")
+        for package in packages if isinstance(packages, list) else ():
+            if isinstance(package, dict) and canonical_name(str(package.get("name", ""))) == name:
+                version = package.get("version")
+                if isinstance(version, str) and _is_version(version):
+                    return version
+    return None
+
+
+def _at(table: Any, *keys: str) -> Any:
+    for key in keys:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table
+
+
+def _strings(value: Any) -> Iterator[str]:
+    yield from (item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
