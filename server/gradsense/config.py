@@ -77,7 +77,7 @@ class Configuration:
     probe: ProbeSettings = ProbeSettings()
 
     def settings_for(self, relative_path: str) -> Settings:
-        """What applies to a file. Its path is relative to the configuration's folder, with forward slashes."""
+        """What applies to a file: its path relative to the configuration's folder, with forward slashes."""
         ignored = self.ignore | self.off
         for pattern, codes in self.per_file_ignores:
             if matches(pattern, relative_path):
@@ -291,7 +291,7 @@ class _Reader:
         else:
             self._tell(
                 ("probe", "hints"),
-                '`probe.hints` must be a table of arguments by class ({Net = "hidden=64"}); it has no effect.',
+                '`probe.hints` must be a table such as {Net = "hidden=64"}; it has no effect.',
             )
 
 

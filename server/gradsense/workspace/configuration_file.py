@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gradsense.config import ConfigProblem, Configuration, RuleName, read_configuration
 from gradsense.workspace.files import UnreadableFile, read_bytes
+from gradsense.workspace.roots import upwards
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+# By name, since type checkers see one of the two at a time.
+tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class ConfigurationFile:
 def find_configuration(folder: Path, root: Path, rules: Sequence[RuleName]) -> ConfigurationFile:
     """The configuration of the files in `folder`: the nearest `pyproject.toml` up to `root` that has one.
 
-    A file that is no TOML is told and gives the defaults: its author meant something by it that can't be known.
+    A file that is no TOML is told and gives the defaults: what its author meant by it can't be known.
     """
-    for candidate in _upwards(folder, root):
+    for candidate in upwards(folder, root):
         path = candidate / "pyproject.toml"
         if not path.is_file():
             continue
@@ -65,12 +65,13 @@ class _BrokenFile(Exception):
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_bytes(path).decode("utf-8"))
+        table: dict[str, Any] = tomllib.loads(read_bytes(path).decode("utf-8"))
+        return table
     except UnreadableFile as error:
         raise _BrokenFile(str(error)) from None
     except UnicodeDecodeError:
         raise _BrokenFile("it is not UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _BrokenFile(str(error)) from None
 
 
@@ -86,11 +87,3 @@ def _tool_table(path: Path) -> dict[str, Any] | None:
 
 def _defaults(rules: Sequence[RuleName]) -> Configuration:
     return Configuration(rules=frozenset(rule.code for rule in rules))
-
-
-def _upwards(folder: Path, root: Path) -> Iterator[Path]:
-    while folder.is_relative_to(root):
-        yield folder
-        if folder in (root, folder.parent):
-            return
-        folder = folder.parent

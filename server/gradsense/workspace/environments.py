@@ -11,12 +11,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from gradsense.workspace.files import is_inside
+from gradsense.workspace.roots import upwards
 
 _USUAL_NAMES = (".venv", "venv", "env", ".env")
 _INTERPRETERS = ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe")
+_COMMANDS = ("python3", "python", "python.exe")
 _DIST_INFO = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-py\d.*)?\.(?:dist|egg)-info", re.IGNORECASE)
 
 
@@ -84,34 +87,33 @@ class Surroundings:
             sys.executable or None,
         )
 
-    def environments(self, root: Path) -> tuple[Environment, ...]:
-        """Every environment that the files of a folder may run in, the likeliest first, none twice."""
-        found: dict[Path, Environment] = {}
-        for environment in self._candidates(root):
-            found.setdefault(environment.prefix, environment)
+    def environments(self, folder: Path, root: Path) -> tuple[Environment, ...]:
+        """Every environment that files in `folder`, under `root`, may run in: the likeliest first."""
+        found: dict[str, Environment] = {}
+        for environment in self._candidates(folder, root):
+            found.setdefault(os.path.realpath(environment.prefix), environment)
         return tuple(found.values())
 
-    def _candidates(self, root: Path) -> Iterator[Environment]:
-        for folder in _environment_folders(root):
-            yield environment_at(folder, f"{folder.name} in the workspace")
+    def _candidates(self, folder: Path, root: Path) -> Iterator[Environment]:
+        for parent in upwards(folder, root):
+            for place in _environment_folders(parent):
+                yield environment_at(place, f"{place.relative_to(root).as_posix()} in the workspace")
         if self.virtual_env:
             yield environment_at(Path(self.virtual_env), "VIRTUAL_ENV")
         if self.conda_prefix:
             yield environment_at(Path(self.conda_prefix), "the active conda environment")
-        for folder in self._path_folders(root):
-            for name in ("python3", "python", "python.exe"):
-                if (folder / name).is_file():
-                    yield environment_of(folder / name, "PATH")
-                    break
+        on_path = (environment_of(executable, "PATH") for executable in self._executables(root))
+        yield from islice((environment for environment in on_path if environment.packages), 1)
         if self.own:
             yield environment_of(Path(self.own), "the environment of GradSense")
 
-    def _path_folders(self, root: Path) -> Iterator[Path]:
-        """PATH without what the workspace could have planted there."""
+    def _executables(self, root: Path) -> Iterator[Path]:
+        """The interpreters on PATH, but for what the workspace could have planted there."""
         for part in self.path:
             folder = Path(part)
-            if folder.is_absolute() and not is_inside(folder, (root,)):
-                yield folder
+            if not folder.is_absolute() or is_inside(folder, (root,)):
+                continue
+            yield from (folder / name for name in _COMMANDS if (folder / name).is_file())
 
 
 def _environment_folders(root: Path) -> Iterator[Path]:
@@ -133,7 +135,7 @@ def _is_environment(folder: Path) -> bool:
 
 
 def environment_of(interpreter: Path, why: str) -> Environment:
-    """The environment that an interpreter belongs to. Links are followed if its own folder holds no packages."""
+    """The environment of an interpreter. Links are followed if its own folder holds no packages."""
     for executable in dict.fromkeys((interpreter, Path(os.path.realpath(interpreter)))):
         folder = executable.parent
         prefix = folder.parent if folder.name in ("bin", "Scripts") else folder

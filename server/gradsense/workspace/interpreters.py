@@ -16,7 +16,7 @@ class Interpreter:
 
     path: Path | None
     why: str
-    """What it is to the user (`.venv in the workspace`), or, without a path, what is missing and what to do."""
+    """What it is to the user (`.venv in the workspace`); without a path, what is missing and what to do."""
     tried: list[str]
     """What was looked at, in order, each with what it lacks: `PATH (3.11, no torch)`."""
 
@@ -60,7 +60,8 @@ def _described(environment: Environment, torch: str) -> str:
 
 def _nothing_found(tried: Sequence[str]) -> str:
     what = f" Tried {_enumerated(tried)}." if tried else ""
-    return f"No interpreter with torch found.{what} Choose one: `--interpreter` or the setting `gradsense.interpreter`."
+    choose = "Choose one: `--interpreter` or the setting `gradsense.interpreter`."
+    return f"No interpreter with torch found.{what} {choose}"
 
 
 def _enumerated(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The jedi process, as the session sees it: started when first asked, killed past its budget, started anew."""
+"""The jedi process, as the session sees it: started when first asked, killed past its budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gradsense.snapshot import Answer, CallResult, ClassAncestry
 _WORKER = Path(__file__).with_name("jedi_worker.py")
 
 FIRST_BUDGET = 20.0
-"""Seconds for the first answer of a process: it imports jedi, and parses torch where nothing is cached yet."""
+"""Seconds for the first answer of a process: it imports jedi, and parses where nothing is cached."""
 BUDGET = 5.0
 """Seconds for each further answer."""
 ATTEMPTS = 3
@@ -48,7 +48,7 @@ class JediProcess:
             try:
                 return await self._asked(question)
             except BaseException as error:
-                # Whatever happened, the next line from this process would answer this question, not the next one.
+                # Whatever happened, the process's next line would answer this question, not the next one.
                 await self._kill()
                 if isinstance(error, OSError | ValueError | EOFError | asyncio.TimeoutError):
                     self._lost += 1

@@ -1,8 +1,8 @@
-"""The jedi process itself: run as a script by the server's interpreter, isolated. Imports nothing of GradSense's.
+"""The jedi process itself: a script for the server's interpreter, isolated. Imports nothing of GradSense's.
 
-In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model"}`. Out: one line each,
-`{"answer": …}`: the dotted names of a class's bases in method resolution order, or of the class of a call's result.
-The user's packages are read, never executed.
+In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model"}`.
+Out: one line each, `{"answer": …}`: the dotted names of a class's bases in method resolution order, or the
+dotted name of the class of a call's result. The user's packages are read, never executed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout = sys.stderr  # whatever prints must not reach the server as an answer
 
-    import jedi
-    from jedi.api.environment import InterpreterEnvironment
+    import jedi  # type: ignore[import-untyped]
+    from jedi.api.environment import InterpreterEnvironment  # type: ignore[import-untyped]
 
     jedi.settings.cache_directory = options["cache"]
     # jedi imports the modules named here for real, from the user's path.
@@ -64,13 +64,14 @@ def ancestry(name: str, infer: Any) -> list[str] | None:
         for found in infer(code):
             if found.type != "class":
                 continue
-            return [base.full_name for base in mro(found)[1:] if base.full_name]
+            names = [base.full_name for base in mro(found)[1:]]
+            return [name for name in names if name and name != "builtins.object"]
     return None
 
 
 def mro(found: Any) -> list[Any]:
     """The classes of a method resolution order, as jedi's names. jedi has no public way to them."""
-    from jedi.api.classes import Name
+    from jedi.api.classes import Name  # type: ignore[import-untyped]
 
     value = next(iter(found._name.infer()))
     return [Name(found._inference_state, base.name) for base in value.py__mro__()]

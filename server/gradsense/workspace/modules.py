@@ -22,8 +22,8 @@ def resolve_module(
     """The file that `importer` gets when it imports `module`, if it's one under `root`.
 
     `module` has leading dots for relative imports. `is_installed` tells whether a top-level package is in the
-    environment: it goes before a folder without `__init__.py` of the same name, as it does for Python. `extra` are
-    further folders that hold packages (from editable installs).
+    environment: it goes before a folder without `__init__.py` of the same name, as it does for Python.
+    `extra` are further folders that hold packages (from editable installs).
     """
     level = len(module) - len(module.lstrip("."))
     parts = [part for part in module[level:].split(".") if part]

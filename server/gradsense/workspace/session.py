@@ -26,7 +26,7 @@ from gradsense.workspace.files import normal
 from gradsense.workspace.interpreters import Interpreter, choose_interpreter
 from gradsense.workspace.jedi_process import JediProcess
 from gradsense.workspace.modules import resolve_module
-from gradsense.workspace.roots import innermost
+from gradsense.workspace.roots import innermost, upwards
 from gradsense.workspace.solve import rounds
 from gradsense.workspace.sources import Sources
 from gradsense.workspace.versions import installed_version
@@ -50,16 +50,16 @@ class Session:
         surroundings: Surroundings | None = None,
         rules: Sequence[RuleName] | None = None,
     ) -> None:
-        """`roots` are the open folders; a file belongs to the innermost, and without one to its own folder.
+        """`roots` are the open folders: a file belongs to the innermost; without one, to its own folder.
 
-        `surroundings` are the variables of the shell that name environments (default: this process's); `rules` the
-        rules that configuration may name (default: all).
+        `surroundings` are the shell's variables that name environments (default: this process's).
+        `rules` are those that configuration may name (default: all).
         """
         self.roots = tuple(normal(root) for root in roots)
         self._surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
         self._rules = rules
         self._sources = Sources(self.roots)
-        self._jedi: dict[Path, JediProcess] = {}
+        self._jedi: dict[tuple[Path, ...], JediProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.reload()
 
@@ -105,10 +105,16 @@ class Session:
 
     def environments_for(self, path: Path | str) -> tuple[Environment, ...]:
         """The environments that a file may run in, the likeliest first."""
-        root = self.root_of(path)
-        if root not in self._environments:
-            self._environments[root] = self._surroundings.environments(root)
-        return self._environments[root]
+        folder = normal(path).parent
+        if folder not in self._environments:
+            self._environments[folder] = self._surroundings.environments(folder, self.root_of(path))
+        return self._environments[folder]
+
+    def environment_for(self, path: Path | str) -> Environment | None:
+        """The environment that a file most likely runs in: the first with torch, else the first."""
+        environments = self.environments_for(path)
+        with_torch = (environment for environment in environments if environment.has("torch"))
+        return next(with_torch, environments[0] if environments else None)
 
     def interpreter_for(self, path: Path | str, configured: str | None = None) -> Interpreter:
         """The interpreter that a probe of a file would run with. Found by reading files, without running any.
@@ -150,12 +156,13 @@ class Session:
     def _module_source(self, question: ModuleSource, overlay: Overlay) -> SourceFile | None:
         importer = normal(question.importer)
         root = self.root_of(importer)
+        environment = self.environment_for(importer)
         path = resolve_module(
             question.module,
             importer,
             root,
             is_file=lambda path: self._sources.has(path, overlay, root),
-            is_installed=lambda name: any(env.has(name) for env in self.environments_for(importer)[:1]),
+            is_installed=lambda name: environment is not None and environment.has(name),
         )
         text = self._sources.text(path, overlay, root) if path is not None else None
         return SourceFile(str(path), text) if text is not None else None
@@ -163,19 +170,22 @@ class Session:
     def _version(self, question: InstalledVersion) -> str | None:
         if question not in self._answers:
             settings, _ = self.settings_for(question.importer)
-            environments = self.environments_for(question.importer)
-            root = self.root_of(question.importer)
-            self._answers[question] = installed_version(question.distribution, settings, root, environments)
+            folder = normal(question.importer).parent
+            self._answers[question] = installed_version(
+                question.distribution,
+                settings,
+                tuple(upwards(folder, self.root_of(question.importer))),
+                self.environments_for(question.importer),
+            )
         answer = self._answers[question]
         return answer if isinstance(answer, str) else None
 
     def _jedi_for(self, importer: str) -> JediProcess:
-        root = self.root_of(importer)
-        if root not in self._jedi:
-            environments = self.environments_for(importer)
-            folders = environments[0].packages if environments else ()
-            self._jedi[root] = JediProcess(root, folders)
-        return self._jedi[root]
+        environment = self.environment_for(importer)
+        packages = environment.packages if environment is not None else ()
+        if packages not in self._jedi:
+            self._jedi[packages] = JediProcess(self.root_of(importer), packages)
+        return self._jedi[packages]
 
     # --- the loop
 

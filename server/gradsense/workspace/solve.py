@@ -10,8 +10,7 @@ from gradsense.engine import Analysis, analyse
 from gradsense.snapshot import Answer, Question, Snapshot
 
 ROUNDS = 24
-"""More rounds than any import chain that matters; a bound, so that a question that is asked anew in each round can't
-keep the loop alive."""
+"""More than any import chain that matters needs; questions that are new in every round must end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ _KEPT = 2048
 
 
 class Sources:
-    """Reads files under the roots only, links followed; keeps texts by what the file system says of the file."""
+    """Reads files under the roots only, links followed; keeps texts by the file's identity and time."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = tuple(roots)

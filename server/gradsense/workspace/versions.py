@@ -42,21 +42,25 @@ _LIGHTNING_RELEASES = tuple(
 
 
 def installed_version(
-    distribution: str, settings: Settings, root: Path, environments: Sequence[Environment]
+    distribution: str, settings: Settings, folders: Sequence[Path], environments: Sequence[Environment]
 ) -> str | None:
-    """A PEP 440 version, from the first of: configuration (Lightning's), pins and lock files under `root`, the
-    first environment that has it, an upper bound among the project's requirements. None if nothing tells."""
+    """A PEP 440 version, or None if nothing tells.
+
+    From the first of: configuration (Lightning's), pins and lock files in `folders` (the nearest
+    first), the first environment that has it, an upper bound among the project's requirements.
+    """
     name = canonical_name(distribution)
     names = (name, *(other for other in _LIGHTNING if other != name)) if name in _LIGHTNING else (name,)
     if name in _LIGHTNING and settings.lightning_version:
         return settings.lightning_version
-    requirements = list(_requirements(root, names))
+    requirements = [requirement for folder in folders for requirement in _requirements(folder, names)]
     for requirement in requirements:
         if pinned := _pinned(requirement):
             return pinned
-    for candidate in names:
-        if locked := _locked(root, candidate):
-            return locked
+    for folder in folders:
+        for candidate in names:
+            if locked := _locked(folder, candidate):
+                return locked
     for environment in environments:
         for candidate in names:
             if (version := environment.version_of(candidate)) and _is_version(version):
@@ -82,9 +86,9 @@ def _newest_allowed(requirements: Sequence[SpecifierSet]) -> str | None:
     return None
 
 
-def _requirements(root: Path, names: Sequence[str]) -> Iterator[SpecifierSet]:
+def _requirements(folder: Path, names: Sequence[str]) -> Iterator[SpecifierSet]:
     """What a project's files demand of a distribution."""
-    for line in _requirement_lines(root):
+    for line in _requirement_lines(folder):
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
@@ -93,15 +97,15 @@ def _requirements(root: Path, names: Sequence[str]) -> Iterator[SpecifierSet]:
             yield requirement.specifier
 
 
-def _requirement_lines(root: Path) -> Iterator[str]:
-    for path in (*sorted(root.glob("requirements*.txt")), *sorted(root.glob("requirements/*.txt"))):
+def _requirement_lines(folder: Path) -> Iterator[str]:
+    for path in (*sorted(folder.glob("requirements*.txt")), *sorted(folder.glob("requirements/*.txt"))):
         try:
             text = read_file(path).text
         except UnreadableFile:
             continue
         for line in re.sub(r"\\\r?\n", " ", text).splitlines():
             yield re.split(r"(?:^|\s)#|\s--", line, maxsplit=1)[0].strip()
-    project = read_toml(root / "pyproject.toml") or {}
+    project = read_toml(folder / "pyproject.toml") or {}
     yield from _strings(_at(project, "project", "dependencies"))
     for group in (_at(project, "project", "optional-dependencies"), _at(project, "dependency-groups")):
         for lines in group.values() if isinstance(group, dict) else ():
@@ -127,10 +131,10 @@ def _from_poetry(constraint: str) -> str:
     return f"=={constraint}" if constraint[:1].isdigit() else constraint.replace("*", "")
 
 
-def _locked(root: Path, name: str) -> str | None:
+def _locked(folder: Path, name: str) -> str | None:
     """The version in a lock file."""
     for file in ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml"):
-        lock = read_toml(root / file) or {}
+        lock = read_toml(folder / file) or {}
         packages = lock.get("package") or lock.get("packages")
         for package in packages if isinstance(packages, list) else ():
             if isinstance(package, dict) and canonical_name(str(package.get("name", ""))) == name:
