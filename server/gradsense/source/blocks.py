@@ -1,0 +1,291 @@
+"""Blocks: the statements of a text, each with a tree of its own, and the same object wherever the same text stands."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from functools import cached_property
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+import libcst as cst
+
+from gradsense.findings import Span
+from gradsense.source.index import NodeIndex, children_of
+from gradsense.source.lines import LineIndex
+from gradsense.source.memo import Memo
+from gradsense.source.parse import Parsed, parse
+from gradsense.source.positions import node_spans
+from gradsense.source.scan import LogicalLine, scan
+from gradsense.source.structure import Clause, Statement, clauses, statements
+from gradsense.source.suppressions import Suppression, find_suppressions
+
+# A compound statement of more lines than this is split.
+_LONG = 25
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_HOLE_HEAD = re.compile(
+    r"(?:[ \t\f]*(?:[#@][^\r\n]*)?(?:\r\n|\n|\r))*[ \t\f]*(?:async\s+)?([^\W\d]\w*)(?:[ \t]+([^\W\d]\w*))?([ \t]*=(?!=))?"
+)
+_SOFT_KEYWORDS = frozenset({"match", "case"})
+
+
+class Hole(NamedTuple):
+    """What can still be told of code that does not parse."""
+
+    defines: str | None
+    """The function, class or variable that it would have defined."""
+    mentions: frozenset[str]
+    """Every identifier in it, those in strings and comments too: where the damage is, nobody knows what is a string."""
+    keyword: str | None
+    """The keyword that it begins with: `def`, `class`, `return` …"""
+
+
+class Block:
+    """The text of a statement as it is parsed: a whole one, the skeleton of a long one, or a hole.
+
+    A skeleton is the headers of a compound statement, verbatim, each body replaced by one line with `pass`.
+    Equal texts are the same Block. Trees, positions and the rest are made when they are first asked for.
+    """
+
+    def __init__(self, text: str, *, parsable: bool) -> None:
+        self.text = text
+        self._parsable = parsable
+
+    @cached_property
+    def _parsed(self) -> Parsed | None:
+        return parse(self.text) if self._parsable else None
+
+    @property
+    def tree(self) -> cst.Module | None:
+        """The tree, with an `if 1:` line above if the block is indented; None for a hole."""
+        return self._parsed.tree if self._parsed else None
+
+    @property
+    def statements(self) -> tuple[cst.CSTNode, ...]:
+        """The block's own statements in `tree`: normally one; none for a hole, and for nothing but comments."""
+        return self._parsed.statements if self._parsed else ()
+
+    @cached_property
+    def hole(self) -> Hole | None:
+        """What the block mentions, if it does not parse."""
+        if self._parsed:
+            return None
+        mentions = frozenset(_IDENTIFIER.findall(self.text)).difference(keyword.kwlist)
+        match = _HOLE_HEAD.match(self.text)
+        if not match:
+            return Hole(None, mentions, None)
+        word, name, assigned = match.groups()
+        if word in ("def", "class"):
+            return Hole(name, mentions, word)
+        if keyword.iskeyword(word) or (word in _SOFT_KEYWORDS and name):
+            return Hole(None, mentions, word)
+        return Hole(word if assigned and not name else None, mentions, None)
+
+    @cached_property
+    def index(self) -> NodeIndex:
+        """The nodes of `statements` by kind and by name."""
+        return NodeIndex(self.statements)
+
+    def span_of(self, node: cst.CSTNode) -> Span | None:
+        """Where `node` is in `text`, without the whitespace, comments and parentheses around it.
+
+        None where libcst would not print what it has read, so that no position can be trusted.
+        """
+        return self._spans.get(node)
+
+    def parent_of(self, node: cst.CSTNode) -> cst.CSTNode | None:
+        """The node right above `node`; None for the module, and for commas, parentheses and whitespace."""
+        return self._parents.get(node)
+
+    def code_of(self, node: cst.CSTNode) -> str:
+        """The source of `node`."""
+        span = self.span_of(node)
+        if span is not None:
+            return self.text[span.start : span.end]
+        return self.tree.code_for_node(node) if self.tree else ""
+
+    @cached_property
+    def _spans(self) -> dict[cst.CSTNode, Span]:
+        return node_spans(*self._parsed[:3]) if self._parsed else {}
+
+    @cached_property
+    def _parents(self) -> dict[cst.CSTNode, cst.CSTNode]:
+        parents: dict[cst.CSTNode, cst.CSTNode] = {}
+        pending: list[cst.CSTNode] = [self.tree] if self.tree else []
+        while pending:
+            node = pending.pop()
+            for child in children_of(node):
+                parents[child] = node
+                pending.append(child)
+        return parents
+
+
+class Suite(NamedTuple):
+    """The body of a clause, cut into statements that cover it."""
+
+    children: tuple[tuple[int, BlockTree], ...]
+    """Each with the offset of its text in its parent's."""
+
+
+class BlockTree:
+    """A whole statement: its block, and the statements in the bodies that its block has `pass` for.
+
+    Equal texts are the same BlockTree. It is cut and parsed when that is first asked for.
+    """
+
+    def __init__(self, text: str, misplaced: bool) -> None:
+        self.text = text
+        self._misplaced = misplaced
+        # Only until it is cut: what the scan of the text around it has found out already.
+        self._lines: list[LogicalLine] | None = None
+
+    @property
+    def block(self) -> Block:
+        """The statement without the bodies that `suites` holds."""
+        return self._cut[0]
+
+    @property
+    def suites(self) -> tuple[Suite, ...]:
+        """One for each body replaced, in the order of the bodies in `block.tree`; empty for a leaf and for a hole."""
+        return self._cut[1]
+
+    def to_text(self, offset: int) -> int:
+        """The offset in `text` of an offset in `block.text`; what is in a `pass` line goes to where its body begins."""
+        shift = 0
+        for in_block, length, in_text in self._cut[2]:
+            if offset < in_block:
+                break
+            shift = in_text - in_block
+            if offset > in_block + length:
+                shift -= offset - in_block - length
+        return offset + shift
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every identifier in the text, in strings and comments too."""
+        return frozenset(_IDENTIFIER.findall(self.text))
+
+    @cached_property
+    def _cut(self) -> tuple[Block, tuple[Suite, ...], tuple[tuple[int, int, int], ...]]:
+        text, lines = self.text, self._lines
+        self._lines = None
+        if self._misplaced:
+            return _block(text, parsable=False), (), ()
+        if lines is None:
+            lines = scan(text).lines
+        whole = statements(lines, 0, len(lines))
+        parts = clauses(lines, whole[0]) if len(whole) == 1 else None
+        if parts is None:
+            return _block(text), (), ()
+        if text.count("\n") <= _LONG:
+            block = _block(text)
+            if block.tree is not None:
+                return block, (), ()
+        cut = _skeleton(text, lines, parts)
+        if cut[0].tree is None:
+            return _block(text, parsable=False), (), ()
+        return cut
+
+
+def _skeleton(
+    text: str, lines: list[LogicalLine], parts: list[Clause]
+) -> tuple[Block, tuple[Suite, ...], tuple[tuple[int, int, int], ...]]:
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + line.length)
+    pieces: list[str] = []
+    segments: list[tuple[int, int, int]] = []
+    suites: list[Suite] = []
+    length = position = 0
+    for part in parts:
+        body, end = starts[part.body], starts[part.end]
+        segments.append((length, body - position, position))
+        pieces.append(text[position:body])
+        length += body - position
+        if part.body < part.end:
+            children = _trees(text, lines, part.body, part.end, body)
+            suites.append(Suite(children))
+            first = next(line for line in lines[part.body : part.end] if line.is_code)
+            filler = " " * first.indent + "pass\n"
+            segments.append((length, 0, body))
+            pieces.append(filler)
+            length += len(filler)
+        position = end
+    return _block("".join(pieces)), tuple(suites), tuple(segments)
+
+
+def _trees(
+    text: str, lines: list[LogicalLine], first: int, end: int, offset: int, indent: int | None = None
+) -> tuple[tuple[int, BlockTree], ...]:
+    found: list[tuple[int, BlockTree]] = []
+    for statement in statements(lines, first, end, indent):
+        own = lines[statement.first : statement.end]
+        length = sum(line.length for line in own)
+        found.append((offset, _tree(text[offset : offset + length], statement, own)))
+        offset += length
+    return tuple(found)
+
+
+# What is alive is found by its text; the memos keep alive what was used last.
+_live_blocks: WeakValueDictionary[tuple[str, bool], Block] = WeakValueDictionary()
+_live_trees: WeakValueDictionary[tuple[str, bool], BlockTree] = WeakValueDictionary()
+_recent: Memo[tuple[str, bool], BlockTree] = Memo(4096)
+
+
+def _block(text: str, *, parsable: bool = True) -> Block:
+    key = (text, parsable)
+    block = _live_blocks.get(key)
+    if block is None:
+        block = _live_blocks[key] = Block(text, parsable=parsable)
+    return block
+
+
+def _tree(text: str, statement: Statement, lines: list[LogicalLine]) -> BlockTree:
+    key = (text, statement.misplaced)
+    tree = _recent.get(key)
+    if tree is not None:
+        return tree
+    tree = _live_trees.get(key)
+    if tree is None:
+        tree = _live_trees[key] = BlockTree(*key)
+    _recent.put(key, tree)
+    return tree
+
+
+class Document:
+    """A text as blocks that cover it, each with its offset."""
+
+    def __init__(
+        self, text: str, blocks: tuple[tuple[int, BlockTree], ...], suppressions: tuple[Suppression, ...]
+    ) -> None:
+        self.text = text
+        self.blocks = blocks
+        self.suppressions = suppressions
+
+    @cached_property
+    def lines(self) -> LineIndex:
+        """Offsets to lines and columns."""
+        return LineIndex(self.text)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every identifier in the text, in strings and comments too."""
+        return frozenset().union(*(tree.names for _, tree in self.blocks))
+
+
+def read_document(text: str, cells: tuple[int, ...] = ()) -> Document:
+    """The blocks of a text. Never raises, never hangs.
+
+    `cells` are the offsets at which the cells of a notebook begin: nothing that is open at the end of one reaches into
+    the next.
+    """
+    borders = [0, *sorted({cell for cell in cells if 0 < cell < len(text)}), len(text)]
+    blocks: list[tuple[int, BlockTree]] = []
+    suppressions: list[Suppression] = []
+    for start, end in zip(borders, borders[1:], strict=False):
+        part = text[start:end]
+        lines = scan(part).lines
+        blocks += ((start + offset, tree) for offset, tree in _trees(part, lines, 0, len(lines), 0, indent=0))
+        suppressions += find_suppressions(text, start, lines)
+    return Document(text, tuple(blocks), tuple(suppressions))

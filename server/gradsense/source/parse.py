@@ -1,0 +1,61 @@
+"""The text of a block to a libcst tree, or to nothing; never to an exception, a hang or a crash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import libcst as cst
+
+from gradsense.source.bounds import is_bounded
+
+# Stands above an indented block, so that it is parsed as it is written: columns and multi-line strings stay.
+_WRAPPER = "if 1:\n"
+_FIRST_CODE = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r))*([ \t\f]*)")
+
+
+class Parsed(NamedTuple):
+    """A tree, the text it was made of, and how much of its beginning is not the block's."""
+
+    tree: cst.Module
+    source: str
+    shift: int
+    statements: tuple[cst.CSTNode, ...]
+
+
+def parse(text: str) -> Parsed | None:
+    """The tree of a block's text, which may be indented; None if it isn't valid Python or not safe to parse."""
+    if not is_bounded(text):
+        return None
+    source = _printable(text)
+    match = _FIRST_CODE.match(source)
+    indented = bool(match and match[1])
+    if indented:
+        source = _WRAPPER + source
+    try:
+        tree = cst.parse_module(source)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # a panic in the native parser is no Exception
+        return None
+    if not indented:
+        return Parsed(tree, source, 0, tuple(tree.body))
+    statements = _wrapped(tree.body)
+    return None if statements is None else Parsed(tree, source, len(_WRAPPER), statements)
+
+
+def _wrapped(body: Sequence[cst.CSTNode]) -> tuple[cst.CSTNode, ...] | None:
+    if len(body) != 1 or not isinstance(body[0], cst.If) or body[0].orelse is not None:
+        return None
+    return tuple(body[0].body.body)
+
+
+def _printable(text: str) -> str:
+    """`text` with as many characters, but none that libcst can't read or doesn't write back."""
+    if text.isascii() and "\f" not in text and "\r" not in text:
+        return text
+    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+    text = re.sub(r"\r(?!\n)", "\n", text)
+    text = re.sub(r"^([ \t]*)[\f\ufeff]", "\\1\n", text, flags=re.MULTILINE)
+    return text
