@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from gradsense.config import ConfigProblem, RuleName, Settings
+from gradsense.config import ConfigProblem, Configuration, RuleName, Settings
 from gradsense.engine import Analysis
 from gradsense.snapshot import (
     Answer,
@@ -77,22 +77,29 @@ class Session:
 
     # --- settings
 
-    def settings_for(self, path: Path | str) -> tuple[Settings, list[ConfigProblem]]:
-        """What applies to a file, and what is wrong with the configuration that says so."""
+    def settings_for(
+        self, path: Path | str, adjust: Callable[[Configuration], Configuration] | None = None
+    ) -> tuple[Settings, list[ConfigProblem]]:
+        """What applies to a file, and what is wrong with the configuration that says so.
+
+        `adjust` changes the configuration beforehand (what the command line says).
+        """
         path = normal(path)
         file = self.configuration_for(path)
         relative = path.relative_to(file.folder).as_posix() if path.is_relative_to(file.folder) else path.name
-        return file.configuration.settings_for(relative), list(file.problems)
+        configuration = adjust(file.configuration) if adjust is not None else file.configuration
+        return configuration.settings_for(relative), list(file.problems)
 
     def configuration_for(self, path: Path | str) -> ConfigurationFile:
         """The configuration of a file."""
         folder = normal(path).parent
         if folder not in self._configurations:
             root = self.root_of(path)
-            self._configurations[folder] = find_configuration(folder, root, self._rule_names())
+            self._configurations[folder] = find_configuration(folder, root, self.rules())
         return self._configurations[folder]
 
-    def _rule_names(self) -> Sequence[RuleName]:
+    def rules(self) -> Sequence[RuleName]:
+        """The rules that configuration may name."""
         if self._rules is None:
             from gradsense.rules.registry import (
                 all_rules,

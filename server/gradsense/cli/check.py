@@ -1,0 +1,151 @@
+"""`gradsense check`: from paths to findings, fixes and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from gradsense.cli import github_report, json_report, sarif_report, text_report
+from gradsense.cli.diff import unified_diff
+from gradsense.cli.documents import STDIN, Document, display_name, find_files, read_document, read_stdin
+from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
+from gradsense.cli.fixing import fix_text
+from gradsense.cli.report import Checked, Report
+from gradsense.config import Configuration, RuleName, resolve_rules, unknown_rule
+from gradsense.findings import Finding
+from gradsense.snapshot import Snapshot
+from gradsense.workspace.files import UnreadableFile
+from gradsense.workspace.roots import project_root
+from gradsense.workspace.session import Session
+
+_FORMATS: dict[str, Callable[..., None]] = {
+    "text": text_report.write,
+    "json": json_report.write,
+    "sarif": sarif_report.write,
+    "github": github_report.write,
+}
+
+
+def check(options: argparse.Namespace) -> int:
+    """Check what the options name; the exit code. Raises CommandError for what stops the whole command."""
+    if options.unsafe_fixes and not (options.fix or options.diff):
+        raise CommandError(
+            "--unsafe-fixes says which fixes to apply. Add --fix, or --diff to see them first."
+        )
+    if STDIN in options.paths and options.paths != [STDIN]:
+        raise CommandError("- is standard input, and is checked alone. Check the other paths in another run.")
+    here = Path.cwd()
+    roots = {project_root(here / name, here) for name in options.paths if name != STDIN} or {here}
+    session = Session(sorted(roots))
+    try:
+        return _Check(options, session, here).run()
+    finally:
+        session.close_now()
+
+
+class _Check:
+    """One run of the command."""
+
+    def __init__(self, options: argparse.Namespace, session: Session, here: Path) -> None:
+        self.options = options
+        self.session = session
+        self.here = here
+        self.failed = False
+        self.told: set[str] = set()
+        select = _selection(options.select, session.rules())
+        ignore = _selection(options.ignore, session.rules())
+        self.adjusted: Callable[[Configuration], Configuration] = lambda it: it.overridden(select, ignore)
+
+    def run(self) -> int:
+        """Check everything, print what was found, and return the exit code."""
+        checked = [self._check(document) for document in self._documents()]
+        report = Report(tuple(checked), self.here)
+        if not self.options.diff:
+            # A fixed standard input goes to standard output, so the report can't.
+            stream = sys.stderr if self.options.fix and STDIN in self.options.paths else sys.stdout
+            if self.options.statistics:
+                text_report.write_statistics(report, stream, as_json=self.options.format == "json")
+            else:
+                _FORMATS[self.options.format](report, stream)
+        if self.failed:
+            return ERROR
+        found = any(file.fixed for file in checked) if self.options.diff else bool(report.findings)
+        return FINDINGS if found and not self.options.exit_zero else CLEAN
+
+    def _documents(self) -> Iterator[Document]:
+        if self.options.paths == [STDIN]:
+            try:
+                yield read_stdin(self.options.stdin_filename, self.here)
+            except UnreadableFile as error:
+                raise CommandError(f"standard input can't be read: {error}") from None
+            return
+        for path in find_files(self.options.paths, self.here):
+            document = self._read(path)
+            if document is not None:
+                yield document
+
+    def _read(self, path: Path) -> Document | None:
+        try:
+            return read_document(path, self.here)
+        except UnreadableFile as error:
+            self._fail(f"{display_name(path, self.here)} is not checked: {error}")
+            return None
+
+    def _check(self, document: Document) -> Checked:
+        for problem in self.session.configuration_for(document.path).problems:
+            where = display_name(Path(problem.file), self.here) if problem.file else "configuration"
+            self._tell(f"{where}: {problem.message}")
+        if not (self.options.fix or self.options.diff):
+            return Checked(document, self._findings(document))
+        return self._fix(document)
+
+    def _findings(self, document: Document) -> tuple[Finding, ...]:
+        settings, _ = self.session.settings_for(document.path, self.adjusted)
+        snapshot = Snapshot(str(document.path), document.text, settings, cells=document.cells)
+        return self.session.solve(snapshot).findings
+
+    def _fix(self, document: Document) -> Checked:
+        fixed = fix_text(
+            document.text,
+            lambda text: self._findings(document.changed(text)),
+            unsafe=self.options.unsafe_fixes,
+        )
+        if fixed.refused:
+            self._tell(
+                f"{document.name}: a fix would leave code that doesn't parse, so it was left out. "
+                "This is our mistake; please report it with the file."
+            )
+        changed = document.changed(fixed.text)
+        if self.options.diff:
+            sys.stdout.write(unified_diff(document, changed))
+        elif fixed.text != document.text or document.from_stdin:
+            try:
+                changed.write()
+            except CommandError as error:
+                self._fail(str(error))
+                return Checked(document, self._findings(document))
+        return Checked(changed, fixed.remaining, len(fixed.applied))
+
+    def _fail(self, message: str) -> None:
+        self.failed = True
+        self._tell(message)
+
+    def _tell(self, message: str) -> None:
+        if message not in self.told:
+            self.told.add(message)
+            print(f"gradsense: {message}", file=sys.stderr)  # noqa: T201
+
+
+def _selection(options: Sequence[str] | None, rules: Sequence[RuleName]) -> frozenset[str] | None:
+    """The codes that `--select` or `--ignore` mean, or None where the option isn't given."""
+    if options is None:
+        return None
+    codes: set[str] = set()
+    for selector in (part.strip() for option in options for part in option.split(",")):
+        found = resolve_rules(selector, rules)
+        if selector and not found:
+            raise CommandError(unknown_rule(selector, rules))
+        codes |= found
+    return frozenset(codes)

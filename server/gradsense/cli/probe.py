@@ -1,0 +1,61 @@
+"""`gradsense probe`: run one batch through a model and print what learns."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from gradsense.cli.documents import read_document
+from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
+from gradsense.probe.client import run_probe
+from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe
+from gradsense.workspace.files import UnreadableFile
+from gradsense.workspace.roots import project_root
+from gradsense.workspace.session import Session
+
+
+def probe(options: argparse.Namespace) -> int:
+    """Probe the class that the options name; 0 if all of it learns, 1 if not, 2 if it could not be run."""
+    name, separator, qualname = options.target.rpartition("::")
+    if not separator or not name or not qualname:
+        raise CommandError(f"{options.target} names no class. Write FILE::CLASS, such as train.py::Net.")
+    here = Path.cwd()
+    try:
+        document = read_document(here / name, here)
+    except UnreadableFile as error:
+        raise CommandError(f"{name} can't be read: {error}") from None
+    session = Session([project_root(document.path, here)])
+    interpreter = session.interpreter_for(document.path, options.interpreter)
+    if interpreter.path is None:
+        raise CommandError(interpreter.why)
+    settings = session.settings_for(document.path)[0].probe
+    probe_options = ProbeOptions(
+        time_limit_s=options.time_limit or settings.time_limit,
+        memory_limit_mb=settings.memory_limit,
+        hints=settings.hints,
+    )
+    try:
+        target = ProbeTarget(document.path, document.text, qualname)
+        plan = plan_probe(target, probe_options, document.path.parent)
+    except ProbeError as error:
+        raise CommandError(str(error)) from None
+    report = asyncio.run(run_probe(plan, interpreter.path, _tell))
+    if options.json:
+        sys.stdout.write(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        sys.stdout.write(report.render_text(colour).rstrip("\n") + "\n")
+    if report.error is not None:
+        return ERROR
+    return CLEAN if report.ok else FINDINGS
+
+
+def _tell(stage: str) -> None:
+    """Progress, where somebody is looking at it."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[2K{stage}")
+        sys.stderr.flush()

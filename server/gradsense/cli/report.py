@@ -1,0 +1,94 @@
+"""What a check found, as every output format gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from gradsense.cli.documents import Document, display_name, read_document
+from gradsense.findings import Finding, Severity
+from gradsense.source.lines import LineIndex
+from gradsense.workspace.files import UnreadableFile
+
+
+class Place(NamedTuple):
+    """A range as people and formats count: lines and columns from 1, in code points, the end excluded."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+def place_of(lines: LineIndex, span: tuple[int, int]) -> Place:
+    """A span of a text as lines and columns."""
+    line, column = lines.position(span[0])
+    end_line, end_column = lines.position(span[1])
+    return Place(line + 1, column + 1, end_line + 1, end_column + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A document and what is wrong in it."""
+
+    document: Document
+    findings: tuple[Finding, ...]
+    fixed: int = 0
+    """How many findings were fixed."""
+
+
+class RelatedPlace(NamedTuple):
+    """A place that takes part in a finding."""
+
+    message: str
+    document: Document
+    span: tuple[int, int]
+
+    @property
+    def place(self) -> Place:
+        return place_of(self.document.lines, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole check."""
+
+    files: tuple[Checked, ...]
+    working_directory: Path
+    _others: dict[str, Document | None] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> list[tuple[Document, Finding]]:
+        """Every finding with its document, file by file."""
+        return [(file.document, finding) for file in self.files for finding in file.findings]
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are of a severity."""
+        return sum(finding.severity is severity for _, finding in self.findings)
+
+    def related(self, document: Document, finding: Finding) -> Sequence[RelatedPlace]:
+        """The places that take part in a finding; one in a file that can't be read any more is left out."""
+        places: list[RelatedPlace] = []
+        for related in finding.related:
+            where = document if related.path is None else self._document(related.path)
+            if where is not None:
+                places.append(RelatedPlace(related.message, where, related.span))
+        return places
+
+    def _document(self, path: str) -> Document | None:
+        if path not in self._others:
+            checked = {str(file.document.path): file.document for file in self.files}
+            try:
+                self._others[path] = checked.get(path) or read_document(Path(path), self.working_directory)
+            except UnreadableFile:
+                self._others[path] = None
+        return self._others[path]
+
+
+def uri_of(document: Document, working_directory: Path) -> str:
+    """A document for machines: relative to the working directory if it lies in there, else absolute."""
+    if document.path.is_relative_to(working_directory):
+        return display_name(document.path, working_directory)
+    return document.path.as_uri()
