@@ -219,6 +219,8 @@ class Recorder:
     def note_variable(self, name: str, value: nn.Module | Tensor) -> None:
         if isinstance(value, nn.Module):
             self.networks.setdefault(id(value), value)
+        elif not value.is_leaf:
+            return  # a result: to keep it would keep its graph
         if name != "self":
             self.kept.append(value)
             self.variables.setdefault(id(value), set()).add(name)

@@ -120,9 +120,10 @@ def run_program(request: Request, folder: str) -> Run:
 
 
 def print_traceback(raised: BaseException) -> None:
-    """As the interpreter does, without the libraries' frames: they differ from version to version."""
+    """As the interpreter does, without what differs between versions: libraries' frames, markers of columns."""
     report = traceback.TracebackException.from_exception(raised)
-    own = [frame for frame in report.stack if frame.filename == FILENAME]
+    frames = [frame for frame in report.stack if frame.filename == FILENAME]
+    own = [(frame.filename, frame.lineno, frame.name, frame.line) for frame in frames]
     report.stack = traceback.StackSummary.from_list(own)
     report.__cause__ = report.__context__ = None
     sys.stderr.write("".join(report.format()))
