@@ -1,0 +1,216 @@
+"""What the interpreter saw: one record for each event, each way of getting there, first round and later ones apart."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gradsense.program.values import Code, Cut, Instance, Obj, Site, Value
+
+
+class Gradients(enum.Enum):
+    """The state of the gradients that an optimizer would use."""
+
+    NONE = "no gradient yet"
+    CLEARED = "cleared"
+    LOST = "computed, then cleared"
+    FRESH = "fresh"
+    PILED = "piled up"
+    USED = "used"
+    UNKNOWN = "unknown"
+
+
+class GradState(NamedTuple):
+    """One possible state of an optimizer's gradients, and the events that led to it.
+
+    `by` tells who cleared: `optimizer`, `module` or `hand`.
+    """
+
+    kind: Gradients
+    backward: Site | None = None
+    clear: Site | None = None
+    by: str = ""
+
+
+class Round(NamedTuple):
+    """A loop being run: its first round, or any later one. `over` says what a `for` loop goes over:
+    `parameters`, `literal`, `data`, `range`, `while` or `other`."""
+
+    site: Site
+    later: bool
+    over: str
+
+
+class Context(NamedTuple):
+    """How an event is reached: the calls down to it, the loops around it (outermost first), the function it is in."""
+
+    calls: tuple[Site, ...]
+    rounds: tuple[Round, ...]
+    function: Code | None
+    entry: str
+    """The name of the entry that the run began with: `Class.method`, `function`, or empty for the module's body."""
+    certain: bool
+    """No condition around it within its function, loops and `with` aside."""
+
+    @property
+    def in_later_round(self) -> bool:
+        """Whether some loop around the event is past its first round."""
+        return any(r.later for r in self.rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Which parameters an optimizer holds: modules (their own parameters) and single parameters.
+
+    `open`: it may hold more. `whole`: modules covered with all their descendants. `groups`: the same per group.
+    """
+
+    sources: frozenset[Obj]
+    open: bool
+    whole: frozenset[Obj]
+    groups: tuple[frozenset[Obj], ...] = ()
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of something from outside the user's files, by canonical name.
+
+    Functions: `torch.tensor`. Methods: `Tensor.detach`, `Module.eval`, `Optimizer.step`, `Lightning.log`,
+    `Parameters.…`, by the kind of their receiver.
+    """
+
+    site: Site
+    context: Context
+    name: str
+    receiver: Value | None
+    args: tuple[Value, ...]
+    keywords: tuple[tuple[str, Value], ...]
+    result: Value
+
+    def argument(self, position: int, keyword: str) -> Value | None:
+        """The argument given at `position` or by `keyword`."""
+        if position < len(self.args):
+            return self.args[position]
+        return next((value for name, value in self.keywords if name == keyword), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`optimizer.step(...)`, and the states that the gradients may be in then. `scaler`: stepped through one."""
+
+    site: Site
+    context: Context
+    optimizer: Instance
+    states: frozenset[GradState]
+    closure: Value | None
+    scaler: Obj | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """Gradients are computed. `how` is the method's or function's name."""
+
+    site: Site
+    context: Context
+    value: Value
+    how: str
+    optimizers: frozenset[Obj]
+    """The known optimizers that get a gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Gradients are cleared; `by` is `optimizer`, `module` or `hand`."""
+
+    site: Site
+    context: Context
+    optimizers: frozenset[Obj]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Gradients are clipped; `states` are those of each known optimizer over the clipped parameters."""
+
+    site: Site
+    context: Context
+    sources: frozenset[Obj]
+    open: bool
+    states: tuple[tuple[Obj, frozenset[GradState]], ...]
+    scaled: tuple[tuple[Obj, Obj], ...] = ()
+    """Optimizers whose gradients are still scaled, and by which scaler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An optimizer is built."""
+
+    site: Site
+    context: Context
+    optimizer: Instance
+    holdings: Holdings
+    params: Value
+    keywords: tuple[tuple[str, Value], ...]
+    modules_in_loop: bool
+    """Some of what it holds was made in the innermost loop that it is built in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`receiver.attr = value` on an object of the program; `old` is what was there before (None: nothing)."""
+
+    site: Site
+    context: Context
+    receiver: Value
+    attr: str
+    value: Value
+    old: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """A Module (of torch.nn or the user's) is made."""
+
+    site: Site
+    context: Context
+    instance: Instance
+    args: tuple[Value, ...]
+    keywords: tuple[tuple[str, Value], ...]
+    in_forward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A Module is called. `grad` is whether gradients are recorded, `switch` the line that switched them off."""
+
+    site: Site
+    context: Context
+    module: Instance
+    grad: bool | None
+    switch: Site | None
+    result: Value
+
+
+Fact = Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A way out of a function: the value, and the `return` (None where its end is reached)."""
+
+    site: Site | None
+    value: Value
+    explicit: bool
+    """The `return` names a value (or None) in so many words."""
+    optimizers: tuple[tuple[Obj, frozenset[GradState]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A stretch of the program that a run could not follow: broken code, an exhausted budget."""
+
+    site: Site
+    why: str
+    cuts: frozenset[Cut] = frozenset()

@@ -1,0 +1,114 @@
+"""What kind of thing a class from outside the user's files is, and which layers have parameters (PyTorch 2.13)."""
+
+from __future__ import annotations
+
+from gradsense.program.values import Kind
+
+OPTIMIZERS = frozenset(
+    f"torch.optim.{name}"
+    for name in """Adadelta Adafactor Adagrad Adam AdamW Adamax ASGD LBFGS Muon NAdam Optimizer RAdam RMSprop Rprop
+    SGD SparseAdam""".split()
+) | frozenset(
+    """transformers.AdamW transformers.Adafactor transformers.optimization.AdamW apex.optimizers.FusedAdam
+    apex.optimizers.FusedSGD apex.optimizers.FusedLAMB bitsandbytes.optim.AdamW8bit bitsandbytes.optim.Adam8bit
+    deepspeed.ops.adam.FusedAdam deepspeed.ops.adam.DeepSpeedCPUAdam
+    torch.distributed.optim.ZeroRedundancyOptimizer""".split()
+)
+
+CLOSURE_OPTIMIZERS = frozenset({"torch.optim.LBFGS"})
+"""Optimizers whose `step` can't do without a closure."""
+
+DATA_CLASSES = frozenset(
+    """torch.utils.data.DataLoader torch.utils.data.Dataset torch.utils.data.TensorDataset torch.utils.data.Subset
+    torch.utils.data.IterableDataset torch.utils.data.ConcatDataset""".split()
+)
+
+ENGINES = frozenset(
+    """lightning.Trainer lightning.Fabric lightning.fabric.Fabric lightning_fabric.Fabric accelerate.Accelerator
+    accelerate.accelerator.Accelerator transformers.Trainer transformers.Seq2SeqTrainer composer.Trainer
+    fastai.learner.Learner fastai.basics.Learner catalyst.dl.SupervisedRunner catalyst.dl.Runner trl.SFTTrainer
+    ignite.engine.Engine""".split()
+)
+
+WRAPPERS = frozenset(
+    """torch.nn.DataParallel torch.nn.parallel.DistributedDataParallel
+    torch.distributed.fsdp.FullyShardedDataParallel torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel
+    apex.parallel.DistributedDataParallel""".split()
+)
+"""Modules that hold another one as `module`, with the same parameters (FSDP aside, which `REPLACING` names)."""
+
+TRANSPARENT = frozenset(
+    """torch.compile torch.jit.script torch.nn.SyncBatchNorm.convert_sync_batchnorm torch.nn.utils.spectral_norm
+    torch.nn.utils.parametrizations.spectral_norm torch.nn.utils.skip_init""".split()
+)
+"""Functions that give their first argument, or something with the same parameters, back."""
+
+_FREE = frozenset(
+    f"torch.nn.{name}"
+    for name in """ReLU ReLU6 LeakyReLU ELU CELU SELU GELU SiLU Mish Hardswish Hardsigmoid Hardtanh Hardshrink Softshrink
+    Sigmoid LogSigmoid Tanh Tanhshrink Softplus Softsign Softmax Softmax2d LogSoftmax Softmin Threshold GLU Identity
+    Flatten Unflatten Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout RReLU
+    MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d
+    AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d LPPool1d LPPool2d FractionalMaxPool2d FractionalMaxPool3d
+    MaxUnpool1d MaxUnpool2d MaxUnpool3d Upsample UpsamplingNearest2d UpsamplingBilinear2d PixelShuffle PixelUnshuffle
+    ChannelShuffle ZeroPad1d ZeroPad2d ZeroPad3d ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d
+    ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d
+    CosineSimilarity PairwiseDistance LocalResponseNorm CrossMapLRN2d Fold Unfold InstanceNorm1d InstanceNorm2d
+    InstanceNorm3d""".split()
+)
+
+_CONTAINERS = frozenset(f"torch.nn.{name}" for name in ("Sequential", "ModuleList", "ModuleDict"))
+PARAMETER_CONTAINERS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
+_NOT_MODULES = frozenset(
+    f"torch.nn.{name}" for name in ("Parameter", "UninitializedParameter", "Buffer", "UninitializedBuffer")
+)
+
+
+def is_layer(name: str) -> bool:
+    """Whether `name` is a Module class of `torch.nn`, other than the base class."""
+    head, _, last = name.rpartition(".")
+    return head == "torch.nn" and last[:1].isupper() and name not in _NOT_MODULES
+
+
+def is_loss(name: str) -> bool:
+    """Whether `name` is a loss of `torch.nn`: a Module without parameters that compares two tensors."""
+    return is_layer(name) and name.endswith("Loss") and not name.endswith("AdaptiveLogSoftmaxWithLoss")
+
+
+def is_container(name: str) -> bool:
+    """Whether `name` is a Module that registers the modules given to it."""
+    return name in _CONTAINERS
+
+
+def has_parameters(name: str) -> bool:
+    """Whether a `torch.nn` layer has trainable parameters of its own (with its default arguments)."""
+    return not (name in _FREE or is_loss(name) or name in _CONTAINERS)
+
+
+def kind_of(name: str) -> Kind | None:
+    """The kind of an external class by its canonical name, or None if it isn't known."""
+    if name in ("lightning.LightningModule", "lightning.core.LightningModule"):
+        return Kind.LIGHTNING
+    if name == "torch.nn.Module" or is_layer(name) or name in WRAPPERS:
+        return Kind.MODULE
+    if name in OPTIMIZERS:
+        return Kind.OPTIMIZER
+    if name.startswith("torch.optim.lr_scheduler.") and name.rpartition(".")[2][:1].isupper():
+        return Kind.SCHEDULER
+    if name == "torch.amp.GradScaler":
+        return Kind.SCALER
+    if name in DATA_CLASSES or name.startswith(("torchvision.datasets.", "lightning.LightningDataModule")):
+        return Kind.DATA
+    if name in ENGINES:
+        return Kind.ENGINE
+    if name in _PLAIN:
+        return Kind.OTHER
+    return None
+
+
+_PLAIN = frozenset(
+    """object Exception ValueError RuntimeError torch.Tensor typing.NamedTuple enum.Enum abc.ABC typing.Generic
+    typing.Protocol dict list torch.autograd.Function lightning.Callback torch.utils.data.Sampler NamedTuple ABC Enum
+    Generic Protocol str int float tuple collections.OrderedDict threading.Thread nn.Parameter torch.nn.Parameter
+    lightning.LightningDataModule gym.Wrapper gymnasium.Wrapper gym.Env gymnasium.Env""".split()
+)

@@ -1,0 +1,57 @@
+"""What torch's functions and tensor methods do to a gradient (PyTorch 2.13)."""
+
+from __future__ import annotations
+
+FRESH_TENSORS = frozenset(
+    f"torch.{name}"
+    for name in """rand randn randint randperm zeros ones full empty arange linspace logspace eye from_numpy normal
+    rand_like randn_like randint_like zeros_like ones_like full_like empty_like bernoulli multinomial
+    tril_indices triu_indices load""".split()
+)
+"""Functions whose result is data: it depends on no gradient."""
+
+REWRAPPING = frozenset(
+    """torch.tensor torch.Tensor torch.FloatTensor torch.DoubleTensor torch.LongTensor torch.cuda.FloatTensor
+    torch.autograd.Variable numpy.array numpy.asarray""".split()
+)
+"""Calls that copy the numbers of their argument into something new, without its graph."""
+
+NON_DIFFERENTIABLE = frozenset(
+    """argmax argmin argsort eq ne gt ge lt le equal isnan isinf isfinite logical_and logical_or logical_not nonzero
+    searchsorted bucketize any all count_nonzero histc bincount unique one_hot isclose allclose signbit
+    is_nonzero""".split()
+)
+"""Functions and methods whose result is integer or boolean."""
+
+CASTS_TO_INTEGER = frozenset({"long", "int", "short", "bool", "byte", "char"})
+
+LEAVES_TORCH = frozenset({"item", "tolist", "numpy"})
+"""Tensor methods that give plain numbers."""
+
+SAME_TENSOR = frozenset(
+    """to cuda cpu float double half bfloat16 type contiguous clone view reshape squeeze unsqueeze flatten mean sum
+    retain_grad pin_memory""".split()
+)
+
+GRAD_MODES = {
+    "torch.no_grad": False,
+    "torch.inference_mode": False,
+    "torch.enable_grad": True,
+    "torch.set_grad_enabled": None,
+}
+"""Context managers and decorators that switch gradients, and to what (None: told by the argument)."""
+
+HARMLESS_ROOTS = frozenset(
+    """print logging wandb os sys time json math random matplotlib tqdm copyreg shutil datetime pathlib pprint
+    collections typing warnings argparse csv pickle torchsummary torchinfo thop plt mlflow comet_ml gc psutil
+    string re glob io yaml rich absl builtins""".split()
+)
+"""Packages whose calls leave models, optimizers and gradients as they are."""
+
+HARMLESS_CALLS = frozenset(
+    """torch.save torch.manual_seed torch.cuda.synchronize torch.cuda.empty_cache torch.onnx.export
+    torch.backends torch.set_printoptions torchvision.utils.save_image torchvision.utils.make_grid
+    torch.cuda.manual_seed_all torch.cuda.is_available torch.set_float32_matmul_precision""".split()
+)
+
+CLIPPING = frozenset({"torch.nn.utils.clip_grad_norm_", "torch.nn.utils.clip_grad_value_"})

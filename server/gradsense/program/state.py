@@ -1,0 +1,253 @@
+"""The abstract state of a running program: variables, objects, gradients. Branches copy it, joins merge it."""
+
+from __future__ import annotations
+
+from gradsense.program.facts import Gradients, GradState
+from gradsense.program.values import (
+    UNKNOWN,
+    Collection,
+    Instance,
+    Items,
+    Obj,
+    Parameters,
+    Site,
+    Tensor,
+    TupleValue,
+    Value,
+    join,
+    options_of,
+)
+
+UNKNOWN_GRADIENTS = frozenset({GradState(Gradients.UNKNOWN)})
+NO_GRADIENTS = frozenset({GradState(Gradients.NONE)})
+
+ITEMS = "[items]"
+"""The attribute under which a collection's content stands."""
+OPEN = "[open]"
+"""The attribute of an object that may have been changed by code that is not known."""
+
+_MISSING = object()
+
+
+class State:
+    """All inner dictionaries are copied when written, so that copying a state copies five small ones.
+
+    `frames`: variables by frame number. `heap`: attributes by object. `gradients`: the possible gradient states of
+    each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `grad`: whether gradients are
+    recorded (None: can't tell) and the place that switched them. `assumed`: what conditions were taken to be.
+    `toggled`: optimizers toggled and where.
+    """
+
+    __slots__ = ("assumed", "dead", "frames", "grad", "gradients", "heap", "scaled", "switch", "toggled")
+
+    def __init__(self) -> None:
+        self.frames: dict[int, dict[str, Value]] = {}
+        self.heap: dict[Obj, dict[str, object]] = {}
+        self.gradients: dict[Obj, frozenset[GradState]] = {}
+        self.scaled: dict[Obj, Obj] = {}
+        self.toggled: dict[Obj, Site] = {}
+        self.grad: bool | None = True
+        self.switch: Site | None = None
+        self.assumed: dict[tuple[object, ...], bool] = {}
+        self.dead = False
+
+    def copy(self) -> State:
+        other = State.__new__(State)
+        other.frames = self.frames.copy()
+        other.heap = self.heap.copy()
+        other.gradients = self.gradients.copy()
+        other.scaled = self.scaled.copy()
+        other.toggled = self.toggled.copy()
+        other.grad = self.grad
+        other.switch = self.switch
+        other.assumed = self.assumed.copy() if self.assumed else {}
+        other.dead = self.dead
+        return other
+
+    def become(self, other: State) -> None:
+        """Take the content of `other`, which must not be used any more."""
+        for slot in State.__slots__:
+            setattr(self, slot, getattr(other, slot))
+
+    # -- variables and attributes --
+
+    def variable(self, frame: int, name: str) -> Value | None:
+        names = self.frames.get(frame)
+        return names.get(name) if names is not None else None
+
+    def set_variable(self, frame: int, name: str, value: Value) -> None:
+        names = dict(self.frames.get(frame, ()))
+        names[name] = value
+        self.frames[frame] = names
+
+    def attribute(self, obj: Obj, name: str) -> Value | None:
+        attributes = self.heap.get(obj)
+        return attributes.get(name) if attributes is not None else None  # type: ignore[return-value]
+
+    def set_attribute(self, obj: Obj, name: str, value: object) -> None:
+        attributes = dict(self.heap.get(obj, ()))
+        attributes[name] = value
+        self.heap[obj] = attributes
+
+    def attributes(self, obj: Obj) -> dict[str, object]:
+        return self.heap.get(obj, {})
+
+    def items(self, obj: Obj) -> Items:
+        found = self.heap.get(obj, {}).get(ITEMS)
+        return found if isinstance(found, Items) else Items(None, UNKNOWN)
+
+    def is_open(self, obj: Obj) -> bool:
+        return OPEN in self.heap.get(obj, ())
+
+    # -- joining --
+
+    def key(self) -> frozenset[tuple[tuple[object, ...], bool]]:
+        return frozenset(self.assumed.items())
+
+    def same_as(self, other: State) -> bool:
+        """Whether nothing would change by joining `other`, compared by content."""
+        return (
+            self.gradients == other.gradients
+            and self.grad == other.grad
+            and self.scaled == other.scaled
+            and self.toggled == other.toggled
+            and self.frames == other.frames
+            and self.heap == other.heap
+        )
+
+    def joined(self, other: State) -> State:
+        """The least state that stands for both; `assumed` keeps what they agree on."""
+        result = State.__new__(State)
+        result.frames = _join_nested(self.frames, other.frames)
+        result.heap = _join_nested(self.heap, other.heap)
+        result.gradients = _join_gradients(self.gradients, other.gradients)
+        result.scaled = {k: v for k, v in self.scaled.items() if other.scaled.get(k) == v}
+        result.toggled = {**other.toggled, **self.toggled}
+        result.grad = self.grad if self.grad == other.grad else None
+        result.switch = self.switch or other.switch
+        result.assumed = {k: v for k, v in self.assumed.items() if other.assumed.get(k) is v}
+        result.dead = self.dead and other.dead
+        return result
+
+    # -- what is below an object --
+
+    def reachable(self, values: tuple[Value, ...], limit: int = 400) -> set[Obj]:
+        """Every object that can be got at from `values` by attributes and items."""
+        seen: set[Obj] = set()
+        stack: list[object] = list(values)
+        while stack and len(seen) < limit:
+            value = stack.pop()
+            for option in options_of(value):  # type: ignore[arg-type]
+                if isinstance(option, (Instance, Collection)):
+                    if option.obj in seen:
+                        continue
+                    seen.add(option.obj)
+                    for inner in self.heap.get(option.obj, {}).values():
+                        if isinstance(inner, Items):
+                            stack.extend(inner.exact if inner.exact is not None else (inner.element,))
+                        elif inner is not None and not isinstance(inner, bool):
+                            stack.append(inner)
+                elif isinstance(option, TupleValue):
+                    stack.extend(option.items)
+                elif isinstance(option, (Tensor, Parameters)):
+                    seen.update(option.sources)
+                else:
+                    receiver = getattr(option, "receiver", None) or getattr(option, "self_value", None)
+                    if receiver is not None:
+                        stack.append(receiver)
+        return seen
+
+
+def _join_nested(left: dict, right: dict) -> dict:  # type: ignore[type-arg]
+    result = {}
+    for key, a in left.items():
+        b = right.get(key, _MISSING)
+        result[key] = a if a is b or b is _MISSING else _join_names(a, b)
+    for key, b in right.items():
+        if key not in left:
+            result[key] = b
+    return result
+
+
+def _join_names(left: dict, right: dict) -> dict:  # type: ignore[type-arg]
+    result = {}
+    for name, a in left.items():
+        b = right.get(name, _MISSING)
+        if a is b or b is _MISSING:
+            result[name] = a
+        elif isinstance(a, Items) and isinstance(b, Items):
+            result[name] = join_items(a, b)
+        elif isinstance(a, (Items, bool)) or isinstance(b, (Items, bool)):
+            result[name] = a
+        elif hasattr(a, "groups") or hasattr(b, "groups"):
+            result[name] = a if a == b else None
+        else:
+            result[name] = join(a, b)
+    for name, b in right.items():
+        if name not in left:
+            result[name] = b
+    return result
+
+
+def join_items(left: Items, right: Items) -> Items:
+    """The content of a collection that may hold either."""
+    if left == right:
+        return left
+    if left.exact is not None and right.exact is not None and len(left.exact) == len(right.exact):
+        exact = tuple(join(a, b) for a, b in zip(left.exact, right.exact, strict=True))
+        return Items(exact, join(left.element, right.element), left.keys if left.keys == right.keys else None)
+    if left.exact == ():
+        return Items(None, right.element)
+    if right.exact == ():
+        return Items(None, left.element)
+    return Items(None, join(left.element, right.element))
+
+
+def _join_gradients(
+    left: dict[Obj, frozenset[GradState]], right: dict[Obj, frozenset[GradState]]
+) -> dict[Obj, frozenset[GradState]]:
+    if left == right:
+        return left.copy()
+    result = dict(left)
+    for obj, states in right.items():
+        mine = left.get(obj)
+        result[obj] = states if mine is None else mine | states
+    return result
+
+
+def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> frozenset[GradState]:
+    """The gradients after a backward pass that reaches them (`certain`), or may."""
+    reached = set()
+    for state in states:
+        if state.kind is Gradients.UNKNOWN:
+            reached.add(GradState(Gradients.FRESH, site) if certain else state)
+        elif state.kind in (Gradients.FRESH, Gradients.PILED, Gradients.USED):
+            reached.add(GradState(Gradients.PILED, site))
+        else:
+            reached.add(GradState(Gradients.FRESH, site))
+    return frozenset(reached) if certain else frozenset(reached) | states
+
+
+def after_clear(states: frozenset[GradState], site: Site, by: str) -> frozenset[GradState]:
+    """The gradients after they were cleared: what a backward pass had computed and no step used is lost."""
+    cleared = set()
+    for state in states:
+        if state.kind in (Gradients.FRESH, Gradients.PILED) and state.backward is not None:
+            cleared.add(GradState(Gradients.LOST, state.backward, site, by))
+        elif state.kind is Gradients.LOST:
+            cleared.add(state)
+        else:
+            cleared.add(GradState(Gradients.CLEARED, None, site, by))
+    return frozenset(cleared)
+
+
+def after_step(states: frozenset[GradState], site: Site) -> frozenset[GradState]:
+    """The gradients after a step: still there, but used."""
+    return frozenset(
+        state
+        if state.kind in (Gradients.NONE, Gradients.CLEARED, Gradients.UNKNOWN)
+        else GradState(Gradients.CLEARED, None, state.clear, state.by)
+        if state.kind is Gradients.LOST
+        else GradState(Gradients.USED, state.backward)
+        for state in states
+    )

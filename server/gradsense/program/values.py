@@ -1,0 +1,403 @@
+"""Abstract values: what an expression may be, as far as training is concerned.
+
+Every value is immutable and compared by content; what changes (attributes, list items) lives in the `State` under an
+object's identity. `UNKNOWN` is the top: it may be anything.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+
+class Where(NamedTuple):
+    """A block within a file: its top-level statement, then child numbers downwards.
+
+    `unit` names the top-level definition (`Net`, a second one `Net#1`), or is empty for a plain statement, whose
+    number is then the path's first.
+    """
+
+    path: str
+    unit: str
+    steps: tuple[int, ...]
+
+
+class Site(NamedTuple):
+    """A node of a block: `at` numbers it in the block's event tree."""
+
+    where: Where
+    at: int
+
+
+class Obj(NamedTuple):
+    """The identity of an object: where it was made, through which calls, and which of several."""
+
+    site: Site
+    calls: tuple[Site, ...]
+    part: str = ""
+
+
+class Kind(enum.Enum):
+    """What an object is to a training program."""
+
+    MODULE = "module"
+    LIGHTNING = "lightning module"
+    OPTIMIZER = "optimizer"
+    SCHEDULER = "scheduler"
+    SCALER = "scaler"
+    DATA = "data"
+    ENGINE = "engine"
+    """Runs the training itself: Trainer, Fabric, Accelerator, DeepSpeed engine."""
+    OTHER = "other"
+
+
+class Unknown(NamedTuple):
+    """May be anything."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A constant of the program."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Something from outside the user's files, by its canonical dotted name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a gradient was lost.
+
+    `how` is the operation in the user's words (`detach`, `item`, `no_grad`, `torch.tensor` ...); `switch` is the line
+    that switched gradients off, for `no_grad`.
+    """
+
+    how: str
+    site: Site
+    sources: frozenset[Obj]
+    switch: Site | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor (or a number made of one).
+
+    `sources`: modules and parameters that get a gradient through it. `cuts`: what it depends on without a gradient,
+    and why. `requires`: whether it requires a gradient (None: can't tell). `open`: it may depend on more than is
+    known here. `leaf`: the call that made it a leaf of the user's (`torch.tensor(...)`), for what is no parameter.
+    `parameter`: the parameter that it is. `python`: it has left torch (`item`, `float`, `numpy`).
+    """
+
+    sources: frozenset[Obj] = frozenset()
+    cuts: frozenset[Cut] = frozenset()
+    requires: bool | None = None
+    open: bool = False
+    leaf: Site | None = None
+    parameter: Obj | None = None
+    scaler: Obj | None = None
+    python: bool = False
+    gradients: frozenset[Site] = frozenset()
+    """The `torch.autograd.grad` calls that it holds results of."""
+    made_by: str = ""
+    """The canonical name of the function or layer class whose direct result it is."""
+    data: bool = False
+    """It comes from data alone: nothing trained reaches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An object of a known class. `type` is a `ClassValue` or the class's `Ref`."""
+
+    obj: Obj
+    type: ClassValue | Ref
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list's, dict's or set's content: `exact` while every item is known, `element` their join."""
+
+    exact: tuple[Value, ...] | None
+    element: Value
+    keys: tuple[object, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A list, set or dict; its `Items` stand in the state."""
+
+    obj: Obj
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class TupleValue:
+    items: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Parameters of modules: what `m.parameters()` or a list of tensors gives, or one of them while looping.
+
+    `sources`: modules (their own parameters) and single parameters. `open`: may hold more. `whole`: the modules that
+    it covers entirely. `shape` is `iterator` (used up once), `list`, `element`, `pair` (of `named_parameters`) or
+    `gradient` (an element's `.grad`). `partial`: a filter or slice left some out.
+    """
+
+    sources: frozenset[Obj]
+    open: bool = False
+    whole: frozenset[Obj] = frozenset()
+    shape: str = "iterator"
+    partial: bool = False
+    site: Site | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A bound method of something from outside the user's files."""
+
+    receiver: Value
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Code:
+    """A function's definition: its event tree, the block tree around it, and where that stands."""
+
+    name: str
+    node: object
+    tree: object
+    where: Where
+    owner: str = ""
+    """The qualified name of the class that it is defined in."""
+
+    @property
+    def site(self) -> Site:
+        return Site(self.where, self.node.at)  # type: ignore[attr-defined]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Code)
+            and self.node is other.node
+            and self.tree is other.tree
+            and self.where == other.where
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.node), self.where))
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionValue:
+    """A function of the user's, or a method of theirs bound to `self_value`."""
+
+    code: Code
+    closure: Closure = field(compare=False)
+    self_value: Value | None = None
+    decorators: tuple[str, ...] = ()
+    owner: ClassValue | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Closure:
+    """The names that a nested function sees: its enclosing frames' variables, innermost first, and its file."""
+
+    file: object
+    frames: tuple[dict[str, Value], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassValue:
+    """A class of the user's. `members` are what its body binds; `bases` the values of its base expressions.
+
+    `complete` is False if a part of the class could not be read (a hole) or a base is unknown.
+    """
+
+    name: str
+    code: Code
+    bases: tuple[Value, ...]
+    members: dict[str, Value]
+    holes: frozenset[str]
+    """Names that broken code in the body would define or mentions."""
+    broken: bool
+    file: object
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClassValue) and self.code == other.code and self.bases == other.bases
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """`functools.partial(function, ...)` and the like."""
+
+    function: Value
+    args: tuple[Value, ...]
+    keywords: tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Super:
+    """`super()` inside a method: the class that it stands in and the object."""
+
+    owner: ClassValue
+    self_value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaValue:
+    node: object
+    where: Where
+    closure: Closure = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """One of a few different values, in the order in which the program meets them."""
+
+    options: tuple[Value, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Choice)
+            and len(self.options) == len(other.options)
+            and all(option in other.options for option in self.options)
+        )
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.options))
+
+
+Value = (
+    Unknown
+    | Const
+    | Ref
+    | Tensor
+    | Instance
+    | Collection
+    | TupleValue
+    | Parameters
+    | Method
+    | FunctionValue
+    | ClassValue
+    | Partial
+    | Super
+    | LambdaValue
+    | Choice
+)
+
+NONE = Const(None)
+DATA = Tensor(requires=False, data=True)
+NUMBER = Tensor(requires=False, data=True, python=True)
+_MOST_OPTIONS = 4
+
+
+def join(left: Value, right: Value) -> Value:
+    """The least value that stands for both."""
+    if left is right or left == right:
+        return left
+    if isinstance(left, Unknown) or isinstance(right, Unknown):
+        return UNKNOWN
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return join_tensors(left, right)
+    if isinstance(left, Parameters) and isinstance(right, Parameters) and left.shape == right.shape:
+        return replace(
+            left,
+            sources=left.sources | right.sources,
+            open=left.open or right.open,
+            whole=left.whole & right.whole,
+            partial=left.partial or right.partial,
+        )
+    if isinstance(left, TupleValue) and isinstance(right, TupleValue) and len(left.items) == len(right.items):
+        return TupleValue(tuple(join(a, b) for a, b in zip(left.items, right.items, strict=True)))
+    options: list[Value] = []
+    for option in (*options_of(left), *options_of(right)):
+        if isinstance(option, Tensor):
+            at = next((i for i, other in enumerate(options) if isinstance(other, Tensor)), None)
+            if at is not None:
+                options[at] = join_tensors(options[at], option)  # type: ignore[arg-type]
+                continue
+        if option not in options:
+            options.append(option)
+    if len(options) > _MOST_OPTIONS:
+        return UNKNOWN
+    return options[0] if len(options) == 1 else Choice(tuple(options))
+
+
+def options_of(value: Value) -> tuple[Value, ...]:
+    """The values that `value` stands for: itself, or each of a choice's."""
+    return value.options if isinstance(value, Choice) else (value,)
+
+
+def join_tensors(left: Tensor, right: Tensor) -> Tensor:
+    """A tensor that may be either."""
+    return Tensor(
+        sources=left.sources | right.sources,
+        cuts=left.cuts | right.cuts,
+        requires=left.requires if left.requires == right.requires else None,
+        open=left.open or right.open,
+        leaf=left.leaf if left.leaf == right.leaf else None,
+        parameter=left.parameter if left.parameter == right.parameter else None,
+        scaler=left.scaler if left.scaler == right.scaler else None,
+        python=left.python and right.python,
+        gradients=left.gradients | right.gradients,
+        made_by=left.made_by if left.made_by == right.made_by else "",
+        data=left.data and right.data,
+    )
+
+
+def combine(operands: Iterable[Value], made_by: str = "") -> Value:
+    """The result of a differentiable operation on `operands` (tensors, numbers, unknowns)."""
+    sources: frozenset[Obj] = frozenset()
+    cuts: frozenset[Cut] = frozenset()
+    gradients: frozenset[Site] = frozenset()
+    requires: bool | None = False
+    is_open = False
+    tensor = False
+    python = data = True
+    scaler: Obj | None = None
+    for operand in operands:
+        if isinstance(operand, Tensor):
+            tensor = True
+            sources |= operand.sources
+            cuts |= operand.cuts
+            gradients |= operand.gradients
+            is_open = is_open or operand.open
+            python = python and operand.python
+            data = data and operand.data
+            scaler = scaler or operand.scaler
+            if operand.requires:
+                requires = True
+            elif operand.requires is None and requires is False:
+                requires = None
+        elif isinstance(operand, Parameters):
+            tensor = True
+            python = data = False
+            sources |= operand.sources
+            is_open = is_open or operand.open
+            requires = requires or (True if operand.shape != "gradient" else requires)
+        elif not isinstance(operand, (Const, Ref)):
+            is_open = True
+            data = False
+            if requires is False:
+                requires = None
+    if not tensor:
+        return UNKNOWN
+    return Tensor(
+        sources, cuts, requires, is_open, None, None, scaler, python, gradients, made_by=made_by, data=data
+    )
