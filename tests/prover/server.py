@@ -120,10 +120,10 @@ def run_program(request: Request, folder: str) -> Run:
 
 
 def print_traceback(raised: BaseException) -> None:
-    """As the interpreter does, without what differs between versions: libraries' frames, markers of columns."""
+    """As the interpreter does, without what differs between versions: library frames, column marks."""
     report = traceback.TracebackException.from_exception(raised)
     frames = [frame for frame in report.stack if frame.filename == FILENAME]
-    own = [(frame.filename, frame.lineno, frame.name, frame.line) for frame in frames]
+    own = [(frame.filename, frame.lineno or 0, frame.name, frame.line) for frame in frames]
     report.stack = traceback.StackSummary.from_list(own)
     report.__cause__ = report.__context__ = None
     sys.stderr.write("".join(report.format()))
