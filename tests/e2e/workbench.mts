@@ -1,0 +1,110 @@
+// VS Code's workbench in Chromium, in the words of somebody who uses it.
+import path from 'node:path';
+import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
+
+const CHROMIUM_FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+export class Workbench {
+  readonly page: Page;
+  readonly #browser: Browser;
+  readonly #screenshots: string;
+
+  private constructor(browser: Browser, page: Page, screenshots: string) {
+    this.#browser = browser;
+    this.page = page;
+    this.#screenshots = screenshots;
+  }
+
+  /** Opens a fresh profile, in which the folder is not trusted yet. */
+  static async open(address: string, screenshots: string): Promise<Workbench> {
+    const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS });
+    const page = await browser.newPage({ viewport: { width: 1100, height: 720 }, reducedMotion: 'reduce' });
+    page.setDefaultTimeout(30_000);
+    await page.goto(address);
+    await page.locator('.monaco-workbench').waitFor();
+    return new Workbench(browser, page, screenshots);
+  }
+
+  async close(): Promise<void> {
+    await this.#browser.close();
+  }
+
+  async screenshot(name: string): Promise<void> {
+    await this.page.screenshot({ path: path.join(this.#screenshots, `${name}.png`), animations: 'disabled' });
+  }
+
+  async openFile(name: string): Promise<void> {
+    await this.page.getByRole('treeitem', { name }).dblclick();
+    await this.page.locator('.view-line').first().waitFor();
+  }
+
+  async runCommand(title: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    await this.page.locator('.quick-input-widget input').first().fill(`>${title}`);
+    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+  }
+
+  /** Trusts the open folder, by the dialogue that the Restricted Mode banner leads to. */
+  async trustFolder(): Promise<void> {
+    await this.page.getByText('Manage', { exact: true }).first().click();
+    await this.page.getByRole('button', { name: 'Trust', exact: true }).first().waitFor();
+    // The dialogue's own keys: a click on the button takes the focus away from it.
+    await this.page.keyboard.press('Control+Enter');
+    await this.page.getByText('You trust this folder').waitFor();
+    await this.page.keyboard.press('Escape');
+    await this.page.getByText('You trust this folder').waitFor({ state: 'hidden' });
+  }
+
+  get squiggles(): Locator {
+    return this.page.locator('.squiggly-error, .squiggly-warning');
+  }
+
+  get lenses(): Locator {
+    return this.page.locator('.codelens-decoration a');
+  }
+
+  get hover(): Locator {
+    return this.page.locator('.monaco-hover:not(.hidden)').first();
+  }
+
+  notification(text: string | RegExp): Locator {
+    return this.page.locator('.notification-toast', { hasText: text });
+  }
+
+  /** The line of the editor that shows this text, which has no spaces: the editor prints others. */
+  line(text: string): Locator {
+    return this.page.locator('.editor-instance .view-line', { hasText: text });
+  }
+
+  /** One coloured piece of that line. */
+  token(line: string, text: string): Locator {
+    return this.line(line).locator('span > span', { hasText: text }).first();
+  }
+
+  async hoverOver(token: Locator): Promise<void> {
+    await token.hover();
+    await this.hover.waitFor();
+  }
+
+  /** Puts the cursor there and opens the menu of the light bulb that appears. */
+  async openLightBulb(token: Locator): Promise<Locator> {
+    await token.click();
+    await this.page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first().click();
+    const menu = this.page.locator('.action-widget').first();
+    await menu.waitFor();
+    return menu;
+  }
+
+  async save(): Promise<void> {
+    await this.page.keyboard.press('Control+s');
+    await this.page.locator('.tab.dirty').waitFor({ state: 'detached' });
+  }
+}
