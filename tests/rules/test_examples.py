@@ -1,0 +1,139 @@
+"""Every rule, proven by its examples: what it finds, what its fix makes of them, what running them shows."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+from collections.abc import Iterator
+
+import pytest
+from gradsense.rules.registry import all_rules
+from packaging.version import Version
+
+from gradsense.config import Settings
+from gradsense.engine import check_text
+from gradsense.findings import Finding, Fix, apply_edits
+from gradsense.rules.examples import Bad, Example, Good, Marker, Silent, Symptom, Trains
+from tests.prover import prove
+
+MAX_FIXES = 20
+
+
+def examples(*kinds: type[Example], executed: bool = False) -> list[object]:
+    """Parameters (code, example) for every example of these kinds, named by rule, kind and number."""
+    parameters = []
+    for rule in all_rules():
+        for number, example in enumerate(rule.examples, 1):
+            if isinstance(example, kinds) and not (executed and example.unproven):
+                name = f"{rule.code}-{type(example).__name__.lower()}{number}"
+                parameters.append(pytest.param(rule.code, example, id=name))
+    return parameters
+
+
+def check(text: str, example: Example) -> list[Finding]:
+    return check_text(text, settings=Settings(lightning_version=example.lightning_version))
+
+
+def marker_of(finding: Finding, text: str) -> Marker:
+    """The finding as a marker would show it: of several lines, the first."""
+    start, end = finding.span
+    line_start = text.rfind("\n", 0, start) + 1
+    first_line = text[line_start:end].partition("\n")[0]
+    return Marker(text.count("\n", 0, start) + 1, start - line_start, len(first_line), finding.code)
+
+
+def fix_of(finding: Finding) -> Fix | None:
+    """The fix that the light bulb shows first, if it has something to apply."""
+    return finding.fixes[0] if finding.fixes and finding.fixes[0].edits else None
+
+
+def apply_fixes(code: str, example: Example) -> str | None:
+    """The program after the rule's fixes, one after the other; None if there is none to apply."""
+    text, fixed = example.program, None
+    for _ in range(MAX_FIXES):
+        fixes = (fix_of(finding) for finding in check(text, example) if finding.code == code)
+        fix = next((fix for fix in fixes if fix is not None), None)
+        if fix is None:
+            return fixed
+        text = fixed = apply_edits(text, fix.edits)
+    raise AssertionError(f"still something to fix after {MAX_FIXES} fixes:\n{text}")
+
+
+def programs_put_right(code: str, example: Bad) -> Iterator[str]:
+    fixed = apply_fixes(code, example)
+    if fixed is not None:
+        yield fixed
+    elif example.fixed_program is not None:
+        yield example.fixed_program
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
+def test_has_examples_of_both_kinds(rule: object) -> None:
+    kinds = {type(example) for example in rule.examples}  # type: ignore[attr-defined]
+    assert Bad in kinds
+    assert Good in kinds
+
+
+@pytest.mark.parametrize(("code", "example"), examples(Bad))
+def test_finds(code: str, example: Bad) -> None:
+    findings = check(example.program, example)
+    found = [marker_of(finding, example.program) for finding in findings if finding.code == code]
+    assert found == [marker for marker in example.markers if marker.code == code]
+    assert found, "a bad example marks at least one finding"
+
+
+@pytest.mark.parametrize(("code", "example"), examples(Good, Silent))
+def test_is_silent(code: str, example: Example) -> None:
+    """Of this rule and all others, unless another rule's finding is marked."""
+    assert code not in {marker.code for marker in example.markers}
+    found = [marker_of(finding, example.program) for finding in check(example.program, example)]
+    assert found == example.markers
+
+
+@pytest.mark.parametrize(("code", "example"), examples(Bad))
+def test_fix(code: str, example: Bad) -> None:
+    before = check(example.program, example)
+    for fixed in programs_put_right(code, example):
+        ast.parse(fixed)
+        after = check(fixed, example)
+        assert [finding.message for finding in after if finding.code == code] == []
+        assert {finding.code for finding in after} <= {finding.code for finding in before}
+        if example.fixed_program is not None:
+            assert fixed == example.fixed_program
+
+
+@pytest.mark.parametrize(("code", "example"), examples(Bad, executed=True))
+def test_bad_shows_its_symptom(code: str, example: Bad) -> None:
+    skip_unless_installed(example)
+    fixed = next(programs_put_right(code, example), None)
+    assert_shows(example.program, example.shows, reference=fixed)
+
+
+@pytest.mark.parametrize(("code", "example"), examples(Bad, executed=True))
+def test_put_right_it_trains(code: str, example: Bad) -> None:
+    skip_unless_installed(example)
+    for fixed in programs_put_right(code, example):
+        proof = prove(fixed, example.shows, reference=fixed)
+        assert not proof.ok, f"still {example.shows}: {proof.observed}\n{fixed}\n{proof.output}"
+        assert_shows(fixed, Trains())
+
+
+@pytest.mark.parametrize(("code", "example"), examples(Good, executed=True))
+def test_good_trains(code: str, example: Good) -> None:
+    skip_unless_installed(example)
+    assert_shows(example.program, example.shows)
+
+
+def assert_shows(program: str, symptom: Symptom, reference: str | None = None) -> None:
+    proof = prove(program, symptom, reference=reference)
+    assert proof.ok, f"not {symptom}: {proof.observed}\n{program}\n{proof.output}"
+
+
+def skip_unless_installed(example: Example) -> None:
+    if example.lightning_version is not None:
+        wanted, installed = (
+            Version(example.lightning_version),
+            Version(importlib.metadata.version("lightning")),
+        )
+        if wanted.release[:2] != installed.release[:2]:
+            pytest.skip(f"is about Lightning {wanted}, {installed} is installed")
