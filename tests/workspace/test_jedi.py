@@ -1,0 +1,162 @@
+"""The jedi process: what it answers about installed packages, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from gradsense.snapshot import Answer, CallResult, ClassAncestry
+from gradsense.workspace import jedi_process
+from gradsense.workspace.jedi_process import JediProcess
+from tests.workspace.folders import make_environment, write_files
+
+NETS = """
+import functools
+from torchlike import nn
+
+class Base(nn.Module):
+    pass
+
+class Mixin: pass
+
+class Net(Base, Mixin):
+    class Head(nn.Module):
+        pass
+
+def create(name: str):
+    return Net()
+
+def either(flag):
+    return Net() if flag else Base()
+
+@functools.lru_cache
+def cached() -> Net: ...
+
+constant = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> JediProcess:
+    packages = make_environment(tmp_path / ".venv", {})
+    write_files(
+        packages,
+        {
+            "torchlike/__init__.py": "",
+            "torchlike/nn/__init__.py": "from torchlike.nn.modules.module import Module",
+            "torchlike/nn/modules/__init__.py": "",
+            "torchlike/nn/modules/module.py": "class Module: pass",
+            "nets/__init__.py": "from nets.deep import Net, create, either, cached, constant",
+            "nets/deep.py": NETS,
+        },
+    )
+    return JediProcess(tmp_path, (packages,))
+
+
+async def answers(process: JediProcess, *questions: ClassAncestry | CallResult) -> list[Answer]:
+    try:
+        return [await process.ask(question) for question in questions]
+    finally:
+        await process.close()
+
+
+def ask(process: JediProcess, *questions: ClassAncestry | CallResult) -> list[Answer]:
+    return asyncio.run(answers(process, *questions))
+
+
+def test_ancestry_and_results(process: JediProcess) -> None:
+    assert ask(
+        process,
+        ClassAncestry("nets.Net", "a.py"),
+        ClassAncestry("nets.Net.Head", "a.py"),
+        ClassAncestry("nets.create", "a.py"),
+        ClassAncestry("nets.absent", "a.py"),
+        ClassAncestry("absent", "a.py"),
+        ClassAncestry("not a name(", "a.py"),
+        CallResult("nets.create", "a.py"),
+        CallResult("nets.either", "a.py"),
+        CallResult("nets.cached", "a.py"),
+        CallResult("nets.Net", "a.py"),
+        CallResult("nets.constant", "a.py"),
+    ) == [
+        ("nets.deep.Base", "torchlike.nn.modules.module.Module", "nets.deep.Mixin"),
+        ("torchlike.nn.modules.module.Module",),
+        None,
+        None,
+        None,
+        None,
+        "nets.deep.Net",
+        None,  # either of two classes
+        "nets.deep.Net",
+        "nets.deep.Net",
+        None,
+    ]
+
+
+def test_it_keeps_its_cache_in_its_own_folder(process: JediProcess, tmp_path: Path) -> None:
+    ask(process, ClassAncestry("nets.Net", "a.py"))
+    assert any((tmp_path / "cache").rglob("*.pkl"))
+
+
+def test_without_an_environment_nothing_is_started(tmp_path: Path) -> None:
+    assert ask(JediProcess(tmp_path, ()), ClassAncestry("nets.Net", "a.py")) == [None]
+
+
+def test_past_its_budget_it_is_killed_and_started_anew(
+    process: JediProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = tmp_path / "hang.py"
+    hanging.write_text("import sys\nsys.stdin.readline()\nsys.stdin.read()\n")
+    pids: list[int] = []
+
+    async def scenario() -> list[Answer]:
+        with monkeypatch.context() as patched:
+            patched.setattr(jedi_process, "_WORKER", hanging)
+            patched.setattr(jedi_process, "FIRST_BUDGET", 0.05)
+            start = process._start
+
+            async def started() -> asyncio.subprocess.Process:
+                child = await start()
+                pids.append(child.pid)
+                return child
+
+            patched.setattr(process, "_start", started)
+            first = await process.ask(ClassAncestry("nets.Net", "a.py"))
+        return [first, *await answers(process, CallResult("nets.create", "a.py"))]
+
+    assert asyncio.run(scenario()) == [None, "nets.deep.Net"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_a_cancelled_question_leaves_no_answer_behind_for_the_next(process: JediProcess) -> None:
+    async def scenario() -> list[Answer]:
+        task = asyncio.create_task(process.ask(ClassAncestry("nets.Net", "a.py")))
+        while process._process is None:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await answers(process, CallResult("nets.create", "a.py"))
+
+    assert asyncio.run(scenario()) == ["nets.deep.Net"]
+
+
+def test_after_some_losses_it_is_left_alone(
+    process: JediProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = tmp_path / "die.py"
+    dying.write_text("")
+    monkeypatch.setattr(jedi_process, "_WORKER", dying)
+    question = ClassAncestry("nets.Net", "a.py")
+    assert ask(process, *[question] * jedi_process.ATTEMPTS) == [None] * jedi_process.ATTEMPTS
+    monkeypatch.setattr(process, "_start", None)  # would fail if it were called
+    assert ask(process, question) == [None]

@@ -1,0 +1,98 @@
+"""Invariant 2: nothing of the user's is executed, however inviting the workspace is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gradsense.config import RuleName
+from gradsense.snapshot import Answer, CallResult, ClassAncestry, InstalledVersion, ModuleSource, Question
+from gradsense.workspace.environments import Surroundings
+from gradsense.workspace.session import Session
+from tests.workspace.folders import make_environment, write_files
+
+MODULES = (
+    "torch",
+    "jedi",
+    "parso",
+    "libcst",
+    "gi",
+    "math",
+    "_socket",
+    "numpy",
+    "json",
+    "enum",
+    "abc",
+    "six",
+    "encodings",
+)
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    return tmp_path / "executed"
+
+
+@pytest.fixture
+def root(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace in which every file that Python could run on its own writes the marker."""
+    root = tmp_path / "root"
+    packages = make_environment(root / ".venv", {"torch": "2.13.0", "lightning": "2.6.6"})
+    evil = f"open({str(marker)!r}, 'a').write(__name__ + chr(10))\n"
+    trap = f"{evil}class Module: pass\ndef make() -> Module:\n    {evil}    return Module()\n"
+    files = {f"{name}/__init__.py": trap for name in MODULES}
+    files |= {f"{name}.py": evil for name in ("sitecustomize", "usercustomize", "conftest", "setup")}
+    write_files(root, files)
+    write_files(
+        packages,
+        {
+            **files,
+            "evil.pth": f"import sys; {evil}",
+            "torch/_C.so": b"\x7fELF not really",
+            "torch/__init__.py": trap,
+        },
+    )
+    write_files(root, {"user.py": trap, "pyproject.toml": "[tool.gradsense]\nignore = ['GS1']\n"})
+    interpreter = root / ".venv" / "bin" / "python"
+    interpreter.write_text(f"#!/bin/sh\necho python >> {marker}\n")
+    interpreter.chmod(0o755)
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.setenv("PYTHONSTARTUP", str(root / "user.py"))
+    monkeypatch.setenv("PYTHONHOME", str(root / ".venv"))
+    return root
+
+
+def test_nothing_is_executed(root: Path, marker: Path) -> None:
+    user = str(root / "user.py")
+    questions: list[Question] = [
+        *(ModuleSource(name, user) for name in (*MODULES, "sitecustomize", "user")),
+        *(ClassAncestry(f"{name}.Module", user) for name in MODULES),
+        *(CallResult(f"{name}.make", user) for name in MODULES),
+        ClassAncestry("torch._C.Tensor", user),
+        InstalledVersion("lightning", user),
+    ]
+
+    async def scenario() -> dict[Question, Answer]:
+        surroundings = Surroundings(str(root / ".venv"), str(root / ".venv"), (str(root / ".venv" / "bin"),))
+        session = Session(
+            [root], surroundings=surroundings, rules=(RuleName("GS101", "missing-loss-return"),)
+        )
+        session.settings_for(user)
+        assert session.interpreter_for(user).path == root / ".venv" / "bin" / "python"
+        assert session.interpreter_for(user, ".venv/bin/python").path is not None
+        try:
+            return await session.answer(questions)
+        finally:
+            await session.close()
+
+    answers = asyncio.run(scenario())
+    assert not marker.exists(), marker.read_text()
+    # The traps were looked at, not passed by.
+    assert answers[CallResult("torch.make", user)] == "torch.Module"
+    assert answers[CallResult("gi.make", user)] == "gi.Module"
+    assert answers[InstalledVersion("lightning", user)] == "2.6.6"
+    assert answers[ModuleSource("user", user)] is not None

@@ -1,0 +1,211 @@
+"""A session: settings, answers, and the question loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from gradsense.config import RuleName, Settings
+from gradsense.engine import Analysis
+from gradsense.findings import Finding, Severity, Span
+from gradsense.snapshot import (
+    Answer,
+    ClassAncestry,
+    InstalledVersion,
+    ModuleSource,
+    Question,
+    Snapshot,
+    SourceFile,
+)
+from gradsense.workspace import solve
+from gradsense.workspace.environments import Surroundings
+from gradsense.workspace.session import Session
+from tests.workspace.folders import make_environment, write_files
+
+RULES = (RuleName("GS101", "missing-loss-return"), RuleName("GS401", "gradients-cleared-before-step"))
+Analyse = Callable[[Snapshot], Analysis]
+
+
+def session_on(*roots: Path) -> Session:
+    return Session(roots, surroundings=Surroundings(), rules=RULES)
+
+
+def answer(session: Session, question: Question, overlay: Mapping[str, str] | None = None) -> Answer:
+    async def scenario() -> Answer:
+        try:
+            return (await session.answer([question], overlay or {}))[question]
+        finally:
+            await session.close()
+
+    return asyncio.run(scenario())
+
+
+# --- settings
+
+
+def test_the_nearest_configuration_applies(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {
+            "pyproject.toml": "[tool.gradsense]\nignore = ['GS1']\nper-file-ignores = {'b.py' = ['GS4']}\n",
+            "deep/pyproject.toml": "[project]\nname = 'other'\n",
+            "deep/own/pyproject.toml": "[tool.gradsense]\nlightning-version = '1.9'\n",
+        },
+    )
+    session = session_on(tmp_path)
+    assert session.settings_for(tmp_path / "a.py")[0].enabled == {"GS401"}
+    assert session.settings_for(tmp_path / "deep" / "b.py")[0].enabled == frozenset()
+    own, problems = session.settings_for(tmp_path / "deep" / "own" / "c.py")
+    assert (own.enabled, own.lightning_version, problems) == (None, "1.9", [])
+
+
+def test_no_configuration_is_read_from_outside_the_roots(tmp_path: Path) -> None:
+    write_files(tmp_path, {"pyproject.toml": "[tool.gradsense]\nignore = ['GS1']\n"})
+    assert session_on(tmp_path / "root").settings_for(tmp_path / "root" / "a.py")[0] == Settings()
+
+
+@pytest.mark.parametrize(
+    "content", [b"[tool.gradsense\n", b"[tool]\ngradsense = 3\n", b"\xff\xfe", b"x = " + b"[" * 5000]
+)
+def test_broken_toml_is_told_and_stops_nothing(tmp_path: Path, content: bytes) -> None:
+    write_files(tmp_path, {"pyproject.toml": content})
+    settings, (problem,) = session_on(tmp_path).settings_for(tmp_path / "a.py")
+    assert settings == Settings()
+    assert problem.file == str(tmp_path / "pyproject.toml")
+    assert "defaults apply" in problem.message
+
+
+def test_problems_name_their_file_and_reload_reads_anew(tmp_path: Path) -> None:
+    write_files(tmp_path, {"pyproject.toml": "[tool.gradsense]\nselct = []\n"})
+    session = session_on(tmp_path)
+    (problem,) = session.settings_for(tmp_path / "a.py")[1]
+    assert problem.file == str(tmp_path / "pyproject.toml")
+    assert problem.key == ("selct",)
+    write_files(tmp_path, {"pyproject.toml": "[tool.gradsense]\nselect = ['GS101']\n"})
+    assert session.settings_for(tmp_path / "a.py")[1]
+    session.reload()
+    assert session.settings_for(tmp_path / "a.py") == (Settings(enabled=frozenset({"GS101"})), [])
+
+
+def test_a_file_belongs_to_the_innermost_root(tmp_path: Path) -> None:
+    session = session_on(tmp_path, tmp_path / "a" / "b")
+    assert session.root_of(tmp_path / "a" / "c.py") == tmp_path
+    assert session.root_of(tmp_path / "a" / "b" / "c.py") == tmp_path / "a" / "b"
+    assert session.root_of("/elsewhere/x.py") == Path("/elsewhere")
+
+
+# --- answers
+
+
+def test_module_sources_come_from_files_and_open_documents(tmp_path: Path) -> None:
+    write_files(tmp_path, {"train.py": "", "models.py": "saved = 1\r\n"})
+    question = ModuleSource("models", str(tmp_path / "train.py"))
+    models = str(tmp_path / "models.py")
+    session = session_on(tmp_path)
+    assert answer(session, question) == SourceFile(models, "saved = 1\r\n")
+    assert answer(session, question, {models: "unsaved"}) == SourceFile(models, "unsaved")
+    write_files(tmp_path, {"models.py": "changed = True\n"})
+    assert answer(session, question) == SourceFile(models, "changed = True\n")
+    (tmp_path / "models.py").unlink()
+    assert answer(session, question) is None
+    assert answer(session, question, {models: "only in the editor"}) is not None
+
+
+def test_nothing_outside_the_roots_is_read(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "root", {"train.py": "", "pkg/__init__.py": ""})
+    write_files(tmp_path, {"secret.py": "password = 1"})
+    (root / "link.py").symlink_to(tmp_path / "secret.py")
+    session = session_on(root)
+    for module in ("link", "..secret", ".link", "secret"):
+        assert answer(session, ModuleSource(module, str(root / "train.py"))) is None
+
+
+def test_unreadable_modules_are_not_known(tmp_path: Path) -> None:
+    write_files(tmp_path, {"train.py": "", "models.py": b"\xff\xfe\x00"})
+    assert answer(session_on(tmp_path), ModuleSource("models", str(tmp_path / "train.py"))) is None
+
+
+def test_versions_and_classes_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    packages = make_environment(tmp_path / ".venv", {"lightning": "2.4.0"})
+    write_files(packages, {"zoo.py": "class Animal: pass\nclass Cat(Animal): pass\n"})
+    importer = str(tmp_path / "train.py")
+    session = session_on(tmp_path)
+    assert answer(session, InstalledVersion("lightning", importer)) == "2.4.0"
+    assert answer(session, InstalledVersion("timm", importer)) is None
+    assert answer(session, ClassAncestry("zoo.Cat", importer)) == ("zoo.Animal",)
+
+
+# --- the loop
+
+
+def asking(monkeypatch: pytest.MonkeyPatch, analyse: Analyse) -> None:
+    monkeypatch.setattr(solve, "analyse", analyse)
+
+
+def finding(message: str) -> Finding:
+    return Finding("GS101", "missing-loss-return", Severity.ERROR, Span(0, 0), message)
+
+
+def test_the_loop_follows_imports_until_nothing_new_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"a.py": "b", "b.py": "c", "c.py": "a"})
+    seen: list[int] = []
+
+    def analyse(snapshot: Snapshot) -> Analysis:
+        seen.append(len(snapshot.answers))
+        files = [SourceFile(snapshot.path, snapshot.text)]
+        files += [answer for answer in snapshot.answers.values() if isinstance(answer, SourceFile)]
+        questions = frozenset(ModuleSource(file.text, file.path) for file in files)
+        return Analysis((finding(str(len(files))),), questions)
+
+    asking(monkeypatch, analyse)
+    session = session_on(tmp_path)
+    snapshot = Snapshot(str(tmp_path / "a.py"), "b", Settings())
+    assert session.solve(snapshot).findings == (finding("4"),)
+    assert seen == [0, 1, 2, 3]
+    # The second time, the first analysis already knows what the last one asked.
+    assert session.solve(snapshot).findings == (finding("4"),)
+    assert seen[4:] == [3]
+    session.close_now()
+
+
+def test_a_question_that_changes_in_each_round_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def analyse(snapshot: Snapshot) -> Analysis:
+        question = ModuleSource(f"m{len(snapshot.answers)}", str(tmp_path / "a.py"))
+        return Analysis((), frozenset({question, *snapshot.answers}))
+
+    asking(monkeypatch, analyse)
+    session = session_on(tmp_path)
+    assert session.solve(Snapshot("a.py", "", Settings())).questions
+    session.close_now()
+
+
+def test_the_first_analysis_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def analyse(snapshot: Snapshot) -> Analysis:
+        return Analysis((finding(str(len(snapshot.answers))),), frozenset({ClassAncestry("zoo.Cat", "a.py")}))
+
+    asking(monkeypatch, analyse)
+    session = session_on(tmp_path)
+
+    async def scenario() -> list[str]:
+        answered = asyncio.Event()
+
+        async def answer(questions: object, overlay: object = None) -> dict[Question, Answer]:
+            await answered.wait()
+            return {}
+
+        monkeypatch.setattr(session, "answer", answer)
+        messages: list[str] = []
+        async for analysis in session.analyses(Snapshot(str(tmp_path / "a.py"), "", Settings())):
+            messages.append(analysis.findings[0].message)
+            answered.set()
+        return messages
+
+    assert asyncio.run(scenario()) == ["0", "1"]
