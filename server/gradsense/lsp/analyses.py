@@ -1,0 +1,237 @@
+"""When what is analysed: the newest text first, each text once, and never while messages wait.
+
+All of it runs on the event loop, which is the engine's one thread. An analysis begins only when every message
+that has been read is handled, so a burst of edits costs one analysis, without a timer. A first result waits
+for nothing; what the engine asks about the world outside the file is answered in the background, then the
+same text is analysed again, unless there is a newer one by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from gradsense.findings import Finding
+from gradsense.lsp.convert import is_file
+from gradsense.lsp.documents import Documents, Source
+from gradsense.snapshot import Question, Snapshot, SourceFile
+from gradsense.source.lines import LineIndex
+
+if TYPE_CHECKING:
+    from gradsense.engine import ModuleClass
+    from gradsense.workspace.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """One text and what was found in it."""
+
+    source: Source
+    snapshot: Snapshot
+    findings: tuple[Finding, ...]
+    complete: bool
+    """Whether no question is open."""
+    serial: int
+    """Differs between two results that differ."""
+
+    @cached_property
+    def classes(self) -> tuple[ModuleClass, ...]:
+        """The model classes that can be probed."""
+        from gradsense.engine import module_classes
+
+        return tuple(module_classes(self.snapshot))
+
+    @cached_property
+    def _others(self) -> dict[str, LineIndex]:
+        answers = self.snapshot.answers.values()
+        return {answer.path: LineIndex(answer.text) for answer in answers if isinstance(answer, SourceFile)}
+
+    def lines_of(self, path: str) -> LineIndex | None:
+        """The lines of another file that took part."""
+        return self._others.get(path)
+
+
+@dataclass
+class _Unit:
+    """What is remembered of a document or notebook between its analyses."""
+
+    asked: set[Question] = field(default_factory=set)
+    reads: frozenset[str] = frozenset()
+    """The paths of the files whose text took part in the newest result."""
+    result: Analysed | None = None
+    queued: bool = False
+    """Whether an analysis of the newest text is about to begin."""
+
+
+class Analyses:
+    """The newest result of each open document."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        session: Callable[[], Session],
+        ready: Callable[[], asyncio.Future[None]],
+        messages_wait: Callable[[], bool],
+    ) -> None:
+        """`ready` is done when the engine has been imported; `messages_wait` tells of unhandled messages."""
+        self._documents = documents
+        self._session = session
+        self._ready = ready
+        self._messages_wait = messages_wait
+        self._units: dict[str, _Unit] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._serial = 0
+        self.listeners: list[Callable[[Analysed, bool], None]] = []
+        """Called with each result that says something new, and whether the text itself is new."""
+
+    def touch(self, unit: str) -> None:
+        """The text of `unit`, or what it depends on, has changed."""
+        if self._documents.source(unit) is None:
+            self._units.pop(unit, None)
+            self._tell()
+            return
+        state = self._units.setdefault(unit, _Unit())
+        if state.queued:
+            return
+        state.queued = True
+        task = asyncio.get_running_loop().create_task(self._follow(unit, state))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def touch_all(self) -> None:
+        """The world outside the documents has changed: configuration, environment, files."""
+        for unit in self._documents.units():
+            self.touch(unit)
+
+    def latest(self, uri: str) -> Analysed | None:
+        """The newest result there is, perhaps of an older text."""
+        unit = self._units.get(self._documents.unit_of(uri))
+        return unit.result if unit else None
+
+    async def current(self, uri: str) -> Analysed | None:
+        """The result of the newest text, waited for; None if the document isn't open, or isn't Python."""
+        while True:
+            unit = self._documents.unit_of(uri)
+            if self._documents.source(unit) is None:
+                return None
+            result = self.latest(uri)
+            if result is not None and result.source.revision == self._documents.revision(unit):
+                return result
+            await self._news.wait()
+
+    async def complete(self, uri: str) -> Analysed | None:
+        """`current`, once all questions are answered."""
+        while (result := await self.current(uri)) is not None and not result.complete:
+            await self._news.wait()
+        return result
+
+    async def _follow(self, unit: str, state: _Unit) -> None:
+        """Analyse the newest text of `unit`, answer what is asked, and analyse again, until nothing new is
+        asked."""
+        await self._ready()
+        await self._quiet()
+        state.queued = False
+        source = self._documents.source(unit)
+        if source is None:
+            return
+        session = self._session()
+        overlay = self._documents.texts_by_path()
+        path = self.path_of(source)
+        settings, _ = session.settings_for(path)
+        answers = session.known(state.asked, overlay)
+        snapshot = Snapshot(path, source.text, settings, MappingProxyType(answers), source.cells)
+        try:
+            await self._rounds(state, source, snapshot, overlay)
+        except Exception:
+            # A bug of ours, but whoever waits for this text must get an answer.
+            logger.exception("The analysis of %s failed", path)
+            self._accept(state, source, snapshot, (), complete=True)
+
+    async def _rounds(
+        self, state: _Unit, source: Source, snapshot: Snapshot, overlay: Mapping[str, str]
+    ) -> None:
+        from gradsense.workspace.solve import rounds
+
+        loop = rounds(snapshot)
+        current = next(loop)
+        while True:
+            state.asked |= current.asked
+            self._accept(state, source, snapshot, current.analysis.findings, complete=not current.asked)
+            if not current.asked:
+                return
+            answers = await self._session().answer(current.asked, overlay)
+            await self._quiet()
+            if self._documents.revision(source.uri) != source.revision:
+                return
+            snapshot = replace(snapshot, answers=MappingProxyType({**snapshot.answers, **answers}))
+            try:
+                current = loop.send(answers)
+            except StopIteration:
+                return
+
+    def _accept(
+        self,
+        state: _Unit,
+        source: Source,
+        snapshot: Snapshot,
+        findings: tuple[Finding, ...],
+        *,
+        complete: bool,
+    ) -> None:
+        """Take a result, and tell of it if it says something new."""
+        previous = state.result
+        edited = previous is None or previous.source.revision != source.revision
+        new = edited or previous is None or previous.findings != findings
+        self._serial += new
+        serial = self._serial if previous is None or new else previous.serial
+        state.result = Analysed(source, snapshot, findings, complete, serial)
+        state.reads = frozenset(a.path for a in snapshot.answers.values() if isinstance(a, SourceFile))
+        self._tell()
+        if new:
+            for listener in self.listeners:
+                listener(state.result, edited)
+        if edited:
+            self._touch_readers(snapshot.path)
+
+    def _touch_readers(self, path: str) -> None:
+        """Analyse again what has read the text of `path`."""
+        for uri, unit in list(self._units.items()):
+            if path in unit.reads:
+                self.touch(uri)
+
+    def _tell(self) -> None:
+        """Wake up whoever waits for news."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("An analysis failed", exc_info=error)
+
+    async def close(self) -> None:
+        """Drop all work."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _quiet(self) -> None:
+        """Let all messages that have been read be handled first."""
+        await asyncio.sleep(0)
+        while self._messages_wait():
+            await asyncio.sleep(0)
+
+    def path_of(self, source: Source) -> str:
+        """The path by which the engine knows a text; an unsaved document counts as one of the first
+        folder's."""
+        roots = self._session().roots
+        return source.path if is_file(source.uri) or not roots else str(Path(roots[0], source.path))

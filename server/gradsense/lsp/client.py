@@ -1,0 +1,93 @@
+"""What the client on the other side can do and wants, read once from its `initialize`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lsprotocol import types
+
+from gradsense.lsp.convert import Encoding, choose_encoding
+
+
+@dataclass(slots=True)
+class Client:
+    """The client's capabilities and its `initializationOptions`, as far as anything here depends on them."""
+
+    encoding: Encoding
+    pulls_diagnostics: bool
+    refreshes_diagnostics: bool
+    refreshes_lenses: bool
+    takes_versions: bool
+    takes_related_information: bool
+    takes_code_description: bool
+    takes_tags: frozenset[types.DiagnosticTag]
+    takes_document_changes: bool
+    takes_markdown: bool
+    resolves_edits: bool
+    shows_documents: bool
+    shows_progress: bool
+    watches_files: bool
+    runs_commands: bool
+    """Whether the client has the commands of lens and actions itself; else the server executes its own."""
+    interpreter: str | None
+    """The interpreter that the user has chosen, if the client knows of one."""
+    trusted: bool | None
+    """Whether the user trusts the workspace; None: this client knows no such thing."""
+
+    @property
+    def may_probe(self) -> bool:
+        """Whether a probe that the user asks for may run.
+
+        Where the client knows no trust, asking for it says that the user's code may run.
+        """
+        return self.trusted is not False
+
+    @classmethod
+    def of(cls, params: types.InitializeParams) -> Client:
+        capabilities = params.capabilities
+        options = params.initialization_options
+        options = options if isinstance(options, dict) else {}
+        text = capabilities.text_document or types.TextDocumentClientCapabilities()
+        workspace = capabilities.workspace or types.WorkspaceClientCapabilities()
+        window = capabilities.window or types.WindowClientCapabilities()
+        pushed = text.publish_diagnostics or types.PublishDiagnosticsClientCapabilities()
+        pulled = text.diagnostic
+        shown = pulled or pushed
+        tags = shown.tag_support or pushed.tag_support
+        resolve = text.code_action and text.code_action.resolve_support
+        trusted = options.get("trusted")
+        return cls(
+            encoding=choose_encoding(capabilities),
+            pulls_diagnostics=pulled is not None,
+            refreshes_diagnostics=bool(workspace.diagnostics and workspace.diagnostics.refresh_support),
+            refreshes_lenses=bool(workspace.code_lens and workspace.code_lens.refresh_support),
+            takes_versions=bool(pushed.version_support),
+            takes_related_information=bool(shown.related_information or pushed.related_information),
+            takes_code_description=bool(shown.code_description_support or pushed.code_description_support),
+            takes_tags=frozenset(tag for tag in tags.value_set if isinstance(tag, types.DiagnosticTag))
+            if tags
+            else frozenset(),
+            takes_document_changes=bool(
+                workspace.workspace_edit and workspace.workspace_edit.document_changes
+            ),
+            takes_markdown=_takes_markdown(text.hover),
+            resolves_edits=bool(resolve and "edit" in resolve.properties),
+            shows_documents=bool(window.show_document and window.show_document.support),
+            shows_progress=bool(window.work_done_progress),
+            watches_files=bool(
+                workspace.did_change_watched_files and workspace.did_change_watched_files.dynamic_registration
+            ),
+            # A client that tells of trust is the extension, which has them.
+            runs_commands=bool(options.get("clientCommands", "trusted" in options)),
+            interpreter=_text(options.get("interpreter")),
+            trusted=trusted if isinstance(trusted, bool) else None,
+        )
+
+
+def _takes_markdown(hover: types.HoverClientCapabilities | None) -> bool:
+    return bool(hover and hover.content_format and types.MarkupKind.Markdown in hover.content_format)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,71 @@
+"""What a rule says, by its code or its name: for the client that asks, and as a command for those that
+don't."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+if TYPE_CHECKING:
+    from gradsense.lsp.server import Server
+    from gradsense.rules.registry import Rule
+
+EXPLAIN_REQUEST = "gradsense/explain"
+EXPLAIN_COMMAND = "gradsense.explain"
+CLIENT_EXPLAIN_COMMAND = "gradsense.explainRule"
+
+Command = Callable[[list[Any], "int | str | None"], Awaitable[Any]]
+
+
+def find_rule(name: str) -> Rule | None:
+    """A rule by its code or name."""
+    from gradsense.rules.registry import all_rules
+
+    return next((rule for rule in all_rules() if name in (rule.code, rule.name)), None)
+
+
+def markdown_of(rule: Rule) -> str:
+    """What a rule says, under its name."""
+    return f"**{rule.code} {rule.name}**\n\n{rule.documentation.strip()}"
+
+
+class Explain:
+    """The request `gradsense/explain`, and the command of the same name."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.commands: dict[str, Command] = {EXPLAIN_COMMAND: self.command}
+
+    def register(self) -> None:
+        self._server.handle(EXPLAIN_REQUEST, self.request)
+
+    def command_for(self, code: str, title: str) -> types.Command:
+        """The command of an action that shows a rule."""
+        name = CLIENT_EXPLAIN_COMMAND if self._server.client.runs_commands else EXPLAIN_COMMAND
+        return types.Command(title, name, arguments=[code])
+
+    async def request(self, params: dict[str, Any]) -> dict[str, str]:
+        await self._server.engine_imported()
+        name = str(params.get("rule", ""))
+        rule = find_rule(name)
+        return {"markdown": markdown_of(rule) if rule else _no_rule(name)}
+
+    async def command(self, arguments: list[Any], token: int | str | None) -> None:
+        """Open the rule's page; where the client can't, tell what it says."""
+        await self._server.engine_imported()
+        from gradsense.rules.pages import page_url
+
+        name = str(arguments[0]) if arguments else ""
+        rule = find_rule(name)
+        if rule is not None and self._server.client.shows_documents:
+            params = types.ShowDocumentParams(page_url(rule.name), external=True)
+            self._server.request(types.WINDOW_SHOW_DOCUMENT, params)
+            return
+        text = markdown_of(rule) if rule else _no_rule(name)
+        self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, text))
+
+
+def _no_rule(name: str) -> str:
+    return f"No rule is called `{name}`. `gradsense rules` lists them."

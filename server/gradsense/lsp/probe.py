@@ -1,0 +1,326 @@
+"""The probe, asked for by the client's request, by a lens, or as a command, and its findings until the next
+edit.
+
+A result belongs to a class's text. Edits elsewhere move its findings along; the next edit of that class drops
+them, and ends a probe of it that still runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+
+from gradsense.findings import Severity, Span
+from gradsense.lsp.convert import SEVERITIES, offset_at, path_of, range_of, uri_of
+from gradsense.lsp.documents import Replacement
+from gradsense.lsp.explain import Command
+from gradsense.source.lines import LineIndex
+
+if TYPE_CHECKING:
+    from gradsense.lsp.server import Server
+    from gradsense.probe.report import ProbeFinding, ProbeReport
+
+SOURCE = "gradsense-probe"
+PROBE_REQUEST = "gradsense/probe"
+PROBE_COMMAND = "gradsense.probe"
+CLIENT_PROBE_COMMAND = "gradsense.runProbe"
+TRUST_NOTIFICATION = "gradsense/trust"
+
+
+class NoProbeError(Exception):
+    """There is nothing to run; the message says why, and what to do."""
+
+
+def moved(span: Span, edit: Replacement) -> Span | None:
+    """Where `span` is after `edit`; None if that changed what is in it."""
+    if edit.span.start >= span.end:
+        # At its very end: a new line below leaves it alone, more on its last line doesn't.
+        touches = edit.span.start == span.end and edit.text[:1] not in ("", "\n", "\r")
+        return None if touches else span
+    before = edit.span.end < span.start or (
+        edit.span.end == span.start and edit.text[-1:] in ("", "\n", "\r")
+    )
+    if not before:
+        return None
+    shift = len(edit.text) - (edit.span.end - edit.span.start)
+    return Span(span.start + shift, span.end + shift)
+
+
+@dataclass
+class Mark:
+    """A finding of the probe, and where it is now."""
+
+    uri: str
+    span: Span
+    finding: ProbeFinding
+
+
+@dataclass
+class Run:
+    """A probe of one class, and what came of it."""
+
+    uri: str
+    qualname: str
+    span: Span
+    """Where the class is now."""
+    lines: LineIndex
+    """The lines of the text that runs."""
+    edits: list[Replacement] = field(default_factory=list)
+    """What has been edited since the start, elsewhere in the file."""
+    task: asyncio.Task[ProbeReport] | None = None
+    report: ProbeReport | None = None
+    edited: bool = False
+    """Whether the class has changed since the start."""
+    marks: list[Mark] = field(default_factory=list)
+
+
+class Probes:
+    """`gradsense/probe`, `gradsense/trust` and the command `gradsense.probe`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._runs: dict[tuple[str, str], Run] = {}
+        self.serial = 0
+        """Grows with every change of what `diagnostics` gives."""
+        self.commands: dict[str, Command] = {PROBE_COMMAND: self.command}
+
+    def register(self) -> None:
+        self._server.handle(PROBE_REQUEST, self.request)
+        self._server.handle(TRUST_NOTIFICATION, self.trust)
+
+    def command_for(self, uri: str, qualname: str, title: str) -> types.Command:
+        """The command of a lens that probes a class."""
+        name = CLIENT_PROBE_COMMAND if self._server.client.runs_commands else PROBE_COMMAND
+        return types.Command(title, name, arguments=[uri, qualname])
+
+    # --- asked for
+
+    async def trust(self, params: dict[str, Any]) -> None:
+        """The user has trusted the workspace, or no longer does."""
+        self._server.client.trusted = params.get("trusted") is True
+        self._server.lenses.refresh()
+
+    async def request(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Probe a class by its name, or the one around a position."""
+        target, position = params.get("target"), params.get("position")
+        where = types.Position(int(position["line"]), int(position["character"])) if position else None
+        return await self._answer(str(params["uri"]), target, where, params.get("workDoneToken"))
+
+    async def command(self, arguments: list[Any], token: int | str | None) -> dict[str, Any]:
+        """The same for clients without a command of their own: tells the verdict in a message."""
+        uri, target = [*map(str, arguments[:2]), *[""] * 2][:2]
+        answer = await self._answer(uri, target or None, None, token)
+        message = answer["error"] or answer["summary"]
+        kind = types.MessageType.Info if answer["ok"] else types.MessageType.Warning
+        self._server.window_show_message(types.ShowMessageParams(kind, message))
+        return answer
+
+    async def _answer(
+        self, uri: str, target: str | None, position: types.Position | None, token: int | str | None
+    ) -> dict[str, Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        title = f"Probing {target}" if target else "Probing the model at the cursor"
+        async with self._server.work_progress.shown(title, token, task.cancel) as tell:
+            try:
+                run = await self._run(uri, target, position, tell)
+            except NoProbeError as error:
+                return {"ok": False, "summary": "", "text": "", "report": None, "error": str(error)}
+        report = run.report
+        assert report is not None
+        return {
+            "ok": report.ok,
+            "summary": f"{run.qualname}: {report.summary()}",
+            "text": report.render_text(color=False),
+            "report": report.to_json(),
+            "error": report.error,
+        }
+
+    async def _run(
+        self, uri: str, target: str | None, position: types.Position | None, tell: Callable[[str], None]
+    ) -> Run:
+        """Run a probe to its end. Raises NoProbeError."""
+        if not self._server.client.may_probe:
+            raise NoProbeError(
+                "The probe runs your code, and this workspace isn't trusted. Trust it, then run the probe again."
+            )
+        await self._server.engine_imported()
+        run = await self._chosen(uri, target, position)
+        work = self._begin(run, tell)
+        key = (uri, run.qualname)
+        if key in self._runs:
+            self._drop(key)
+        self._runs[key] = run
+        run.task = self._server.start(work)
+        try:
+            report = await run.task
+        except asyncio.CancelledError:
+            run.task.cancel()
+            if self._runs.get(key) is run:
+                del self._runs[key]
+            if run.edited:
+                raise NoProbeError(
+                    f"`{run.qualname}` was edited while the probe ran. Run the probe again."
+                ) from None
+            raise
+        finally:
+            run.task = None
+        run.report = report
+        self._mark(run, report)
+        return run
+
+    async def _chosen(self, uri: str, target: str | None, position: types.Position | None) -> Run:
+        """The class to probe, by name or position."""
+        analysed = await self._server.analyses.current(uri)
+        if analysed is None or analysed.source.is_notebook:
+            raise NoProbeError(
+                "The probe needs an open Python file. Open the one with the model, then run it."
+            )
+        if target is None and position is not None:
+            offset = offset_at(analysed.source.parts[0].lines, position, self._server.client.encoding)
+            # Inner classes come after outer ones.
+            around = [m for m in analysed.classes if m.span.start <= offset <= m.span.end]
+            target = around[-1].qualname if around else None
+        if target is None:
+            raise NoProbeError(
+                "There is no model class here. Put the cursor into a class that derives from `nn.Module` or "
+                "`LightningModule`, then run the probe again."
+            )
+        span = next((m.span for m in analysed.classes if m.qualname == target), None)
+        if span is None:
+            raise NoProbeError(f"`{target}` is no model class of this file. Use the lens above a class.")
+        return Run(uri, target, span, analysed.source.parts[0].lines)
+
+    def _begin(self, run: Run, tell: Callable[[str], None]) -> Coroutine[Any, Any, ProbeReport]:
+        """Plan a probe of the text as it is now. Raises NoProbeError."""
+        from gradsense.probe.client import run_probe
+        from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe
+
+        session = self._server.session
+        path = path_of(run.uri)
+        settings, _ = session.settings_for(path)
+        interpreter = session.interpreter_for(path, self._server.client.interpreter)
+        if interpreter.path is None:
+            raise NoProbeError(interpreter.why)
+        options = ProbeOptions(
+            time_limit_s=settings.probe.time_limit,
+            memory_limit_mb=settings.probe.memory_limit,
+            hints=settings.probe.hints,
+        )
+        target = ProbeTarget(Path(path), self._server.documents[run.uri].text, run.qualname)
+        try:
+            plan = plan_probe(target, options, session.root_of(path))
+        except ProbeError as error:
+            raise NoProbeError(str(error)) from None
+        return run_probe(plan, interpreter.path, tell)
+
+    # --- what came of it
+
+    def words(self, uri: str, qualname: str) -> str | None:
+        """The lens's words on the last result, if it still holds."""
+        run = self._runs.get((uri, qualname))
+        if run is None or run.report is None or run.report.error is not None:
+            return None
+        return run.report.summary()
+
+    def diagnostics(self, uri: str) -> list[types.Diagnostic]:
+        """The probe's findings in one file, where they are now."""
+        marks = [mark for run in self._runs.values() for mark in run.marks if mark.uri == uri]
+        if not marks:
+            return []
+        document = self._server.documents.get(uri)
+        lines = LineIndex(document.text) if document else None
+        return [self._diagnostic(mark, lines) for mark in marks]
+
+    def edited(self, uri: str, edits: Iterable[Replacement]) -> None:
+        """Move what is known along with the text; drop what is about a class whose text has changed."""
+        edits = list(edits)
+        for key, run in list(self._runs.items()):
+            span: Span | None = run.span
+            for edit in edits if run.uri == uri else ():
+                span = moved(span, edit) if span is not None else None
+            if span is None:
+                run.edited = True
+                self._drop(key)
+                continue
+            run.span = span
+            if run.task is not None and run.uri == uri:
+                run.edits += edits
+            run.marks = [mark for mark in run.marks if mark.uri != uri or _move(mark, edits)]
+
+    def closed(self, uri: str) -> None:
+        for key in [key for key in self._runs if key[0] == uri]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        run = self._runs.pop(key)
+        if run.task is not None:
+            run.task.cancel()
+        if run.report is not None:
+            self._changed(run)
+
+    def _mark(self, run: Run, report: ProbeReport) -> None:
+        """Put the findings to their places, now that the class is known to be still the one that ran."""
+        marks = [self._placed(run, finding) for finding in report.findings]
+        run.marks = [mark for mark in marks if mark.uri != run.uri or _move(mark, run.edits)]
+        self._changed(run)
+
+    def _changed(self, run: Run) -> None:
+        self.serial += 1
+        self._server.diagnostics.changed({run.uri, *(mark.uri for mark in run.marks)})
+        self._server.lenses.refresh()
+
+    def _placed(self, run: Run, finding: ProbeFinding) -> Mark:
+        uri = self._uri(finding.path)
+        document = self._server.documents.get(uri)
+        if uri != run.uri and document is None:
+            return Mark(uri, Span(0, 0), finding)
+        lines = run.lines if uri == run.uri or document is None else LineIndex(document.text)
+        start = lines.offset(finding.line - 1, finding.column)
+        return Mark(uri, Span(start, lines.offset(finding.end_line - 1, finding.end_column)), finding)
+
+    def _diagnostic(self, mark: Mark, lines: LineIndex | None) -> types.Diagnostic:
+        finding, client = mark.finding, self._server.client
+        where = (
+            range_of(lines, mark.span, client.encoding)
+            if lines
+            else _range(finding.line, finding.column, finding.end_line, finding.end_column)
+        )
+        related = [
+            types.DiagnosticRelatedInformation(
+                types.Location(self._uri(path), _range(line, column, end_line, end_column)), message
+            )
+            for message, path, line, column, end_line, end_column in finding.related
+        ]
+        return types.Diagnostic(
+            range=where,
+            message=finding.message,
+            severity=SEVERITIES[Severity(finding.severity)],
+            code=finding.code,
+            source=SOURCE,
+            related_information=related if client.takes_related_information else None,
+        )
+
+    def _uri(self, path: str) -> str:
+        return self._server.documents.uri_for_path(path) or uri_of(path)
+
+
+def _move(mark: Mark, edits: Iterable[Replacement]) -> bool:
+    """Move a mark along with its text; False if its own text has changed."""
+    span: Span | None = mark.span
+    for edit in edits:
+        span = moved(span, edit) if span is not None else None
+    if span is None:
+        return False
+    mark.span = span
+    return True
+
+
+def _range(line: int, column: int, end_line: int, end_column: int) -> types.Range:
+    """A range in a file that isn't open: without its text, columns can only be taken as they are."""
+    return types.Range(types.Position(line - 1, column), types.Position(end_line - 1, end_column))

@@ -1,0 +1,109 @@
+"""The real server around a scripted engine: what the tests of the protocol need to be found, asked and told.
+
+The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an unsafe fix,
+`ask_world()` a question whose answer adds a finding, `import other` reads another file. Run as a program.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+
+from gradsense.engine import Analysis
+from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity, Span, Tag
+from gradsense.snapshot import InstalledVersion, ModuleSource, Question, Snapshot, SourceFile
+from gradsense.source.blocks import read_document
+
+_RULES = {
+    "bad_call": ("GS901", "bad-call", Severity.ERROR, Safety.SAFE),
+    "odd_call": ("GS902", "odd-call", Severity.WARNING, Safety.UNSAFE),
+}
+_CALL = re.compile(r"\b(bad_call|odd_call|crash|ask_world)\(\)|^class (\w+)", re.MULTILINE)
+_CLASS = re.compile(r"^class (\w+).*\n(?:(?:[ \t].*)?\n)*", re.MULTILINE)
+
+
+def analyse(snapshot: Snapshot) -> Analysis:
+    """What the script in the text says."""
+    findings: list[Finding] = []
+    questions: set[Question] = set()
+    counts: dict[str, int] = {}
+    silenced = {
+        (line, name)
+        for suppression in read_document(snapshot.text, snapshot.cells).suppressions
+        for line in (suppression.lines if suppression.kind == "line" else range(10_000))
+        for name, _ in suppression.rules
+    }
+    for match in _CALL.finditer(snapshot.text):
+        word = match[1]
+        if word == "crash":
+            raise RuntimeError("scripted crash")
+        if word == "ask_world":
+            question = InstalledVersion("torch", snapshot.path)
+            questions.add(question)
+            if question in snapshot.answers:
+                findings.append(_finding("bad_call", match, 99))
+            continue
+        if word is None:
+            continue
+        number = counts[word] = counts.get(word, 0) + 1
+        finding = _finding(word, match, number)
+        if (snapshot.text.count("\n", 0, match.start()), finding.name) not in silenced:
+            findings.append(finding)
+    if "import other" in snapshot.text:
+        module = ModuleSource("other", snapshot.path)
+        questions.add(module)
+        other = snapshot.answers.get(module)
+        if isinstance(other, SourceFile) and (place := other.text.find("wrong")) >= 0:
+            start = snapshot.text.index("import other")
+            related = Related("wrong here", Span(place, place + 5), other.path)
+            span = Span(start, start + len("import other"))
+            findings.append(
+                Finding(
+                    "GS903", "other-wrong", Severity.INFORMATION, span, "Wrong. Fix it.", (related,), key="o"
+                )
+            )
+    return Analysis(tuple(findings), frozenset(questions))
+
+
+def _finding(word: str, match: re.Match[str], number: int) -> Finding:
+    code, name, severity, safety = _RULES[word]
+    span = Span(*match.span())
+    fix = Fix(f"Call `good_call` in place of `{word}`", (Edit(span, "good_call()"),), safety)
+    message = f"`{word}` will fail. Call `good_call`."
+    related = (Related("called here", span),)
+    key = f"{word}:{number}"
+    return Finding(code, name, severity, span, message, related, (fix,), frozenset({Tag.UNNECESSARY}), key)
+
+
+def module_classes(snapshot: Snapshot) -> list[types.SimpleNamespace]:
+    """Every class at the top level."""
+    return [
+        types.SimpleNamespace(
+            qualname=match[1], span=Span(match.start(), match.start() + len(match[0].rstrip()))
+        )
+        for match in _CLASS.finditer(snapshot.text)
+    ]
+
+
+def main() -> int:
+    """Put the script in the engine's place, and serve."""
+    import gradsense.engine
+    from gradsense.lsp import server
+
+    gradsense.engine.analyse = analyse
+    gradsense.engine.module_classes = module_classes
+    registry = types.ModuleType("gradsense.rules.registry")
+    rules = [
+        types.SimpleNamespace(
+            code=code, name=name, severity=severity, summary=name, documentation=f"# About {name}\n"
+        )
+        for code, name, severity, _ in _RULES.values()
+    ]
+    registry.all_rules = lambda: rules  # type: ignore[attr-defined]
+    sys.modules["gradsense.rules.registry"] = registry
+    return server.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
