@@ -40,7 +40,7 @@ def probe(options: argparse.Namespace) -> int:
     )
     try:
         target = ProbeTarget(document.path, document.text, qualname)
-        plan = plan_probe(target, probe_options, document.path.parent)
+        plan = plan_probe(target, probe_options, here)
     except ProbeError as error:
         raise CommandError(str(error)) from None
     report = asyncio.run(run_probe(plan, interpreter.path, _tell))

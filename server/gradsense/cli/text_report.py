@@ -44,9 +44,8 @@ def write_statistics(report: Report, stream: TextIO, *, as_json: bool) -> None:
 
 def _write_finding(console: Console, report: Report, document: Document, finding: Finding) -> None:
     style = _STYLES[finding.severity]
-    heading = Text.assemble(
-        (f"{finding.severity.value}[{finding.code}]", style), (f" {finding.name}", "bold")
-    )
+    kind = f"{finding.severity.value}[{finding.code}]"
+    heading = Text.assemble((kind, style), (f" {finding.message}", "bold"))
     console.print(heading, soft_wrap=True)
     related = report.related(document, finding)
     here = [place for place in related if place.document is document]
@@ -82,8 +81,8 @@ def _write_location(
 
 
 def _notes(finding: Finding) -> list[tuple[str, str]]:
-    """The message, and what can be done about it."""
-    notes = [("", finding.message)]
+    """The rule, and what can be done about it."""
+    notes = [("rule: ", finding.name)]
     for fix in finding.fixes:
         if fix.safety is Safety.SAFE:
             notes.append(("fix: ", fix.title))

@@ -1,0 +1,161 @@
+"""`--fix` and `--diff`: what is changed, and that nothing else is."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gradsense.cli.fixing import ROUNDS, fix_text, parses
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from tests.cli.conftest import Run
+from tests.workspace.folders import write_files
+
+
+def test_fix_applies_safe_fixes_only(run: Run, folder: Path) -> None:
+    write_files(folder, {"a.py": "bad()\nworse()\nbad()\n"})
+    result = run("check", "--fix")
+    assert (folder / "a.py").read_text() == "good()\nworse()\ngood()\n"
+    assert result.code == 1
+    assert result.out.splitlines()[-1].startswith("Fixed 2. Found 1 warning in 1 file.")
+    assert run("check", "--fix", "--unsafe-fixes").code == 0
+    assert (folder / "a.py").read_text() == "good()\nfine()\ngood()\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (codecs.BOM_UTF8 + b"x = 1\r\nbad()\r\n\r\n", codecs.BOM_UTF8 + b"x = 1\r\ngood()\r\n\r\n"),
+        (b"# coding: latin-1\n'\xe9'; bad()", b"# coding: latin-1\n'\xe9'; good()"),
+        (b"x = 1\rbad()\r\n\x0c\n  \n", b"x = 1\rgood()\r\n\x0c\n  \n"),
+        ("'😀'; bad()\n".encode(), "'😀'; good()\n".encode()),
+    ],
+)
+def test_all_other_bytes_stay(run: Run, folder: Path, before: bytes, after: bytes) -> None:
+    write_files(folder, {"a.py": before})
+    assert run("check", "--fix").code == 0
+    assert (folder / "a.py").read_bytes() == after
+
+
+def test_an_unchanged_file_is_not_written(run: Run, folder: Path) -> None:
+    write_files(folder, {"a.py": "worse()\n"})
+    before = (folder / "a.py").stat()
+    run("check", "--fix")
+    after = (folder / "a.py").stat()
+    assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+def test_diff_shows_and_changes_nothing(run: Run, folder: Path) -> None:
+    write_files(folder, {"a.py": "x = 1\nbad()", "b.py": "worse()\n"})
+    result = run("check", "--diff")
+    assert result.out.splitlines() == [
+        "--- a/a.py",
+        "+++ b/a.py",
+        "@@ -1,2 +1,2 @@",
+        " x = 1",
+        "-bad()",
+        "\\ No newline at end of file",
+        "+good()",
+        "\\ No newline at end of file",
+    ]
+    assert result.code == 1
+    assert (folder / "a.py").read_text() == "x = 1\nbad()"
+    assert run("check", "--diff", "b.py").code == 0
+    assert "+fine()" in run("check", "--diff", "--unsafe-fixes", "b.py").out
+
+
+def test_fixed_standard_input_goes_to_standard_output(run: Run, folder: Path) -> None:
+    result = run("check", "-", "--fix", stdin=b"bad()\r\nworse()")
+    assert result.out == "good()\r\nworse()"
+    assert "Fixed 1." in result.err
+    assert run("check", "-", "--fix", stdin=b"fine()").out == "fine()"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+def test_a_failed_write_is_told_and_loses_nothing(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(folder, {"a.py": "bad()\n"})
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    result = run("check", "--fix")
+    assert result.code == 2
+    assert "a.py can't be written, and is as it was: disk full" in result.err
+    assert (folder / "a.py").read_text() == "bad()\n"
+    assert stat.S_ISREG((folder / "a.py").stat().st_mode)
+
+
+# --- the rounds
+
+
+def finding(edits: Sequence[Edit], safety: Safety = Safety.SAFE) -> Finding:
+    span = edits[0].span if edits else Span(0, 0)
+    return Finding("GS401", "x", Severity.ERROR, span, "", fixes=(Fix("", tuple(edits), safety),))
+
+
+def test_overlapping_fixes_wait_for_the_next_round() -> None:
+    rounds: list[str] = []
+
+    def analyse(text: str) -> list[Finding]:
+        rounds.append(text)
+        position = text.find("ab")
+        if position < 0:
+            return []
+        return [
+            finding([Edit(Span(position, position + 2), "c")]),
+            finding([Edit(Span(position + 1, position + 2), "d")]),
+        ]
+
+    fixed = fix_text("abab", analyse)
+    assert fixed.text == "cc"
+    assert rounds == ["abab", "cab", "cc"]
+    assert len(fixed.applied) == 2
+
+
+def test_an_edit_that_two_fixes_share_is_made_once() -> None:
+    shared = Edit(Span(0, 0), "import copy\n")
+
+    def analyse(text: str) -> list[Finding]:
+        if "copy" in text:
+            return []
+        return [finding([shared, Edit(Span(2, 3), "X")]), finding([shared, Edit(Span(5, 6), "Y")])]
+
+    assert fix_text("1 2; 3 4", analyse).text == "import copy\n1 X; Y 4".replace("X; Y 4", "X; Y 4")
+
+
+def test_two_insertions_at_one_place_are_not_made_together() -> None:
+    def analyse(text: str) -> list[Finding]:
+        return [finding([Edit(Span(0, 0), f"{word}\n")]) for word in ("one", "two") if word not in text]
+
+    assert fix_text("x\n", analyse).text == "two\none\nx\n"
+
+
+def test_fixes_that_undo_each_other_end() -> None:
+    fixed = fix_text("0", lambda text: [finding([Edit(Span(0, 1), "1" if text == "0" else "0")])])
+    assert len(fixed.applied) == ROUNDS
+
+
+def test_what_would_no_longer_parse_is_refused() -> None:
+    fixed = fix_text("x = 1", lambda text: [finding([Edit(Span(0, 1), "(")])])
+    assert fixed.refused
+    assert fixed.text == "x = 1"
+    assert not fixed.applied
+
+
+def test_broken_code_may_be_fixed_elsewhere() -> None:
+    def analyse(text: str) -> list[Finding]:
+        return [finding([Edit(Span(0, 1), "y")])] if text[0] == "x" else []
+
+    assert fix_text("x = 1\ndef (", analyse).text == "y = 1\ndef ("
+
+
+@pytest.mark.parametrize("text", ["x = (", "\0", "(" * 5000, "'\ud800'"])
+def test_parses_never_raises(text: str) -> None:
+    parses(text)
