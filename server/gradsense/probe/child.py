@@ -1,0 +1,155 @@
+"""The child process: start it, read what it says, kill it with all its children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_WORKER = Path(__file__).parent / "worker"
+
+# Loads the worker by path under a private name. The first line drops the current directory, so that no file
+# of the
+# user's stands in for the standard library while the worker itself is being imported.
+_BOOTSTRAP = """\
+import sys; sys.path[:1] = []
+import importlib.util as util
+spec = util.spec_from_file_location("_gradsense_probe", sys.argv[1] + "/__init__.py",
+                                    submodule_search_locations=[sys.argv[1]])
+sys.modules[spec.name] = module = util.module_from_spec(spec); spec.loader.exec_module(module)
+sys.dont_write_bytecode = True
+from _gradsense_probe.main import main
+main()
+"""
+
+_LINE_LIMIT = 64 * 2**20  # a message; the largest measured, a model of 20,000 parameters, is 9 MiB
+_HEAD, _TAIL = 16 * 2**10, 48 * 2**10  # bytes kept of what the user's code prints
+_LAST_WORDS_S = 1.0  # how long output and exit status may take once the process group has been killed
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the child ended: exit code or, negative, the signal; whether we stopped it; the frames it left
+    behind."""
+
+    exit_code: int | None
+    timed_out: bool
+    trace: tuple[str, ...]
+
+
+class Child:
+    """A running worker. `stop` must be awaited, whatever happened before."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._printed = _Kept()
+        self._drain = asyncio.ensure_future(self._keep_output())
+        self.trace: list[str] = []
+
+    @classmethod
+    async def start(cls, interpreter: Path, directory: Path, environment: Mapping[str, str]) -> Child:
+        """Start the worker in `directory`, in a process group of its own. Raises `OSError` if that can't be
+        done."""
+        return cls(
+            await asyncio.create_subprocess_exec(
+                str(interpreter),
+                "-c",
+                _BOOTSTRAP,
+                str(_WORKER),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=str(directory),
+                env=dict(environment),
+                start_new_session=sys.platform != "win32",
+            )
+        )
+
+    def send(self, line: bytes) -> None:
+        """Hand the child its orders. The pipe stays open afterwards: its end tells the child that we are
+        gone."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            self._process.stdin.write(line + b"\n")
+
+    async def lines(self, token: bytes) -> AsyncIterator[bytes]:
+        """What the child says, line by line, to the end of its channel. Lines without our token are kept as
+        `trace`.
+
+        Only the worker knows the token; the rest is faulthandler's, or user code writing where it should not.
+        """
+        assert self._process.stdout is not None
+        pending = bytearray()
+        while chunk := await self._process.stdout.read(2**16):
+            pending += chunk
+            while (end := pending.find(b"\n")) >= 0:
+                line = bytes(pending[:end])
+                del pending[: end + 1]
+                if line.startswith(token):
+                    yield line[len(token) :]
+                elif len(self.trace) < 400:
+                    self.trace.append(line[:400].decode("utf-8", "replace"))
+            if len(pending) > _LINE_LIMIT:
+                return
+
+    async def ended(self, *, timed_out: bool) -> Ending:
+        """How it ended. Waits a moment for a process that has just closed its channel."""
+        if not timed_out:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._process.wait()), _LAST_WORDS_S)
+        return Ending(self._process.returncode, timed_out, tuple(self.trace))
+
+    async def stop(self) -> str:
+        """Kill the process with everything it started and give what the user's code printed."""
+        self._kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _LAST_WORDS_S)
+        # A grandchild in a session of its own may hold the pipe open for ever.
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._drain, _LAST_WORDS_S)
+        transport = getattr(self._process, "_transport", None)
+        if transport is not None:
+            transport.close()
+        return self._printed.text()
+
+    def _kill(self) -> None:
+        # The worker's guard keeps the group's number from being reused, so this hits no stranger.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def _keep_output(self) -> None:
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(2**16):
+            self._printed.add(chunk)
+
+
+class _Kept:
+    """The first and the last of a flood of bytes."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._dropped = 0
+
+    def add(self, chunk: bytes) -> None:
+        room = _HEAD - len(self._head)
+        self._head += chunk[:room]
+        self._tail += chunk[room:]
+        if len(self._tail) > 2 * _TAIL:
+            surplus = len(self._tail) - _TAIL
+            self._dropped += surplus
+            del self._tail[:surplus]
+
+    def text(self) -> str:
+        middle = f"\n… {self._dropped} bytes left out …\n".encode() if self._dropped else b""
+        return (bytes(self._head) + middle + bytes(self._tail)).decode("utf-8", "replace")

@@ -1,0 +1,146 @@
+"""What to probe: a class in a text, how to run it, and the user's hint. Pure: no file is read, nothing is
+run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+_HINT = re.compile(r"#\s*gradsense:\s*probe\b\s*(?P<expression>.*\S)")
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+class ProbeError(Exception):
+    """The probe can't be planned; the message says why and what to do, for the user to read."""
+
+
+@dataclass(frozen=True)
+class ProbeTarget:
+    """A class to probe: the file's path, its text as the editor has it, and the class's qualified name."""
+
+    path: Path
+    text: str
+    qualname: str
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """How to run. The time limit counts from the moment torch is imported; memory is what the probe may add
+    to that.
+
+    `hints` maps a class name to an expression that builds the model and, called once more, gives its inputs:
+    `Net(10)`, `Net(10)(torch.randn(4, 10))`, `Lit().training_step((x, y), 0)`; `...` for what the probe
+    should find.
+    """
+
+    time_limit_s: float = 10.0
+    memory_limit_mb: int = 4096
+    device: str = "cpu"
+    hints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """Everything the child needs. `line` (1-based) is the `class` line; `hint` the expression that applies,
+    if any."""
+
+    target: ProbeTarget
+    options: ProbeOptions
+    working_directory: Path
+    line: int = 1
+    hint: str | None = None
+
+
+def plan_probe(target: ProbeTarget, options: ProbeOptions, working_directory: Path) -> ProbePlan:
+    """The plan for `target`. Raises `ProbeError` when the text doesn't parse or has no such class at module
+    level."""
+    found = _find_class(_parse(target.text), target.qualname)
+    first = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
+    hint = _hint_above(target.text, first)
+    if hint is None:
+        hint = options.hints.get(target.qualname) or options.hints.get(target.qualname.rpartition(".")[2])
+    if hint is not None:
+        try:
+            ast.parse(hint, mode="eval")
+        except (SyntaxError, ValueError) as error:
+            raise ProbeError(
+                f"The probe's hint for `{target.qualname}` isn't an expression: `{hint}`. "
+                f"Write a call, such as `# gradsense: probe {target.qualname}(10)`."
+            ) from error
+    return ProbePlan(target, options, working_directory, line=found.lineno, hint=hint)
+
+
+def class_at(text: str, line: int) -> str | None:
+    """The qualified name of the innermost class around `line` (1-based), or None. Raises `ProbeError` as
+    above."""
+    best: str | None = None
+    for name, node in _classes(_parse(text)):
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        if first <= line <= (node.end_lineno or node.lineno):
+            best = name
+    return best
+
+
+def _parse(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        where = f" (line {error.lineno})" if error.lineno else ""
+        raise ProbeError(
+            f"The file doesn't parse{where}: {error.msg}. Complete it, then run the probe again."
+        ) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ProbeError(
+            f"The file can't be parsed: {error}. The probe needs a file that Python can load."
+        ) from error
+
+
+def _classes(tree: ast.Module) -> Iterator[tuple[str, ast.ClassDef]]:
+    """Classes that exist after an import of the module, with qualified names, outer before inner."""
+
+    def below(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.ClassDef]]:
+        for statement in body:
+            if isinstance(statement, ast.ClassDef):
+                yield prefix + statement.name, statement
+                yield from below(statement.body, f"{prefix}{statement.name}.")
+            elif isinstance(statement, (ast.If, ast.Try, ast.With)):
+                yield from below(statement.body, prefix)
+                yield from below(getattr(statement, "orelse", []), prefix)
+                for handler in getattr(statement, "handlers", []):
+                    yield from below(handler.body, prefix)
+
+    return below(tree.body, "")
+
+
+def _find_class(tree: ast.Module, qualname: str) -> ast.ClassDef:
+    matches = [node for name, node in _classes(tree) if name == qualname]
+    if matches:
+        return matches[-1]  # a name bound twice means the later class, as it does when Python runs the file
+    simple = qualname.rpartition(".")[2]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == simple:
+            raise ProbeError(
+                f"`{simple}` (line {node.lineno}) is defined inside a function, so it doesn't exist until that runs. "
+                "Move the class to module level to probe it."
+            )
+    known = ", ".join(f"`{name}`" for name, _ in _classes(tree))
+    tail = f"Its classes are {known}." if known else "It defines no class."
+    raise ProbeError(f"The file has no class `{qualname}`. {tail}")
+
+
+def _hint_above(text: str, line: int) -> str | None:
+    """The expression of a `# gradsense: probe …` comment in the block of comments right above `line`
+    (1-based)."""
+    lines = _LINE_BREAK.split(text)
+    for number in range(line - 2, -1, -1):
+        stripped = lines[number].strip() if number < len(lines) else ""
+        if not stripped.startswith("#"):
+            return None
+        match = _HINT.match(stripped)
+        if match:
+            return match.group("expression")
+    return None

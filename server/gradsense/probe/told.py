@@ -1,0 +1,146 @@
+"""Collects what the worker tells, stage by stage, and makes the report, also when the worker ends
+half-way."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+from gradsense.probe.child import Ending
+from gradsense.probe.plan import ProbePlan
+from gradsense.probe.report import InputReport, Place, ProbeReport, optimizer_from_json, place_from_json
+from gradsense.probe.verdict import Facts, judge
+
+_FRAME = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
+_OUT_OF_MEMORY = 137  # worker/limits.py, where the system itself can't limit memory
+
+
+class Told:
+    """What is known so far. Plain data in, `report` out; no method raises on what a worker may send."""
+
+    def __init__(self, plan: ProbePlan, interpreter: Path) -> None:
+        self._plan = plan
+        self._interpreter = interpreter
+        self._stage = "starting"
+        self._ready = False
+        self._parts: dict[str, Any] = {}
+        self._error: str | None = None
+        self._error_place: Place | None = None
+
+    def take(self, message: dict[str, Any]) -> None:
+        """One message of the worker's."""
+        kind = message["kind"]
+        if kind == "stage":
+            self._stage = str(message["text"])
+        elif kind == "ready":
+            self._ready = True
+        elif kind == "part":
+            self._parts[message["name"]] = message["value"]
+        elif kind == "error":
+            self._failed(message)
+
+    def _failed(self, message: dict[str, Any]) -> None:
+        if message["code"] == "no-torch":
+            self._error = (
+                f"No torch in {self._interpreter} (Python {message['version']}): {message['text']}. "
+                f"Choose an interpreter that has it, or install it: `{self._interpreter} -m pip install torch`."
+            )
+            return
+        self._error = _ended(str(message["text"]))
+        self._error_place = place_from_json(message.get("place"))
+
+    def cannot_start(self, error: Exception) -> None:
+        """The interpreter could not be run at all."""
+        reason = getattr(error, "strerror", None) or str(error)
+        self._error = f"{self._interpreter} can't be started: {reason}. Choose an interpreter that has torch."
+
+    def ended(self, ending: Ending) -> None:
+        """The worker ended, or was stopped, before it was done."""
+        place = self._frame(ending.trace)
+        where = f" (line {place.line})" if place else ""
+        stage = self._stage[:1].lower() + self._stage[1:]
+        limit = f"{self._plan.options.time_limit_s:.3g} s"
+        hung = any(line.startswith("Timeout (") for line in ending.trace)
+        if not self._ready and ending.timed_out:
+            self._error = (
+                f"{self._interpreter} didn't finish importing torch. Try it in a terminal: `import torch`."
+            )
+        elif ending.timed_out or hung:
+            self._error = f"It took longer than {limit} and was stopped while {stage}{where}."
+            if place is None:
+                self._error += " Raise the probe's time limit if it needs longer."
+        elif ending.exit_code == _OUT_OF_MEMORY:
+            self._error = (
+                f"It needs more than {self._plan.options.memory_limit_mb} MiB and was stopped while {stage}."
+            )
+        elif ending.exit_code is not None and ending.exit_code < 0:
+            name = _signal_name(-ending.exit_code)
+            self._error = f"Python was killed by {name} while {stage}{where}."
+        else:
+            code = "" if ending.exit_code is None else f" with exit code {ending.exit_code}"
+            self._error = f"The process ended{code} while {stage}{where}."
+        self._error_place = place
+
+    def _frame(self, trace: tuple[str, ...]) -> Place | None:
+        """The innermost frame of the probed file in what faulthandler left behind."""
+        for line in trace:
+            match = _FRAME.match(line)
+            if match and match["file"] == str(self._plan.target.path):
+                number = int(match["line"])
+                lines = self._plan.target.text.splitlines()
+                text = lines[number - 1] if 0 < number <= len(lines) else ""
+                return Place(
+                    match["file"], number, len(text) - len(text.lstrip()), number, len(text.rstrip())
+                )
+        return None
+
+    def report(self, output: str, seconds: float) -> ProbeReport:
+        """All of it; `output` is what the user's code printed."""
+        target = self._plan.target
+        facts = Facts(
+            target=target.qualname,
+            path=str(target.path),
+            parameters=self._parts.get("parameters", []),
+            optimizers=self._parts.get("optimizers", []),
+            model_name=self._parts.get("constructor", {}).get("variable"),
+        )
+        parameters, findings = judge(facts) if "measured" in self._parts else (facts.unjudged(), ())
+        constructor = self._parts.get("constructor", {})
+        return ProbeReport(
+            target=target.qualname,
+            path=str(target.path),
+            line=self._plan.line,
+            ok=self._error is None,
+            error=self._error,
+            error_place=self._error_place,
+            constructor=constructor.get("text", ""),
+            constructor_source=constructor.get("source", ""),
+            inputs=tuple(InputReport(**item) for item in self._parts.get("inputs", [])),
+            loss=self._parts.get("loss", ""),
+            optimizers=tuple(optimizer_from_json(item) for item in self._parts.get("optimizers", [])),
+            parameters=parameters,
+            findings=findings,
+            notes=tuple(self._parts.get("notes", [])),
+            output=output,
+            seconds=self._parts.get("seconds", seconds),
+            device=self._plan.options.device,
+        )
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    known = {
+        "SIGSEGV": "a segmentation fault",
+        "SIGABRT": "an abort",
+        "SIGKILL": "the system (out of memory?)",
+    }
+    return known.get(name, name)

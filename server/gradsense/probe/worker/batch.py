@@ -1,0 +1,104 @@
+"""What a batch looks like: tensors of a shape and kind, plain values, and tuples, lists, dicts and objects
+of them."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Union
+
+BATCH = 4  # samples; batch norm needs more than one, and sizes that differ from it tell dimensions apart
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A tensor. `kind` is "float", "long" or "bool"; whole numbers lie in `[low, high)`. `name` is the
+    user's."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str = "float"
+    high: int = 2
+    fixed: bool = False
+
+    def resized(self, dimension: int, size: int) -> Leaf:
+        shape = list(self.shape)
+        shape[dimension] = max(1, size)
+        return replace(self, shape=tuple(shape))
+
+    @property
+    def text(self) -> str:
+        kind = {"float": "float32", "long": "int64", "bool": "bool"}[self.kind]
+        bound = f" below {self.high}" if self.kind == "long" else ""
+        return f"{kind} {self.shape}{bound}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """Anything that is passed as it is."""
+
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several parts: kind is "tuple", "list", "dict" or "object"; `keys` name the parts of the last two."""
+
+    kind: str
+    parts: tuple[Node, ...]
+    keys: tuple[str, ...] = ()
+
+
+Node = Union[Leaf, Value, Group]
+
+
+def leaves(node: Node) -> list[Leaf]:
+    """The tensors of `node`, in order."""
+    if isinstance(node, Leaf):
+        return [node]
+    return [leaf for part in node.parts for leaf in leaves(part)] if isinstance(node, Group) else []
+
+
+def rebuilt(node: Node, new: list[Leaf]) -> Node:
+    """`node` with its leaves replaced, in order; takes them off the front of `new`."""
+    if isinstance(node, Leaf):
+        return new.pop(0)
+    if isinstance(node, Group):
+        return replace(node, parts=tuple(rebuilt(part, new) for part in node.parts))
+    return node
+
+
+def made(node: Node, tensor: Callable[[Leaf], Any]) -> Any:
+    """The Python value of `node`, its tensors made by `tensor`."""
+    if isinstance(node, Leaf):
+        return tensor(node)
+    if isinstance(node, Value):
+        return node.value
+    parts = [made(part, tensor) for part in node.parts]
+    if node.kind == "dict":
+        return dict(zip(node.keys, parts))
+    if node.kind == "object":
+        return types.SimpleNamespace(**dict(zip(node.keys, parts)))
+    return tuple(parts) if node.kind == "tuple" else parts
+
+
+def real(leaf: Leaf) -> Any:
+    """A tensor of random numbers on the CPU."""
+    import torch
+
+    if leaf.kind == "float":
+        return torch.randn(leaf.shape)
+    if leaf.kind == "long":
+        return torch.randint(0, max(1, leaf.high), leaf.shape)
+    if len(leaf.shape) >= 2 and leaf.shape[-1] == leaf.shape[-2]:
+        return torch.ones(leaf.shape, dtype=torch.bool).tril()  # a mask that leaves each row something
+    return torch.zeros(leaf.shape, dtype=torch.bool)
+
+
+def meta(leaf: Leaf) -> Any:
+    """A tensor without data."""
+    import torch
+
+    kinds = {"float": torch.get_default_dtype(), "long": torch.int64, "bool": torch.bool}
+    return torch.empty(leaf.shape, dtype=kinds[leaf.kind], device="meta")

@@ -1,0 +1,386 @@
+"""Build the model, and the optimizers that the file builds over it.
+
+In order: the user's hint; the file's own optimizer statements, run with all they depend on; a construction
+elsewhere in
+the file; the constructor's defaults; small values by name. Each way is a recipe that can be repeated under
+another seed.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from .load import Loaded
+from .names import last_name, parameters, reads
+from .program import Program, Scope, forbidden
+from .small_values import small_value
+from .where import Origins
+
+_DEEPEST = 4  # calls followed upwards from an optimizer to the values it is given
+
+
+@dataclass
+class Built:
+    """A model, the optimizers of the file that hold any of it, and the names its program had at that
+    point."""
+
+    model: Any
+    optimizers: list[Any] = field(default_factory=list)
+    namespace: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def variable(self) -> str | None:
+        """The name that the file gives the model, if it has one there."""
+        for name, value in self.namespace.items():
+            if value is self.model:
+                return name
+        for name, value in vars(self.namespace.get("self", object)).items():
+            if value is self.model:
+                return f"self.{name}"
+        return None
+
+
+@dataclass
+class Recipe:
+    """A way to build: in words for the report, and the function that does it (raises what user code
+    raises)."""
+
+    text: str
+    source: str
+    make: Callable[[], Built]
+
+
+class CannotBuild(Exception):
+    """No recipe worked; the message says what is missing and the line to add."""
+
+
+class Builder:
+    """Finds recipes for the class `target` of the loaded file."""
+
+    def __init__(self, loaded: Loaded, origins: Origins, target: type, hint: str | None) -> None:
+        self.loaded = loaded
+        self.program: Program = loaded.program
+        self.origins = origins
+        self.target = target
+        self.name = target.__name__
+        self.hint = hint
+        self.errors: list[tuple[str, BaseException]] = []
+
+    def recipes(self) -> Iterator[Recipe]:
+        """Recipes worth a try, best first."""
+        constructor = hinted_constructor(self.hint, self.name)
+        if constructor is not None and not _has_ellipsis(constructor):
+            yield Recipe(
+                ast.unparse(constructor),
+                "hint",
+                lambda: self._evaluated(constructor, dict(self.loaded.globals)),
+            )
+        yield from self._with_optimizers()
+        yield from self._sites()
+        missing = self.required()
+        if not missing:
+            yield Recipe(f"{self.name}()", "defaults", lambda: self._adopt(self.target))
+        else:
+            guesses = {each: self._guess(each) for each in missing}
+            if all(value is not inspect.Parameter.empty for value in guesses.values()):
+                text = ", ".join(f"{key}={value!r}" for key, value in guesses.items())
+                yield Recipe(
+                    f"{self.name}({text})",
+                    "guessed",
+                    lambda: self._adopt(lambda: self.target(**{each: self._guess(each) for each in missing})),
+                )
+
+    def first(self) -> tuple[Recipe, Built]:
+        """The first recipe that works. Raises `CannotBuild`."""
+        for recipe in self.recipes():
+            try:
+                return recipe, recipe.make()
+            except (Exception, SystemExit) as error:
+                self.errors.append((recipe.text, error))
+        raise CannotBuild(self._explain())
+
+    def required(self) -> list[str]:
+        """The constructor's parameters without a default."""
+        return [
+            parameter.name
+            for parameter in self._signature().parameters.values()
+            if parameter.default is inspect.Parameter.empty
+            and parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        ]
+
+    def _signature(self) -> inspect.Signature:
+        try:
+            return inspect.signature(self.target)
+        except (TypeError, ValueError):
+            return inspect.Signature()
+
+    def _guess(self, name: str) -> Any:
+        parameter = self._signature().parameters[name]
+        annotation = parameter.annotation
+        if inspect.isclass(annotation) and annotation.__module__ == self.loaded.module.__name__:
+            try:
+                return annotation()
+            except Exception:
+                return inspect.Parameter.empty
+        words = (
+            "" if annotation is inspect.Parameter.empty else getattr(annotation, "__name__", str(annotation))
+        )
+        if isinstance(annotation, str):
+            words = annotation
+        elif annotation is not inspect.Parameter.empty and hasattr(annotation, "__args__"):
+            words = str(annotation)
+        return small_value(name, words, self.program)
+
+    def _explain(self) -> str:
+        from .where import Line
+
+        missing = self.required()
+        unknown = [name for name in missing if self._guess(name) is inspect.Parameter.empty]
+        names = ", ".join(f"`{name}`" for name in (unknown or missing))
+        hint = f"# gradsense: probe {self.name}({', '.join(f'{name}=…' for name in missing)})"
+        if unknown and not self.errors:
+            return f"`{self.name}` needs {names}, and the file shows no value. Add above the class: `{hint}`."
+        text, error = self.errors[-1]
+        line: Line | None = self.origins.places.raised(error)
+        where = f" (line {line[1]})" if line else ""
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        tail = f" Say how to build it, above the class: `{hint}`." if missing else ""
+        return f"`{text}` raises {what}{where}.{tail}"
+
+    # The file's own constructions.
+
+    def _mentions(self, *nodes: ast.AST) -> bool:
+        return self.name in self.program.reads_deeply(*nodes)
+
+    def _with_optimizers(self) -> Iterator[Recipe]:
+        """One recipe for each scope that builds optimizers: run them, and take the instance they are built
+        over."""
+        import torch
+
+        names = {name for name in dir(torch.optim) if inspect.isclass(getattr(torch.optim, name))}
+        names |= {
+            name
+            for name, value in self.loaded.globals.items()
+            if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer)
+        }
+        scopes: dict[Scope, list[ast.stmt]] = {}
+        for call in self.program.calls():
+            if last_name(call.func) in names:
+                statement = self.program.statement_of(call)
+                if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Expr)) and not forbidden(statement):
+                    scopes.setdefault(self.program.scope_of(call), []).append(statement)
+        tree = self.program.tree
+        elsewhere = [
+            node for node in tree.body if not (isinstance(node, ast.ClassDef) and node.name == self.name)
+        ]
+        if not any(self.name in reads(node) for node in elsewhere):
+            return
+        for scope, statements in list(scopes.items())[:6]:
+            if self._is_own_method(scope):
+                continue
+
+            def make(scope: Scope = scope, statements: list[ast.stmt] = statements) -> Built:
+                built = self._run(scope, statements)
+                if not built.optimizers:
+                    raise LookupError(f"no optimizer of `{self.name}` is built here")
+                return built
+
+            yield Recipe(self._site_text(), f"line {statements[-1].lineno}", make)
+
+    def _is_own_method(self, scope: Scope) -> bool:
+        owner = self.program.class_of(scope)
+        return owner is not None and owner.name == self.name
+
+    def _site_text(self) -> str:
+        site = next(iter(self._site_calls()), None)
+        return ast.unparse(site) if site is not None else f"{self.name}(…)"
+
+    def _site_calls(self) -> list[ast.Call]:
+        return [
+            call
+            for call in self.program.calls()
+            if last_name(call.func) == self.name
+            and not any(
+                isinstance(p, ast.ClassDef) and p.name == self.name for p in self.program.parents(call)
+            )
+        ]
+
+    def _sites(self) -> Iterator[Recipe]:
+        for call in self._site_calls()[:6]:
+
+            def make(call: ast.Call = call) -> Built:
+                scope = self.program.scope_of(call)
+                namespace = self.environment(scope, [call])
+                return self._evaluated(call, namespace)
+
+            yield Recipe(ast.unparse(call), f"line {call.lineno}", make)
+
+    def _run(self, scope: Scope, statements: list[ast.stmt]) -> Built:
+        """Run `statements` of `scope` with what they depend on, then what changes model or optimizer after
+        them."""
+        start, started = len(self.origins.modules), len(self.origins.optimizers)
+        namespace = self.environment(scope, list(statements), run_targets=True)
+        models = [each for each in self.origins.modules[start:] if type(each) is self.target]
+        optimizers = self.origins.optimizers[started:]
+        held = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
+        used = [each for each in models if any(id(p) in held for p in each.parameters())]
+        if not used and not models:
+            raise LookupError(f"no `{self.name}` is built here")
+        model = (used or models)[-1]
+        own = {id(p) for p in model.parameters()}
+        mine = [
+            e for e in optimizers if any(id(p) in own for group in e.param_groups for p in group["params"])
+        ]
+        return Built(model, mine, namespace)
+
+    def _evaluated(self, node: ast.expr, namespace: dict[str, Any]) -> Built:
+        return self._adopt(lambda: self.loaded.evaluate(node, namespace))
+
+    def _adopt(self, make: Callable[[], Any]) -> Built:
+        model = make()
+        if not isinstance(model, self.target):
+            raise TypeError(f"it gives {type(model).__name__}, not `{self.name}`")
+        return Built(model)
+
+    # What an expression of the file needs to be evaluated.
+
+    def environment(
+        self, scope: Scope, targets: list[Any], depth: int = 0, run_targets: bool = False
+    ) -> dict[str, Any]:
+        """The names with which `targets` (nodes of `scope`) can run; with `run_targets` after they have."""
+        namespace = dict(self.loaded.globals)
+        self._fill(namespace, scope, targets, depth, run_targets)
+        return namespace
+
+    def _fill(
+        self, space: dict[str, Any], scope: Scope, targets: list[Any], depth: int, run_targets: bool
+    ) -> None:
+        program = self.program
+        last = targets[-1]
+        statements = list(program.before(scope.body, last))
+        needed = program.reads_deeply(*targets)
+        forced = [each for each in targets if isinstance(each, ast.stmt)] if run_targets else []
+        functions: list[Scope] = [scope]
+        owner = program.class_of(scope)
+        if owner is not None and getattr(scope, "name", "") != "__init__":
+            for method in owner.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                    functions.insert(0, method)
+                    statements = list(program.before(method.body, None)) + statements
+        kept = program.slice(statements, needed, forced)
+        if not isinstance(scope, ast.Module):
+            local = {
+                name for each in functions if not isinstance(each, ast.Module) for name in parameters(each)
+            }
+            outside = {n for n in needed if n not in space and n not in local and not hasattr(builtins, n)}
+            if outside:
+                around = [
+                    each for each in program.before(program.tree.body, None) if each not in self.loaded.ran
+                ]
+                for statement in program.slice(around, outside):
+                    self.loaded.run(statement, space)
+            for function in functions:
+                if not isinstance(function, ast.Module):
+                    self._bind_parameters(space, function, needed, depth)
+        else:
+            kept = [each for each in kept if each not in self.loaded.ran]
+        for statement in kept:
+            if not self.loaded.run(statement, space) and statement in forced and depth == 0:
+                pass  # its optimizer is missing afterwards, which the caller sees
+        if run_targets:
+            self.loaded.run(last, space)
+            for statement in self._aftermath(scope, last, needed):
+                self.loaded.run(statement, space)
+
+    def _aftermath(self, scope: Scope, last: ast.stmt, needed: set[str]) -> Iterator[ast.stmt]:
+        """What changes the model or the optimizer between the optimizer's construction and the training
+        loop."""
+        from .names import binds, changes
+
+        body = next(
+            (
+                block
+                for parent in self.program.parents(last)
+                for block in (getattr(parent, "body", None), getattr(parent, "orelse", None))
+                if isinstance(block, list) and last in block
+            ),
+            [],
+        )
+        names = needed | binds(last)
+        for statement in body[body.index(last) + 1 :] if last in body else []:
+            if isinstance(statement, (ast.For, ast.While)) and not changes(statement) & names:
+                return
+            if forbidden(statement):
+                if any(isinstance(each, (ast.For, ast.While)) for each in ast.walk(statement)):
+                    return
+            elif changes(statement) & names:
+                yield statement
+
+    def _bind_parameters(self, space: dict[str, Any], function: Any, needed: set[str], depth: int) -> None:
+        for name in parameters(function):
+            if name == "self" and self.program.class_of(function) is not None:
+                space["self"] = _Self()
+            elif name in needed:
+                value = self._parameter(function, name, depth)
+                if value is not inspect.Parameter.empty:
+                    space[name] = value
+
+    def _parameter(self, function: Any, name: str, depth: int) -> Any:
+        """A parameter's value: what a caller in the file passes, its default, or a small value by its
+        name."""
+        owner = self.program.class_of(function)
+        if depth < _DEEPEST:
+            callers = self.program.callers(function)
+            if owner is not None and function.name == "__init__":
+                callers = [call for call in self.program.calls() if last_name(call.func) == owner.name]
+            for call in callers[:3]:
+                argument = self.program.argument(call, function, name)
+                if argument is None:
+                    continue
+                try:
+                    outer = self.environment(self.program.scope_of(call), [argument], depth + 1)
+                    return self.loaded.evaluate(argument, outer)
+                except Exception:
+                    continue
+        arguments = function.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        pairs = list(zip(reversed(positional), reversed(arguments.defaults)))
+        pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults) if d is not None]
+        for each, default in pairs:
+            if each.arg == name:
+                try:
+                    return self.loaded.evaluate(default, dict(self.loaded.globals))
+                except Exception:
+                    break
+        return small_value(name, "", self.program)
+
+
+class _Self:
+    """Stands for the object of a method whose statements are run outside it: whatever they set, it has."""
+
+
+def hinted_constructor(hint: str | None, name: str) -> ast.Call | None:
+    """The innermost call of the class in a hint: `Net(10)` of `Net(10)(torch.randn(4, 10))`."""
+    if hint is None:
+        return None
+    calls = [node for node in ast.walk(ast.parse(hint, mode="eval")) if isinstance(node, ast.Call)]
+    return next((call for call in calls if last_name(call.func) == name), None)
+
+
+def hinted_inputs(hint: str | None, name: str) -> ast.Call | None:
+    """The outer call of a hint, whose arguments are the model's inputs."""
+    if hint is None:
+        return None
+    outer = ast.parse(hint, mode="eval").body
+    if not isinstance(outer, ast.Call) or last_name(outer.func) == name:
+        return None
+    return outer
+
+
+def _has_ellipsis(call: ast.Call) -> bool:
+    return any(isinstance(each, ast.Constant) and each.value is ... for each in call.args)

@@ -1,0 +1,82 @@
+"""What is known of each parameter and optimizer, as the plain data that goes to the parent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .steps import Recorder
+from .unregistered import trainable
+from .where import Line, Origins
+
+
+def parameter_facts(
+    model: Any, optimizers: list[Any], recorder: Recorder | None, origins: Origins
+) -> list[dict[str, Any]]:
+    """One entry for each parameter. `optimizers` are the file's; membership is by the tensor's identity."""
+    registered = {id(parameter) for parameter in model.parameters()}
+    held = [{id(p) for group in each.param_groups for p in group["params"]} for each in optimizers]
+    facts = []
+    for name, parameter in trainable(model).items():
+        history = recorder.histories.get(name) if recorder is not None else None
+        layer = name.rpartition(".")[0]
+        facts.append(
+            {
+                "name": name,
+                "layer": layer or name,
+                "shape": list(parameter.shape),
+                "count": parameter.numel(),
+                "requires_grad": bool(parameter.requires_grad),
+                "registered": id(parameter) in registered,
+                "place": origins.places.place(_line_of(model, name, origins)),
+                "optimizers": [index for index, each in enumerate(held) if id(parameter) in each],
+                "gradient": history.gradient if history else "unknown",
+                "gradient_norm": history.norms[0] if history and history.norms else None,
+                "update_ratio": history.ratios[0] if history and history.ratios else None,
+                "moved": history.moved if history else None,
+            }
+        )
+    return facts
+
+
+def optimizer_facts(
+    model: Any, optimizers: list[Any], from_file: bool, origins: Origins
+) -> list[dict[str, Any]]:
+    """One entry for each optimizer: its class, the line that builds it, the names it holds, its learning
+    rates."""
+    names = {id(parameter): name for name, parameter in trainable(model).items()}
+    facts = []
+    for each in optimizers:
+        parameters = [p for group in each.param_groups for p in group["params"]]
+        facts.append(
+            {
+                "name": type(each).__name__,
+                "place": origins.places.place(origins.of_optimizer(each)) if from_file else None,
+                "parameters": [names[id(p)] for p in parameters if id(p) in names],
+                "others": sum(id(p) not in names for p in parameters),
+                "rates": [float(group["lr"]) for group in each.param_groups if "lr" in group],
+            }
+        )
+    return facts
+
+
+def _line_of(model: Any, name: str, origins: Origins) -> Line | None:
+    """The user's line that makes the parameter: `self.w = nn.Parameter(…)`, or the layer that has it."""
+    owner, last = model, name
+    head, dot, tail = name.rpartition(".")
+    if "[" in name:
+        return origins.of_attribute(
+            _module(model, name.partition("[")[0].rpartition(".")[0]), _attribute(name)
+        )
+    if dot:
+        owner, last = _module(model, head), tail
+    return origins.of_attribute(owner, last)
+
+
+def _attribute(name: str) -> str:
+    return name.partition("[")[0].rpartition(".")[2]
+
+
+def _module(model: Any, path: str) -> Any:
+    for part in path.split(".") if path else []:
+        model = getattr(model, part, model)
+    return model

@@ -1,0 +1,142 @@
+"""The stages, in order. Each sends what it found, so that a run that is cut short still tells what it
+knew."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import warnings
+from typing import Any
+
+from .channel import Channel
+from .limits import die_with_parent, limit_memory
+from .load import Loaded, load
+from .program import Program
+from .where import Origins, Places
+
+
+def main() -> None:
+    """Read the orders, probe, report. Ends the process."""
+    channel = Channel()
+    die_with_parent(0)
+    orders = channel.orders
+    sys.argv = [orders.path]
+    sys.path.insert(0, os.path.dirname(orders.path))
+    channel.stage("Importing torch")
+    _import_torch(channel)
+    channel.send("ready")
+    channel.guard(orders.time_limit_s)
+    limit_memory(orders.memory_limit_mb)
+    try:
+        Probe(channel).run()
+    except Stop as stop:
+        channel.send("error", code=stop.code, text=stop.text, place=stop.place)
+    except BaseException as error:  # whatever user code raises through us, the parent gets a report
+        channel.send("error", code="raised", text=f"{type(error).__name__}: {error}", place=None)
+    channel.finish()
+
+
+def _import_torch(channel: Channel) -> None:
+    try:
+        import torch
+        import torch._dynamo  # what the first optimizer would import; better before the clock runs
+    except ImportError as error:
+        version = ".".join(map(str, sys.version_info[:2]))
+        channel.send(
+            "error", code="no-torch", text=str(error), version=version, name=getattr(error, "name", None)
+        )
+        channel.finish()
+    torch.set_num_threads(1)
+    text = channel.orders.text
+    for package in ("lightning", "pytorch_lightning"):
+        if package in text:
+            try:
+                __import__(f"{package}.pytorch" if package == "lightning" else package)
+            except ImportError:
+                continue
+
+
+class Stop(Exception):
+    """The probe can't go on, for a reason of the user's; `text` is for the report."""
+
+    def __init__(self, code: str, text: str, place: dict[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.code, self.text, self.place = code, text, place
+
+
+class Probe:
+    """One probe: load, build, find inputs, step."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.orders = channel.orders
+        self.places = Places(self.orders.path, self.orders.text)
+        self.origins = Origins(self.places)
+        self.notes: list[str] = []
+
+    def run(self) -> None:
+        """Everything, in order."""
+        import torch
+
+        name = os.path.basename(self.orders.path)
+        warnings.simplefilter("ignore")
+        self.channel.stage(f"Loading {name}")
+        torch.manual_seed(0)
+        self.origins.watch()
+        loaded = self._load()
+        target = self._target(loaded)
+        if _is_lightning(target):
+            from .lightning import LightningProbe
+
+            LightningProbe(self, loaded, target).run()
+        else:
+            from .plain import PlainProbe
+
+            PlainProbe(self, loaded, target).run()
+
+    def _load(self) -> Loaded:
+        try:
+            program = Program(self.orders.text, self.orders.path)
+        except SyntaxError as error:
+            raise Stop("syntax", f"Line {error.lineno} doesn't parse: {error.msg}.") from error
+        return load(program, self.orders.path, self.orders.qualname)
+
+    def _target(self, loaded: Loaded) -> type:
+        value: Any = None
+        top, *rest = self.orders.qualname.split(".")
+        if top in loaded.globals:
+            value = loaded.globals[top]
+            for part in rest:
+                value = getattr(value, part, None)
+        if not inspect.isclass(value):
+            _line, error = loaded.failures.get(top, (0, None))
+            if error is not None:
+                raise self.stopped(f"`{top}` can't be defined", error)
+            raise Stop(
+                "class", f"`{self.orders.qualname}` isn't there after the file's definitions have run."
+            )
+        import torch
+
+        if not issubclass(value, torch.nn.Module):
+            missing = f" `{loaded.missing[0]}` isn't installed here." if loaded.missing else ""
+            raise Stop("class", f"`{self.orders.qualname}` is no `nn.Module`.{missing}")
+        return value
+
+    def stopped(self, what: str, error: BaseException) -> Stop:
+        """`error`, raised by the user's code, as a `Stop` that names the line."""
+        line = self.places.raised(error)
+        where = f" (line {line[1]})" if line else ""
+        if isinstance(error, SystemExit):
+            return Stop("exit", f"{what}: it calls `sys.exit`{where}.", self.places.place(line))
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if isinstance(error, MemoryError) or "allocate memory" in text:
+            limit = self.orders.memory_limit_mb
+            return Stop("memory", f"{what}: it needs more than {limit} MiB{where}.", self.places.place(line))
+        return Stop("raised", f"{what}: {text}{where}", self.places.place(line))
+
+
+def _is_lightning(target: type) -> bool:
+    return any(each.__name__ == "LightningModule" for each in target.__mro__) and hasattr(
+        target, "training_step"
+    )

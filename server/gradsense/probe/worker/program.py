@@ -1,0 +1,221 @@
+"""The user's file as a tree with parents, and which of its statements a value depends on."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import Union
+
+from .names import FUNCTIONS, binds, changes, last_name, parameters, reads
+
+Scope = Union[ast.Module, ast.FunctionDef, ast.AsyncFunctionDef]
+
+# Calls that train, fetch or wait: a statement with one of them is never run by the probe.
+_FORBIDDEN_CALLS = frozenset(
+    [
+        "backward",
+        "step",
+        "fit",
+        "fit_one_cycle",
+        "urlretrieve",
+        "urlopen",
+        "load_dataset",
+        "hf_hub_download",
+        "snapshot_download",
+        "load_state_dict",
+        "load_state_dict_from_url",
+        "load_from_checkpoint",
+        "input",
+        "system",
+        "popen",
+        "check_call",
+        "check_output",
+        "run",
+        "init_process_group",
+        "spawn",
+        "wget",
+        "download_url",
+        "download_and_extract_archive",
+        "gdown",
+        "train_model",
+        "train",
+        "evaluate",
+        "save",
+        "savefig",
+        "show",
+        "serve",
+        "mkdir",
+        "makedirs",
+        "remove",
+        "rmtree",
+        "exit",
+        "quit",
+        "_exit",
+        "abort",
+    ]
+)
+_HARMLESS_WITHOUT_ARGUMENTS = frozenset({"train", "exit"})  # `model.train()` only sets the mode
+
+
+class Program:
+    """A parsed file. Raises `SyntaxError` on text that isn't Python."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self.tree = ast.parse(text, path)
+        self.lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._parents: dict[ast.AST, ast.AST] = {}
+        for node in ast.walk(self.tree):
+            for child in ast.iter_child_nodes(node):
+                self._parents[child] = node
+        self.functions = {
+            node.name: node
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        }
+        self.top_functions = {
+            node.name: node for node in self.tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        }
+
+    def parents(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The nodes around `node`, from the inside out."""
+        while node in self._parents:
+            node = self._parents[node]
+            yield node
+
+    def scope_of(self, node: ast.AST) -> Scope:
+        """The function, or the module, in which `node` runs."""
+        for parent in self.parents(node):
+            if isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                return parent
+        return self.tree
+
+    def class_of(self, scope: ast.AST) -> ast.ClassDef | None:
+        """The class that `scope` is a method of."""
+        parent = self._parents.get(scope)
+        return parent if isinstance(parent, ast.ClassDef) else None
+
+    def statement_of(self, node: ast.AST) -> ast.stmt:
+        """The innermost statement around `node`, or `node` itself."""
+        if isinstance(node, ast.stmt):
+            return node
+        return next(parent for parent in self.parents(node) if isinstance(parent, ast.stmt))
+
+    def inside(self, node: ast.AST, outer: ast.AST) -> bool:
+        return node is outer or any(parent is outer for parent in self.parents(node))
+
+    def calls(self) -> Iterator[ast.Call]:
+        """Every call of the file, in source order."""
+        found = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
+        return iter(sorted(found, key=lambda node: (node.lineno, node.col_offset)))
+
+    def before(self, body: Sequence[ast.stmt], target: ast.AST | None) -> Iterator[ast.stmt]:
+        """The statements that run before `target`, opened up where it lies inside; all of them without a
+        target."""
+        for statement in body:
+            if target is not None and self.inside(target, statement) and target is not statement:
+                for name in ("body", "orelse", "finalbody"):
+                    block = getattr(statement, name, None)
+                    if isinstance(block, list) and any(self.inside(target, each) for each in block):
+                        yield from self.before(block, target)
+                return
+            if target is statement:
+                return
+            if is_main_block(statement):
+                yield from self.before(statement.body, None)  # type: ignore[attr-defined]
+            else:
+                yield statement
+
+    def slice(
+        self, statements: Sequence[ast.stmt], needed: set[str], forced: Sequence[ast.stmt] = ()
+    ) -> list[ast.stmt]:
+        """The statements that the names in `needed` depend on, in order; `needed` then holds what they leave
+        open.
+
+        Statements that are or hold one of `forced` are kept unless they train, fetch or wait.
+        """
+        kept: list[ast.stmt] = []
+        for statement in reversed(statements):
+            bound = binds(statement)
+            wanted = any(self.inside(each, statement) for each in forced)
+            if forbidden(statement) or not (wanted or (bound | changes(statement)) & needed):
+                continue
+            kept.append(statement)
+            if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom)):
+                needed -= bound
+            needed |= self.reads_deeply(statement)
+        return kept[::-1]
+
+    def reads_deeply(self, *nodes: ast.AST) -> set[str]:
+        """The names that `nodes` read, and those that the file's own functions and classes among them
+        read."""
+        found = reads(*nodes)
+        todo, seen = list(found), set(found)
+        while todo:
+            definition = self.top_functions.get(todo.pop())
+            if definition is None:
+                continue
+            for name in reads(definition):
+                if name not in seen:
+                    seen.add(name)
+                    todo.append(name)
+        return seen
+
+    def callers(self, function: Scope) -> list[ast.Call]:
+        """Calls of `function` by its name, outside itself."""
+        if isinstance(function, ast.Module):
+            return []
+        return [
+            call
+            for call in self.calls()
+            if last_name(call.func) == function.name and not self.inside(call, function)
+        ]
+
+    def argument(self, call: ast.Call, function: Scope, name: str) -> ast.expr | None:
+        """What `call` passes for the parameter `name`; None when it isn't written there."""
+        for keyword in call.keywords:
+            if keyword.arg == name:
+                return keyword.value
+        if isinstance(function, ast.Module):
+            return None
+        order = parameters(function)
+        if self.class_of(function) is not None:
+            order = order[1:]
+        if name not in order or any(isinstance(each, ast.Starred) for each in call.args):
+            return None
+        position = order.index(name)
+        return call.args[position] if position < len(call.args) else None
+
+
+def is_main_block(statement: ast.AST) -> bool:
+    """Is it `if __name__ == "__main__":`?"""
+    return isinstance(statement, ast.If) and any(
+        isinstance(each, ast.Name) and each.id == "__name__" for each in ast.walk(statement.test)
+    )
+
+
+def forbidden(statement: ast.AST) -> bool:
+    """Would running it train, fetch, write or wait? Definitions never do."""
+    if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
+        return False
+    if isinstance(statement, (ast.While, ast.AsyncFor, ast.AsyncWith, ast.Return, ast.Raise)):
+        return True
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call):
+            name = last_name(node.func)
+            bare = not node.args and not node.keywords
+            if name in _FORBIDDEN_CALLS and not (
+                bare and name in _HARMLESS_WITHOUT_ARGUMENTS and name == "train"
+            ):
+                return True
+            if any(
+                keyword.arg in ("download", "pretrained") and _is_true(keyword.value)
+                for keyword in node.keywords
+            ):
+                return True
+        elif isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom)):
+            return True
+    return False
+
+
+def _is_true(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is True

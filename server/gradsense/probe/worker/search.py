@@ -1,0 +1,436 @@
+"""Find a batch that a function accepts, by running it and repairing the argument an operation couldn't use.
+
+Runs are on tensors without data (meta), where the model allows it; a run stops at the first operation that
+can't work, so the candidate that gets furthest is the best. Facts on layers and operations are in `needs.py`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable
+
+from . import needs
+from .batch import BATCH, Leaf, Node, leaves, made, meta, real, rebuilt
+from .devices import softened
+from .needs import Need, Unfit, raised_to
+
+_SIDES = (32, 28, 64, 84, 16, 96, 128, 224, 8, 227, 256, 299, 48, 40)
+_MOST_ELEMENTS = 1_000_000
+_SCALAR_ATTRIBUTES = frozenset(("__get__", "__set__", "__delete__"))
+State = tuple[Leaf, ...]
+
+
+@dataclass
+class Run:
+    """One run: how many operations went through, what stopped it (`error` None: nothing), whole-number
+    bounds seen."""
+
+    progress: int = 0
+    error: BaseException | None = None
+    needs: list[tuple[int, Need, tuple[int, ...]]] = field(default_factory=list)
+    bounds: dict[int, int] = field(default_factory=dict)
+    needs_data: bool = False
+    result: Any = None
+
+
+class NoInputs(Exception):
+    """The search gave up; `error` is what the best candidate ran into."""
+
+    def __init__(self, error: BaseException | None, state: State) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.state = state
+
+
+class Search:
+    """Looks for arguments of `call`, starting from the nodes guessed. `call` takes the arguments' values."""
+
+    def __init__(
+        self,
+        arguments: list[Node],
+        call: Callable[[list[Any]], Any],
+        meta_call: Callable[[list[Any]], Any] | None,
+        seconds: float,
+    ) -> None:
+        self.arguments = arguments
+        self._call = call
+        self._meta_call = meta_call
+        self._deadline = time.monotonic() + seconds
+        self._tried: dict[State, Run] = {}
+        self.runs = 0
+        self.bounds: dict[int, int] = {}
+        self.last: Run | None = None
+
+    def found(self) -> list[Node]:
+        """The arguments that work. Raises `NoInputs`."""
+        start = tuple(leaf for node in self.arguments for leaf in leaves(node))
+        order = itertools.count()
+        queue: list[tuple[int, int, int, State]] = []
+        best: tuple[int, BaseException | None, State] = (-1, None, start)
+
+        def offer(state: State, cost: int) -> State | None:
+            nonlocal best
+            if state in self._tried or self._too_large(state):
+                return None
+            run = self.run(state)
+            if run.error is None:
+                return state
+            if run.progress > best[0]:
+                best = (run.progress, run.error, state)
+            heapq.heappush(queue, (-run.progress, cost, next(order), state))
+            return None
+
+        done = offer(start, 0)
+        if done is not None:
+            return self._nodes(done)
+        while queue and self.runs < 400 and time.monotonic() < self._deadline:
+            _, cost, _, state = heapq.heappop(queue)
+            reached = self._tried[state].progress
+            for candidate in self._repairs(state, self._tried[state]):
+                done = offer(candidate, cost + 1)
+                if done is not None:
+                    return self._nodes(done)
+                run = self._tried.get(candidate)
+                if run is not None and run.progress > reached:
+                    break  # further than before: go on from there, this state stays in the queue's order
+                if self.runs >= 400 or time.monotonic() > self._deadline:
+                    break
+            else:
+                continue
+            heapq.heappush(queue, (-reached + 1, cost + 1, next(order), state))
+        raise NoInputs(best[1], best[2])
+
+    def run(self, state: State) -> Run:
+        """Run once with `state`."""
+        self.runs += 1
+        run = self._once(state, self._meta_call is not None)
+        if run.needs_data and self._meta_call is not None:
+            self._meta_call = None  # the code looks at values: from here on with real ones
+            self._tried.clear()
+            run = self._once(state, False)
+        self._tried[state] = run
+        self.last = run
+        for index, bound in run.bounds.items():
+            self.bounds[index] = min(bound, self.bounds.get(index, bound))
+        return run
+
+    def _once(self, state: State, on_meta: bool) -> Run:
+        import torch
+
+        tensors: list[Any] = []
+
+        def tensor(leaf: Leaf) -> Any:
+            index = len(tensors)
+            bound = self.bounds.get(index, leaf.high)
+            tensors.append((meta if on_meta else real)(replace(leaf, high=min(bound, max(leaf.high, bound)))))
+            return tensors[-1]
+
+        values = [made(node, tensor) for node in self._nodes(state)]
+        run = Run()
+        watch = Watch(run, tensors, "meta" if on_meta else "cpu")
+        torch.manual_seed(0)
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(watch.layer)
+        try:
+            with watch:
+                call = self._meta_call if on_meta and self._meta_call is not None else self._call
+                run.result = call(values)
+        except Unfit as unfit:
+            run.error = unfit
+            run.needs = watch.traced(unfit.needs)
+        except (Exception, SystemExit) as error:
+            run.error = error
+            if on_meta and ("meta" in str(error).lower() or isinstance(error, NotImplementedError)):
+                run.needs_data = True
+            run.needs = watch.traced(watch.suspects)
+        finally:
+            hook.remove()
+        return run
+
+    def _nodes(self, state: State) -> list[Node]:
+        new = [
+            replace(leaf, high=self.bounds[i]) if leaf.kind == "long" and i in self.bounds else leaf
+            for i, leaf in enumerate(state)
+        ]
+        return [rebuilt(node, new) for node in self.arguments]
+
+    def _too_large(self, state: State) -> bool:
+        total = 0
+        for leaf in state:
+            size = 1
+            for each in leaf.shape:
+                size *= each
+            total += size
+        return total > _MOST_ELEMENTS
+
+    # Repairs, likeliest first.
+
+    def _repairs(self, state: State, run: Run) -> Iterator[State]:
+        for index, need, shape in run.needs:
+            for leaf in self._repaired(state, index, need, shape):
+                yield (*state[:index], leaf, *state[index + 1 :])
+        for index, need, shape in run.needs:
+            if need.what == "size":
+                yield from self._solved(state, index, need, shape)
+        yield from self._blind(state)
+
+    def _repaired(self, state: State, index: int, need: Need, shape: tuple[int, ...]) -> Iterator[Leaf]:
+        leaf = state[index]
+        rank = len(leaf.shape)
+        if need.what == "kind":
+            yield replace(leaf, kind=need.kind, high=need.size or leaf.high)
+        elif need.what == "rank":
+            for wanted in need.ranks:
+                if wanted > 0:
+                    yield from reranked(leaf, rank + wanted - len(shape))
+        elif need.what == "size":
+            dimension = need.dimension % len(shape) if shape else 0
+            if shape == leaf.shape:
+                yield leaf.resized(dimension, need.size)
+            else:
+                if len(shape) == rank:
+                    yield leaf.resized(dimension, need.size)
+                for i in reversed(range(rank)):
+                    if leaf.shape[i] == shape[dimension]:
+                        yield leaf.resized(i, need.size)
+        elif need.what == "count":
+            yield from _counted(leaf, need.size)
+
+    def _solved(self, state: State, index: int, need: Need, shape: tuple[int, ...]) -> Iterator[State]:
+        """Sizes for which a computed size fits: the usual image sides, then bisection on one dimension or
+        two."""
+        leaf = state[index]
+        rank = len(leaf.shape)
+        groups: list[tuple[int, ...]] = []
+        if rank >= 4:
+            groups.append(tuple(range(2, rank)))
+        groups += [(i,) for i in reversed(range(1, rank))]
+        for group in groups:
+
+            def sized(side: int, group: tuple[int, ...] = group) -> State:
+                new = leaf
+                for dimension in group:
+                    new = new.resized(dimension, side)
+                return (*state[:index], new, *state[index + 1 :])
+
+            if len(group) > 1:
+                yield from (sized(side) for side in _SIDES)
+            low, high = 0, 1024
+            while high - low > 1 and time.monotonic() < self._deadline:
+                middle = (low + high) // 2
+                candidate = sized(middle)
+                if self._too_large(candidate):
+                    high = middle
+                    continue
+                run = self._tried.get(candidate) or self.run(candidate)
+                if run.error is None or run.progress > self._tried[state].progress:
+                    self._tried.pop(candidate, None)
+                    yield candidate
+                    break
+                got = self._measured(run, index, need)
+                if got is None or got < need.size:
+                    low = middle
+                else:
+                    high = middle
+
+    @staticmethod
+    def _measured(run: Run, index: int, need: Need) -> int | None:
+        for other, each, shape in run.needs:
+            if (
+                other == index
+                and each.what == "size"
+                and each.size == need.size
+                and each.dimension == need.dimension
+            ):
+                return shape[each.dimension] if -len(shape) <= each.dimension < len(shape) else None
+        return None
+
+    def _blind(self, state: State) -> Iterator[State]:
+        """When no operation says what it needs: other ranks, kinds and image sides, one argument at a
+        time."""
+        for index, leaf in enumerate(state):
+            if leaf.fixed:
+                continue
+            for rank in (4, 3, 2, 1, 5):
+                if rank != len(leaf.shape):
+                    for new in itertools.islice(reranked(leaf, rank), 1):
+                        yield (*state[:index], new, *state[index + 1 :])
+            for kind in ("long", "float", "bool"):
+                if kind != leaf.kind:
+                    yield (*state[:index], replace(leaf, kind=kind), *state[index + 1 :])
+            if len(leaf.shape) == 4:
+                for side in _SIDES[:8]:
+                    yield (
+                        *state[:index], leaf.resized(2, side).resized(3, side), *state[index + 1 :]
+                    )  # fmt: skip
+                for channels in (1, 3, 16):
+                    yield (*state[:index], leaf.resized(1, channels), *state[index + 1 :])
+            if leaf.shape and leaf.shape[0] != 1:
+                yield (*state[:index], leaf.resized(0, 1), *state[index + 1 :])
+        if len(state) > 1:
+            for index, other in itertools.permutations(range(len(state)), 2):
+                yield (*state[:index], replace(state[index], shape=state[other].shape), *state[index + 1 :])
+
+
+def reranked(leaf: Leaf, rank: int) -> Iterator[Leaf]:
+    """`leaf` with another rank, its batch and last (or channel) size kept where that makes sense."""
+    if rank < 0 or rank > 6:
+        return
+    shape = leaf.shape
+    last = shape[-1] if shape else 8
+    batch = shape[0] if shape else BATCH
+    if leaf.kind == "long" and rank <= 2:
+        yield replace(leaf, shape=((), (batch,), (batch, 6))[rank])
+    elif rank == 0:
+        yield replace(leaf, shape=())
+    elif rank == 1:
+        yield replace(leaf, shape=(batch,))
+    elif rank == 2:
+        yield replace(leaf, shape=(batch, last))
+    elif rank == 3:
+        yield replace(leaf, shape=(batch, 6, last))
+        yield replace(leaf, shape=(batch, last, 32))
+    elif rank == 4:
+        channels = shape[1] if len(shape) in (3, 5) else 3
+        yield replace(leaf, shape=(batch, channels, 32, 32))
+        yield replace(leaf, shape=(batch, 6, 6, last))
+    elif rank == 5:
+        yield replace(leaf, shape=(batch, shape[1] if len(shape) > 2 else 3, 8, 16, 16))
+
+
+def _counted(leaf: Leaf, size: int) -> Iterator[Leaf]:
+    """Shapes with `size` elements per sample."""
+    batch = leaf.shape[0] if leaf.shape else BATCH
+    yield replace(leaf, shape=(batch, size))
+    for channels in (1, 3):
+        if size % channels == 0:
+            side = round((size // channels) ** 0.5)
+            if side * side * channels == size:
+                yield replace(leaf, shape=(batch, channels, side, side))
+    if len(leaf.shape) > 1:
+        for i in reversed(range(1, len(leaf.shape))):
+            rest = 1
+            for j, each in enumerate(leaf.shape[1:], 1):
+                rest *= each if j != i else 1
+            if size % rest == 0:
+                yield leaf.resized(i, size // rest)
+    if leaf.shape:
+        yield leaf.resized(0, size)
+
+
+def _mode() -> Any:
+    from torch.overrides import TorchFunctionMode
+
+    return TorchFunctionMode
+
+
+class Watch:
+    """Counts operations, checks their operands and remembers which argument each tensor comes from."""
+
+    def __init__(self, run: Run, tensors: list[Any], device: str) -> None:
+        self._run = run
+        self._device = device
+        self._origins: dict[int, int] = {id(tensor): index for index, tensor in enumerate(tensors)}
+        self._alive: list[Any] = list(tensors)
+        self.suspects: list[Need] = []
+        watch = self
+
+        class Mode(_mode()):  # type: ignore[misc]
+            def __torch_function__(
+                self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+            ) -> Any:
+                return watch.operation(function, args, kwargs or {})
+
+        self._mode = Mode()
+
+    def __enter__(self) -> Watch:
+        self._mode.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._mode.__exit__(*details)
+
+    def layer(self, module: Any, operands: Any) -> None:
+        """Before each layer: stop the run if it can't work on its operands."""
+        self._stop(list(needs.of_layer(module, operands)), type(module).__name__)
+
+    def operation(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """One operation: checked, run, and its result's origin noted."""
+        import torch
+
+        name = getattr(function, "__name__", "")
+        if name in _SCALAR_ATTRIBUTES:
+            result = function(*args, **kwargs)
+        else:
+            name, args, kwargs = softened(name, args, kwargs, self._device)
+            if not name:
+                return args[0]
+            if self._device == "meta":
+                args, kwargs = self._on_meta(name, args), kwargs
+            self._stop(list(needs.of_operation(name, args, kwargs)), name)
+            self.suspects = []
+            try:
+                result = function(*args, **kwargs)
+            except (Exception, SystemExit):
+                self.suspects = list(needs.after_failure(name, args, kwargs))
+                if not self.suspects:
+                    self.suspects = [Need(each, "look") for each in args if isinstance(each, torch.Tensor)]
+                raise
+            self._run.progress += 1
+        origin = self._origin_of(args)
+        if origin is not None:
+            for each in result if isinstance(result, (tuple, list)) else (result,):
+                if isinstance(each, torch.Tensor):
+                    self._origins.setdefault(id(each), origin)
+                    self._alive.append(each)
+        return result
+
+    def _on_meta(self, name: str, args: Any) -> Any:
+        """Constants of the user's that live on the CPU join the tensors without data."""
+        import torch
+
+        tensors = [each for each in _flat(args) if isinstance(each, torch.Tensor)]
+        if not any(each.is_meta for each in tensors) or all(each.is_meta for each in tensors):
+            return args
+        return tuple(
+            each.to("meta") if isinstance(each, torch.Tensor) and not each.is_meta and each.dim() else each
+            for each in args
+        )
+
+    def _origin_of(self, args: Any) -> int | None:
+        best: int | None = None
+        for each in _flat(args):
+            index = self._origins.get(id(each))
+            if index is not None and (best is None or index < best):
+                best = index
+        return best
+
+    def _stop(self, found: list[Need], what: str) -> None:
+        for need in found:
+            if need.what == "below":
+                index = self._origins.get(id(need.operand))
+                if index is not None:
+                    self._run.bounds[index] = min(need.size, self._run.bounds.get(index, need.size))
+        stopping = raised_to(found)
+        if stopping:
+            raise Unfit(stopping, what)
+
+    def traced(self, found: list[Need]) -> list[tuple[int, Need, tuple[int, ...]]]:
+        """Needs with the argument each operand comes from and the operand's shape."""
+        traced = []
+        for need in found:
+            index = self._origins.get(id(need.operand))
+            if index is not None:
+                traced.append((index, replace(need, operand=None), tuple(need.operand.shape)))
+        return traced
+
+
+def _flat(args: Any) -> Iterator[Any]:
+    for each in args:
+        if isinstance(each, (tuple, list)):
+            yield from _flat(each)
+        else:
+            yield each

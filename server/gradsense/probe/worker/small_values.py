@@ -1,0 +1,84 @@
+"""Small values for a constructor's arguments, guessed from name and annotation. Sizes agree: 2 heads divide
+16."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import types
+from typing import Any
+
+from .program import Program
+
+# Patterns on the lower-case name, first match wins. Values are chosen so that layers built from several of
+# them fit.
+_BY_NAME: tuple[tuple[str, Any], ...] = (
+    (r"head", 2),
+    (r"(num|n)_?(layers?|blocks?|stages?|stacks?)|layers?$|depth$|blocks?$", 2),
+    (r"vocab|ntokens?|num_?embeddings|n_?tokens|num_?tokens|words", 64),
+    (r"class|num_?labels|n_?out$|categories", 4),
+    (r"action", 4),
+    (r"(in|input|img|image|color|c)_?(ch|chans?|channels?)$|^channels?$|^nc$|^in_?planes$", 3),
+    (r"channel|planes|filters|nf$|ngf|ndf|width", 16),
+    (r"kernel|^ks?$", 3),
+    (r"stride|dilation|groups?$|expansion|factor|scale|ratio|multiplier", 1),
+    (r"padding|pad$|pad_?(idx|id)", 0),
+    (r"drop|^p$|prob|alpha|beta|gamma|momentum|^lr$|rate|decay|eps|epsilon|temperature|tau|std", 0.1),
+    (r"patch", 4),
+    (r"(img|image|input)_?(size|res|resolution)|resolution|^size$|height|^h$|^w$", 32),
+    (r"max_?len|seq|length|block_?size|context|time|steps|window|horizon|n_?ctx", 16),
+    (r"bias|bidirectional|batch_?first|flag|use_|with_|^is_|norm_?first", True),
+    (r"activation|^act|nonlinearity", "relu"),
+    (r"device", "cpu"),
+    (r"out_?(features|dim|size|put)|output", 8),
+    (
+        r"feature|dim|size|hidden|embed|emb|latent|width|^nz$|nhid|ninp|d_|_d$|^n_|^num|units|rank|^in|^out|^d$|^n$|^k$",
+        16,
+    ),
+)
+
+
+def small_value(name: str, annotation: str, program: Program | None = None) -> Any:
+    """A value for the argument `name`, or `inspect.Parameter.empty` when nothing can be guessed."""
+    lowered = name.lower()
+    kind = (
+        annotation.replace("typing.", "").replace("Optional[", "").split("|")[0].strip().rstrip("]").lower()
+    )
+    if lowered in ("config", "cfg", "args", "hparams", "opt", "params", "conf"):
+        return _namespace(name, program)
+    guess: Any = inspect.Parameter.empty
+    for pattern, value in _BY_NAME:
+        if re.search(pattern, lowered):
+            guess = value
+            break
+    if kind.startswith(("list", "sequence", "tuple", "iterable")):
+        element = guess if isinstance(guess, int) and not isinstance(guess, bool) else 16
+        return [element, element]
+    if kind == "int":
+        return guess if isinstance(guess, int) and not isinstance(guess, bool) else 8
+    if kind == "float":
+        return float(guess) if isinstance(guess, (int, float)) else 0.1
+    if kind == "bool":
+        return bool(guess) if isinstance(guess, bool) else False
+    if kind == "str":
+        return guess if isinstance(guess, str) else "relu"
+    if re.search(r"sizes|dims|channels_?list|layers_sizes|hiddens|units$", lowered) and not kind:
+        return [16, 16]
+    return guess
+
+
+def _namespace(name: str, program: Program | None) -> Any:
+    """An object with every attribute that the file reads from `name`."""
+    values = types.SimpleNamespace()
+    if program is None:
+        return values
+    for node in ast.walk(program.tree):
+        if isinstance(node, ast.Attribute):
+            owner = (
+                node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            )
+            if owner == name:
+                value = small_value(node.attr, "")
+                setattr(values, node.attr, 16 if value is inspect.Parameter.empty else value)
+    return values

@@ -1,0 +1,110 @@
+"""Real optimizer steps: what gradient reaches each parameter, and what a step does to it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from .unregistered import trainable
+
+STEPS = 3
+
+
+@dataclass
+class History:
+    """What happened to one parameter over all steps and seeds; one entry each."""
+
+    gradients: list[str] = field(default_factory=list)  # none, zero, finite, not finite
+    norms: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    moved: bool = False
+
+    def saw(self, gradient: Any) -> None:
+        """Note the gradient that a parameter has before a step."""
+        if gradient is None:
+            self.gradients.append("none")
+            return
+        if gradient.is_sparse:
+            gradient = gradient.coalesce().values()
+        norm = float(gradient.detach().double().norm()) if gradient.numel() else 0.0
+        if not math.isfinite(norm):
+            self.gradients.append("not finite")
+        else:
+            self.gradients.append("finite" if norm > 0 else "zero")
+            self.norms.append(norm)
+
+    def stepped(self, before: Any, after: Any) -> None:
+        """Note what a step changed."""
+        if bool((before != after).any()):
+            self.moved = True
+        size = float(before.double().norm())
+        if size > 0:
+            ratio = float((after.double() - before.double()).norm()) / size
+            if math.isfinite(ratio):
+                self.ratios.append(ratio)
+
+    @property
+    def gradient(self) -> str:
+        """One word for all: not finite if ever; else finite if ever; else zero if ever; else none."""
+        for word in ("not finite", "finite", "zero"):
+            if word in self.gradients:
+                return word
+        return "none" if self.gradients else "unknown"
+
+
+class Recorder:
+    """Histories of a model's parameters by name, over several runs."""
+
+    def __init__(self) -> None:
+        self.histories: dict[str, History] = {}
+        self._before: dict[str, Any] = {}
+
+    def before_step(self, model: Any) -> None:
+        for name, parameter in trainable(model).items():
+            self.histories.setdefault(name, History()).saw(parameter.grad)
+            self._before[name] = parameter.detach().clone()
+
+    def after_step(self, model: Any) -> None:
+        for name, parameter in trainable(model).items():
+            before = self._before.get(name)
+            if before is not None and before.shape == parameter.shape:
+                self.histories[name].stepped(before, parameter.detach())
+        self._before.clear()
+
+
+def train(
+    model: Any,
+    batch: Callable[[], list[Any]],
+    optimizers: list[Any],
+    loss_of: Callable[[Any], Any],
+    recorder: Recorder,
+    around: Callable[[int], Any] | None = None,
+    on_loss: Callable[[Any], None] | None = None,
+) -> None:
+    """`STEPS` steps of `model` on fresh batches. `around(step)` is a context for the forward pass and the
+    loss.
+
+    Raises what the user's code raises. A loss without a graph is no error here: its parameters get no
+    gradient.
+    """
+    model.train()
+    for step in range(STEPS):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        for parameter in trainable(model).values():
+            parameter.grad = None
+        with around(step) if around is not None else contextlib.nullcontext():
+            loss = loss_of(model(*batch()))
+        if on_loss is not None:
+            on_loss(loss)
+        if loss is not None and loss.requires_grad:
+            loss.backward()
+        recorder.before_step(model)
+        for optimizer in optimizers:
+            try:
+                optimizer.step()
+            except TypeError:
+                optimizer.step(lambda loss=loss: loss)  # LBFGS and its like take a closure
+        recorder.after_step(model)

@@ -1,0 +1,243 @@
+"""What a function's code and names say about its arguments, before anything is run."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from typing import Any
+
+from .batch import BATCH, Group, Leaf, Node, Value
+
+_TENSOR_ATTRIBUTES = frozenset(
+    [
+        "shape",
+        "size",
+        "dim",
+        "ndim",
+        "dtype",
+        "device",
+        "T",
+        "mT",
+        "view",
+        "reshape",
+        "permute",
+        "transpose",
+        "float",
+        "long",
+        "to",
+        "cuda",
+        "cpu",
+        "mean",
+        "sum",
+        "unsqueeze",
+        "squeeze",
+        "flatten",
+        "detach",
+        "requires_grad",
+        "grad",
+        "data",
+        "item",
+        "new_zeros",
+        "type",
+        "contiguous",
+        "expand",
+        "repeat",
+        "chunk",
+        "split",
+        "numel",
+        "clone",
+        "max",
+        "min",
+        "softmax",
+        "t",
+        "is_cuda",
+        "matmul",
+        "abs",
+        "log",
+        "exp",
+        "sqrt",
+        "pow",
+        "bool",
+        "int",
+        "half",
+        "requires_grad_",
+        "clamp",
+        "tolist",
+        "numpy",
+        "unbind",
+        "index_select",
+        "gather",
+        "masked_fill",
+        "any",
+        "all",
+        "norm",
+        "type_as",
+        "new",
+        "size_average",
+        "tanh",
+        "sigmoid",
+        "relu",
+        "argmax",
+        "std",
+        "var",
+        "backward",
+        "retain_grad",
+        "ne",
+        "eq",
+        "lt",
+        "gt",
+        "cumsum",
+        "topk",
+        "sort",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "roll",
+        "flip",
+        "unfold",
+        "narrow",
+        "select",
+        "new_tensor",
+        "layout",
+        "is_sparse",
+        "nelement",
+        "ndimension",
+        "masked_fill_",
+        "fill_",
+        "zero_",
+        "add_",
+        "mul_",
+        "copy_",
+        "view_as",
+        "reshape_as",
+    ]
+)
+
+# Name patterns (whole, lower case) and what they usually are: kind and rank.
+_BY_NAME: tuple[tuple[str, str, int], ...] = (
+    (
+        r"(input_?|token_?|position_?|word_?|char_?|segment_?|type_?)ids?|ids|idx|tokens?|words?|text|sentences?",
+        "long",
+        2,
+    ),
+    (r"src|tgt|trg|captions?|input_?seqs?|sequences?|context", "long", 2),
+    (r"labels?|targets?|classes|y|actions?|lens|lengths?|seq_?len.*|.*_?lengths?", "long", 1),
+    (r"timesteps?|ts?|users?|items?|user_?ids?|item_?ids?|index|indices|nodes?", "long", 1),
+    (r"img|images?|imgs|frames?|pixels?|pixel_values|screen|state_?images?|photo", "float", 4),
+    (r".*mask.*", "bool", 2),
+    (r"edge_?index|edges", "long", 2),
+    (r"adj.*|graph", "float", 2),
+)
+
+
+def signature_of(function: Any) -> list[inspect.Parameter]:
+    """The parameters that a call has to fill; those with defaults and `*args` are left out."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [
+        each
+        for each in parameters
+        if each.default is inspect.Parameter.empty
+        and each.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    ]
+
+
+def guessed(name: str, annotation: Any, body: ast.AST | None) -> Node:
+    """The likeliest form of the argument `name` of the function `body`."""
+    words = (
+        str(getattr(annotation, "__name__", annotation)) if annotation is not inspect.Parameter.empty else ""
+    )
+    if words in ("int", "float", "bool", "str"):
+        return Value(name, {"int": 1, "float": 0.5, "bool": False, "str": ""}[words])
+    if body is not None:
+        node = _unpacked(name, body)
+        if node is not None:
+            return node
+    if re.search(
+        r"tuple\[\s*(torch\.)?tensor\s*,\s*(torch\.)?tensor\s*\]", words.lower() or str(annotation).lower()
+    ):
+        return Group("tuple", (leaf_by_name(f"{name}[0]"), leaf_by_name(f"{name}[1]")))
+    return leaf_by_name(name)
+
+
+def leaf_by_name(name: str) -> Leaf:
+    """A tensor with the kind and rank that its name suggests."""
+    simple = re.split(r"[.\[]", name.lower())[-1].strip("]'\"") if "[" not in name else name.lower()
+    for pattern, kind, rank in _BY_NAME:
+        if re.fullmatch(pattern, simple):
+            if "edge" in simple:
+                return Leaf(name, (2, 6), kind, BATCH)
+            if simple.startswith("adj"):
+                return Leaf(name, (BATCH, BATCH), kind)
+            shape = {1: (BATCH,), 2: (BATCH, 6), 4: (BATCH, 3, 32, 32)}[rank]
+            return Leaf(name, shape, kind)
+    return Leaf(name, (BATCH, 8))
+
+
+def _unpacked(name: str, body: ast.AST) -> Node | None:
+    """The parts of an argument that the code takes apart: `a, b = batch`, `batch["k"]`, `batch[0]`,
+    `batch.x`."""
+    keys: dict[str, str] = {}
+    attributes: list[str] = []
+    highest = -1
+    for node in ast.walk(body):
+        if isinstance(node, ast.Assign) and _is(node.value, name):
+            target = node.targets[0]
+            if isinstance(target, (ast.Tuple, ast.List)) and not any(
+                isinstance(e, ast.Starred) for e in target.elts
+            ):
+                return Group(
+                    "tuple", tuple(_part(each, f"{name}[{i}]", body) for i, each in enumerate(target.elts))
+                )
+        if isinstance(node, ast.For) and _is(node.iter, name) and isinstance(node.target, ast.Name):
+            return None
+        if isinstance(node, ast.Subscript) and _is(node.value, name):
+            index = node.slice
+            if isinstance(index, ast.Constant) and isinstance(index.value, str):
+                keys[index.value] = index.value
+            elif isinstance(index, ast.Constant) and isinstance(index.value, int) and index.value >= 0:
+                highest = max(highest, index.value)
+        if isinstance(node, ast.Attribute) and _is(node.value, name) and node.attr not in _TENSOR_ATTRIBUTES:
+            if node.attr not in attributes:
+                attributes.append(node.attr)
+    if keys:
+        return Group("dict", tuple(leaf_by_name(key) for key in keys), tuple(keys))
+    if highest >= 0 and name in ("batch", "inputs", "data", "sample"):
+        return Group("tuple", tuple(_index_name(name, i, body) for i in range(max(2, highest + 1))))
+    if attributes and not any(each.startswith("_") for each in attributes):
+        return Group("object", tuple(leaf_by_name(each) for each in attributes), tuple(attributes))
+    return None
+
+
+def _index_name(name: str, index: int, body: ast.AST) -> Leaf:
+    """`x` for `batch[0]` where the code says `x = batch[0]`."""
+    for node in ast.walk(body):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Subscript)
+            and _is(node.value.value, name)
+        ):
+            constant = node.value.slice
+            if (
+                isinstance(constant, ast.Constant)
+                and constant.value == index
+                and isinstance(node.targets[0], ast.Name)
+            ):
+                return leaf_by_name(node.targets[0].id)
+    return leaf_by_name("x" if index == 0 else "y")
+
+
+def _part(target: ast.expr, name: str, body: ast.AST) -> Node:
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return Group("tuple", tuple(_part(each, f"{name}[{i}]", body) for i, each in enumerate(target.elts)))
+    if isinstance(target, ast.Name):
+        return leaf_by_name("x" if target.id == "_" else target.id)
+    return leaf_by_name(name)
+
+
+def _is(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
