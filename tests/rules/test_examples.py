@@ -21,7 +21,7 @@ MAX_FIXES = 20
 
 def examples(*kinds: type[Example], executed: bool = False) -> list[object]:
     """Parameters (code, example) for every example of these kinds, named by rule, kind and number."""
-    parameters = []
+    parameters: list[object] = []
     for rule in all_rules():
         for number, example in enumerate(rule.examples, 1):
             if isinstance(example, kinds) and not (executed and example.unproven):
