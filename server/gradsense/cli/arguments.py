@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 DESCRIPTION = "Finds the training mistakes of PyTorch and Lightning programs that fail in silence."
 EPILOGUE = "Exit codes of check: 0 nothing found, 1 something found, 2 something went wrong."
@@ -74,4 +75,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"gradsense {version('gradsense')}\n")
+        sys.stdout.write(f"gradsense {version('gradsense')}\n")
+        parser.exit()

@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     options = argument_parser().parse_args(arguments)
     try:
-        return _run(options)
+        code = _run(options)
+        sys.stdout.flush()
+        return code
     except CommandError as error:
         print(f"gradsense: {error}", file=sys.stderr)  # noqa: T201
         return ERROR

@@ -51,7 +51,7 @@ def probe(options: argparse.Namespace) -> int:
         sys.stdout.write(report.render_text(colour).rstrip("\n") + "\n")
     if report.error is not None:
         return ERROR
-    return CLEAN if report.ok else FINDINGS
+    return CLEAN if all(parameter.learns for parameter in report.parameters) else FINDINGS
 
 
 def _tell(stage: str) -> None:
