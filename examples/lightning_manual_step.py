@@ -1,4 +1,4 @@
-"""The first batch ends in an error: the step is made by hand, and Lightning, handed the loss, makes it again."""
+"""The first batch ends in an error: the step is made by hand, and Lightning then makes it once more."""
 
 import pytorch_lightning as pl
 import torch

@@ -131,8 +131,10 @@ def describe(run: Run) -> str:
 
 def layer_name(weight: Weight) -> str:
     """The name of the layer a weight lies in; its own where that is none."""
-    owner, dot, leaf = weight.names[0].rpartition(".")
-    return owner if dot and leaf in ("weight", "bias") else weight.names[0]
+    if weight.names[0].rpartition(".")[2] not in ("weight", "bias"):
+        return weight.names[0]
+    owners = [name.rpartition(".")[0] for name in weight.names]
+    return next(filter(None, owners), weight.names[0])
 
 
 def listing(names: Iterable[str]) -> str:

@@ -97,7 +97,7 @@ class Recorder:
         register_optimizer_step_post_hook(self.on_stepped)
         warnings.simplefilter("default")
         warnings.showwarning = self.on_warning
-        for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+        for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
             logger = logging.getLogger(name)
             logger.setLevel(logging.WARNING)  # which accelerators there are is not the program's output
             logger.addHandler(_WarningLog(self.warnings))
@@ -117,7 +117,9 @@ class Recorder:
     ) -> None:
         text = f"{category.__name__}: {message}"
         self.warnings.append(text)
-        if "does not have many workers" not in text:
+        # What the libraries tell their own developers is not the program's output.
+        from_library = issubclass(category, FutureWarning | DeprecationWarning) and filename != self.filename
+        if not from_library and "does not have many workers" not in text:
             print(text, file=sys.stderr)  # noqa: T201
 
     def on_function_call(self, frame: types.FrameType, event: str, _: Any) -> None:
@@ -240,11 +242,11 @@ class Recorder:
                 known.update({path}, {f"{prefix}.{path}" for prefix in prefixes})
         found = []
         for key, watched in self.watched.items():
-            known = names.get(key, set()) | self.variables.get(key, set())
-            if known and (watched.tensor.is_leaf or key in names):
+            paths, variables = names.get(key, set()), self.variables.get(key, set())
+            if paths or variables:
                 found.append(
                     Weight(
-                        names=tuple(sorted(known, key=lambda name: (name.count("."), len(name), name))),
+                        names=(*by_length(paths), *by_length(variables - paths)),
                         network=owner.get(key),
                         trainable=watched.trainable,
                         reached=watched.reached,
@@ -293,6 +295,10 @@ class _WarningLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.found.append(f"{record.levelname}: {record.getMessage()}")
+
+
+def by_length(names: set[str]) -> list[str]:
+    return sorted(names, key=lambda name: (name.count("."), len(name), name))
 
 
 def parts(value: object, depth: int = CONTAINER_DEPTH) -> Iterator[tuple[str, nn.Module | Tensor]]:
