@@ -33,27 +33,32 @@ docs: setup
 package: $(VSIX)
 
 clean:
-	rm -rf .venv node_modules out dist build .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv node_modules bundled out dist build .cache .mypy_cache .ruff_cache .pytest_cache
 
 # torch goes first and alone: asked for as a dependency, an open range takes the CUDA builds.
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "GradSense needs Python 3.10 or newer; set PYTHON=...")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(RUN) || $(PYTHON) -m venv .venv
 	$(RUN) -m pip install torch==2.13.0
 	$(RUN) -m pip install -c constraints.txt -e '.[test]'
 	touch $@
 
 node_modules/.installed: package-lock.json .npmrc
-	node -e 'if (parseInt(process.versions.node) < 20) throw "GradSense needs Node 20 or newer"'
+	node -e 'if (parseInt(process.versions.node) < 20) throw "This needs Node 20 or newer."'
 	npm ci
 	touch $@
 
 out/extension.js: node_modules/.installed package.json tsconfig.json $(wildcard client/src/*.ts) client/tsconfig.json
 	npm run build
 
-$(VSIX): out/extension.js .vscodeignore README.md LICENSE $(wildcard CHANGELOG.md docs/images/*.png)
+# The bundled server's compiled libraries make the extension one for this platform.
+SERVER_SOURCES := $(shell find server/gradsense -name '*.py' -o -name '*.typed')
+$(VSIX): out/extension.js .venv/.installed .vscodeignore README.md LICENSE $(wildcard CHANGELOG.md docs/images/*.png) \
+    tools/bundle_server.py tools/launch.py $(SERVER_SOURCES)
 	mkdir -p $(@D)
-	npm run package -- --out $@
+	$(RUN) tools/bundle_server.py
+	# Nearly all the files are published libraries: looking through them for secrets takes minutes.
+	npm run package -- --allow-package-all-secrets --allow-package-env-file --target $$(node -p 'process.platform + "-" + process.arch') --out $@
 
 # A real VS Code, for `make editor` and the end-to-end tests.
 .cache/vscode/.installed: tests/e2e/real_vscode.py | .venv/.installed

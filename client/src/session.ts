@@ -1,12 +1,6 @@
 // The running server: started, stopped, started afresh when a choice changes, told when trust is granted.
 import { type ExtensionContext, type LogOutputChannel, window, workspace } from 'vscode';
-import {
-  type DynamicFeature,
-  ExecuteCommandRequest,
-  LanguageClient,
-  State,
-  type StaticFeature,
-} from 'vscode-languageclient/node';
+import { LanguageClient, State } from 'vscode-languageclient/node';
 import { chooseInterpreter, type Interpreter } from './interpreter';
 import { type InitializationOptions, trustNotification } from './protocol';
 import { chooseServer, NoServerError, type Server } from './server';
@@ -17,21 +11,11 @@ interface Launch {
   interpreter: Interpreter;
 }
 
-/** The editor's commands are this extension's own: commands the server has for other clients stay unregistered. */
-class Client extends LanguageClient {
-  override registerFeature(feature: StaticFeature | DynamicFeature<unknown>): void {
-    const method = 'registrationType' in feature ? feature.registrationType.method : undefined;
-    if (method !== ExecuteCommandRequest.method) {
-      super.registerFeature(feature);
-    }
-  }
-}
-
 export class Session {
   readonly #context: ExtensionContext;
   readonly #log: LogOutputChannel;
   readonly #status: ServerStatus;
-  #client: Client | undefined;
+  #client: LanguageClient | undefined;
   #launch: Launch | undefined;
   /** Starts and stops run one after the other, in the order they were asked for. */
   #queue: Promise<void> = Promise.resolve();
@@ -117,7 +101,7 @@ export class Session {
       trusted: workspace.isTrusted,
       interpreter: interpreter.path,
     };
-    const client = new Client(
+    const client = new LanguageClient(
       'gradsense',
       'GradSense',
       // Not the workspace as working directory: a wrapper like pyenv would let its files choose the Python.
@@ -127,7 +111,6 @@ export class Session {
         initializationOptions,
         outputChannel: this.#log,
         diagnosticPullOptions: { onChange: true },
-        markdown: { isTrusted: { enabledCommands: ['gradsense.explainRule', 'gradsense.runProbe'] } },
       },
     );
     this.#client = client;
