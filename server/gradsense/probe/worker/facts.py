@@ -10,14 +10,15 @@ from .where import Line, Origins
 
 
 def parameter_facts(
-    model: Any, optimizers: list[Any], recorder: Recorder | None, origins: Origins
+    model: Any, optimizers: list[Any], recorder: Recorder, origins: Origins, reach: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """One entry for each parameter. `optimizers` are the file's; membership is by the tensor's identity."""
+    """One entry for each parameter. `optimizers` are the file's; membership is by the tensor's identity;
+    `reach` says why a parameter has no gradient, and under "" where numbers stopped being finite."""
     registered = {id(parameter) for parameter in model.parameters()}
     held = [{id(p) for group in each.param_groups for p in group["params"]} for each in optimizers]
     facts = []
     for name, parameter in trainable(model).items():
-        history = recorder.histories.get(name) if recorder is not None else None
+        history = recorder.histories.get(name)
         layer = name.rpartition(".")[0]
         facts.append(
             {
@@ -33,6 +34,11 @@ def parameter_facts(
                 "gradient_norm": history.norms[0] if history and history.norms else None,
                 "update_ratio": history.ratios[0] if history and history.ratios else None,
                 "moved": history.moved if history else None,
+                "cleared": history.cleared if history else None,
+                "stepped": history.steps if history else None,
+                "own": type(_owner(model, name)).__module__.split(".")[0] != "torch",
+                "frozen": origins.places.place(origins.of_freezing(parameter)),
+                "reach": reach.get(name) or reach.get(""),
             }
         )
     return facts
@@ -70,6 +76,10 @@ def _line_of(model: Any, name: str, origins: Origins) -> Line | None:
     if dot:
         owner, last = _module(model, head), tail
     return origins.of_attribute(owner, last)
+
+
+def _owner(model: Any, name: str) -> Any:
+    return _module(model, name.rpartition(".")[0]) if "[" not in name else None
 
 
 def _attribute(name: str) -> str:

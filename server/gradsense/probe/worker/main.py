@@ -13,6 +13,7 @@ from .channel import Channel
 from .limits import die_with_parent, limit_memory
 from .load import Loaded, load
 from .program import Program
+from .stop import Stop
 from .where import Origins, Places
 
 
@@ -55,14 +56,6 @@ def _import_torch(channel: Channel) -> None:
                 __import__(f"{package}.pytorch" if package == "lightning" else package)
             except ImportError:
                 continue
-
-
-class Stop(Exception):
-    """The probe can't go on, for a reason of the user's; `text` is for the report."""
-
-    def __init__(self, code: str, text: str, place: dict[str, Any] | None = None) -> None:
-        super().__init__(text)
-        self.code, self.text, self.place = code, text, place
 
 
 class Probe:

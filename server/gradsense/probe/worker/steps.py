@@ -20,6 +20,8 @@ class History:
     norms: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     moved: bool = False
+    steps: int = 0
+    cleared: Any = None  # the place, where a gradient arrived and was gone before the step
 
     def saw(self, gradient: Any) -> None:
         """Note the gradient that a parameter has before a step."""
@@ -37,6 +39,7 @@ class History:
 
     def stepped(self, before: Any, after: Any) -> None:
         """Note what a step changed."""
+        self.steps += 1
         if bool((before != after).any()):
             self.moved = True
         size = float(before.double().norm())

@@ -121,6 +121,7 @@ class Origins:
         import torch
 
         module, optimizer, origins = torch.nn.Module, torch.optim.Optimizer, self
+        self._watch_freezing()
         make_module, set_attribute, make_optimizer = module.__init__, module.__setattr__, optimizer.__init__
 
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -144,6 +145,29 @@ class Origins:
         module.__setattr__ = assign  # type: ignore[assignment]
         optimizer.__init__ = optimize  # type: ignore[method-assign]
 
+    def _watch_freezing(self) -> None:
+        """Remember who sets `requires_grad` to False on a parameter: by the attribute or by the method."""
+        import torch
+
+        origins = self
+        inherited, method = torch.Tensor.requires_grad, torch.Tensor.requires_grad_
+
+        def get(self: Any) -> Any:
+            return inherited.__get__(self)
+
+        def set_flag(self: Any, value: bool) -> None:
+            inherited.__set__(self, value)  # type: ignore[attr-defined]
+            if not value:
+                origins._frozen_lines[id(self)] = origins.places.current(sys._getframe(1))
+
+        def set_by_method(self: Any, requires_grad: bool = True) -> Any:
+            if not requires_grad:
+                origins._frozen_lines[id(self)] = origins.places.current(sys._getframe(1))
+            return method(self, requires_grad)
+
+        torch.nn.Parameter.requires_grad = property(get, set_flag)  # type: ignore[assignment]
+        torch.nn.Parameter.requires_grad_ = set_by_method  # type: ignore[method-assign,assignment]
+
     def of_module(self, module: Any) -> Line | None:
         """The line that calls the module's class."""
         return self._module_lines.get(id(module))
@@ -151,6 +175,10 @@ class Origins:
     def of_attribute(self, owner: Any, name: str) -> Line | None:
         """The line that sets `owner.name`; for a library's layer, the user's line that makes the layer."""
         return self._attribute_lines.get((id(owner), name)) or self.of_module(owner)
+
+    def of_freezing(self, parameter: Any) -> Line | None:
+        """The line that sets the parameter's `requires_grad` to False, if it was seen."""
+        return self._frozen_lines.get(id(parameter))
 
     def of_optimizer(self, optimizer: Any) -> Line | None:
         return self._optimizer_lines.get(id(optimizer))

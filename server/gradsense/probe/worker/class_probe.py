@@ -1,0 +1,146 @@
+"""What probing a plain module and a Lightning module share: build, find inputs, send what was found."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .batch import Group, Leaf, Node, Value, leaves
+from .build import Builder, Built, CannotBuild, Recipe, hinted_inputs
+from .facts import optimizer_facts, parameter_facts
+from .flow import Flow
+from .load import Loaded
+from .search import NoInputs, Search
+from .steps import Recorder
+from .stop import Stop
+from .unregistered import trainable
+
+if TYPE_CHECKING:
+    from .main import Probe
+
+SEEDS = (0, 1)
+_SHARE_OF_SEARCH = 0.5  # of the time limit
+
+
+class ClassProbe:
+    """A class of the loaded file on its way through the stages. Raises `Stop` where it can't go on."""
+
+    def __init__(self, probe: Probe, loaded: Loaded, target: type) -> None:
+        self.probe = probe
+        self.channel = probe.channel
+        self.loaded = loaded
+        self.target = target
+        self.name = target.__name__
+        self.recorder = Recorder()
+        self.flow = Flow(probe.places, probe.orders.device)
+        self.reach: dict[str, dict[str, Any]] = {}
+        self._builder = Builder(loaded, probe.origins, target, probe.orders.hint)
+
+    def build(self) -> tuple[Recipe, Built]:
+        """The model, by the first recipe that works."""
+        self.channel.stage(f"Building {self.name}")
+        try:
+            recipe, built = self._builder.first()
+        except CannotBuild as error:
+            raise Stop("build", str(error)) from error
+        except MemoryError as error:
+            raise self.probe.stopped(f"`{self.name}` can't be built", error) from error
+        constructor = {"text": recipe.text, "source": recipe.source, "variable": built.variable}
+        self.channel.send("part", name="constructor", value=constructor)
+        self.send_parameters(built.model, [])
+        return recipe, built
+
+    def hinted(self) -> list[Any] | None:
+        """The inputs of the user's hint."""
+        call = hinted_inputs(self.probe.orders.hint, self.name)
+        if call is None:
+            return None
+        space = dict(self.loaded.globals)
+        try:
+            return [self.loaded.evaluate(each, space) for each in call.args]
+        except Exception as error:
+            raise self.probe.stopped("The hint's inputs can't be made", error) from error
+
+    def search(
+        self,
+        arguments: list[Node],
+        call: Callable[[list[Any]], Any],
+        meta_call: Callable[[list[Any]], Any] | None,
+        hint: str,
+    ) -> list[Node]:
+        """Arguments that `call` accepts; the hint to write is for the report where there are none."""
+        self.channel.stage("Finding inputs")
+        try:
+            seconds = self.probe.orders.time_limit_s * _SHARE_OF_SEARCH
+            return Search(arguments, call, meta_call, seconds).found()
+        except NoInputs as error:
+            if isinstance(error.error, (SystemExit, MemoryError)):
+                raise self.probe.stopped(f"`{self.name}` raises on its batch", error.error) from error
+            why = self.probe.stopped("No batch found that it accepts", error.error or error)
+            text = f"{why.text.rstrip('.')}. Give one above the class: `# gradsense: probe {hint}`."
+            raise Stop("inputs", text, why.place) from error
+
+    def body_of(self, method: str) -> ast.AST | None:
+        """The method's code in the file, if it is there."""
+        for node in ast.walk(self.loaded.program.tree):
+            if isinstance(node, ast.ClassDef) and node.name == self.name:
+                for each in node.body:
+                    if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name == method:
+                        return each
+        return None
+
+    def explain(self, model: Any) -> None:
+        """After the recorded step: why each parameter without a gradient has none."""
+        for name, parameter in trainable(model).items():
+            if parameter.requires_grad:
+                found = self.flow.explain(parameter)
+                if found is not None:
+                    self.reach[name] = found
+        place = self.flow.not_finite()
+        if place is not None:
+            self.reach[""] = {"how": "not-finite", "words": "", "place": place}
+        self.flow.forget()
+
+    def send_parameters(self, model: Any, optimizers: list[Any]) -> None:
+        """What is known of the parameters by now."""
+        value = parameter_facts(model, optimizers, self.recorder, self.probe.origins, self.reach)
+        self.channel.send("part", name="parameters", value=value)
+
+    def send_optimizers(self, model: Any, optimizers: list[Any], from_file: bool) -> None:
+        value = optimizer_facts(model, optimizers, from_file, self.probe.origins)
+        self.channel.send("part", name="optimizers", value=value)
+
+    def send_inputs(self, nodes: list[Node]) -> None:
+        self.channel.send("part", name="inputs", value=[_described(each) for each in nodes])
+
+
+def _described(node: Node) -> dict[str, str]:
+    """One argument for the report."""
+    if isinstance(node, Leaf):
+        return {"name": node.name, "text": node.text, "source": "synthesised"}
+    if isinstance(node, Value):
+        return {"name": node.name, "text": _value_text(node.value), "source": "hint"}
+    inner = ", ".join(f"{leaf.name} {leaf.text}" for leaf in leaves(node))
+    return {"name": _group_name(node), "text": inner, "source": "synthesised"}
+
+
+def _group_name(node: Group) -> str:
+    return {"tuple": "batch", "list": "batch", "dict": "batch", "object": "batch"}[node.kind]
+
+
+def _value_text(value: Any) -> str:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype)[6:]} {tuple(value.shape)}"
+    return repr(value)[:60]
+
+
+def meta_copy(model: Any) -> Any | None:
+    """The model without data, for the search; None where it can't be copied."""
+    try:
+        return copy.deepcopy(model).to("meta")
+    except Exception:
+        return None
