@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +29,11 @@ class EditorSession:
         self._diagnostics: dict[str, list[types.Diagnostic]] = {}
         self._versions: dict[str, int] = {}
         self._news = asyncio.Condition()
-        client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)(self._published)
+
+        @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+        async def publish(params: types.PublishDiagnosticsParams) -> None:
+            await self._published(params)
+
         for ignored in (types.WINDOW_LOG_MESSAGE, types.WINDOW_SHOW_MESSAGE, types.PROGRESS):
             client.feature(ignored)(lambda params: None)
         client.feature(types.CLIENT_REGISTER_CAPABILITY)(lambda params: None)
@@ -53,22 +58,25 @@ class EditorSession:
 
     async def diagnostics(self, path: Path, version: int, until: Published) -> list[types.Diagnostic]:
         """What is published of a version, once it is as expected; after some patience, whatever it is."""
-        uri = path.as_uri()
-
-        def current() -> list[types.Diagnostic] | None:
-            found = self._diagnostics.get(uri)
-            return found if found is not None and self._versions[uri] >= version else None
 
         async def expected() -> None:
             async with self._news:
-                await self._news.wait_for(lambda: (found := current()) is not None and until(found))
+                await self._news.wait_for(
+                    lambda: (found := self.current(path, version)) is not None and until(found)
+                )
 
         try:
             await asyncio.wait_for(expected(), PATIENCE)
         except asyncio.TimeoutError:
-            if current() is None:
+            if self.current(path, version) is None:
                 raise TimeoutError(f"The server said nothing of {path.name} for {PATIENCE:g} s.") from None
-        return current() or []
+        return self.current(path, version) or []
+
+    def current(self, path: Path, version: int) -> list[types.Diagnostic] | None:
+        """What is published now of a version or a later one, if anything."""
+        uri = path.as_uri()
+        found = self._diagnostics.get(uri)
+        return found if found is not None and self._versions[uri] >= version else None
 
     async def preferred_fix(self, path: Path, diagnostic: types.Diagnostic) -> types.CodeAction | None:
         """The first fix that the light bulb offers for a diagnostic, its edit filled in."""
@@ -106,8 +114,9 @@ async def editor_session(folder: Path) -> AsyncIterator[EditorSession]:
     try:
         yield session
     finally:
-        await client.shutdown_async(None)
-        client.exit(None)
+        with contextlib.suppress(RuntimeError):  # it may have stopped by itself: what was asked last tells
+            await client.shutdown_async(None)
+            client.exit(None)
         await client.stop()
 
 
