@@ -58,6 +58,7 @@ def _server() -> subprocess.Popen[str]:
         **os.environ,
         **ONE_THREAD,
         "TORCHDYNAMO_DISABLE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
     server = subprocess.Popen(

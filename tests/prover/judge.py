@@ -45,7 +45,7 @@ def judge(run: Run, symptom: Symptom, reference: Run | None = None) -> tuple[boo
         case NotCalled():
             observed += f"; never called: {listing(run.uncalled or ())}"
         case PilesUp():
-            observed += f"; {run.piled_up} backward calls added to applied gradients"
+            observed += f"; {run.piled_up} steps applied gradients again"
         case StateLost():
             observed += f"; state lost {run.states_lost} times"
         case GraphKept():

@@ -37,7 +37,7 @@ class Run:
     losses: tuple[float, ...] = ()
     """The scalars on which backward was called, first ones first (bounded)."""
     piled_up: int = 0
-    """Backward calls that added to a gradient which had been applied already."""
+    """Steps that applied a gradient, or a sum with one, that had been applied already."""
     states_lost: int = 0
     """First steps of optimizers that forgot what another one had gathered."""
     uncalled: tuple[str, ...] | None = None

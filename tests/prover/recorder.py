@@ -62,7 +62,7 @@ class Recorder:
         self.seen: set[int] = set()
         self.depth = self.calls = self.backwards = self.steps = self.piled_up = self.states_lost = 0
         self.last_call: tuple[nn.Module, tuple[Any, ...], dict[str, Any]] | None = None
-        self.applied: set[int] = set()
+        self.applied: dict[int, Tensor | None] = {}
         self.optimizers: dict[int, Optimizer] = {}
         self.gathered: dict[int, type[Optimizer]] = {}
 
@@ -151,13 +151,10 @@ class Recorder:
             self.losses.append(float(losses[0].detach()))
         nodes = graph_nodes(losses)
         leaves: list[Tensor] = [node.variable for node in nodes if hasattr(node, "variable")]
-        piled_up = False
         for leaf in leaves:
             self.note(leaf).reached = True
-            if id(leaf) in self.applied:
-                self.applied.discard(id(leaf))
-                piled_up |= bool(leaf.grad is not None and leaf.grad.count_nonzero())
-        self.piled_up += piled_up
+            if not self.holds_applied_gradient(leaf):
+                self.applied.pop(id(leaf), None)
         if "graph" in self.watch:
             alive = [each for each in gc.get_objects() if isinstance(each, Tensor)]
             self.graph_sizes.append(len(graph_nodes(alive) - nodes))
@@ -176,12 +173,20 @@ class Recorder:
             self.states_lost += forgets and type(optimizer) in known
 
     def on_stepped(self, optimizer: Optimizer, *_: Any) -> None:
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self.applied.add(id(parameter))
-                if gathered_state(optimizer, parameter):
-                    self.gathered[id(parameter)] = type(optimizer)
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        # Only now: a closure clears within the step.
+        self.piled_up += any(self.holds_applied_gradient(parameter) for parameter in held)
+        for parameter in held:
+            self.applied[id(parameter)] = parameter.grad
+            if gathered_state(optimizer, parameter):
+                self.gathered[id(parameter)] = type(optimizer)
+
+    def holds_applied_gradient(self, parameter: Tensor) -> bool:
+        """Backward adds in place: what a step has applied is there while the tensor is the same, not zeroed."""
+        gradient = parameter.grad
+        if gradient is None or self.applied.get(id(parameter)) is not gradient:
+            return False
+        return bool(gradient.count_nonzero())
 
     # Weights and their names
 

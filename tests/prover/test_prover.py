@@ -124,6 +124,42 @@ for step in range(8):
         [PilesUp()],
     ),
     (
+        "another network's loss leaves gradients that are cleared in time",
+        """
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+ahead = nn.Linear(4, 4)
+ahead_optimizer = torch.optim.SGD(ahead.parameters(), lr=0.01)
+for _ in range(4):
+    optimizer.zero_grad()
+    F.mse_loss(net(x), y).backward()
+    optimizer.step()
+    ahead_optimizer.zero_grad()
+    net(ahead(x)).mean().backward()
+    ahead_optimizer.step()
+""",
+        [Trains()],
+        [PilesUp()],
+    ),
+    (
+        "gradients set by hand",
+        """
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+for _ in range(4):
+    parameters = list(net.parameters())
+    for parameter, gradient in zip(parameters, torch.autograd.grad(F.mse_loss(net(x), y), parameters)):
+        parameter.grad = gradient
+    optimizer.step()
+""",
+        [],
+        [NothingMoves(), PilesUp()],
+    ),
+    (
+        "zeroed in place",
+        HEALTHY.replace("zero_grad()", "zero_grad(set_to_none=False)"),
+        [Trains()],
+        [PilesUp()],
+    ),
+    (
         "layers and tensors in plain attributes",
         """
 class Hidden(nn.Module):

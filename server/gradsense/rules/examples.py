@@ -73,7 +73,9 @@ class Unmoved(Symptom):
 
 @dataclass(frozen=True, slots=True)
 class PilesUp(Symptom):
-    """At least twice, backward adds to a gradient that an optimizer step has already applied."""
+    """At least twice, an optimizer step applies a gradient that an earlier step has applied already, and that
+    nobody has cleared since (backward may have added to it).
+    """
 
 
 @dataclass(frozen=True, slots=True)
