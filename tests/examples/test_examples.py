@@ -17,6 +17,7 @@ from gradsense.rules.examples import (
     Trains,
     Unmoved,
 )
+from tests.fixes import put_right
 from tests.prover import prove
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -81,6 +82,19 @@ def test_its_rule_tells_and_no_other(name: str) -> None:
     _, code = PROGRAMS[name]
     found = {finding.code for finding in check_text(source(name), path=f"examples/{name}.py")}
     assert found == ({code} - {None})
+
+
+@pytest.mark.parametrize("name", [name for name, (_, code) in PROGRAMS.items() if code is not None])
+def test_its_fix_puts_it_right(name: str) -> None:
+    symptom, code = PROGRAMS[name]
+    assert code is not None
+    fixed = put_right(source(name), code)
+    if fixed is None:
+        pytest.skip(f"{code} has no fix to apply")
+    assert check_text(fixed) == []
+    assert not prove(fixed, symptom).ok
+    proof = prove(fixed, Trains())
+    assert proof.ok, f"{proof.observed}\n{fixed}\n{proof.output}"
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

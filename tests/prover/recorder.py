@@ -182,7 +182,7 @@ class Recorder:
                 self.gathered[id(parameter)] = type(optimizer)
 
     def holds_applied_gradient(self, parameter: Tensor) -> bool:
-        """Backward adds in place: what a step has applied is there while the tensor is the same, not zeroed."""
+        """Backward adds in place: what a step has applied stays while the tensor is the same, not zeroed."""
         gradient = parameter.grad
         if gradient is None or self.applied.get(id(parameter)) is not gradient:
             return False

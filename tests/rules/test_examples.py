@@ -12,11 +12,10 @@ from packaging.version import Version
 
 from gradsense.config import Settings
 from gradsense.engine import check_text
-from gradsense.findings import Finding, Fix, apply_edits
+from gradsense.findings import Finding
 from gradsense.rules.examples import Bad, Example, Good, Marker, Silent, Symptom, Trains
+from tests.fixes import put_right
 from tests.prover import prove
-
-MAX_FIXES = 20
 
 
 def examples(*kinds: type[Example], executed: bool = False) -> list[object]:
@@ -31,7 +30,11 @@ def examples(*kinds: type[Example], executed: bool = False) -> list[object]:
 
 
 def check(text: str, example: Example) -> list[Finding]:
-    return check_text(text, settings=Settings(lightning_version=example.lightning_version))
+    return check_text(text, settings=settings_of(example))
+
+
+def settings_of(example: Example) -> Settings:
+    return Settings(lightning_version=example.lightning_version)
 
 
 def marker_of(finding: Finding, text: str) -> Marker:
@@ -42,25 +45,8 @@ def marker_of(finding: Finding, text: str) -> Marker:
     return Marker(text.count("\n", 0, start) + 1, start - line_start, len(first_line), finding.code)
 
 
-def fix_of(finding: Finding) -> Fix | None:
-    """The fix that the light bulb shows first, if it has something to apply."""
-    return finding.fixes[0] if finding.fixes and finding.fixes[0].edits else None
-
-
-def apply_fixes(code: str, example: Example) -> str | None:
-    """The program after the rule's fixes, one after the other; None if there is none to apply."""
-    text, fixed = example.program, None
-    for _ in range(MAX_FIXES):
-        fixes = (fix_of(finding) for finding in check(text, example) if finding.code == code)
-        fix = next((fix for fix in fixes if fix is not None), None)
-        if fix is None:
-            return fixed
-        text = fixed = apply_edits(text, fix.edits)
-    raise AssertionError(f"still something to fix after {MAX_FIXES} fixes:\n{text}")
-
-
 def programs_put_right(code: str, example: Bad) -> Iterator[str]:
-    fixed = apply_fixes(code, example)
+    fixed = put_right(example.program, code, settings_of(example))
     if fixed is not None:
         yield fixed
     elif example.fixed_program is not None:
