@@ -123,6 +123,18 @@ def test_nothing_outside_the_roots_is_read(tmp_path: Path) -> None:
         assert answer(session, ModuleSource(module, str(root / "train.py"))) is None
 
 
+def test_editable_installs_are_found_where_they_lie(tmp_path: Path) -> None:
+    packages = make_environment(tmp_path / "root" / ".venv", {})
+    root = write_files(tmp_path / "root", {"train.py": "", "libs/nets/src/nets/__init__.py": "here"})
+    write_files(tmp_path, {"elsewhere/secret.py": ""})
+    linked = f"import os; os.abort()\n{root}/libs/nets/src\n{tmp_path}/elsewhere\n/nowhere\n"
+    write_files(packages, {"__editable__.nets.pth": linked})
+    session = session_on(root)
+    nets = answer(session, ModuleSource("nets", str(root / "train.py")))
+    assert nets == SourceFile(str(root / "libs/nets/src/nets/__init__.py"), "here")
+    assert answer(session, ModuleSource("secret", str(root / "train.py"))) is None
+
+
 def test_unreadable_modules_are_not_known(tmp_path: Path) -> None:
     write_files(tmp_path, {"train.py": "", "models.py": b"\xff\xfe\x00"})
     assert answer(session_on(tmp_path), ModuleSource("models", str(tmp_path / "train.py"))) is None

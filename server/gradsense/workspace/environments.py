@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from gradsense.workspace.files import is_inside
+from gradsense.workspace.files import UnreadableFile, is_inside, read_bytes
 from gradsense.workspace.roots import upwards
 
 _USUAL_NAMES = (".venv", "venv", "env", ".env")
@@ -43,6 +43,16 @@ class Environment:
             for folder in self.packages
         )
 
+    @cached_property
+    def linked(self) -> tuple[Path, ...]:
+        """The folders that its `.pth` files add to the path (editable installs); their code is passed by."""
+        lines = (line.strip() for file in self._path_files() for line in _lines_of(file))
+        return tuple(Path(line) for line in lines if os.path.isabs(line) and os.path.isdir(line))
+
+    def _path_files(self) -> Iterator[Path]:
+        for folder in self.packages:
+            yield from sorted(folder.glob("*.pth"))
+
     def version_of(self, distribution: str) -> str | None:
         """The installed version of a distribution, from its metadata."""
         return self._distributions.get(canonical_name(distribution))
@@ -59,6 +69,13 @@ class Environment:
                 if match := _DIST_INFO.fullmatch(name):
                     found.setdefault(canonical_name(match["name"]), match["version"])
         return found
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        return read_bytes(path).decode("utf-8", "replace").splitlines()
+    except UnreadableFile:
+        return []
 
 
 def canonical_name(distribution: str) -> str:
@@ -160,11 +177,7 @@ def environment_at(prefix: Path, why: str, interpreter: Path | None = None) -> E
 
 
 def _pyvenv(prefix: Path) -> dict[str, str]:
-    try:
-        lines = (prefix / "pyvenv.cfg").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition("=") for line in lines)
+    pairs = (line.partition("=") for line in _lines_of(prefix / "pyvenv.cfg"))
     return {key.strip().lower(): value.strip() for key, _, value in pairs}
 
 

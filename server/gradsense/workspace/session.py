@@ -170,6 +170,7 @@ class Session:
             root,
             is_file=lambda path: self._sources.has(path, overlay, root),
             is_installed=lambda name: environment is not None and environment.has(name),
+            extra=environment.linked if environment is not None else (),
         )
         text = self._sources.text(path, overlay, root) if path is not None else None
         return SourceFile(str(path), text) if text is not None else None
