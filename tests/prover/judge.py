@@ -51,7 +51,7 @@ def judge(run: Run, symptom: Symptom, reference: Run | None = None) -> tuple[boo
         case GraphKept():
             observed += f"; graph nodes kept: {listing(map(str, run.graph_sizes or ()))}"
         case LossDiffers():
-            observed += f"; first loss {first_loss(run)}, put right {first_loss(reference)}"
+            observed += f"; differs from the program put right in {first_difference(run, reference)}"
         case PredictionsDiffer():
             observed += f"; two answers to one input differ: {run.answers_differ}"
     return shows(run, symptom, reference), observed
@@ -80,10 +80,7 @@ def shows(run: Run, symptom: Symptom, reference: Run | None) -> bool:
             rounds = zip(sizes, sizes[1:], sizes[2:], sizes[3:], strict=False)
             return any(first < second < third < fourth for first, second, third, fourth in rounds)
         case LossDiffers():
-            one, other = first_loss(run), first_loss(reference)
-            if one is None or other is None:
-                return False
-            return abs(one - other) > 1e-5 * max(abs(one), abs(other))
+            return first_difference(run, reference) is not None
         case PredictionsDiffer():
             return run.answers_differ is True
         case Trains():
@@ -109,8 +106,13 @@ def is_under(weight: Weight, name: str) -> bool:
     return any(each == name or each.startswith(name + ".") for each in weight.names)
 
 
-def first_loss(run: Run | None) -> float | None:
-    return run.losses[0] if run is not None and run.losses else None
+def first_difference(run: Run, reference: Run | None) -> str | None:
+    """Where two programs' losses part; None if they don't, or one has none."""
+    pairs = zip(run.losses, reference.losses if reference else (), strict=False)
+    for number, (one, other) in enumerate(pairs, 1):
+        if abs(one - other) > 1e-5 * max(abs(one), abs(other)):
+            return f"loss {number}, {one:.6g} and {other:.6g}"
+    return None
 
 
 def describe(run: Run) -> str:

@@ -342,8 +342,10 @@ def test_lightning(methods: str, shown: list[Symptom], absent: list[Symptom]) ->
 
 
 def test_loss_is_compared_with_the_program_put_right() -> None:
-    wrong = PRELUDE + HEALTHY.replace("net(x), y", "net(x), y[:, 0]")
-    assert prove(wrong, LossDiffers(), reference=PRELUDE + HEALTHY).ok
+    wrong_from_the_first = PRELUDE + HEALTHY.replace("net(x), y", "net(x), y[:, 0]")
+    wrong_from_the_second = PRELUDE + HEALTHY.replace("lr=0.01", "lr=0.02")
+    assert "loss 1," in prove(wrong_from_the_first, LossDiffers(), reference=PRELUDE + HEALTHY).observed
+    assert prove(wrong_from_the_second, LossDiffers(), reference=PRELUDE + HEALTHY).ok
     assert not prove(PRELUDE + HEALTHY, LossDiffers(), reference=PRELUDE + HEALTHY).ok
 
 

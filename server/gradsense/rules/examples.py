@@ -101,8 +101,8 @@ class GraphKept(Symptom):
 
 @dataclass(frozen=True, slots=True)
 class LossDiffers(Symptom):
-    """The first value on which backward is called is another than in the fixed program (relative
-    difference above 1e-5), both started from the same seed.
+    """The values on which backward is called (the first hundred) are not those of the fixed program, begun
+    from the same seed: one of them differs by more than 1e-5 of its size.
     """
 
 
