@@ -28,6 +28,8 @@ def test_it_validates(run: Run, folder: Path, text: str) -> None:
     write_files(folder, {"a b.py": text, "other.py": "fine\n"})
     log = validated(run("check", "--format", "sarif").out)
     assert log["version"] == "2.1.0"
+    for result in log["runs"][0]["results"]:
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a%20b.py"
 
 
 def test_it_goes_to_standard_output_whatever_the_exit_code(run: Run, folder: Path) -> None:

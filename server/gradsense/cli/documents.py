@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -12,22 +11,9 @@ from pathlib import Path
 
 from gradsense.cli.exits import CommandError
 from gradsense.source.lines import LineIndex
+from gradsense.workspace.discovery import python_files
 from gradsense.workspace.files import TextFile, UnreadableFile, decode, normal, read_file, write_atomically
 
-_SUFFIXES = (".py", ".pyi", ".ipynb")
-_SKIPPED = frozenset(
-    {
-        "__pycache__",
-        "__pypackages__",
-        "_build",
-        "build",
-        "dist",
-        "node_modules",
-        "site-packages",
-        "venv",
-        "wandb",
-    }
-)
 STDIN = "-"
 
 
@@ -108,24 +94,7 @@ def find_files(paths: Iterable[str], working_directory: Path) -> Iterator[Path]:
         path = normal(working_directory / name)
         if not path.exists():
             raise CommandError(f"{name} doesn't exist. Name files or folders, or - for standard input.")
-        for file in _files_in(path) if path.is_dir() else (path,):
+        for file in python_files(path) if path.is_dir() else (path,):
             if file not in seen:
                 seen.add(file)
                 yield file
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_skipped(Path(parent), name))
-        yield from (Path(parent, name) for name in sorted(files) if name.endswith(_SUFFIXES))
-
-
-def _is_skipped(parent: Path, name: str) -> bool:
-    """Hidden folders, what tools generate, and environments under whatever name."""
-    return (
-        name.startswith(".")
-        or name in _SKIPPED
-        or name.endswith(".egg-info")
-        or (parent / name / "pyvenv.cfg").exists()
-        or (parent / name / "conda-meta").is_dir()
-    )

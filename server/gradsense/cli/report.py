@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from gradsense.cli.documents import Document, display_name, read_document
 from gradsense.findings import Finding, Severity
@@ -88,7 +89,7 @@ class Report:
 
 
 def uri_of(document: Document, working_directory: Path) -> str:
-    """A document for machines: relative to the working directory if it lies in there, else absolute."""
+    """A document's address: relative to the working directory if it lies in there, else absolute."""
     if document.path.is_relative_to(working_directory):
-        return display_name(document.path, working_directory)
+        return quote(display_name(document.path, working_directory))
     return document.path.as_uri()

@@ -1,0 +1,40 @@
+"""The programs in a folder, without what nobody wrote there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_SUFFIXES = (".py", ".pyi", ".ipynb")
+_SKIPPED = frozenset(
+    {
+        "__pycache__",
+        "__pypackages__",
+        "_build",
+        "build",
+        "dist",
+        "node_modules",
+        "site-packages",
+        "venv",
+        "wandb",
+    }
+)
+
+
+def python_files(folder: Path) -> Iterator[Path]:
+    """The Python files and notebooks under a folder, in order of name; linked folders are left out."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_skipped(Path(parent), name))
+        yield from (Path(parent, name) for name in sorted(files) if name.endswith(_SUFFIXES))
+
+
+def _is_skipped(parent: Path, name: str) -> bool:
+    """Hidden folders, what tools generate, and environments under whatever name."""
+    return (
+        name.startswith(".")
+        or name in _SKIPPED
+        or name.endswith(".egg-info")
+        or (parent / name / "pyvenv.cfg").exists()
+        or (parent / name / "conda-meta").is_dir()
+    )
