@@ -53,7 +53,7 @@ out/extension.js: node_modules/.installed package.json tsconfig.json $(wildcard 
 
 # The bundled server's compiled libraries make the extension one for this platform.
 SERVER_SOURCES := $(shell find server/gradsense -name '*.py' -o -name '*.typed')
-$(VSIX): out/extension.js .venv/.installed .vscodeignore README.md LICENSE $(wildcard CHANGELOG.md docs/images/*.png) \
+$(VSIX): out/extension.js .venv/.installed .vscodeignore client/icon.png README.md LICENSE $(wildcard CHANGELOG.md docs/images/*.png) \
     tools/bundle_server.py tools/launch.py $(SERVER_SOURCES)
 	mkdir -p $(@D)
 	$(RUN) tools/bundle_server.py

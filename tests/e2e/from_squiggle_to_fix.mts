@@ -1,5 +1,4 @@
 // The three moments in a trusted folder: typing, the probe, the light bulb.
-import assert from 'node:assert/strict';
 import { scenario } from './scenario.mts';
 
 await scenario(async (workbench, step) => {
@@ -21,7 +20,14 @@ await scenario(async (workbench, step) => {
 
   await step('the lens runs the probe, which tells its verdict', async () => {
     await workbench.lenses.filter({ hasText: 'Run probe' }).click();
-    await workbench.notification('will not learn').waitFor();
+    await workbench.notification('DualNetwork: 4 of 6 parameters will not learn').waitFor();
+    await workbench.lenses.filter({ hasText: '4 of 6 parameters will not learn' }).waitFor();
+  });
+
+  await step('the layers that will not learn have squiggles of their own', async () => {
+    await workbench.hoverOver(workbench.token('self.critic_layer', 'critic_layer'));
+    await workbench.hover.getByText('gradsense-probe').waitFor();
+    await workbench.screenshot('probe-finding');
   });
 
   await step('the report names the layers that do not learn', async () => {
@@ -30,8 +36,16 @@ await scenario(async (workbench, step) => {
     await workbench.screenshot('probe');
   });
 
-  await step('the light bulb offers the fix first', async () => {
+  await step('the light bulb opens the page of the rule', async () => {
     await page.keyboard.press('Control+j');
+    const menu = await workbench.openLightBulb(heldParameters);
+    await menu.getByText('Show rule GS301').first().click();
+    await workbench.webview.getByText('optimizer-misses-parameters').first().waitFor();
+    await workbench.screenshot('rule-page');
+    await workbench.runCommand('View: Close Editor');
+  });
+
+  await step('the light bulb offers the fix first', async () => {
     const menu = await workbench.openLightBulb(heldParameters);
     await workbench.screenshot('light-bulb');
     await menu.getByText("Give `optimizer` all of `network`'s parameters").click();
@@ -45,7 +59,8 @@ await scenario(async (workbench, step) => {
 
   await step('probed again, every layer learns', async () => {
     await workbench.lenses.filter({ hasText: 'Run probe' }).click();
-    await workbench.notification('learn').waitFor();
-    assert.equal(await workbench.squiggles.count(), 0);
+    await workbench.notification('DualNetwork: all 6 parameters learn').waitFor();
+    await workbench.squiggles.first().waitFor({ state: 'detached' });
+    await workbench.screenshot('every-layer-learns');
   });
 });

@@ -15,9 +15,4 @@ await scenario(async (workbench, step) => {
     assert.equal(await workbench.lenses.count(), 0);
     await workbench.screenshot('restricted-mode');
   });
-
-  await step('trust brings the lens, without a restart', async () => {
-    await workbench.trustFolder();
-    await workbench.lenses.filter({ hasText: 'Run probe' }).waitFor();
-  });
 });

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,11 +50,37 @@ def play(scenario: str, address: str, screenshots: Path) -> None:
     assert outcome.returncode == 0, f"{outcome.stdout}\nScreenshots are in {screenshots}"
 
 
-def test_restricted_mode_has_findings_and_no_probe(vscode: str, project: Path, screenshots: Path) -> None:
+@pytest.fixture
+def witness(project: Path, tmp_path: Path) -> Path:
+    """A file that exists as soon as anything runs that the project wants to have run."""
+    file = tmp_path / "witness"
+    script = project / ".venv" / "bin" / "python"
+    script.parent.mkdir(parents=True)
+    script.write_text(f'#!/bin/sh\ntouch "{file}"\nexec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    settings = {"gradsense.server.path": str(script), "gradsense.interpreter": str(script)}
+    (project / ".vscode").mkdir()
+    (project / ".vscode" / "settings.json").write_text(json.dumps(settings))
+    return file
+
+
+def test_restricted_mode_has_findings_but_runs_nothing_of_the_project(
+    vscode: str, project: Path, witness: Path, screenshots: Path
+) -> None:
     play("restricted_mode", address_of(vscode, project), screenshots)
+    assert not witness.exists()
+
+
+def test_trust_lets_the_project_choose(vscode: str, project: Path, witness: Path, screenshots: Path) -> None:
+    play("trust", address_of(vscode, project), screenshots)
+    assert witness.exists()
 
 
 def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> None:
     play("from_squiggle_to_fix", address_of(vscode, project), screenshots)
     fixed = (project / "dual_network.py").read_text()
     assert "optim.Adam(network.parameters(), lr=0.01)" in fixed
+
+
+def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path) -> None:
+    play("cancelled_probe", address_of(vscode, project), screenshots)

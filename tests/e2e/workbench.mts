@@ -1,6 +1,6 @@
 // VS Code's workbench in Chromium, in the words of somebody who uses it.
 import path from 'node:path';
-import { type Browser, chromium, type Locator, type Page } from 'playwright-core';
+import { type Browser, chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
 
 const CHROMIUM_FLAGS = [
   '--no-sandbox',
@@ -75,8 +75,17 @@ export class Workbench {
     return this.page.locator('.monaco-hover:not(.hidden)').first();
   }
 
-  notification(text: string | RegExp): Locator {
-    return this.page.locator('.notification-toast', { hasText: text });
+  /** What a webview shows: its document lies two frames deep. */
+  get webview(): FrameLocator {
+    return this.page.frameLocator('iframe.webview').frameLocator('iframe#active-frame');
+  }
+
+  get notifications(): Locator {
+    return this.page.locator('.notification-toast');
+  }
+
+  notification(text: string): Locator {
+    return this.notifications.filter({ hasText: text });
   }
 
   /** The line of the editor that shows this text, which has no spaces: the editor prints others. */
