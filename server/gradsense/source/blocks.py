@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -16,8 +18,8 @@ from gradsense.source.lines import LineIndex
 from gradsense.source.memo import Memo
 from gradsense.source.parse import Parsed, parse
 from gradsense.source.positions import node_spans
-from gradsense.source.scan import LogicalLine, scan
-from gradsense.source.structure import Clause, Statement, clauses, statements
+from gradsense.source.scan import Scan, scan
+from gradsense.source.structure import MOST_NESTING, Clause, Statement, clauses, nesting, statements
 from gradsense.source.suppressions import Suppression, find_suppressions
 
 # A compound statement of more lines than this is split.
@@ -138,7 +140,7 @@ class BlockTree:
         self.text = text
         self._misplaced = misplaced
         # Only until it is cut: what the scan of the text around it has found out already.
-        self._lines: list[LogicalLine] | None = None
+        self._scan: Scan | None = None
 
     @property
     def block(self) -> Block:
@@ -168,13 +170,15 @@ class BlockTree:
 
     @cached_property
     def _cut(self) -> tuple[Block, tuple[Suite, ...], tuple[tuple[int, int, int], ...]]:
-        text, lines = self.text, self._lines
-        self._lines = None
+        text, lines = self.text, self._scan
+        self._scan = None
         if self._misplaced:
             return _block(text, parsable=False), (), ()
         if lines is None:
-            lines = scan(text).lines
-        whole = statements(lines, 0, len(lines))
+            lines = scan(text)
+        if nesting(lines) > MOST_NESTING:
+            return _block(text, parsable=False), (), ()
+        whole = statements(lines, 0, len(lines.lines))
         parts = clauses(lines, whole[0]) if len(whole) == 1 else None
         if parts is None:
             return _block(text), (), ()
@@ -189,42 +193,47 @@ class BlockTree:
 
 
 def _skeleton(
-    text: str, lines: list[LogicalLine], parts: list[Clause]
+    text: str, lines: Scan, parts: list[Clause]
 ) -> tuple[Block, tuple[Suite, ...], tuple[tuple[int, int, int], ...]]:
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + line.length)
+    starts = _starts(lines)
     pieces: list[str] = []
     segments: list[tuple[int, int, int]] = []
     suites: list[Suite] = []
-    length = position = 0
+    length = 0
     for part in parts:
-        body, end = starts[part.body], starts[part.end]
-        segments.append((length, body - position, position))
-        pieces.append(text[position:body])
-        length += body - position
+        first, body = starts[part.first], starts[part.body]
+        segments.append((length, body - first, first))
+        pieces.append(text[first:body])
+        length += body - first
         if part.body < part.end:
-            children = _trees(text, lines, part.body, part.end, body)
-            suites.append(Suite(children))
-            first = next(line for line in lines[part.body : part.end] if line.is_code)
-            filler = " " * first.indent + "pass\n"
+            children = statements(lines, part.body, part.end)
+            suites.append(Suite(tuple(_trees(text, lines, starts, children))))
+            filler = " " * lines.lines[children[0].header].indent + "pass\n"
             segments.append((length, 0, body))
             pieces.append(filler)
             length += len(filler)
-        position = end
     return _block("".join(pieces)), tuple(suites), tuple(segments)
 
 
+def _starts(lines: Scan) -> list[int]:
+    return list(accumulate([line.length for line in lines.lines], initial=0))
+
+
 def _trees(
-    text: str, lines: list[LogicalLine], first: int, end: int, offset: int, indent: int | None = None
-) -> tuple[tuple[int, BlockTree], ...]:
-    found: list[tuple[int, BlockTree]] = []
-    for statement in statements(lines, first, end, indent):
-        own = lines[statement.first : statement.end]
-        length = sum(line.length for line in own)
-        found.append((offset, _tree(text[offset : offset + length], statement, own)))
-        offset += length
-    return tuple(found)
+    text: str, lines: Scan, starts: list[int], found: Iterable[Statement]
+) -> Iterator[tuple[int, BlockTree]]:
+    for first, end, _, misplaced in found:
+        start = starts[first]
+        key = (text[start : starts[end]], misplaced)
+        tree = _recent.get(key)
+        if tree is None:
+            tree = _live_trees.get(key)
+            if tree is None:
+                tree = _live_trees[key] = BlockTree(*key)
+                # A guess would be another one if there were less text to guess from.
+                tree._scan = lines.part(first, end) if lines.closed else None
+            _recent.put(key, tree)
+        yield start, tree
 
 
 # What is alive is found by its text; the memos keep alive what was used last.
@@ -239,18 +248,6 @@ def _block(text: str, *, parsable: bool = True) -> Block:
     if block is None:
         block = _live_blocks[key] = Block(text, parsable=parsable)
     return block
-
-
-def _tree(text: str, statement: Statement, lines: list[LogicalLine]) -> BlockTree:
-    key = (text, statement.misplaced)
-    tree = _recent.get(key)
-    if tree is not None:
-        return tree
-    tree = _live_trees.get(key)
-    if tree is None:
-        tree = _live_trees[key] = BlockTree(*key)
-    _recent.put(key, tree)
-    return tree
 
 
 class Document:
@@ -283,9 +280,11 @@ def read_document(text: str, cells: tuple[int, ...] = ()) -> Document:
     borders = [0, *sorted({cell for cell in cells if 0 < cell < len(text)}), len(text)]
     blocks: list[tuple[int, BlockTree]] = []
     suppressions: list[Suppression] = []
-    for start, end in zip(borders, borders[1:], strict=False):
-        part = text[start:end]
-        lines = scan(part).lines
-        blocks += ((start + offset, tree) for offset, tree in _trees(part, lines, 0, len(lines), 0, indent=0))
-        suppressions += find_suppressions(text, start, lines)
+    for start, end in pairwise(borders):
+        cell = text[start:end]
+        lines = scan(cell)
+        found = statements(lines, 0, len(lines.lines), indent=0)
+        blocks += ((start + offset, tree) for offset, tree in _trees(cell, lines, _starts(lines), found))
+        if "gradsense:" in cell:
+            suppressions += find_suppressions(text, start, lines.lines)
     return Document(text, tuple(blocks), tuple(suppressions))

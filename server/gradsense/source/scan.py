@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from gradsense.source.memo import Memo
+
+_COMMENT_COLUMN = 0x4000
+_BLANK_COLUMN = "\u9000"
+_TAB = 8
+_ADDRESSED = "gradsense:"
 
 
 class LogicalLine(NamedTuple):
     """A logical line (`tokenize`'s sense), or one blank or comment-only physical line.
 
-    All numbers are relative to the line's own start, so that equal texts have equal lines.
+    It holds no absolute offset: equal texts have equal lines.
     """
 
     length: int
@@ -17,7 +25,7 @@ class LogicalLine(NamedTuple):
     indent: int
     """The column of the first token, tabs to the next multiple of eight; of a comment, too. -1 for a blank line."""
     head: str
-    """The first word of code (`def`, `x`), or `@`; empty for other code. `#` for a comment-only line."""
+    """What it begins with: a keyword that matters to the structure (`def`, `else`), `@`, `#`; else nothing."""
     opens: bool
     """Its last token is a colon: an indented body belongs below."""
     damaged: bool
@@ -26,16 +34,147 @@ class LogicalLine(NamedTuple):
     """Where in the line the comments addressed to GradSense are."""
 
     @property
-    def is_code(self) -> bool:
-        return self.indent >= 0 and self.head != "#"
+    def column(self) -> str:
+        """The line's character in `Scan.columns`."""
+        if self.indent < 0:
+            return _BLANK_COLUMN
+        column = min(self.indent, _COMMENT_COLUMN - 1)
+        return chr(column + _COMMENT_COLUMN if self.head == "#" else column)
 
 
 class Scan(NamedTuple):
     """The logical lines of a text, which they cover exactly."""
 
-    lines: list[LogicalLine]
+    lines: Sequence[LogicalLine]
+    columns: str
+    """One character for each line, its indentation: so that the next line at some depth is found by one search.
+
+    Lines with code have the characters below CODE_END, comments those from there on; then come blank lines.
+    """
     closed: bool
     """False where a triple quote never closes: what is code and what is string had to be guessed."""
+
+    def part(self, first: int, end: int) -> Scan:
+        """Lines `first` to `end` as a scan of their own text."""
+        return Scan(self.lines[first:end], self.columns[first:end], self.closed)
+
+
+CODE_END = chr(_COMMENT_COLUMN)
+
+
+class _Chunk(NamedTuple):
+    """The lines that are whole and sound at the beginning of a piece of text."""
+
+    lines: tuple[LogicalLine, ...]
+    columns: str
+    length: int
+
+
+def scan(text: str) -> Scan:
+    """The logical lines of `text`. Never fails.
+
+    A keyword that can't begin a line inside of brackets ends an unclosed bracket, and so does any line that is indented
+    no deeper, once it is clear that the bracket is unclosed; an unclosed quote ends with its line; a triple quote that
+    never closes, before a line that begins like a statement and is indented no deeper.
+    """
+    return _scan(text, guess=False) or _scan(text, guess=True) or Scan((), "", False)
+
+
+# Each takes some 3 KB, and a thousand lines are 40.
+_chunks: Memo[tuple[str, bool], _Chunk] = Memo(2048)
+
+# A chunk has so many characters at least, and ends before the next line that is blank or begins with one of these
+# words: where a chunk ends depends on what is there, so that an edit does not move the ends of all chunks after it.
+_CHUNK_LENGTH = 900
+_CHUNK_END = re.compile(
+    r"(?<!\\)(?<!\\\r)(?:\n|\r(?!\n))(?=\r?\n|[ \t]*(?:def|class|if|for|while|with|try|return|else|import|from|self|@)\b)"
+)
+
+
+def _scan(text: str, *, guess: bool) -> Scan | None:
+    """The lines of `text`; None where a triple quote never closes, unless that is what to `guess` about."""
+    lines: list[LogicalLine] = []
+    columns: list[str] = []
+    position, size = 0, len(text)
+    while position < size:
+        boundary = _CHUNK_END.search(text, position + _CHUNK_LENGTH)
+        piece = text[position : boundary.end() if boundary else size]
+        chunk = _chunks.get((piece, guess))
+        if chunk is None:
+            chunk = _chunk(piece, guess=guess)
+            _chunks.put((piece, guess), chunk)
+        lines += chunk.lines
+        columns.append(chunk.columns)
+        position += chunk.length
+        if chunk.length < len(piece):
+            # What begins here doesn't end in the chunk, or is damaged: how far it reaches depends on what follows.
+            line = _line(text, position, guess=guess, cut=False)
+            if line is not None and line.damaged:
+                line = _line(text, position, guess=guess, cut=True)
+            if line is None:
+                return None
+            lines.append(line)
+            columns.append(line.column)
+            position += line.length
+    return Scan(lines, "".join(columns), not guess)
+
+
+def _chunk(text: str, *, guess: bool) -> _Chunk:
+    lines: list[LogicalLine] = []
+    position, size = 0, len(text)
+    while position < size:
+        line = _simple_line(text, position) or _line(text, position, guess=guess, cut=False)
+        if line is None or line.damaged:
+            break
+        lines.append(line)
+        position += line.length
+    return _Chunk(tuple(lines), "".join([line.column for line in lines]), position)
+
+
+# The words that a line's head is told for.
+_HEADS = {
+    word: word
+    for word in (
+        "@ async case class def elif else except finally for if match try while with"  # headers
+    ).split()
+}
+
+# Most lines are blank, or code with no more than three levels of brackets, all closed, and plain strings. Each piece
+# begins with another character, so that the pattern never tries the same characters twice.
+_PLAIN = r"""[^'"#\\\r\n()\[\]{}]*"""
+_STRING = r""""(?!"")[^"\\\r\n]*"|'(?!'')[^'\\\r\n]*'"""
+
+
+def _balanced(levels: int) -> str:
+    pieces = [_STRING]
+    if levels:
+        inner = _balanced(levels - 1)
+        pieces += (rf"\({inner}\)", rf"\[{inner}\]", rf"\{{{inner}\}}")
+    return rf"{_PLAIN}(?:(?:{'|'.join(pieces)}){_PLAIN})*"
+
+
+_SIMPLE = re.compile(rf"([ \t]*)(?![ \t\f])([^\W\d]\w*(?!\w)|@|(?!\w)){_balanced(3)}(#[^\r\n]*)?(\r\n|\n|\r)")
+_BLANK = LogicalLine(1, -1, "", False, False, ())
+
+
+def _simple_line(text: str, start: int) -> LogicalLine | None:
+    """The logical line at `start` if one pattern can tell; else None."""
+    match = _SIMPLE.match(text, start)
+    if match is None:
+        return None
+    indent, head, comment, newline = match.groups()
+    length = match.end() - start
+    code = match.start(3) if comment else match.end() - len(newline)
+    begin = start + len(indent)
+    if begin == code:
+        if comment:
+            marks = ((len(indent), length - len(newline)),) if _ADDRESSED in comment else ()
+            return LogicalLine(length, _column(indent), "#", False, False, marks)
+        return _BLANK if length == 1 else LogicalLine(length, -1, "", False, False, ())
+    marks = ((code - start, length - len(newline)),) if comment and _ADDRESSED in comment else ()
+    last = text[code - 1]
+    opens = last == ":" or (last in " \t\f" and text[begin:code].rstrip(" \t\f").endswith(":"))
+    return LogicalLine(length, _column(indent), _HEADS.get(head, ""), opens, False, marks)
 
 
 _INDENT = re.compile(r"[ \t\f]*(?:\\(?:\r\n|\n|\r)[ \t\f]*)*")
@@ -49,7 +188,8 @@ _TOKEN = re.compile(
     |(?P<close>[)\]}])
     |(?P<comment>\#[^\r\n]*)
     |(?P<triple>\"\"\"|''')
-    |(?P<string>\"[^"\\\r\n]*(?:\\(?:\r\n|[\s\S])[^"\\\r\n]*)*\"|'[^'\\\r\n]*(?:\\(?:\r\n|[\s\S])[^'\\\r\n]*)*')
+    |(?P<string>"[^"\\\r\n]*(?:\\(?:\r\n|[\s\S])[^"\\\r\n]*)*"
+    |'[^'\\\r\n]*(?:\\(?:\r\n|[\s\S])[^'\\\r\n]*)*')
     |(?P<quote>["'])
     |(?P<joined>\\(?:\r\n|\n|\r))""",
     re.VERBOSE,
@@ -64,56 +204,10 @@ _STATEMENT = re.compile(
     r"|except|finally|elif)\b(?!\s*=[^=])|async\s+def\b|from\s+[\w.]+\s+import\b)"
 )
 _PAIRS = {")": "(", "]": "[", "}": "{"}
-_ADDRESSED = "gradsense:"
-_TAB = 8
 
 
-def scan(text: str) -> Scan:
-    """The logical lines of `text`. Never fails.
-
-    A keyword that can't begin a line inside of brackets ends an unclosed bracket; an unclosed quote ends with its
-    line; a triple quote that never closes ends before a line that begins like a statement and is indented no deeper
-    than the one it began in.
-    """
-    lines: list[LogicalLine] = []
-    closed = _scan(text, lines, guess=False)
-    if not closed:
-        lines.clear()
-        _scan(text, lines, guess=True)
-    return Scan(lines, closed)
-
-
-def _scan(text: str, lines: list[LogicalLine], *, guess: bool) -> bool:
-    position, size = 0, len(text)
-    while position < size:
-        line, closed = _line(text, position, guess=guess, cut=False)
-        if line.damaged:
-            line, closed = _line(text, position, guess=guess, cut=True)
-        if not closed and not guess:
-            return False
-        lines.append(line)
-        position += line.length
-    return True
-
-
-def _column(indent: str) -> int:
-    if "\t" not in indent and "\f" not in indent and "\\" not in indent:
-        return len(indent)
-    column = 0
-    for character in indent:
-        if character == " ":
-            column += 1
-        elif character == "\t":
-            column = (column // _TAB + 1) * _TAB
-        elif character == "\f":
-            column = 0
-        else:
-            break
-    return column
-
-
-def _line(text: str, start: int, *, guess: bool, cut: bool) -> tuple[LogicalLine, bool]:
-    """The logical line at `start`, and whether its triple quotes close.
+def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | None:
+    """The logical line at `start`; None where a triple quote never closes, unless that is what to `guess` about.
 
     With `cut`, brackets and unclosed strings reach no further than to the next line that is indented no deeper.
     """
@@ -124,19 +218,13 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> tuple[LogicalLine
     size = len(text)
     if position == size or text[position] in "\r\n":
         newline = _NEWLINE.match(text, position)
-        end = newline.end() if newline else size
-        return LogicalLine(end - start, -1, "", False, False, ()), True
-    if text[position] == "#":
-        rest = _REST.match(text, position)
-        assert rest
-        comments = ((position - start, rest.end() - start),) if _ADDRESSED in rest[0] else ()
-        newline = _NEWLINE.match(text, rest.end())
-        end = newline.end() if newline else rest.end()
-        return LogicalLine(end - start, column, "#", False, False, comments), True
+        return LogicalLine((newline.end() if newline else size) - start, -1, "", False, False, ())
     word = _WORD.match(text, position)
-    head = word[0] if word else ""
+    head = _HEADS.get(word[0], "") if word else ""
+    if text[position] == "#":
+        head = "#"
     brackets: list[str] = []
-    damaged, closed = False, True
+    damaged = False
     marks: list[tuple[int, int]] = []
     last = position  # the end of what was last seen that is not a comment or whitespace
     end = size
@@ -164,12 +252,8 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> tuple[LogicalLine
             last = position
         elif kind == "close":
             last = position
-            if brackets and brackets[-1] == _PAIRS[token[0]]:
-                brackets.pop()
-            else:
+            if not brackets or brackets.pop() != _PAIRS[token[0]]:
                 damaged = True
-                if brackets:
-                    brackets.pop()
         elif kind == "comment":
             if _ADDRESSED in token[0]:
                 marks.append((token.start() - start, token.end() - start))
@@ -182,21 +266,40 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> tuple[LogicalLine
             last = position = rest.end()
         elif kind == "triple":
             closing = _TRIPLE_END[token[0]].match(text, position)
-            limit = closing.end() if closing else size
             if closing is None:
-                damaged, closed = True, False
+                if not guess:
+                    return None
+                damaged = True
+            last = closing.end() if closing else size
             if guess:
-                guessed = _guessed_end(text, position, limit, column)
+                guessed = _guessed_end(text, position, last, column)
                 if guessed is not None:
                     damaged = True
                     end = guessed
                     break
-            last = position = limit
+            position = last
     opens = not damaged and text[last - 1] == ":"
-    return LogicalLine(end - start, column, head, opens, damaged, tuple(marks)), closed
+    return LogicalLine(end - start, column, head, opens, damaged, tuple(marks))
+
+
+def _column(indent: str) -> int:
+    if "\t" not in indent and "\f" not in indent and "\\" not in indent:
+        return len(indent)
+    column = 0
+    for character in indent:
+        if character == " ":
+            column += 1
+        elif character == "\t":
+            column = (column // _TAB + 1) * _TAB
+        elif character == "\f":
+            column = 0
+        else:
+            break
+    return column
 
 
 def _dedents(text: str, position: int, column: int) -> bool:
+    """Whether the line at `position` is indented no deeper than `column`, and no mere end of what is above."""
     match = _INDENT.match(text, position)
     assert match
     following = text[match.end() : match.end() + 1]

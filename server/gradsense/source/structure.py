@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from functools import cache
 from typing import NamedTuple
 
-from gradsense.source.scan import LogicalLine
+from gradsense.source.scan import CODE_END, Scan
 
+# Suites in suites in suites: what walks over blocks may do so recursively.
+MOST_NESTING = 64
 # Statements that have a body, and the clauses that may follow it at the same indentation.
 _CLAUSES: dict[str, frozenset[str]] = {
     "if": frozenset({"elif", "else"}),
@@ -20,6 +23,7 @@ _CLAUSES: dict[str, frozenset[str]] = {
     "match": frozenset(),
     "case": frozenset(),
 }
+_LAST_COLUMN = chr(ord(CODE_END) - 1)
 _CONTINUATIONS = frozenset({"elif", "else", "except", "finally"})
 
 
@@ -31,132 +35,155 @@ class Statement(NamedTuple):
     header: int
     """The line that its keyword is on (the first after the decorators); -1 where there is no code at all."""
     misplaced: bool
-    """Its indentation is not its siblings': whatever it says, it can't be meant so."""
+    """It is indented otherwise than its siblings: whatever it says, it can't be meant so."""
 
 
 class Clause(NamedTuple):
     """A header and the body below it, as ranges of logical lines. The body is empty for `if x: y`."""
 
-    header: int
+    first: int
     body: int
     end: int
 
 
-def statements(
-    lines: Sequence[LogicalLine], first: int, end: int, indent: int | None = None
-) -> list[Statement]:
+def statements(scan: Scan, first: int, end: int, indent: int | None = None) -> list[Statement]:
     """The statements in lines `first` to `end`, covering all of them, in order.
 
     `indent` is their indentation; None for that of the first one.
     """
+    lines = scan.lines
     found: list[Statement] = []
-    position = first
-    while position < end:
-        start = position
-        while position < end and not lines[position].is_code:
-            position += 1
-        if position == end:
+    while first < end:
+        header = _next_code(scan, first, end)
+        if header == end:
             if found:
                 found[-1] = found[-1]._replace(end=end)
             else:
-                found.append(Statement(start, end, -1, False))
+                found.append(Statement(first, end, -1, False))
             break
-        here = lines[position].indent
+        here = lines[header].indent
         if indent is None:
             indent = here
-        header = position
         while lines[header].head == "@":
-            following = _next_code(lines, header + 1, end)
+            following = _next_code(scan, header + 1, end)
             if following == end or lines[following].indent != here:
                 break
             header = following
-        position = _statement_end(lines, header, end)
-        found.append(Statement(start, position, header, here != indent))
+        after = _statement_end(scan, header, end)
+        found.append(Statement(first, after, header, here != indent))
+        first = after
     return found
 
 
-def _next_code(lines: Sequence[LogicalLine], position: int, end: int) -> int:
-    while position < end and not lines[position].is_code:
-        position += 1
-    return position
+def clauses(scan: Scan, statement: Statement) -> list[Clause] | None:
+    """The headers and bodies of a compound statement; None if it isn't one, or its structure is broken.
+
+    They follow each other without a gap, leading comments and decorators counted to the first header. A `match` has
+    its header, without a body, and one clause for each `case`.
+    """
+    lines = scan.lines
+    header = statement.header
+    if header < 0 or lines[header].head not in _CLAUSES:
+        return None
+    if lines[header].head == "match":
+        return _cases(scan, statement)
+    found: list[Clause] = []
+    first = statement.first
+    while first < statement.end:
+        end = _outdent(scan, header + 1, statement.end, lines[header].indent)
+        clause = _clause(scan, first, header, end)
+        if clause is None:
+            return None
+        found.append(clause)
+        first = header = end
+    return found if any(clause.body < clause.end for clause in found) else None
 
 
-def _statement_end(lines: Sequence[LogicalLine], header: int, end: int) -> int:
-    """Where the statement ends that has its header there: after its body, clauses, and comments that belong to it."""
-    line = lines[header]
+def nesting(scan: Scan) -> int:
+    """How many suites the deepest line is in, at most; 0 where it can't be too many for anybody."""
+    if not _DEEP.search(scan.columns):
+        return 0
+    deepest = 0
+    open_columns: list[str] = []
+    for column in scan.columns:
+        if column < CODE_END:
+            while open_columns and open_columns[-1] >= column:
+                open_columns.pop()
+            open_columns.append(column)
+            deepest = max(deepest, len(open_columns) - 1)
+    return deepest
+
+
+def _cases(scan: Scan, match: Statement) -> list[Clause] | None:
+    first = _next_code(scan, match.header + 1, match.end)
+    found = [Clause(match.first, first, first)]
+    for case in statements(scan, first, match.end):
+        if case.header < 0 or case.misplaced or scan.lines[case.header].head != "case":
+            return None
+        clause = _clause(scan, case.first, case.header, case.end)
+        if clause is None:
+            return None
+        found.append(clause)
+    return found if len(found) > 1 else None
+
+
+def _clause(scan: Scan, first: int, header: int, end: int) -> Clause | None:
+    """The clause in lines `first` to `end`; None if its body is missing."""
+    if not scan.lines[header].opens:
+        return Clause(first, end, end)
+    return None if _next_code(scan, header + 1, end) == end else Clause(first, header + 1, end)
+
+
+def _statement_end(scan: Scan, header: int, end: int) -> int:
+    """Where the statement with that header ends: after its body, its clauses, and the comments in them."""
+    line = scan.lines[header]
     compound = line.head in _CLAUSES or line.opens or line.head in _CONTINUATIONS
-    position = _body_end(lines, header + 1, end, line.indent) if compound else header + 1
-    following = _CLAUSES.get(line.head, frozenset())
-    while True:
-        clause = _next_code(lines, position, end)
-        if clause == end or lines[clause].indent != line.indent or lines[clause].head not in following:
+    position = _body_end(scan, header + 1, end, line.indent) if compound else header + 1
+    following = _CLAUSES.get(line.head, ())
+    while following:
+        ahead = _next_code(scan, position, end)
+        if ahead == end:
             break
-        below = _body_end(lines, clause + 1, end, line.indent)
-        if lines[clause].opens and below == clause + 1 and lines[header].head != "try":
+        clause = scan.lines[ahead]
+        if clause.indent != line.indent or clause.head not in following:
+            break
+        below = _body_end(scan, ahead + 1, end, line.indent)
+        if clause.opens and below == ahead + 1 and line.head != "try":
             break  # a clause that was only begun: what comes before it is whole without it
         position = below
     return position
 
 
-def _body_end(lines: Sequence[LogicalLine], position: int, end: int, indent: int) -> int:
-    """The end of the lines that are indented deeper than `indent`, comments after the last statement included."""
-    last = position
-    deeper = False
-    while position < end:
-        line = lines[position]
-        position += 1
-        if line.indent < 0:
-            continue
-        if line.indent > indent:
-            if line.head != "#":
-                deeper = True
-                last = position
-            elif deeper:
-                last = position
-        elif line.head != "#":
-            break
-    return last
+def _body_end(scan: Scan, first: int, end: int, indent: int) -> int:
+    """The end of the lines from `first` that are indented deeper than `indent`, deeper comments after them included.
 
-
-def clauses(lines: Sequence[LogicalLine], statement: Statement) -> list[Clause] | None:
-    """The headers and bodies of a compound statement; None if it isn't one, or its structure is broken.
-
-    The bodies and headers follow each other without a gap; a `match` has its header and one clause for each `case`.
+    It is `first` if there is no code among them.
     """
-    header = statement.header
-    if header < 0 or not lines[header].opens or lines[header].head not in _CLAUSES:
-        return None
-    if lines[header].head == "match":
-        return _cases(lines, header, statement.end)
-    indent = lines[header].indent
-    found: list[Clause] = []
-    while header < statement.end:
-        following = header + 1
-        while following < statement.end and not (
-            lines[following].is_code and lines[following].indent <= indent
-        ):
-            following += 1
-        body = header + 1
-        if lines[header].opens:
-            if _next_code(lines, body, following) == following:
-                return None
-            found.append(Clause(header, body, following))
-        else:
-            found.append(Clause(header, following, following))
-        header = following
-    return found
+    stop = _outdent(scan, first, end, indent)
+    if _next_code(scan, first, stop) == stop:
+        return first
+    while scan.lines[stop - 1].indent <= indent:
+        stop -= 1
+    return stop
 
 
-def _cases(lines: Sequence[LogicalLine], header: int, end: int) -> list[Clause] | None:
-    first = _next_code(lines, header + 1, end)
-    found = [Clause(header, first, first)]
-    if first == end:
-        return None
-    for case in statements(lines, first, end):
-        if case.header < 0 or case.misplaced or lines[case.header].head != "case":
-            return None
-        body = case.header + 1
-        if lines[case.header].opens and _next_code(lines, body, case.end) == case.end:
-            return None
-        found.append(Clause(case.first, body if lines[case.header].opens else case.end, case.end))
-    return found
+# A suite takes one column at least.
+_DEEP = re.compile(f"[{chr(MOST_NESTING + 1)}-{_LAST_COLUMN}]")
+_CODE = re.compile(f"[\0-{_LAST_COLUMN}]")
+
+
+@cache
+def _no_deeper(indent: int) -> re.Pattern[str]:
+    return re.compile(f"[\0-{re.escape(chr(min(indent, ord(_LAST_COLUMN))))}]")
+
+
+def _next_code(scan: Scan, first: int, end: int) -> int:
+    """The next line with code on it, or `end`."""
+    match = _CODE.search(scan.columns, first, end)
+    return match.start() if match else end
+
+
+def _outdent(scan: Scan, first: int, end: int, indent: int) -> int:
+    """The next line with code that is indented no deeper than `indent`, or `end`."""
+    match = _no_deeper(indent).search(scan.columns, first, end)
+    return match.start() if match else end
