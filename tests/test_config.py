@@ -59,6 +59,16 @@ def test_select_and_ignore() -> None:
     assert read({"select": []}).settings_for("a.py").enabled == frozenset()
 
 
+def test_a_rule_that_is_off_by_default_runs_where_it_is_selected() -> None:
+    rules = (*RULES, RuleName("GS901", "shy", on_by_default=False))
+    assert read_configuration({}, rules)[0].settings_for("a.py").enabled is None
+    assert read_configuration({"ignore": ["GS1"]}, rules)[0].settings_for("a.py").enabled == {
+        "GS201",
+        "GS401",
+    }
+    assert read_configuration({"select": ["GS9"]}, rules)[0].settings_for("a.py").enabled == {"GS901"}
+
+
 def test_severity_by_rule_and_off() -> None:
     settings = read({"severity": {"GS105": "warning", "GS2": "off"}}).settings_for("a.py")
     assert settings.severities == {"GS105": Severity.WARNING}

@@ -46,6 +46,7 @@ class RuleName(NamedTuple):
 
     code: str
     name: str
+    on_by_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,11 @@ class ConfigProblem:
 class Configuration:
     """A configuration with every rule resolved to its code.
 
-    `select` is None where all rules run. `off` are the rules whose severity is "off".
+    `select` is None where the default rules run. `off` are the rules whose severity is "off".
     """
 
-    rules: frozenset[str] = frozenset()
-    """Every rule there is."""
+    default: frozenset[str] = frozenset()
+    """The rules that run where nothing is said."""
     select: frozenset[str] | None = None
     ignore: frozenset[str] = frozenset()
     off: frozenset[str] = frozenset()
@@ -84,7 +85,7 @@ class Configuration:
                 ignored |= codes
         enabled = None
         if self.select is not None or ignored:
-            enabled = (self.rules if self.select is None else self.select) - ignored
+            enabled = (self.default if self.select is None else self.select) - ignored
         return Settings(enabled, self.severities, self.lightning_version, self.probe)
 
     def overridden(
@@ -111,6 +112,11 @@ def resolve_rules(selector: str, rules: Iterable[RuleName]) -> frozenset[str]:
         for rule in rules
         if rule.name == selector.lower() or (is_prefix and rule.code.startswith(as_code))
     )
+
+
+def default_rules(rules: Iterable[RuleName]) -> frozenset[str]:
+    """The codes of the rules that run where nothing is said."""
+    return frozenset(rule.code for rule in rules if rule.on_by_default)
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -146,7 +152,7 @@ class _Reader:
     def __init__(self, rules: Sequence[RuleName]) -> None:
         self.rules = rules
         self.problems: list[ConfigProblem] = []
-        self.configuration = Configuration(rules=frozenset(rule.code for rule in rules))
+        self.configuration = Configuration(default=default_rules(rules))
 
     def read(self, table: Mapping[str, Any]) -> None:
         self._dispatch(

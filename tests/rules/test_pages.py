@@ -21,9 +21,11 @@ RULE: Any = SimpleNamespace(
     code="GS401",
     name="gradients-cleared-before-step",
     severity=Severity.ERROR,
-    summary="Gradients are cleared | before they are used.",
-    documentation="What it does.\n\n## Why it matters\n\nNothing moves.\n\n"
-    "## Example\n\nIgnored.\n\n## References\n\n- torch",
+    summary=lambda: "Gradients are cleared | before they are used.",
+    documentation=lambda: (
+        "Gradients are cleared | before they are used.\n\nWhat it does.\n\n"
+        "## Why it matters\n\nNothing moves.\n\n## Example\n\nIgnored.\n\n## References\n\n- torch"
+    ),
     fix_safety=Safety.SAFE,
     examples=[
         Bad(

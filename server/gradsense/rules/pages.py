@@ -35,13 +35,11 @@ class DocumentedRule(Protocol):
     @property
     def severity(self) -> Severity: ...
     @property
-    def summary(self) -> str: ...
-    @property
-    def documentation(self) -> str: ...
-    @property
     def fix_safety(self) -> Safety | None: ...
     @property
     def examples(self) -> Sequence[Example]: ...
+    def summary(self) -> str: ...
+    def documentation(self) -> str: ...
 
 
 def page_url(name: str) -> str:
@@ -59,7 +57,7 @@ def page_of(
     `message` is what the rule says of its first bad example (default: its summary).
     `outputs` are what running the examples printed, by program.
     """
-    parts = [f"# {rule.name}", message or rule.summary, _facts(rule)]
+    parts = [f"# {rule.name}", message or rule.summary(), _facts(rule)]
     bad = first_bad(rule)
     if bad is not None:
         parts += [
@@ -70,7 +68,7 @@ def page_of(
     instead = instead_of(rule)
     if instead is not None:
         parts += ["## Instead", _code(instead), *_shown(instead, outputs, "")]
-    for heading, body in sections_of(rule.documentation):
+    for heading, body in sections_of(rule.documentation()):
         if heading not in _OWN_SECTIONS and body:
             parts.append(f"## {heading}\n\n{body}" if heading else body)
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -80,7 +78,7 @@ def index_of(rules: Sequence[DocumentedRule]) -> str:
     """The page that lists all rules."""
     rows = [
         f"| {rule.code} | [{rule.name}](rules/{rule.name}.md) | {rule.severity.value} "
-        f"| {rule.fix_safety.value if rule.fix_safety else ''} | {_in_a_cell(rule.summary)} |"
+        f"| {rule.fix_safety.value if rule.fix_safety else ''} | {_in_a_cell(rule.summary())} |"
         for rule in sorted(rules, key=lambda rule: rule.code)
     ]
     head = ["# Rules", "", "| code | name | severity | fix | what it finds |", "|---|---|---|---|---|"]
@@ -111,9 +109,9 @@ def fingerprint(program: str) -> str:
 
 
 def sections_of(documentation: str) -> Iterator[tuple[str, str]]:
-    """The sections of a rule's documentation, the one before the first heading with an empty heading."""
+    """The sections of a rule's documentation; what stands between summary and first heading has none."""
     pieces = re.split(r"^##\s+(.+?)\s*$", documentation, flags=re.MULTILINE)
-    yield "", pieces[0].strip()
+    yield "", pieces[0].partition("\n")[2].strip()
     for heading, body in zip(pieces[1::2], pieces[2::2], strict=True):
         yield heading, body.strip()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gradsense.config import ConfigProblem, Configuration, RuleName, read_configuration
+from gradsense.config import ConfigProblem, Configuration, RuleName, default_rules, read_configuration
 from gradsense.workspace.files import UnreadableFile, read_bytes
 from gradsense.workspace.roots import upwards
 
@@ -86,4 +86,4 @@ def _tool_table(path: Path) -> dict[str, Any] | None:
 
 
 def _defaults(rules: Sequence[RuleName]) -> Configuration:
-    return Configuration(rules=frozenset(rule.code for rule in rules))
+    return Configuration(default=default_rules(rules))

@@ -105,7 +105,7 @@ class Session:
                 all_rules,
             )  # imports libcst's matchers: not before it's needed
 
-            self._rules = tuple(RuleName(rule.code, rule.name) for rule in all_rules())
+            self._rules = tuple(RuleName(rule.code, rule.name, rule.on_by_default) for rule in all_rules())
         return self._rules
 
     # --- environments
