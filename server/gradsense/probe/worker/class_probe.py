@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
+import inspect
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +85,21 @@ class ClassProbe:
             raise Stop("inputs", text, why.place) from error
 
     def body_of(self, method: str) -> ast.AST | None:
-        """The method's code in the file, if it is there."""
-        for node in ast.walk(self.loaded.program.tree):
-            if isinstance(node, ast.ClassDef) and node.name == self.name:
-                for each in node.body:
-                    if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name == method:
-                        return each
+        """The method's code, where its class is written: in this file, or in another of the user's."""
+        for owner in self.target.__mro__:
+            if method not in vars(owner):
+                continue
+            if owner.__module__ == self.loaded.module.__name__:
+                for node in ast.walk(self.loaded.program.tree):
+                    if isinstance(node, ast.ClassDef) and node.name == owner.__name__:
+                        for each in node.body:
+                            if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name == method:
+                                return each
+                return None
+            try:
+                return ast.parse(textwrap.dedent(inspect.getsource(vars(owner)[method])))
+            except (OSError, TypeError, SyntaxError):
+                return None
         return None
 
     def explain(self, model: Any) -> None:

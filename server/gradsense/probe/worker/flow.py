@@ -251,7 +251,8 @@ class Flow:
         made = torch.set_grad_enabled.__init__
 
         def noted_made(self: Any, mode: bool) -> None:
-            if not mode:
+            inside = sys._getframe(1).f_globals.get("__name__") == made.__module__  # `no_grad` is made of it
+            if not mode and not inside:
                 flow._off.append(flow._switch_line())  # it acts as a function, too: there is no `with` to leave
             made(self, mode)
 

@@ -21,7 +21,7 @@ class History:
     ratios: list[float] = field(default_factory=list)
     moved: bool = False
     steps: int = 0
-    cleared: Any = None  # the place, where a gradient arrived and was gone before the step
+    fate: Any = None  # what became of a gradient that arrived and moved nothing (`step_watch.py`)
 
     def saw(self, gradient: Any) -> None:
         """Note the gradient that a parameter has before a step."""

@@ -1,0 +1,264 @@
+"""Probe a LightningModule: its own `training_step` and `configure_optimizers` under a real, quiet Trainer.
+
+Works with `lightning` and `pytorch_lightning`, whichever the class derives from. Lightning is imported only here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import tempfile
+import types
+from typing import Any
+
+from .batch import Node, Value, made, real
+from .class_probe import SEEDS, ClassProbe, meta_copy
+from .steps import STEPS, History
+from .step_watch import StepWatch
+from .stop import Stop
+from .structure import guessed
+from .unregistered import trainable
+
+
+class LightningProbe(ClassProbe):
+    """Build, find a batch for `training_step`, fit for a few batches."""
+
+    def run(self) -> None:
+        """All stages; sends what it finds as it goes. Raises `Stop`."""
+        import torch
+
+        self._pl = _package_of(self.target)
+        recipe, built = self.build()
+        batch = self.batch(built.model)
+        self.send_inputs([batch])
+        self.channel.send("part", name="loss", value="training_step")
+        self.channel.stage("Running the Trainer")
+        built = recipe.make()  # the search has run on the first one
+        for seed in SEEDS:
+            torch.manual_seed(seed)
+            if seed != SEEDS[0]:
+                built = recipe.make()
+            error = self.fit(built.model, batch, first=seed == SEEDS[0])
+            optimizers = self._optimizers
+            if seed == SEEDS[0]:
+                self.explain(built.model)
+                self.send_optimizers(built.model, optimizers, True)
+            self.send_parameters(built.model, optimizers)
+            if error is not None and not self.cut(error):
+                raise error
+            self.channel.send("part", name="measured", value=True)
+            if error is not None:
+                return
+
+    # The batch.
+
+    def batch(self, model: Any) -> Node:
+        """What `training_step` gets as its batch."""
+        hinted = self.hinted()
+        if hinted:
+            return Value("batch", hinted[0])
+        body = self.body_of("training_step")
+        name = _batch_name(model)
+        import inspect
+
+        start = guessed(name, inspect.Parameter.empty, body)
+        on_meta = meta_copy(model)
+        for each in (model, on_meta):
+            if each is not None:
+                _outside_trainer(each)
+        found = self.search(
+            [start],
+            lambda values: _step(model, values[0]),
+            (lambda values: _step(on_meta, values[0])) if on_meta is not None else None,
+            f"{self.name}(...).training_step({name}, 0)",
+        )
+        return found[0]
+
+    # The Trainer.
+
+    def fit(self, model: Any, batch: Node, first: bool) -> Stop | None:
+        """Fit `STEPS` batches. What stopped it is given back, not raised."""
+        pl = self._pl
+        for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        watcher = _watcher(pl, self, first)
+        self._optimizers: list[Any] = []
+        with tempfile.TemporaryDirectory(prefix="gradsense-probe-") as folder:
+            try:
+                trainer = pl.Trainer(
+                    max_epochs=1,
+                    limit_train_batches=STEPS,
+                    limit_val_batches=0,
+                    num_sanity_val_steps=0,
+                    accelerator="cpu",
+                    devices=1,
+                    logger=_silent_logger(pl),
+                    enable_checkpointing=False,
+                    enable_progress_bar=False,
+                    enable_model_summary=False,
+                    default_root_dir=folder,
+                    callbacks=[watcher],
+                )
+                batches = _Batches([made(batch, real) for _ in range(STEPS)])
+                with self.flow.active(trainable(model), first):
+                    trainer.fit(model, train_dataloaders=batches)
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                self._optimizers = list(getattr(trainer, "optimizers", []) or [])
+                stop = self.probe.stopped(f"`{self.name}` raises under the Trainer", error)
+                if self.cut(stop):
+                    watcher.finish(model)
+                elif stop.place is None and "closure" in stop.text:
+                    stop.place = self._place_of("optimizer_step")
+                return stop
+            self._optimizers = list(trainer.optimizers)
+        return None
+
+    def _place_of(self, hook: str) -> dict[str, Any] | None:
+        body = self.body_of(hook)
+        line = getattr(body, "lineno", None)
+        return self.probe.places.place((self.probe.orders.path, line)) if line else None
+
+    def cut(self, error: Stop) -> bool:
+        """Is it autograd's word for a loss without a graph? Then the report tells why, parameter by parameter."""
+        return "does not require grad" in error.text
+
+
+class _Batches:
+    """Lightning takes a list for several loaders; this is one."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Any:
+        return iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+def _package_of(target: type) -> Any:
+    root = next(each.__module__ for each in target.__mro__ if each.__name__ == "LightningModule").partition(".")[0]
+    return importlib.import_module("lightning.pytorch" if root == "lightning" else root)
+
+
+def _batch_name(model: Any) -> str:
+    import inspect
+
+    names = list(inspect.signature(model.training_step).parameters)
+    return names[0] if names else "batch"
+
+
+def _step(model: Any, batch: Any) -> Any:
+    import inspect
+
+    count = len(inspect.signature(model.training_step).parameters)
+    model.train()
+    return model.training_step(batch, *([0] * (count - 1)))
+
+
+def _outside_trainer(model: Any) -> None:
+    """Let `training_step` run without a Trainer, for the search: logging and optimizers do nothing."""
+
+    def nothing(*args: Any, **kwargs: Any) -> None:
+        return None
+
+    def backward(loss: Any, *args: Any, **kwargs: Any) -> None:
+        if getattr(loss, "requires_grad", False):
+            loss.backward(*args, **kwargs)
+
+    handle = types.SimpleNamespace(
+        step=nothing, zero_grad=nothing, toggle_model=nothing, param_groups=[{"lr": 0.1}], optimizer=None,
+        state_dict=dict, load_state_dict=nothing,
+    )  # fmt: skip
+    for name in ("log", "log_dict", "toggle_optimizer", "untoggle_optimizer", "clip_gradients"):
+        object.__setattr__(model, name, nothing)
+    object.__setattr__(model, "manual_backward", backward)
+    object.__setattr__(model, "optimizers", lambda *a, **k: _Several(handle))
+    object.__setattr__(model, "lr_schedulers", lambda *a, **k: _Several(handle))
+
+
+class _Several:
+    """One optimizer, or as many as the code unpacks: it can't be known yet."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._handle, name)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._handle
+
+    def __iter__(self) -> Any:
+        import sys
+
+        frame = sys._getframe(1)
+        wanted = _unpacked_here(frame)
+        return iter([self._handle] * wanted)
+
+
+def _unpacked_here(frame: Any) -> int:
+    """How many values the instruction that is running takes apart."""
+    import dis
+
+    for instruction in dis.get_instructions(frame.f_code):
+        if instruction.offset == frame.f_lasti and instruction.opname == "UNPACK_SEQUENCE":
+            return int(instruction.arg or 1)
+    return 1
+
+
+def _silent_logger(pl: Any) -> Any:
+    """A logger that takes everything and keeps nothing, `self.logger.experiment` included."""
+    try:
+        module = importlib.import_module(f"{pl.__name__}.loggers.logger")
+        return module.DummyLogger()
+    except (ImportError, AttributeError):
+        return False
+
+
+def _watcher(pl: Any, probe: LightningProbe, first: bool) -> Any:
+    """A callback that notes what gradient arrives at each parameter and what each batch changes."""
+
+    class Watcher(pl.Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.arrived: dict[str, Any] = {}
+            self.before: dict[str, Any] = {}
+            self.steps = StepWatch(probe.probe.places)
+
+        def on_train_start(self, trainer: Any, model: Any) -> None:
+            self.steps.start()
+            for name, parameter in trainable(model).items():
+                if parameter.requires_grad:
+                    parameter.register_hook(lambda gradient, name=name: self.arrive(name, gradient))
+
+        def arrive(self, name: str, gradient: Any) -> None:
+            self.arrived[name] = gradient.detach().clone()
+            self.steps.arrived()
+
+        def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
+            self.arrived.clear()
+            self.steps.clear()
+            self.before = {name: each.detach().clone() for name, each in trainable(model).items()}
+
+        def on_before_backward(self, trainer: Any, model: Any, loss: Any) -> None:
+            if first:
+                probe.flow.loss(loss)
+
+        def on_train_batch_end(self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.finish(model)
+            probe.flow.recording = False
+
+        def finish(self, model: Any) -> None:
+            """Note a batch that has ended, or broke off."""
+            if not self.before:
+                return
+            for name, parameter in trainable(model).items():
+                history = probe.recorder.histories.setdefault(name, History())
+                history.saw(self.arrived.get(name))
+                if name in self.before and self.before[name].shape == parameter.shape:
+                    history.stepped(self.before[name], parameter.detach())
+                if name in self.arrived:
+                    history.fate = self.steps.fate_of(parameter)
+            self.before = {}
+
+    return Watcher()
