@@ -38,12 +38,12 @@ def prove(source: str, symptom: Symptom, reference: str | None = None) -> Proof:
 
 
 @functools.lru_cache(maxsize=1024)
-def run_program(source: str, watch: tuple[str, ...] = (), arguments: tuple[str, ...] = ()) -> Run:
+def run_program(source: str, watch: tuple[str, ...] = (), seconds: float = 30.0) -> Run:
     """One execution of a program, remembered: programs start from a fixed seed."""
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
-    server.stdin.write(json.dumps(asdict(Request(source, watch, arguments=arguments))) + "\n")
+    server.stdin.write(json.dumps(asdict(Request(source, watch, seconds))) + "\n")
     server.stdin.flush()
     answer = server.stdout.readline()
     if not answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -65,5 +65,3 @@ class Request:
     watch: tuple[str, ...] = ()
     """Of `calls`, `graph`, `answers`."""
     seconds: float = 30.0
-    arguments: tuple[str, ...] = field(default=())
-    """What the program finds in `sys.argv` behind its name."""

@@ -95,7 +95,7 @@ def run_program(request: Request, folder: str) -> Run:
     os.dup2(sink, 2)
     sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", 0), "utf-8", write_through=True)
     sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", 0), "utf-8", write_through=True)
-    sys.argv = [FILENAME, *request.arguments]
+    sys.argv = [FILENAME]
     sys.path[0] = folder
     random.seed(0)
     numpy.random.seed(0)

@@ -20,7 +20,8 @@ from gradsense.rules.examples import (
     Unmoved,
     Warns,
 )
-from tests.prover import prove
+from tests.prover import prove, run_program
+from tests.prover.record import Run
 
 PRELUDE = """\
 import torch
@@ -387,4 +388,7 @@ open("left", "w").close()
 
 def test_death_is_told() -> None:
     assert prove("import os\nos.abort()", Raises("Killed: died")).ok
-    assert prove(PRELUDE + HEALTHY, Trains()).ok, "the server survives"
+    assert run_program("print('on and on')\nwhile True: pass", seconds=0.5) == Run(
+        output="on and on\n", error="Killed: no end after 0.5 s"
+    )
+    assert prove(PRELUDE + HEALTHY + "#", Trains()).ok, "the server survives"

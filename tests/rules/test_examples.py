@@ -6,13 +6,14 @@ import ast
 import importlib.metadata
 
 import pytest
-from gradsense.rules.registry import all_rules
 from packaging.version import Version
 
 from gradsense.config import Settings
 from gradsense.engine import check_text
 from gradsense.findings import Finding
+from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Example, Good, LossDiffers, Marker, Silent, Symptom, Trains
+from gradsense.rules.registry import all_rules
 from tests.fixes import put_right
 from tests.prover import prove
 
@@ -51,8 +52,8 @@ def program_put_right(code: str, example: Bad) -> str:
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
-def test_has_examples_of_both_kinds(rule: object) -> None:
-    kinds = {type(example) for example in rule.examples}  # type: ignore[attr-defined]
+def test_has_examples_of_both_kinds(rule: type[Rule]) -> None:
+    kinds = {type(example) for example in rule.examples}
     assert Bad in kinds
     assert Good in kinds
 
