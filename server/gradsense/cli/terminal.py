@@ -8,9 +8,16 @@ from typing import TextIO
 from rich.console import Console
 
 
+class _Terminal(Console):
+    """A console that leaves a closed pipe to `main`: rich would exit with the code that means findings."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console_for(stream: TextIO) -> Console:
     """A console that guesses at no colours in a text. NO_COLOR and FORCE_COLOR are respected."""
     width = None if stream.isatty() else 120
     if os.environ.get("NO_COLOR"):
-        return Console(file=stream, width=width, highlight=False, color_system=None)
-    return Console(file=stream, width=width, highlight=False)
+        return _Terminal(file=stream, width=width, highlight=False, color_system=None)
+    return _Terminal(file=stream, width=width, highlight=False)
