@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from gradsense.config import Settings
-from gradsense.findings import Finding
-from gradsense.snapshot import Question, Snapshot
+from gradsense.findings import Finding, Span
+from gradsense.program.file import File, Imports
+from gradsense.program.program import Program
+from gradsense.program.values import Kind
+from gradsense.rules.base import Rule
+from gradsense.rules.edits import line_end, line_start
+from gradsense.rules.patterns import matches
+from gradsense.rules.registry import all_rules
+from gradsense.snapshot import Question, Snapshot, SourceFile
+from gradsense.source.blocks import Document, read_document
+from gradsense.source.memo import Memo
+
+# The bounds of `source/` allow chains of 500 operators; walking one takes a few Python frames for each.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
+
+_RELEVANT = frozenset({"torch", "lightning", "pytorch_lightning", "backward", "zero_grad"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +34,125 @@ class Analysis:
     questions: frozenset[Question]
 
 
+@dataclass(frozen=True, slots=True)
+class ModuleClass:
+    """A Module class of a file, for lenses: `kind` is `module` or `lightning module`; `span` is its name."""
+
+    qualname: str
+    span: Span
+    kind: str
+
+
+_files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(256)
+
+
+def _file(path: str, text: str, cells: tuple[int, ...] = ()) -> File:
+    key = (path, text, cells)
+    file = _files.get(key)
+    if file is None:
+        file = File(path, read_document(text, cells))
+        _files.put(key, file)
+    return file
+
+
+def program_of(snapshot: Snapshot) -> Program:
+    """The program of a snapshot's file, with what the answers tell of other files."""
+    file = _file(snapshot.path, snapshot.text, snapshot.cells)
+    others = {
+        answer.path: _file(answer.path, answer.text)
+        for answer in snapshot.answers.values()
+        if isinstance(answer, SourceFile) and answer.path != snapshot.path
+    }
+    return Program(file, Imports(file, snapshot.answers, others), snapshot.settings)
+
+
+def is_relevant(document: Document) -> bool:
+    """Whether a file may have to do with training at all."""
+    return not _RELEVANT.isdisjoint(document.names)
+
+
 def analyse(snapshot: Snapshot) -> Analysis:
     """Every finding of `snapshot`, in order of position. Pure: no I/O, no clock. Never raises, on any text."""
-    return Analysis((), frozenset())
+    try:
+        program = program_of(snapshot)
+        document = program.file.document
+        if not is_relevant(document):
+            return Analysis((), frozenset())
+        found = list(_findings(program, _enabled(snapshot.settings)))
+    except RecursionError:
+        # The bounds of source/ keep this from happening; silence is the answer if they don't.
+        return Analysis((), frozenset())
+    kept = _finish(found, snapshot, document)
+    return Analysis(tuple(kept), frozenset(program.imports.questions))
+
+
+def _enabled(settings: Settings) -> list[type[Rule]]:
+    if settings.enabled is None:
+        return [rule for rule in all_rules() if rule.on_by_default]
+    return [rule for rule in all_rules() if rule.code in settings.enabled]
+
+
+def _findings(program: Program, rules: Iterable[type[Rule]]) -> Iterable[Finding]:
+    for cls in rules:
+        rule = cls()
+        yield from rule.check(program)
+        if cls.pattern is not None:
+            for place in matches(program, cls.pattern):
+                yield from rule.check_match(place, program)
+
+
+def _finish(found: list[Finding], snapshot: Snapshot, document: Document) -> list[Finding]:
+    """Each finding once, with its severity and key, in order; the suppressed ones left out."""
+    text = snapshot.text
+    unique: dict[tuple[str, Span], Finding] = {}
+    for finding in found:
+        at = (finding.code, finding.span)
+        held = unique.get(at)
+        if held is None or _SEVERITY_ORDER[finding.severity.value] < _SEVERITY_ORDER[held.severity.value]:
+            unique[at] = finding
+    seen: Counter[tuple[str, str]] = Counter()
+    kept: list[Finding] = []
+    for finding in sorted(unique.values(), key=lambda f: (f.span, f.code)):
+        line = text[line_start(text, finding.span.start) : line_end(text, finding.span.start)].strip()
+        number = seen[finding.code, line]
+        seen[finding.code, line] += 1
+        severity = snapshot.settings.severities.get(finding.code, finding.severity)
+        finding = replace(finding, key=f"{line}#{number}", severity=severity)
+        if not _is_suppressed(finding, document):
+            kept.append(finding)
+    return kept
+
+
+_SEVERITY_ORDER = {"error": 0, "warning": 1, "information": 2}
+
+
+def _is_suppressed(finding: Finding, document: Document) -> bool:
+    if not document.suppressions:
+        return False
+    line, _ = document.lines.position(finding.span.start)
+    for suppression in document.suppressions:
+        if suppression.rules and not any(name in (finding.code, finding.name) for name, _ in suppression.rules):
+            continue
+        if suppression.kind == "file" or line in suppression.lines:
+            return True
+    return False
 
 
 def check_text(text: str, path: str = "example.py", settings: Settings | None = None) -> list[Finding]:
     """The findings of a text on its own: nothing outside it is known."""
     return list(analyse(Snapshot(path, text, settings or Settings())).findings)
+
+
+def module_classes(snapshot: Snapshot) -> list[ModuleClass]:
+    """The Module classes of a file, in order: what a probe can be run on."""
+    program = program_of(snapshot)
+    if not is_relevant(program.file.document):
+        return []
+    found = []
+    for facts in program.module_classes:
+        place = program.place(facts.site)
+        span = place.span_of(place.node.name) if place is not None else None  # type: ignore[attr-defined]
+        if span is not None:
+            kind = "lightning module" if facts.kind is Kind.LIGHTNING else "module"
+            found.append(ModuleClass(facts.name, span, kind))
+    return sorted(found, key=lambda each: each.span)

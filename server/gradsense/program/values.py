@@ -213,10 +213,10 @@ class FunctionValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closure:
-    """The names that a nested function sees: its enclosing frames' variables, innermost first, and its file."""
+    """What a function sees from where it is defined: the enclosing frames' numbers, innermost first, and the file."""
 
     file: object
-    frames: tuple[dict[str, Value], ...] = ()
+    frames: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -399,5 +399,5 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
     if not tensor:
         return UNKNOWN
     return Tensor(
-        sources, cuts, requires, is_open, None, None, scaler, python, gradients, made_by=made_by, data=data
+        sources, cuts, requires, is_open, None, None, scaler, python, gradients, made_by, data and not sources
     )

@@ -1,0 +1,453 @@
+"""Calls: of the user's functions (followed), of classes, and of what lies outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradsense.program import expressions, external, ir, methods, objects, statements, training
+from gradsense.program.facts import Call, Forward, Make, Returned
+from gradsense.program.knowledge import classes
+from gradsense.program.knowledge.functions import GRAD_MODES
+from gradsense.program.run import DEPTH, Frame, Run
+from gradsense.program.state import ITEMS, OPEN, State
+from gradsense.program.values import (
+    NONE,
+    UNKNOWN,
+    Choice,
+    ClassValue,
+    Code,
+    Collection,
+    Const,
+    FunctionValue,
+    Instance,
+    Items,
+    Kind,
+    LambdaValue,
+    Method,
+    Obj,
+    Parameters,
+    Partial,
+    Ref,
+    Super,
+    Tensor,
+    Unknown,
+    Value,
+    combine,
+    join,
+)
+
+Keywords = tuple[tuple[str, Value], ...]
+
+
+def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
+    """A call expression: callee, arguments, then the call itself."""
+    if isinstance(node.func, ir.Name) and node.func.id == "super":
+        made = _super(run, frame, state, node)
+        if made is not None:
+            return made
+    callee = expressions.evaluate(run, frame, state, node.func)
+    args: list[Value] = []
+    for arg in node.args:
+        if isinstance(arg, ir.Starred):
+            value = expressions.evaluate(run, frame, state, arg.value)
+            known = objects.exact_items(run, state, value)
+            if known is None:
+                args.append(_many(run, frame, state, value))
+            else:
+                args += known
+        else:
+            args.append(expressions.evaluate(run, frame, state, arg))
+    keywords: list[tuple[str, Value]] = []
+    for name, expression in node.keywords:
+        value = expressions.evaluate(run, frame, state, expression)
+        if name is not None:
+            keywords.append((name, value))
+            continue
+        held = state.items(value.obj) if isinstance(value, Collection) else None
+        if held is not None and held.keys is not None and held.exact is not None:
+            keywords += [(str(key), item) for key, item in zip(held.keys, held.exact, strict=False)]
+        else:
+            keywords.append(("**", UNKNOWN))
+    if state.dead:
+        return UNKNOWN
+    return invoke(run, frame, state, callee, tuple(args), tuple(keywords), node.at)
+
+
+def _many(run: Run, frame: Frame, state: State, value: Value) -> Value:
+    """An unpacked argument of unknown length, as one value."""
+    return value if isinstance(value, (Collection, Parameters)) else objects.element_of(run, frame, state, value)
+
+
+def _super(run: Run, frame: Frame, state: State, node: ir.Call) -> Value | None:
+    if len(node.args) == 2:
+        owner = expressions.evaluate(run, frame, state, node.args[0])
+        self_value = expressions.evaluate(run, frame, state, node.args[1])
+        return Super(owner, self_value) if isinstance(owner, ClassValue) else UNKNOWN
+    if node.args or frame.owner is None or frame.self_value is None:
+        return UNKNOWN
+    return Super(frame.owner, frame.self_value)
+
+
+def invoke(
+    run: Run, frame: Frame, state: State, callee: Value, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    """Call `callee`; its effects are made on `state`."""
+    run.spend()
+    for arg in args:
+        expressions.use(run, arg)
+    if isinstance(callee, FunctionValue):
+        return _call_function(run, frame, state, callee, args, keywords, at)
+    if isinstance(callee, ClassValue):
+        return instantiate(run, frame, state, callee, args, keywords, at)
+    if isinstance(callee, Method):
+        return methods.call_method(run, frame, state, callee, args, keywords, at)
+    if isinstance(callee, Ref):
+        return external.call_external(run, frame, state, callee, args, keywords, at)
+    if isinstance(callee, Instance):
+        return call_instance(run, frame, state, callee, args, keywords, at)
+    if isinstance(callee, Partial):
+        if isinstance(callee.function, Ref) and callee.function.name in GRAD_MODES:
+            return args[0] if args else UNKNOWN
+        return invoke(run, frame, state, callee.function, callee.args + args, callee.keywords + keywords, at)
+    if isinstance(callee, LambdaValue):
+        return _call_lambda(run, frame, state, callee, args, keywords, at)
+    if isinstance(callee, Choice):
+        return _call_each(run, frame, state, callee, args, keywords, at)
+    training.unknown_code(run, state, (*args, *(value for _, value in keywords)), callee=callee)
+    return training.result_of_unknown(args)
+
+
+def _call_each(
+    run: Run, frame: Frame, state: State, callee: Choice, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    result: Value | None = None
+    ends: list[State] = []
+    frame.conditions += 1
+    for option in callee.options:
+        if option == NONE:
+            continue
+        branch = state.copy()
+        value = invoke(run, frame, branch, option, args, keywords, at)
+        if not branch.dead:
+            ends.append(branch)
+            result = value if result is None else join(result, value)
+    frame.conditions -= 1
+    joined = statements.join_all(ends)
+    if joined is None:
+        state.dead = bool(ends)
+        return UNKNOWN
+    state.become(joined)
+    return result if result is not None else UNKNOWN
+
+
+# -- the user's functions --
+
+
+def _call_function(
+    run: Run,
+    frame: Frame,
+    state: State,
+    function: FunctionValue,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    run.reached.add(function.code)
+    decorators = [d for d in function.decorators if d not in _IGNORED_DECORATORS]
+    mode = next((d for d in decorators if d in GRAD_MODES), None)
+    opaque = any(d not in GRAD_MODES and not d.startswith(_KNOWN_DECORATORS) for d in decorators)
+    if function.code in run.stack or len(run.stack) >= DEPTH:
+        training.unknown_code(run, state, (*args, *(v for _, v in keywords), function.self_value or NONE))
+        return UNKNOWN
+    grad, switch = state.grad, state.switch
+    if mode is not None:
+        state.grad = GRAD_MODES[mode]
+        state.switch = function.code.site
+    if opaque:
+        state.grad = None
+    result = run_function(run, frame, state, function, args, keywords, at)
+    state.grad, state.switch = grad, switch
+    return UNKNOWN if opaque and not isinstance(result, Instance) else result
+
+
+_IGNORED_DECORATORS = frozenset(
+    """builtins.staticmethod builtins.classmethod builtins.property abc.abstractmethod typing.override
+    functools.cached_property torch.compile torch.jit.script torch.jit.ignore torch.jit.export functools.wraps
+    typing_extensions.override functools.lru_cache functools.cache typing.no_type_check torch.jit.unused""".split()
+)
+_KNOWN_DECORATORS = ("hydra.main", "click.", "typer.", "record", "torch.distributed.elastic", "torch.autocast")
+
+
+def run_function(
+    run: Run,
+    frame: Frame | None,
+    state: State,
+    function: FunctionValue,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+    unknown_arguments: bool = False,
+) -> Value:
+    """Run a function's body on `state`. `frame` is the caller's, None for an entry.
+
+    With `unknown_arguments`, parameters that are not given are what their annotation says.
+    """
+    node = function.code.node
+    assert isinstance(node, ir.Function)
+    callee = frame_for(run, frame, function, at)
+    if function.self_value is not None and "builtins.staticmethod" not in function.decorators:
+        args = (function.self_value, *args)
+    bind_parameters(run, callee, state, node.params, args, keywords, unknown_arguments)
+    if callee.assumable is None:
+        statements.note_conditions(callee, node.body)
+    run.stack.append(function.code)
+    outer_assumed = state.assumed
+    flow = statements.Flow()
+    try:
+        ends = statements.execute(run, callee, node.body, [state.copy()], flow)
+    finally:
+        run.stack.pop()
+    finished(callee, function.code, ends)
+    returns = callee.returns
+    if not returns:
+        state.dead = True
+        return UNKNOWN
+    result = returns[0][1].value
+    for _, returned in returns[1:]:
+        result = join(result, returned.value)
+    joined = statements.join_all([end for end, _ in returns])
+    if joined is None:
+        state.dead = True
+        return UNKNOWN
+    if not callee.keeps:
+        joined.frames.pop(callee.number, None)
+    joined.assumed = {k: v for k, v in joined.assumed.items() if outer_assumed.get(k) is v}
+    state.become(joined)
+    if callee.yields or node.is_generator:
+        return UNKNOWN
+    return result
+
+
+def finished(frame: Frame, code: Code, ends: list[State]) -> None:
+    """Add the ways on which a function's end is reached to its returns."""
+    for end in ends:
+        frame.returns.append((end, Returned(None, NONE, False, tuple(end.gradients.items()))))
+
+
+def frame_for(run: Run, frame: Frame | None, function: FunctionValue, at: int) -> Frame:
+    file = function.closure.file
+    caller_calls = (*frame.calls, frame.site(at)) if frame is not None else ()
+    rounds = frame.rounds if frame is not None else ()
+    made = Frame(
+        run.frame_number(),
+        file,  # type: ignore[arg-type]
+        function.code.where,
+        function.code.tree,  # type: ignore[arg-type]
+        function.code,
+        function.closure,
+        caller_calls,
+        rounds,
+    )
+    made.self_value = function.self_value
+    made.owner = function.owner
+    made.in_forward = (frame is not None and frame.in_forward) or function.code.name in _FORWARD
+    return made
+
+
+_FORWARD = frozenset({"forward", "training_step", "shared_step", "_step"})
+
+
+def bind_parameters(
+    run: Run,
+    frame: Frame,
+    state: State,
+    params: tuple[ir.Parameter, ...],
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    unknown_arguments: bool,
+) -> None:
+    given = dict(keywords)
+    spread = given.pop("**", None) is not None
+    variables: dict[str, Value] = {}
+    rest = list(args)
+    open_positions = any(isinstance(arg, Collection) for arg in args) and unknown_arguments
+    for param in params:
+        if param.kind == "plain" and rest:
+            variables[param.name] = rest.pop(0)
+        elif param.kind == "*":
+            obj = Obj(frame.site(-1), frame.calls, param.name)
+            exact = None if unknown_arguments else tuple(rest)
+            state.heap[obj] = {ITEMS: Items(exact, objects.join_values(rest))}
+            variables[param.name] = Collection(obj, "list")
+            rest = []
+        elif param.kind == "**":
+            obj = Obj(frame.site(-1), frame.calls, param.name)
+            exact = None if spread or unknown_arguments else tuple(given.values())
+            keys = None if exact is None else tuple(given)
+            state.heap[obj] = {ITEMS: Items(exact, UNKNOWN, keys)}
+            variables[param.name] = Collection(obj, "dict")
+        elif param.name in given:
+            variables[param.name] = given.pop(param.name)
+        else:
+            variables[param.name] = UNKNOWN
+            if unknown_arguments and param.annotation is not None:
+                variables[param.name] = objects.value_of_annotation(
+                    run, frame, state, param.annotation, -1, param.name
+                )
+            elif not spread and not open_positions and not unknown_arguments and param.default is not None:
+                variables[param.name] = expressions.evaluate(run, frame, state, param.default)
+            elif unknown_arguments and isinstance(param.default, ir.Constant) and param.default.value is None:
+                variables[param.name] = UNKNOWN
+    state.frames[frame.number] = variables
+
+
+def _call_lambda(
+    run: Run, frame: Frame, state: State, callee: LambdaValue, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    node = callee.node
+    assert isinstance(node, ir.Lambda)
+    if len(run.stack) >= DEPTH:
+        return UNKNOWN
+    inner = Frame(
+        run.frame_number(),
+        callee.closure.file,  # type: ignore[arg-type]
+        callee.where,
+        frame.tree,
+        frame.code,
+        callee.closure,
+        (*frame.calls, frame.site(at)),
+        frame.rounds,
+    )
+    inner.self_value, inner.owner = frame.self_value, frame.owner
+    bind_parameters(run, inner, state, node.params, args, keywords, False)
+    result = expressions.evaluate(run, inner, state, node.body)
+    state.frames.pop(inner.number, None)
+    return result
+
+
+# -- classes and instances --
+
+
+def instantiate(
+    run: Run, frame: Frame, state: State, cls: ClassValue, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    """A new object of a class of the user's, after its `__init__`."""
+    kind, known = objects.kind_of_class(run, cls)
+    obj = objects.allocate(frame, at)
+    instance = Instance(obj, cls, kind)
+    state.heap[obj] = {} if known else {OPEN: True}
+    if "[dataclass]" in cls.members:
+        _fill_dataclass(run, frame, state, cls, instance, args, keywords)
+    initialise(run, frame, state, instance, args, keywords, at)
+    if kind in (Kind.MODULE, Kind.LIGHTNING):
+        made = Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward)
+        run.record(made, frame)
+    if kind is Kind.OPTIMIZER:
+        training.build_optimizer(run, frame, state, instance, args, keywords, at)
+    return instance
+
+
+def initialise(
+    run: Run,
+    frame: Frame | None,
+    state: State,
+    instance: Instance,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+    unknown_arguments: bool = False,
+) -> None:
+    """Run `__init__` on a new object."""
+    found, init = objects.find_member(run, instance.type, "__init__")
+    if found == "found" and isinstance(init, FunctionValue):
+        bound = replace(init, self_value=instance)
+        if init.code in run.stack or len(run.stack) >= DEPTH:
+            state.set_attribute(instance.obj, OPEN, True)
+            return
+        run.reached.add(init.code)
+        run_function(run, frame, state, bound, args, keywords, at, unknown_arguments)
+
+
+def _fill_dataclass(
+    run: Run,
+    frame: Frame,
+    state: State,
+    cls: ClassValue,
+    instance: Instance,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+) -> None:
+    for name, value in keywords:
+        state.set_attribute(instance.obj, name, value)
+
+
+def call_instance(
+    run: Run, frame: Frame, state: State, instance: Instance, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    """`instance(...)`: a Module's forward, or `__call__`."""
+    if instance.kind in (Kind.MODULE, Kind.LIGHTNING):
+        result = _call_module(run, frame, state, instance, args, keywords, at)
+        fact = Forward(frame.site(at), run.context(frame), instance, state.grad, state.switch, result)
+        run.record(fact, frame)
+        return result
+    method = objects.get_attribute(run, frame, state, instance, "__call__", at)
+    if isinstance(method, FunctionValue):
+        return invoke(run, frame, state, method, args, keywords, at)
+    training.unknown_code(run, state, (*args, instance))
+    return training.result_of_unknown(args)
+
+
+def _call_module(
+    run: Run, frame: Frame, state: State, instance: Instance, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    values = (*args, *(value for _, value in keywords))
+    if isinstance(instance.type, Ref):
+        name = instance.type.name
+        if name in classes.WRAPPERS:
+            inner = state.attribute(instance.obj, "module")
+            if inner is not None:
+                return invoke(run, frame, state, inner, args, keywords, at)
+        if name == "torch.nn.Sequential":
+            exact = objects.exact_items(run, state, instance)
+            if exact is not None and len(args) == 1:
+                value: Value = args[0]
+                for layer in exact:
+                    value = invoke(run, frame, state, layer, (value,), (), at)
+                return value
+        return layer_result(run, frame, state, instance, values)
+    found, forward = objects.find_member(run, instance.type, "forward")
+    if found == "found" and isinstance(forward, FunctionValue):
+        return invoke(run, frame, state, replace(forward, self_value=instance), args, keywords, at)
+    return layer_result(run, frame, state, instance, values)
+
+
+def layer_result(run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...]) -> Value:
+    """The output of a Module whose forward isn't followed: everything below it takes part."""
+    sources, is_open = objects.parameter_sources(run, state, instance)
+    name = objects.external_class(instance, run)
+    layer = classes.is_layer(name) and isinstance(instance.type, Ref)
+    inputs = [value for value in values if isinstance(value, (Tensor, Unknown))]
+    requires: bool | None = True if sources and layer else None
+    own = Tensor(sources, frozenset(), requires, is_open or not layer)
+
+    result = combine([own, *inputs], made_by=name)
+    if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
+        return UNKNOWN if any(isinstance(v, Unknown) for v in inputs) else result
+    return training.under_grad_mode(run, state, result)
+
+
+def record_call(
+    run: Run,
+    frame: Frame,
+    name: str,
+    receiver: Value | None,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    result: Value,
+    at: int,
+) -> Value:
+    """Keep the call as a fact; gives `result` back."""
+    run.record(Call(frame.site(at), run.context(frame), name, receiver, args, keywords, result), frame)
+    return result
+
+

@@ -1,0 +1,475 @@
+"""The value of an expression in an abstract state; what it calls may change the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gradsense.program import calls, ir, objects, statements
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import ITEMS, State
+from gradsense.program.values import (
+    NONE,
+    NUMBER,
+    UNKNOWN,
+    ClassValue,
+    Closure,
+    Collection,
+    Const,
+    Cut,
+    FunctionValue,
+    Instance,
+    Items,
+    LambdaValue,
+    Method,
+    Obj,
+    Parameters,
+    Partial,
+    Ref,
+    Super,
+    Tensor,
+    TupleValue,
+    Value,
+    combine,
+    join,
+    options_of,
+)
+
+
+def evaluate(run: Run, frame: Frame, state: State, node: ir.Expr) -> Value:
+    """The value of `node`; effects of calls within it are made on `state`."""
+    return _HANDLERS[type(node)](run, frame, state, node)
+
+
+def lookup(run: Run, frame: Frame, state: State, name: str) -> Value | None:
+    """The value of a variable: local, of an enclosing function, of the module; None if nothing defines it."""
+    value = state.variable(frame.number, name)
+    if value is not None:
+        return value
+    for number in frame.closure.frames:
+        value = state.variable(number, name)
+        if value is not None:
+            return value
+    module = run.module_frames.get(frame.file.path)
+    return state.variable(module, name) if module is not None else None
+
+
+def _name(run: Run, frame: Frame, state: State, node: ir.Name) -> Value:
+    value = lookup(run, frame, state, node.id)
+    if value is not None:
+        return value
+    if node.id in objects.BUILTINS and node.id not in frame.file.mentioned_by_holes:
+        return Ref(f"builtins.{node.id}")
+    return UNKNOWN
+
+
+def _attribute(run: Run, frame: Frame, state: State, node: ir.Attribute) -> Value:
+    receiver = evaluate(run, frame, state, node.value)
+    return objects.get_attribute(run, frame, state, receiver, node.attr, node.at)
+
+
+def _constant(run: Run, frame: Frame, state: State, node: ir.Constant) -> Value:
+    return Const(node.value)
+
+
+def _call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
+    return calls.evaluate_call(run, frame, state, node)
+
+
+def _subscript(run: Run, frame: Frame, state: State, node: ir.Subscript) -> Value:
+    receiver = evaluate(run, frame, state, node.value)
+    index = evaluate(run, frame, state, node.index)
+    return objects.get_item(run, frame, state, receiver, index, node.at)
+
+
+def _operation(run: Run, frame: Frame, state: State, node: ir.Operation) -> Value:
+    operands = tuple([evaluate(run, frame, state, operand) for operand in node.operands])
+    return operate(run, frame, state, node.op, operands, node.at)
+
+
+_COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "is", "is not", "in", "not in"})
+
+
+def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value, ...], at: int) -> Value:
+    """The result of an operator on `operands`."""
+    if op == "f-string":
+        return Ref("builtins.text")
+    if op == "slice":
+        return Const(slice(None))
+    if op in _COMPARISONS:
+        return _compare(run, frame, op, operands, at)
+    if op == "not":
+        value = operands[0]
+        return Const(not value.value) if isinstance(value, Const) else UNKNOWN
+    if op == "+" and len(operands) == 2:
+        added = objects.concatenated(run, frame, state, operands[0], operands[1], at)
+        if added is not None:
+            return added
+    if op == "*" and len(operands) == 2:
+        repeated = objects.repeated(run, frame, state, operands[0], operands[1], at)
+        if repeated is not None:
+            return repeated
+    for operand in operands:
+        use(run, operand)
+    if all(isinstance(operand, Const) for operand in operands):
+        return _fold(op, tuple(operand.value for operand in operands if isinstance(operand, Const)))
+    if any(isinstance(operand, Parameters) and operand.shape == "gradient" for operand in operands):
+        return Tensor(requires=False, open=True)
+    result: Value | None = None
+    for variant in _variants(operands):
+        one = combine(variant, op)
+        result = one if result is None else join(result, one)
+    return result if result is not None else UNKNOWN
+
+
+def _variants(operands: tuple[Value, ...]) -> list[tuple[Value, ...]]:
+    """The operands with each of a choice's options in turn."""
+    variants: list[tuple[Value, ...]] = [()]
+    for operand in operands:
+        options = options_of(operand)
+        if len(variants) * len(options) > 8:
+            options = (UNKNOWN,)
+        variants = [(*variant, option) for variant in variants for option in options]
+    return variants
+
+
+def _fold(op: str, values: tuple[object, ...]) -> Value:
+    numbers = [value for value in values if isinstance(value, (int, float))]
+    if len(numbers) != len(values) or any(abs(number) > 1e9 for number in numbers):
+        return UNKNOWN
+    try:
+        if len(numbers) == 1:
+            return Const(-numbers[0]) if op == "-" else UNKNOWN
+        left, right = numbers
+        folded = _ARITHMETIC[op](left, right) if op in _ARITHMETIC else None
+    except (ArithmeticError, ValueError, TypeError):
+        return UNKNOWN
+    return Const(folded) if folded is not None else UNKNOWN
+
+
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+}
+
+
+def _compare(run: Run, frame: Frame, op: str, operands: tuple[Value, ...], at: int) -> Value:
+    for operand in operands:
+        use(run, operand)
+    if len(operands) == 2:
+        left, right = operands
+        if op in ("is", "is not", "==", "!=") and right == NONE:
+            is_none = _is_none(left)
+            if is_none is not None:
+                return Const(is_none if op in ("is", "==") else not is_none)
+            return UNKNOWN
+        if (
+            op in ("==", "!=")
+            and isinstance(left, Const)
+            and isinstance(right, Const)
+            and isinstance(left.value, (str, int))
+            and isinstance(right.value, (str, int))
+        ):
+            return Const((left.value == right.value) is (op == "=="))
+    tensors = [operand for operand in operands if isinstance(operand, Tensor)]
+    if not tensors:
+        return UNKNOWN
+    return cut(run, frame, combine(tensors), f"`{op}`", at)
+
+
+def _is_none(value: Value) -> bool | None:
+    if isinstance(value, Const):
+        return value.value is None
+    if isinstance(value, (Tensor, Instance, Collection, TupleValue, Parameters, FunctionValue, ClassValue)):
+        return False
+    if isinstance(value, (Method, Partial, LambdaValue)):
+        return False
+    return None
+
+
+def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = False) -> Value:
+    """`value` without its gradient: what it depended on is remembered, with the place."""
+    if not isinstance(value, Tensor):
+        return value
+    site = frame.site(at)
+    cuts = value.cuts
+    if value.sources:
+        cuts = cuts | {Cut(how, site, value.sources)}
+    return Tensor(
+        cuts=cuts,
+        requires=False,
+        open=False,
+        python=python or value.python,
+        gradients=value.gradients,
+        data=value.data,
+    )
+
+
+def use(run: Run, value: Value) -> None:
+    """Note that the results of `torch.autograd.grad` in `value` are read."""
+    if isinstance(value, Tensor) and value.gradients:
+        run.gradients_used |= value.gradients
+    elif isinstance(value, TupleValue):
+        for item in value.items:
+            use(run, item)
+
+
+def _boolean(run: Run, frame: Frame, state: State, node: ir.Boolean) -> Value:
+    left = evaluate(run, frame, state, node.operands[0])
+    known = _truth_of(left)
+    if known is not None and known is (node.op == "or"):
+        return left
+    if known is not None:
+        return evaluate(run, frame, state, node.operands[1])
+    other = state.copy()
+    frame.conditions += 1
+    right = evaluate(run, frame, other, node.operands[1])
+    frame.conditions -= 1
+    state.become(state.joined(other))
+    return join(left, right)
+
+
+def _conditional(run: Run, frame: Frame, state: State, node: ir.Conditional) -> Value:
+    known = truth(run, frame, state, node.test)
+    if known is not None:
+        return evaluate(run, frame, state, node.body if known else node.orelse)
+    other = state.copy()
+    refine(run, frame, state, node.test, True)
+    refine(run, frame, other, node.test, False)
+    frame.conditions += 1
+    left = evaluate(run, frame, state, node.body)
+    right = evaluate(run, frame, other, node.orelse)
+    frame.conditions -= 1
+    state.become(state.joined(other))
+    return join(left, right)
+
+
+def truth(run: Run, frame: Frame, state: State, node: ir.Expr) -> bool | None:
+    """Whether a condition holds, where the program itself tells; a module's constants are switches: unknown."""
+    if isinstance(node, ir.Name):
+        local = state.variable(frame.number, node.id)
+        module = run.module_frames.get(frame.file.path)
+        if (local is None or frame.number == module) and not isinstance(local, Instance):
+            return None
+    if isinstance(node, ir.Operation) and node.op in ("==", "!=") and isinstance(node.operands[0], ir.Name):
+        if node.operands[0].id == "__name__":
+            is_main = frame.file.path == run.imports.main_path
+            return is_main is (node.op == "==")
+        module = run.module_frames.get(frame.file.path)
+        if frame.number == module or state.variable(frame.number, node.operands[0].id) is None:
+            return None
+    if isinstance(node, ir.Operation) and node.op == "not":
+        inner = truth(run, frame, state, node.operands[0])
+        return None if inner is None else not inner
+    if isinstance(node, ir.Boolean):
+        left = truth(run, frame, state, node.operands[0])
+        if left is not None and left is (node.op == "or"):
+            return left
+        right = truth(run, frame, state, node.operands[1])
+        if left is not None:
+            return right
+        # `x and False` is False whatever x is; `x or True` is True.
+        return right if right is not None and right is (node.op == "or") else None
+    return _truth_of(evaluate(run, frame, state, node))
+
+
+def _truth_of(value: Value) -> bool | None:
+    if isinstance(value, Const):
+        return bool(value.value)
+    if isinstance(value, (FunctionValue, ClassValue, Method, LambdaValue, Partial)):
+        return True
+    if isinstance(value, Instance):
+        return True
+    if isinstance(value, Parameters) and value.shape == "requires":
+        return True
+    return None
+
+
+def refine(run: Run, frame: Frame, state: State, test: ir.Expr, holds: bool) -> None:
+    """Narrow a variable by what a condition on it says: `x is None`, `isinstance(x, ...)`, `x`."""
+    while isinstance(test, ir.Operation) and test.op == "not":
+        test, holds = test.operands[0], not holds
+    if isinstance(test, ir.Boolean) and (test.op == "and") is holds:
+        for operand in test.operands:
+            refine(run, frame, state, operand, holds)
+        return
+    if isinstance(test, ir.Name):
+        _keep(state, frame, test.id, lambda option: _is_none(option) is not True if holds else True)
+    elif isinstance(test, ir.Operation) and test.op in ("is", "is not", "==", "!=") and len(test.operands) == 2:
+        left, right = test.operands
+        if isinstance(left, ir.Name) and isinstance(right, ir.Constant) and right.value is None:
+            none = holds is (test.op in ("is", "=="))
+            _keep(state, frame, left.id, lambda option: _is_none(option) in (none, None))
+
+
+def _keep(state: State, frame: Frame, name: str, wanted: Callable[[Value], bool]) -> None:
+    value = state.variable(frame.number, name)
+    if value is None or value is UNKNOWN:
+        return
+    kept = [option for option in options_of(value) if wanted(option)]
+    if kept and len(kept) < len(options_of(value)):
+        narrowed = kept[0]
+        for option in kept[1:]:
+            narrowed = join(narrowed, option)
+        state.set_variable(frame.number, name, narrowed)
+
+
+def _sequence(run: Run, frame: Frame, state: State, node: ir.Sequence) -> Value:
+    values: list[Value] = []
+    exact = True
+    for item in node.items:
+        if isinstance(item, ir.Starred):
+            inner = evaluate(run, frame, state, item.value)
+            known = objects.exact_items(run, state, inner)
+            if known is None:
+                exact = False
+                values.append(objects.element_of(run, frame, state, inner))
+            else:
+                values += known
+        else:
+            values.append(evaluate(run, frame, state, item))
+    if node.kind == "tuple" and exact:
+        return TupleValue(tuple(values))
+    return objects.make_collection(run, frame, state, "list" if node.kind == "tuple" else node.kind, values, exact, node.at)
+
+
+def _mapping(run: Run, frame: Frame, state: State, node: ir.Mapping) -> Value:
+    keys: list[object] = []
+    values: list[Value] = []
+    exact = True
+    for key, value in node.items:
+        if key is None:
+            inner = evaluate(run, frame, state, value)
+            held = state.items(inner.obj) if isinstance(inner, Collection) else None
+            if held is not None and held.exact is not None and held.keys is not None:
+                keys += held.keys
+                values += held.exact
+            else:
+                exact = False
+                values.append(objects.element_of(run, frame, state, inner))
+            continue
+        named = evaluate(run, frame, state, key)
+        values.append(evaluate(run, frame, state, value))
+        if isinstance(named, Const):
+            keys.append(named.value)
+        else:
+            exact = False
+    obj = objects.allocate(frame, node.at)
+    element = objects.join_values(values)
+    state.heap[obj] = {ITEMS: Items(tuple(values) if exact else None, element, tuple(keys) if exact else None)}
+    return Collection(obj, "dict")
+
+
+def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension) -> Value:
+    number = run.frame_number()
+    inner = Frame(
+        number,
+        frame.file,
+        frame.where,
+        frame.tree,
+        frame.code,
+        Closure(frame.file, (frame.number, *frame.closure.frames)),
+        frame.calls,
+        frame.rounds,
+    )
+    inner.self_value, inner.owner, inner.in_forward = frame.self_value, frame.owner, frame.in_forward
+    inner.conditions = frame.conditions
+    exact_source: tuple[Value, ...] | None = None
+    filtered = False
+    single = len(node.clauses) == 1
+    source: Value = UNKNOWN
+    for target, iterable, conditions in node.clauses:
+        source = evaluate(run, inner, state, iterable)
+        objects.consume(run, frame, state, source)
+        if single and not conditions:
+            exact_source = objects.exact_items(run, state, source)
+        statements.bind(run, inner, state, target, objects.element_of(run, inner, state, source), node.at)
+        for condition in conditions:
+            evaluate(run, inner, state, condition)
+            filtered = filtered or not _keeps_all(condition)
+    if exact_source is not None and 0 < len(exact_source) <= 16:
+        values = []
+        for number_of, item in enumerate(exact_source):
+            statements.bind(run, inner, state, node.clauses[0][0], item, node.at)
+            inner.calls = (*frame.calls, frame.site(node.at), objects.numbered(frame.site(node.at), number_of))
+            values.append(evaluate(run, inner, state, node.element))
+        state.frames.pop(number, None)
+        if node.kind != "dict":
+            return objects.make_collection(run, frame, state, "list", values, True, node.at)
+        obj = objects.allocate(frame, node.at)
+        state.heap[obj] = {ITEMS: Items(None, objects.join_values(values))}
+        return Collection(obj, "dict")
+    element = evaluate(run, inner, state, node.element)
+    state.frames.pop(number, None)
+    made = objects.parameters_from_elements(element, source, filtered, node.kind, frame.site(node.at))
+    if made is not None:
+        return made
+    if isinstance(element, Instance):
+        element = objects.several(state, element)
+    obj = objects.allocate(frame, node.at)
+    state.heap[obj] = {ITEMS: Items(None, element)}
+    return Collection(obj, "dict" if node.kind == "dict" else "list")
+
+
+def _keeps_all(condition: ir.Expr) -> bool:
+    """`p.requires_grad`: a filter that leaves out nothing that could be trained."""
+    return isinstance(condition, ir.Attribute) and condition.attr == "requires_grad"
+
+
+def _starred(run: Run, frame: Frame, state: State, node: ir.Starred) -> Value:
+    evaluate(run, frame, state, node.value)
+    return UNKNOWN
+
+
+def _yield(run: Run, frame: Frame, state: State, node: ir.Yield) -> Value:
+    frame.yields = True
+    if node.value is not None:
+        evaluate(run, frame, state, node.value)
+    return UNKNOWN
+
+
+def _await(run: Run, frame: Frame, state: State, node: ir.Await) -> Value:
+    return evaluate(run, frame, state, node.value)
+
+
+def _named(run: Run, frame: Frame, state: State, node: ir.NamedExpr) -> Value:
+    value = evaluate(run, frame, state, node.value)
+    statements.bind(run, frame, state, node.target, value, node.at)
+    return value
+
+
+def _lambda(run: Run, frame: Frame, state: State, node: ir.Lambda) -> Value:
+    frame.keeps = True
+    return LambdaValue(node, frame.where, Closure(frame.file, (frame.number, *frame.closure.frames)))
+
+
+def _opaque(run: Run, frame: Frame, state: State, node: ir.Opaque) -> Value:
+    for operand in node.operands:
+        evaluate(run, frame, state, operand)
+    return UNKNOWN
+
+
+_HANDLERS: dict[type, Callable[[Run, Frame, State, Any], Value]] = {
+    ir.Name: _name,
+    ir.Attribute: _attribute,
+    ir.Constant: _constant,
+    ir.Call: _call,
+    ir.Subscript: _subscript,
+    ir.Operation: _operation,
+    ir.Boolean: _boolean,
+    ir.Conditional: _conditional,
+    ir.Sequence: _sequence,
+    ir.Mapping: _mapping,
+    ir.Starred: _starred,
+    ir.Comprehension: _comprehension,
+    ir.Yield: _yield,
+    ir.Await: _await,
+    ir.NamedExpr: _named,
+    ir.Lambda: _lambda,
+    ir.Opaque: _opaque,
+}
+

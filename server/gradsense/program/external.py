@@ -1,0 +1,459 @@
+"""Calls of functions and classes from outside the user's files: torch, Lightning, the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gradsense.program import calls, expressions, objects, training
+from gradsense.program.facts import Make
+from gradsense.program.knowledge import classes, functions
+from gradsense.program.knowledge.names import canonical
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import ITEMS, OPEN, State
+from gradsense.program.values import (
+    DATA,
+    NONE,
+    NUMBER,
+    UNKNOWN,
+    ClassValue,
+    Collection,
+    Const,
+    Cut,
+    FunctionValue,
+    Instance,
+    Items,
+    Kind,
+    Method,
+    Obj,
+    Parameters,
+    Partial,
+    Ref,
+    Tensor,
+    TupleValue,
+    Unknown,
+    Value,
+    combine,
+    options_of,
+)
+
+Keywords = tuple[tuple[str, Value], ...]
+
+
+def call_external(
+    run: Run, frame: Frame, state: State, callee: Ref, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    """Call what a canonical dotted name stands for."""
+    name = callee.name
+    if name.startswith("builtins."):
+        return _builtin(run, frame, state, name[9:], args, keywords, at)
+    result = _result(run, frame, state, name, args, keywords, at)
+    return calls.record_call(run, frame, name, None, args, keywords, result, at)
+
+
+def _result(
+    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    kind = classes.kind_of(name)
+    if kind is not None and kind is not Kind.OTHER:
+        return _construct(run, frame, state, name, kind, args, keywords, at)
+    handler = _FUNCTIONS.get(name)
+    if handler is not None:
+        return handler(run, frame, state, args, keywords, at)
+    if name in functions.GRAD_MODES:
+        if name == "torch.set_grad_enabled":
+            # As a statement it switches from here on; a `with` puts the outer mode back by itself.
+            mode = objects.grad_mode(Partial(Ref(name), args, keywords))
+            if mode is not None:
+                state.grad, state.switch = mode[0], frame.site(at)
+        return Partial(Ref(name), args, keywords)
+    if name in ("contextlib.suppress", "torch.autocast", "contextlib.nullcontext", "torch.autograd.profiler.profile"):
+        return Partial(Ref(name), args, keywords)
+    if name in functions.CLIPPING and args:
+        training.clip(run, frame, state, args[0], at)
+        return NUMBER
+    if name in functions.FRESH_TENSORS:
+        return _fresh(frame, keywords, at)
+    if name in functions.REWRAPPING:
+        return _rewrapped(run, frame, name, args, keywords, at)
+    if name in classes.TRANSPARENT or name.startswith(("torch.nn.utils.prune.", "torch.nn.utils.parametrize.")):
+        return args[0] if args else UNKNOWN
+    head, _, last = name.rpartition(".")
+    if name.startswith("torch.") and (name.split(".", 2)[1] in _NO_TENSORS or name in functions.HARMLESS_CALLS):
+        return UNKNOWN
+    if head in ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft"):
+        values = (*args, *(value for _, value in keywords))
+        for value in values:
+            expressions.use(run, value)
+        merged = combine(_tensors_in(run, state, values), name)
+        if last in functions.NON_DIFFERENTIABLE:
+            return expressions.cut(run, frame, merged, last, at)
+        return training.under_grad_mode(run, state, merged)
+    if name.split(".")[0] in ("numpy", "math") and any(isinstance(arg, Tensor) for arg in args):
+        return expressions.cut(run, frame, combine(args), name, at, python=True)
+    if name.split(".")[0] in functions.HARMLESS_ROOTS or name in functions.HARMLESS_CALLS:
+        return UNKNOWN
+    ancestry = run.imports.ancestry(name) if last[:1].isupper() else None
+    if ancestry:
+        kinds = {classes.kind_of(canonical(base)) for base in ancestry}
+        for kind in (Kind.LIGHTNING, Kind.MODULE, Kind.OPTIMIZER, Kind.SCHEDULER):
+            if kind in kinds:
+                return _construct(run, frame, state, name, kind, args, keywords, at)
+    returned = run.imports.call_result(name)
+    if returned is not None and (kind := classes.kind_of(canonical(returned))) is not None:
+        return _construct(run, frame, state, canonical(returned), kind, args, keywords, at, opaque=True)
+    if name.startswith(("torchvision.models.", "timm.create_model", "torch.hub.load")):
+        instance = Instance(objects.allocate(frame, at), Ref(name), Kind.MODULE)
+        state.heap[instance.obj] = {}
+        return instance
+    values = (*args, *(value for _, value in keywords))
+    training.unknown_code(run, state, values, callee=Ref(name))
+    return training.result_of_unknown(args)
+
+
+_NO_TENSORS = frozenset({"cuda", "backends", "distributed", "utils", "multiprocessing", "version", "random", "profiler"})
+
+
+def _tensors_in(run: Run, state: State, values: tuple[Value, ...]) -> list[Value]:
+    found: list[Value] = []
+    for value in values:
+        items = objects.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
+        if items is not None:
+            found += _tensors_in(run, state, items)
+        elif isinstance(value, Collection):
+            found.append(state.items(value.obj).element)
+        elif isinstance(value, (Tensor, Unknown, Parameters)):
+            found.append(value)
+        else:
+            found += [option for option in options_of(value) if isinstance(option, (Tensor, Unknown))]
+    return found
+
+
+def _fresh(frame: Frame, keywords: Keywords, at: int) -> Value:
+    requires = dict(keywords).get("requires_grad")
+    if isinstance(requires, Const) and requires.value:
+        leaf = Obj(frame.site(at), frame.calls, "leaf")
+        return Tensor(frozenset((leaf,)), requires=True, leaf=frame.site(at), parameter=leaf)
+    return DATA
+
+
+def _rewrapped(
+    run: Run, frame: Frame, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    value: Value = UNKNOWN
+    if args:
+        value = args[0]
+    source = value if isinstance(value, Tensor) else Tensor(requires=False, data=not isinstance(value, Unknown))
+    result = expressions.cut(run, frame, source, name, at)
+    assert isinstance(result, Tensor)
+    requires = dict(keywords).get("requires_grad")
+    if isinstance(requires, Const) and requires.value:
+        leaf = Obj(frame.site(at), frame.calls, "leaf")
+        return replace(
+            result, requires=True, leaf=frame.site(at), sources=frozenset((leaf,)), parameter=leaf, python=False
+        )
+    return replace(result, requires=False, python=False, made_by=name)
+
+
+def _construct(
+    run: Run,
+    frame: Frame,
+    state: State,
+    name: str,
+    kind: Kind,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+    opaque: bool = False,
+) -> Value:
+    instance = Instance(objects.allocate(frame, at), Ref(name), kind)
+    state.heap[instance.obj] = {OPEN: True} if opaque else {}
+    if kind is Kind.MODULE:
+        _construct_module(run, state, instance, name, args, keywords)
+        run.record(Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward), frame)
+    elif kind is Kind.OPTIMIZER:
+        if opaque:
+            training.adopt_optimizer(run, state, instance)
+        else:
+            training.build_optimizer(run, frame, state, instance, args, keywords, at)
+    elif kind is Kind.SCHEDULER:
+        state.set_attribute(instance.obj, "optimizer", args[0] if args else dict(keywords).get("optimizer", UNKNOWN))
+    elif kind is Kind.SCALER:
+        enabled = dict(keywords).get("enabled")
+        state.set_attribute(instance.obj, "[enabled]", enabled if enabled is not None else Const(True))
+    elif kind is Kind.ENGINE:
+        training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+    return instance
+
+
+def _construct_module(
+    run: Run, state: State, instance: Instance, name: str, args: tuple[Value, ...], keywords: Keywords
+) -> None:
+    if name == "torch.nn.Sequential":
+        if len(args) == 1 and isinstance(args[0], Collection):
+            items = state.items(args[0].obj)
+            state.set_attribute(instance.obj, ITEMS, items)
+        else:
+            flat = [arg for arg in args if not isinstance(arg, Collection)]
+            exact = tuple(args) if len(flat) == len(args) else None
+            values = [state.items(a.obj).element if isinstance(a, Collection) else a for a in args]
+            state.set_attribute(instance.obj, ITEMS, Items(exact, objects.join_values(values)))
+    elif classes.is_container(name):
+        if not args:
+            state.set_attribute(instance.obj, ITEMS, Items((), UNKNOWN, () if name.endswith("Dict") else None))
+            return
+        given = args[0]
+        if isinstance(given, Collection):
+            state.set_attribute(instance.obj, ITEMS, state.items(given.obj))
+        elif isinstance(given, TupleValue):
+            state.set_attribute(instance.obj, ITEMS, Items(given.items, objects.join_values(given.items)))
+        elif isinstance(given, Instance) and objects.is_module(given):
+            state.set_attribute(instance.obj, ITEMS, state.items(given.obj))
+        else:
+            state.set_attribute(instance.obj, ITEMS, Items(None, UNKNOWN))
+            state.set_attribute(instance.obj, OPEN, True)
+    elif name in classes.WRAPPERS:
+        state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
+    elif (affine := dict(keywords).get("affine")) is not None:
+        state.set_attribute(instance.obj, "affine", affine)
+
+
+# -- functions with a meaning of their own --
+
+
+def _parameter(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    """`torch.nn.Parameter(data, requires_grad=True)`."""
+    obj = Obj(frame.site(at), frame.calls, "parameter")
+    requires = args[1] if len(args) > 1 else dict(keywords).get("requires_grad", Const(True))
+    on = bool(requires.value) if isinstance(requires, Const) else None
+    sources = frozenset((obj,)) if on is not False else frozenset()
+    return Tensor(sources, requires=on, parameter=obj, made_by="torch.nn.Parameter")
+
+
+def _autograd_grad(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    create = dict(keywords).get("create_graph")
+    graph = isinstance(create, Const) and bool(create.value)
+    value = args[0] if args else UNKNOWN
+    sources = value.sources if isinstance(value, Tensor) and graph else frozenset()
+    return Tensor(
+        sources, requires=True if graph else False, open=graph, gradients=frozenset((frame.site(at),))
+    )
+
+
+def _autograd_backward(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    merged = combine(_tensors_in(run, state, args[:1])) if args else UNKNOWN
+    training.backward(run, frame, state, merged, "torch.autograd.backward", at)
+    return NONE
+
+
+def _distributed_backward(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    training.forget_all_gradients(state)
+    return NONE
+
+
+def _deepcopy(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    return objects.clone(run, frame, state, args[0], at) if args else UNKNOWN
+
+
+def _partial(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    return Partial(args[0], args[1:], keywords) if args else UNKNOWN
+
+
+def _as_tensor(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    return args[0] if args and isinstance(args[0], Tensor) else DATA if args and isinstance(args[0], Const) else UNKNOWN
+
+
+def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    parts: list[Parameters] = []
+    for arg in args:
+        each = arg if isinstance(arg, Parameters) else _parameters_of(run, state, arg)
+        if each is None:
+            return Parameters(frozenset(), True, site=frame.site(at))
+        parts.append(each)
+    return objects.merged_parameters(parts, "iterator", frame.site(at)) if parts else UNKNOWN
+
+
+def _parameters_of(run: Run, state: State, value: Value) -> Parameters | None:
+    if isinstance(value, (Collection, TupleValue, Tensor)):
+        held = training.holdings_of(run, state, value)
+        return Parameters(held.sources, held.open, held.whole, "list", held.partial)
+    return None
+
+
+def _detached_data(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    return expressions.cut(run, frame, args[0], "detach", at) if args else UNKNOWN
+
+
+def _sys_exit(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    state.dead = True
+    return UNKNOWN
+
+
+_External = Callable[[Run, Frame, State, tuple[Value, ...], Keywords, int], Value]
+
+_FUNCTIONS: dict[str, _External] = {
+    "torch.nn.Parameter": _parameter,
+    "torch.autograd.grad": _autograd_grad,
+    "torch.autograd.backward": _autograd_backward,
+    "torch.distributed.autograd.backward": _distributed_backward,
+    "copy.deepcopy": _deepcopy,
+    "copy.copy": lambda run, frame, state, args, keywords, at: UNKNOWN,
+    "functools.partial": _partial,
+    "torch.as_tensor": _as_tensor,
+    "itertools.chain": _chain,
+    "torch.detach": _detached_data,
+    "sys.exit": _sys_exit,
+    "os._exit": _sys_exit,
+    "tqdm.tqdm": lambda run, frame, state, args, keywords, at: args[0] if args else UNKNOWN,
+    "tqdm.auto.tqdm": lambda run, frame, state, args, keywords, at: args[0] if args else UNKNOWN,
+    "tqdm.notebook.tqdm": lambda run, frame, state, args, keywords, at: args[0] if args else UNKNOWN,
+    "tqdm.trange": lambda run, frame, state, args, keywords, at: Partial(Ref("builtins.range"), args, ()),
+    "rich.progress.track": lambda run, frame, state, args, keywords, at: args[0] if args else UNKNOWN,
+    "collections.OrderedDict": lambda run, frame, state, args, keywords, at: _builtin(
+        run, frame, state, "dict", args, keywords, at
+    ),
+    "collections.deque": lambda run, frame, state, args, keywords, at: objects.make_collection(
+        run, frame, state, "list", [], False, at
+    ),
+}
+
+
+# -- builtins --
+
+
+def _builtin(
+    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    for arg in args:
+        if name not in ("zip", "enumerate", "len", "isinstance", "range", "list", "tuple", "iter", "print"):
+            expressions.use(run, arg)
+    first = args[0] if args else UNKNOWN
+    if name in ("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"):
+        return _listed(run, frame, state, name, args, at)
+    if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):
+        return replace(args[1], site=frame.site(at), whole=args[1].whole)
+    if name in ("enumerate", "zip", "range"):
+        if name == "enumerate" and args:
+            exact = objects.exact_items(run, state, first)
+            if exact is not None and objects.worth_unrolling(exact):
+                return TupleValue(tuple(TupleValue((Const(i), item)) for i, item in enumerate(exact)))
+        if name == "zip" and args:
+            columns = [objects.exact_items(run, state, arg) for arg in args]
+            if all(column is not None for column in columns) and any(
+                objects.worth_unrolling(column) for column in columns if column is not None
+            ):
+                return TupleValue(tuple(TupleValue(row) for row in zip(*(c or () for c in columns), strict=False)))
+        return Partial(Ref(f"builtins.{name}"), args, ())
+    if name == "dict":
+        obj = objects.allocate(frame, at)
+        keys = tuple(key for key, _ in keywords)
+        values = tuple(value for _, value in keywords)
+        known = not args and "**" not in keys
+        state.heap[obj] = {ITEMS: Items(values if known else None, objects.join_values(values), keys if known else None)}
+        return Collection(obj, "dict")
+    if name in ("float", "int", "bool"):
+        if isinstance(first, Tensor):
+            result = expressions.cut(run, frame, first, name, at, python=True)
+            return calls.record_call(run, frame, f"builtins.{name}", None, args, keywords, result, at)
+        return UNKNOWN
+    if name in ("sum", "max", "min", "abs", "pow"):
+        if isinstance(first, Parameters):
+            return Tensor(first.sources, requires=True, open=first.open)
+        inner = _tensors_in(run, state, args)
+        return combine(inner, f"builtins.{name}") if any(isinstance(v, Tensor) for v in inner) else UNKNOWN
+    if name == "next":
+        if isinstance(first, Parameters):
+            return replace(first, shape="element", partial=True)
+        return objects.element_of(run, frame, state, first)
+    if name == "getattr" and len(args) >= 2:
+        if isinstance(args[1], Const) and isinstance(args[1].value, str):
+            return objects.get_attribute(run, frame, state, first, args[1].value, at)
+        return UNKNOWN
+    if name == "setattr" and len(args) == 3:
+        _setattr(run, frame, state, args, at)
+        return NONE
+    if name == "isinstance" and len(args) == 2:
+        return _isinstance(run, args)
+    if name in ("map",) and len(args) == 2:
+        element = objects.element_of(run, frame, state, args[1])
+        mapped = calls.invoke(run, frame, state, args[0], (element,), (), at)
+        return objects.make_collection(run, frame, state, "list", [mapped], False, at)
+    if name in ("exit", "quit"):
+        state.dead = True
+    if name == "object":
+        return UNKNOWN
+    if name in ("vars", "globals", "locals", "exec", "eval"):
+        training.forget_all_gradients(state)
+    return Ref("builtins.text") if name == "str" else UNKNOWN
+
+
+def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], at: int) -> Value:
+    if not args:
+        if name == "tuple":
+            return TupleValue(())
+        return objects.make_collection(run, frame, state, "list", [], True, at)
+    first = args[0]
+    if isinstance(first, Parameters):
+        return replace(first, shape="list" if name != "iter" and first.shape == "iterator" else first.shape)
+    exact = objects.exact_items(run, state, first)
+    if exact is not None:
+        values = list(reversed(exact)) if name == "reversed" else list(exact)
+        if name == "tuple":
+            return TupleValue(tuple(values))
+        return objects.make_collection(run, frame, state, "list", values, True, at)
+    if isinstance(first, (Collection, Instance)):
+        if isinstance(first, Instance) and not isinstance(first.type, Ref):
+            return UNKNOWN
+        element = objects.element_of(run, frame, state, first)
+        return objects.make_collection(run, frame, state, "list", [element], False, at)
+    if isinstance(first, Tensor):
+        return first
+    return UNKNOWN
+
+
+def _setattr(run: Run, frame: Frame, state: State, args: tuple[Value, ...], at: int) -> None:
+    receiver, key, value = args
+    if isinstance(key, Const) and isinstance(key.value, str):
+        objects.store_attribute(run, frame, state, receiver, key.value, value, at)
+        return
+    for option in options_of(receiver):
+        if isinstance(option, Instance):
+            # A computed name: the value is an attribute of the object, whichever.
+            old = state.attribute(option.obj, "[added]")
+            state.set_attribute(option.obj, "[added]", objects.join_values([v for v in (old, value) if v is not None]))
+
+
+def _isinstance(run: Run, args: tuple[Value, ...]) -> Value:
+    value, cls = args
+    if isinstance(value, Instance) and isinstance(cls, (ClassValue, Ref)):
+        order, known = objects.mro(run, value.type)
+        if cls in order:
+            return Const(True)
+        if known and isinstance(cls, ClassValue):
+            return Const(False)
+    if isinstance(cls, Ref) and cls.name in ("builtins.tuple", "builtins.list", "builtins.dict"):
+        if isinstance(value, TupleValue):
+            return Const(cls.name == "builtins.tuple")
+        if isinstance(value, Collection):
+            return Const(cls.name == f"builtins.{value.kind}")
+        if isinstance(value, Tensor):
+            return Const(False)
+    return UNKNOWN
+
+

@@ -1,0 +1,238 @@
+"""A file as the interpreter sees it, and where the names that it imports lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from gradsense.program import ir, statements
+from gradsense.program.knowledge.names import canonical, is_installed_package
+from gradsense.program.lower import Lowered, lower
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import State
+from gradsense.program.values import (
+    UNKNOWN,
+    Closure,
+    Ref,
+    Value,
+    Where,
+)
+from gradsense.snapshot import (
+    Answer,
+    CallResult,
+    ClassAncestry,
+    InstalledVersion,
+    ModuleSource,
+    Question,
+    SourceFile,
+)
+from gradsense.source.blocks import BlockTree, Document
+
+
+class File:
+    """A document's top-level blocks, each under the name that its sites go by."""
+
+    def __init__(self, path: str, document: Document) -> None:
+        self.path = path
+        self.document = document
+
+    @cached_property
+    def units(self) -> tuple[tuple[Where, int, BlockTree, Lowered], ...]:
+        """Each top-level block with its place, its offset in the text, and its event tree."""
+        units = []
+        seen: dict[str, int] = {}
+        statements_before = 0
+        for offset, tree in self.document.blocks:
+            lowered = lower(tree.block, bool(tree.suites))
+            name = ""
+            if len(lowered.statements) == 1:
+                only = lowered.statements[0]
+                if isinstance(only, (ir.Function, ir.Class)):
+                    name = only.name
+            if name:
+                count = seen.get(name, 0)
+                seen[name] = count + 1
+                where = Where(self.path, f"{name}#{count}" if count else name, ())
+            else:
+                where = Where(self.path, "", (statements_before,))
+                statements_before += 1
+            units.append((where, offset, tree, lowered))
+        return tuple(units)
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, tuple[int, ...]], tuple[int, BlockTree]]:
+        return {
+            (where.unit, where.steps[:1] if not where.unit else ()): (offset, tree)
+            for where, offset, tree, _ in self.units
+        }
+
+    @cached_property
+    def mentioned_by_holes(self) -> frozenset[str]:
+        """Names that broken code at the top level defines."""
+        names = set()
+        for _, _, tree, _ in self.units:
+            if tree.block.hole is not None and tree.block.hole.defines:
+                names.add(tree.block.hole.defines)
+        return frozenset(names)
+
+    def block_at(self, where: Where) -> tuple[int, BlockTree] | None:
+        """The offset and the tree of the block at `where`, or None if there is none (any more)."""
+        first = where.steps[:1] if not where.unit else ()
+        found = self._places.get((where.unit, first))
+        if found is None:
+            return None
+        offset, tree = found
+        steps = where.steps[1:] if not where.unit else where.steps
+        for suite, child in zip(steps[::2], steps[1::2], strict=True):
+            if suite >= len(tree.suites) or child >= len(tree.suites[suite].children):
+                return None
+            inner, tree = tree.suites[suite].children[child]
+            offset += inner
+        return offset, tree
+
+    def blocks(self) -> Iterator[tuple[Where, int, BlockTree]]:
+        """Every block, outer before inner, with its place and its offset."""
+        stack = [(where, offset, tree) for where, offset, tree, _ in reversed(self.units)]
+        while stack:
+            where, offset, tree = stack.pop()
+            yield where, offset, tree
+            inner = []
+            for number, suite in enumerate(tree.suites):
+                for child, (at, below) in enumerate(suite.children):
+                    inner.append((Where(where.path, where.unit, (*where.steps, number, child)), offset + at, below))
+            stack.extend(reversed(inner))
+
+
+class Imports:
+    """Answers of the snapshot, by what the interpreter asks; what isn't answered is kept as a question."""
+
+    def __init__(self, file: File, answers: Mapping[Question, Answer], files: Mapping[str, File]) -> None:
+        self.main = file
+        self.main_path = file.path
+        self.answers = answers
+        self.files = dict(files)
+        self.files[file.path] = file
+        self.questions: set[Question] = set()
+        self.read: set[str] = set()
+
+    def _ask(self, question: Question) -> Answer:
+        if question in self.answers:
+            return self.answers[question]
+        self.questions.add(question)
+        return None
+
+    def version(self, distribution: str) -> str | None:
+        """The version of an installed distribution, where it is known."""
+        answer = self._ask(InstalledVersion(distribution, self.main_path))
+        return answer if isinstance(answer, str) else None
+
+    def ancestry(self, name: str) -> tuple[str, ...] | None:
+        """The bases of an installed package's class in method resolution order; None if unknown."""
+        if not _is_askable(name):
+            return None
+        answer = self._ask(ClassAncestry(name, self.main_path))
+        return answer if isinstance(answer, tuple) else None
+
+    def call_result(self, name: str) -> str | None:
+        """The class of what an installed package's function returns; None if unknown."""
+        if not _is_askable(name) or name.startswith(("torch.", "lightning.")):
+            return None
+        answer = self._ask(CallResult(name, self.main_path))
+        return answer if isinstance(answer, str) else None
+
+    def _file(self, module: str, importer: str) -> File | None:
+        root = module.partition(".")[0]
+        if not module.startswith(".") and is_installed_package(root):
+            return None
+        answer = self._ask(ModuleSource(module, importer))
+        if not isinstance(answer, SourceFile):
+            return None
+        return self.files.get(answer.path)
+
+    def _frame_of(self, run: Run, state: State, file: File) -> int | None:
+        """The frame that holds a file's names, after its body was run; None while it is still being run."""
+        number = run.module_frames.get(file.path)
+        if number is not None:
+            return number
+        self.read.add(file.path)
+        run.muted += 1
+        outer_assumed = state.assumed
+        try:
+            number = run_module(run, state, file)
+        finally:
+            run.muted -= 1
+        state.assumed = outer_assumed
+        return number
+
+    def module(self, run: Run, frame: Frame, state: State, dotted: str) -> Value:
+        """`import dotted`."""
+        file = self._file(dotted, frame.file.path)
+        if file is not None:
+            self._frame_of(run, state, file)
+            return Ref(f"file:{file.path}")
+        return Ref(canonical(dotted))
+
+    def member(self, run: Run, frame: Frame, state: State, module: str, name: str) -> Value:
+        """`from module import name`."""
+        file = self._file(module, frame.file.path)
+        if file is not None:
+            number = self._frame_of(run, state, file)
+            value = state.variable(number, name) if number is not None else None
+            if value is not None:
+                return value
+            inner = self._file(f"{module}{'' if module.endswith('.') else '.'}{name}", frame.file.path)
+            if inner is not None:
+                self._frame_of(run, state, inner)
+                return Ref(f"file:{inner.path}")
+            return UNKNOWN
+        if module.startswith("."):
+            inner = self._file(f"{module}{'' if module.endswith('.') else '.'}{name}", frame.file.path)
+            if inner is not None:
+                self._frame_of(run, state, inner)
+                return Ref(f"file:{inner.path}")
+            return UNKNOWN
+        return Ref(canonical(f"{module}.{name}"))
+
+    def everything(self, run: Run, frame: Frame, state: State, module: str) -> dict[str, Value]:
+        """`from module import *`."""
+        file = self._file(module, frame.file.path)
+        if file is None:
+            return {}
+        number = self._frame_of(run, state, file)
+        names = state.frames.get(number, {}) if number is not None else {}
+        return {name: value for name, value in names.items() if not name.startswith("_")}
+
+    def attribute(self, run: Run, frame: Frame, state: State, receiver: Ref, name: str) -> Value:
+        """`receiver.name` on a module or something else from outside."""
+        if receiver.name.startswith("file:"):
+            file = self.files.get(receiver.name[5:])
+            number = run.module_frames.get(file.path) if file is not None else None
+            value = state.variable(number, name) if number is not None else None
+            return value if value is not None else UNKNOWN
+        if receiver.name == "builtins.text":
+            return UNKNOWN
+        return Ref(canonical(f"{receiver.name}.{name}"))
+
+
+def _is_askable(name: str) -> bool:
+    root = name.partition(".")[0]
+    return "." in name and not name.startswith(("builtins.", "?", "file:")) and root not in _SETTLED
+
+
+_SETTLED = frozenset(
+    """abc typing enum dataclasses collections torch numpy logging argparse unittest math random os sys time json
+    functools itertools contextlib pathlib copy tqdm""".split()
+)
+
+
+def run_module(run: Run, state: State, file: File) -> int:
+    """Run a module's body; gives the number of the frame with its names."""
+    number = run.frame_number()
+    run.module_frames[file.path] = number
+    frame = Frame(number, file, Where(file.path, "", (0,)), None, None, Closure(file), (), ())
+    frame.keeps = True
+    state.frames[number] = {}
+    statements.run_units(run, frame, state, file.units)
+    return number
+
+

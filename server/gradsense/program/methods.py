@@ -1,0 +1,669 @@
+"""Methods and attributes of what torch and Lightning make: tensors, Modules, optimizers, parameters, containers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradsense.program import calls, expressions, objects, training
+from gradsense.program.knowledge import classes, functions
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import ITEMS, OPEN, State
+from gradsense.program.values import (
+    NONE,
+    NUMBER,
+    UNKNOWN,
+    Choice,
+    ClassValue,
+    Collection,
+    Const,
+    FunctionValue,
+    Instance,
+    Items,
+    Kind,
+    Method,
+    Obj,
+    Parameters,
+    Partial,
+    Ref,
+    Super,
+    Tensor,
+    TupleValue,
+    Unknown,
+    Value,
+    combine,
+    join,
+    options_of,
+)
+
+Keywords = tuple[tuple[str, Value], ...]
+
+
+def call_method(
+    run: Run, frame: Frame, state: State, method: Method, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    """Call a method that is not the user's own."""
+    receiver, name = method.receiver, method.name
+    if isinstance(receiver, Tensor):
+        return _tensor(run, frame, state, receiver, name, args, keywords, at)
+    if isinstance(receiver, Parameters):
+        return _parameters(run, frame, state, receiver, name, args, keywords, at)
+    if isinstance(receiver, Instance):
+        return _instance(run, frame, state, receiver, name, args, keywords, at)
+    if isinstance(receiver, (Collection, TupleValue)):
+        return _collection(run, frame, state, receiver, name, args, keywords, at)
+    if isinstance(receiver, Super):
+        return _super(run, frame, state, receiver, name, args, keywords, at)
+    if isinstance(receiver, ClassValue):
+        return _of_class(run, frame, state, receiver, name, args, keywords, at)
+    return _unknown(run, frame, state, name, args, keywords, at)
+
+
+def _unknown(
+    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
+    """A telling name on an unknown receiver: the gradients of everything may be touched."""
+    calls.record_call(run, frame, f"Unknown.{name}", UNKNOWN, args, keywords, UNKNOWN, at)
+    if name == "backward":
+        if args and any(isinstance(arg, (Tensor, Unknown)) for arg in args):
+            # An engine's: `accelerator.backward(loss)`.
+            training.forget_all_gradients(state)
+        training.backward(run, frame, state, UNKNOWN, "backward", at)
+    elif name == "zero_grad":
+        for optimizer, states in list(state.gradients.items()):
+            state.gradients[optimizer] = states | training.after_clear(states, frame.site(at), "module")
+    elif name in ("train", "eval", "cpu", "cuda", "to", "parameters", "named_parameters", "detach", "item", "numpy"):
+        if name == "item":
+            return Tensor(requires=False, python=True, open=False)
+        if name in ("parameters", "named_parameters"):
+            shape = "pairs" if name == "named_parameters" else "iterator"
+            return Parameters(frozenset(), True, shape=shape, site=frame.site(at))
+    elif name == "step":
+        training.unknown_code(run, state, args)
+    else:
+        training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+        if name in ("update", "fit", "training_step", "manual_backward", "run"):
+            training.forget_all_gradients(state)
+    return UNKNOWN
+
+
+# -- tensors --
+
+
+def _tensor(
+    run: Run,
+    frame: Frame,
+    state: State,
+    tensor: Tensor,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    result = _tensor_result(run, frame, state, tensor, name, args, keywords, at)
+    return calls.record_call(run, frame, f"Tensor.{name}", tensor, args, keywords, result, at)
+
+
+def _tensor_result(
+    run: Run,
+    frame: Frame,
+    state: State,
+    tensor: Tensor,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    expressions.use(run, tensor)
+    if name == "backward":
+        training.backward(run, frame, state, tensor, "backward", at)
+        return NONE
+    if name in ("detach", "detach_"):
+        return replace(_as_tensor(expressions.cut(run, frame, tensor, "detach", at)), open=False)
+    if name in functions.LEAVES_TORCH:
+        return expressions.cut(run, frame, tensor, name, at, python=True)
+    if name in functions.NON_DIFFERENTIABLE or name in functions.CASTS_TO_INTEGER:
+        return expressions.cut(run, frame, tensor, name, at)
+    if name == "requires_grad_":
+        on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
+        if isinstance(on, Const) and bool(on.value) and not tensor.sources:
+            leaf = Obj(frame.site(at), frame.calls, "leaf")
+            return replace(
+                tensor,
+                requires=True,
+                leaf=frame.site(at),
+                parameter=leaf,
+                sources=frozenset((leaf,)),
+                open=False,
+            )
+        return tensor if isinstance(on, Const) and on.value else replace(tensor, requires=None)
+    if name in ("cuda", "to", "cpu", "float", "double", "half", "bfloat16", "type", "contiguous"):
+        # The same tensor where nothing changes, else a copy that is no leaf any more.
+        return replace(tensor, parameter=None, leaf=None)
+    if name in ("retain_grad", "pin_memory"):
+        return tensor
+    if name in ("size", "dim", "numel", "nelement", "is_contiguous", "register_hook", "element_size"):
+        return UNKNOWN
+    if name in ("new_zeros", "new_ones", "new_tensor", "new_full", "new_empty"):
+        return Tensor(requires=False, data=True)
+    if name in ("split", "chunk", "unbind", "topk", "max", "min", "sort"):
+        return replace(tensor, parameter=None, leaf=None, made_by=f"Tensor.{name}")
+    result = combine([tensor, *(arg for arg in args if isinstance(arg, (Tensor, Unknown)))], f"Tensor.{name}")
+    if name.endswith("_") and not name.startswith("_"):
+        return result
+    return training.under_grad_mode(run, state, result)
+
+
+def _as_tensor(value: Value) -> Tensor:
+    return value if isinstance(value, Tensor) else Tensor(open=True)
+
+
+def store_on_tensor(
+    run: Run, frame: Frame, state: State, tensor: Tensor | Parameters, name: str, value: Value, at: int
+) -> None:
+    """`tensor.name = value`: gradients set by hand, flags, data."""
+    if name == "grad":
+        if value == NONE and isinstance(tensor, Parameters):
+            training.clear_sources(run, frame, state, tensor.sources, tensor.open, tensor.partial, "hand", at)
+        elif value == NONE and isinstance(tensor, Tensor):
+            training.clear_sources(run, frame, state, tensor.sources, tensor.open, True, "hand", at)
+        else:
+            _gradients_written(run, state, tensor)
+    elif name == "data" and isinstance(tensor, Parameters):
+        if tensor.shape == "gradient":
+            _gradients_written(run, state, tensor)
+        else:
+            training.hand_update(run, frame, state, tensor, at)
+
+
+def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> None:
+    for optimizer, states in list(state.gradients.items()):
+        held = run.holdings.get(optimizer)
+        if held is None or held.open or tensor.open or held.sources & tensor.sources:
+            state.gradients[optimizer] = training.UNKNOWN_GRADIENTS
+        del states
+
+
+# -- parameters --
+
+
+_CLEARING = frozenset({"zero_", "detach_"})
+
+
+def _parameters(
+    run: Run,
+    frame: Frame,
+    state: State,
+    parameters: Parameters,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    calls.record_call(run, frame, f"Parameters.{name}", parameters, args, keywords, UNKNOWN, at)
+    for arg in args:
+        expressions.use(run, arg)
+    if parameters.shape == "gradient":
+        zero_factor = name == "mul_" and args and isinstance(args[0], Const) and args[0].value == 0
+        zero_fill = name == "fill_" and args and isinstance(args[0], Const) and args[0].value == 0
+        if name == "zero_" or zero_factor or zero_fill:
+            training.clear_sources(
+                run, frame, state, parameters.sources, parameters.open, parameters.partial, "hand", at
+            )
+        elif name in ("copy_", "add_", "sub_", "set_"):
+            _gradients_written(run, state, parameters)
+        return replace(parameters) if name in ("detach_", "detach", "view", "clone") else Tensor(requires=False, open=True)
+    if parameters.shape in ("element", "data"):
+        if name.endswith("_") and name not in ("requires_grad_", "detach_"):
+            training.hand_update(run, frame, state, parameters, at)
+            return parameters
+        if name in ("detach", "clone", "cpu", "cuda", "to"):
+            return Tensor(requires=False if name == "detach" else None, open=True)
+        if name in ("numel", "size", "dim", "nelement", "item"):
+            return UNKNOWN
+        return Tensor(parameters.sources, requires=True, open=parameters.open)
+    if parameters.shape == "list" and name == "append" and args:
+        return UNKNOWN
+    return UNKNOWN
+
+
+# -- objects by kind --
+
+
+def external_attribute(run: Run, frame: Frame, state: State, instance: Instance, name: str, at: int) -> Value:
+    """An attribute that the object's class from outside the user's files gives it."""
+    if instance.kind in (Kind.MODULE, Kind.LIGHTNING):
+        return _module_attribute(run, frame, state, instance, name)
+    if instance.kind is Kind.OPTIMIZER and name == "param_groups":
+        held = run.holdings.get(instance.obj)
+        sources = held.sources if held is not None else frozenset()
+        group = Obj(instance.obj.site, instance.obj.calls, "group")
+        params = Parameters(sources, held is None or held.open, shape="list")
+        state.heap[group] = {ITEMS: Items(None, params, None)}
+        groups = Obj(instance.obj.site, instance.obj.calls, "groups")
+        state.heap[groups] = {ITEMS: Items(None, Collection(group, "dict"))}
+        return Collection(groups, "list")
+    return UNKNOWN if instance.kind is Kind.OTHER else Method(instance, name)
+
+
+_MODULE_METHODS = frozenset(
+    """parameters named_parameters children named_children modules named_modules buffers named_buffers train eval to
+    cuda cpu half float double bfloat16 type state_dict load_state_dict zero_grad requires_grad_ apply register_buffer
+    register_parameter add_module register_module register_forward_hook register_forward_pre_hook
+    register_full_backward_hook share_memory extra_repr get_submodule forward compile xpu to_empty get_parameter
+    append extend insert items keys values pop update __init__ __call__ no_sync save_pretrained""".split()
+)
+
+_LIGHTNING_METHODS = frozenset(
+    """log log_dict save_hyperparameters optimizers lr_schedulers manual_backward toggle_optimizer untoggle_optimizer
+    print all_gather clip_gradients backward optimizer_step optimizer_zero_grad freeze unfreeze toggled_optimizer
+    configure_gradient_clipping lr_scheduler_step configure_optimizers training_step validation_step on_fit_start
+    to_onnx to_torchscript load_from_checkpoint""".split()
+)
+_LIGHTNING_PROPERTIES = frozenset(
+    """trainer logger loggers device dtype hparams current_epoch global_step global_rank local_rank fabric strict_loading
+    example_input_array automatic_optimization on_gpu""".split()
+)
+
+
+def _module_attribute(run: Run, frame: Frame, state: State, instance: Instance, name: str) -> Value:
+    if name in _MODULE_METHODS:
+        return Method(instance, name)
+    if instance.kind is Kind.LIGHTNING:
+        if name in _LIGHTNING_METHODS:
+            return Method(instance, name)
+        if name in _LIGHTNING_PROPERTIES:
+            return UNKNOWN
+    if name in ("training", "__dict__", "dump_patches"):
+        return UNKNOWN
+    if isinstance(instance.type, Ref):
+        cls = instance.type.name
+        if cls in classes.WRAPPERS:
+            return UNKNOWN
+        if classes.is_layer(cls):
+            if name in ("weight", "bias") or name.startswith(("weight_", "bias_", "in_proj", "out_proj")):
+                return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
+            return UNKNOWN
+        # A part of a network from a library: an object of its own, so that it can be replaced and held apart.
+        part = Instance(Obj(instance.obj.site, instance.obj.calls, f"{instance.obj.part}.{name}"), Ref("?part"), Kind.MODULE)
+        state.set_attribute(instance.obj, name, part)
+        state.heap.setdefault(part.obj, {})
+        return part
+    order, _ = objects.mro(run, instance.type)
+    for each in order:
+        if isinstance(each, Ref) and classes.is_layer(each.name) and name in ("weight", "bias"):
+            return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
+    return UNKNOWN
+
+
+def _instance(
+    run: Run,
+    frame: Frame,
+    state: State,
+    instance: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    handler = {
+        Kind.MODULE: _module,
+        Kind.LIGHTNING: _module,
+        Kind.OPTIMIZER: _optimizer,
+        Kind.SCALER: _scaler,
+        Kind.SCHEDULER: _scheduler,
+        Kind.ENGINE: _engine,
+    }.get(instance.kind)
+    if handler is None:
+        training.unknown_code(run, state, (*args, *(v for _, v in keywords), instance))
+        return training.result_of_unknown(args)
+    result = handler(run, frame, state, instance, name, args, keywords, at)
+    word = "Lightning" if instance.kind is Kind.LIGHTNING else instance.kind.value.capitalize()
+    return calls.record_call(run, frame, f"{word}.{name}", instance, args, keywords, result, at)
+
+
+def _module(
+    run: Run,
+    frame: Frame,
+    state: State,
+    module: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    if name in ("parameters", "named_parameters"):
+        sources, is_open = objects.parameter_sources(run, state, module)
+        whole = frozenset(objects.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
+        return Parameters(
+            sources, is_open, whole, "pairs" if name == "named_parameters" else "iterator", site=frame.site(at)
+        )
+    if name in ("train", "eval", "to", "cuda", "cpu", "half", "float", "double", "bfloat16", "requires_grad_", "apply"):
+        if name == "requires_grad_":
+            _freeze(run, state, module, args, keywords)
+        if name == "to" and any(isinstance(arg, Instance) for arg in args):
+            return module
+        return module
+    if name in ("share_memory", "xpu", "type", "to_empty"):
+        return module
+    if name == "zero_grad":
+        sources, is_open = objects.parameter_sources(run, state, module)
+        training.clear_sources(run, frame, state, sources, is_open, False, "module", at)
+        return NONE
+    if name in ("children", "modules", "values"):
+        if name == "values" or name == "children":
+            held = state.attributes(module.obj).get(ITEMS)
+            if isinstance(held, Items):
+                made = objects.make_collection(
+                    run, frame, state, "list", list(held.exact or (held.element,)), held.exact is not None, at
+                )
+                return made
+        return UNKNOWN
+    if name in ("add_module", "register_module", "register_parameter") and len(args) == 2:
+        key = args[0].value if isinstance(args[0], Const) else None
+        if isinstance(key, str):
+            state.set_attribute(module.obj, key, args[1])
+        else:
+            old = state.attribute(module.obj, "[added]")
+            state.set_attribute(module.obj, "[added]", join(old, args[1]) if old is not None else args[1])
+        return NONE
+    if name == "register_buffer" and len(args) >= 2:
+        if isinstance(args[0], Const) and isinstance(args[0].value, str):
+            value = args[1]
+            state.set_attribute(module.obj, args[0].value, value)
+        return NONE
+    if name in ("append", "extend", "insert") and isinstance(module.type, Ref):
+        container = Collection(module.obj, "list")
+        if name == "append" and args:
+            objects.append(state, container, args[0], not frame.rounds)
+        elif name == "extend" and args:
+            objects.extend(run, state, container, args[0])
+        else:
+            state.set_attribute(module.obj, OPEN, True)
+        return module
+    if name == "forward":
+        return calls.layer_result(run, frame, state, module, args)
+    if name in ("items", "keys") and isinstance(module.type, Ref):
+        return UNKNOWN
+    if module.kind is Kind.LIGHTNING and name in _LIGHTNING_METHODS:
+        return _lightning(run, frame, state, module, name, args, keywords, at)
+    if name in _MODULE_METHODS:
+        return UNKNOWN
+    training.unknown_code(run, state, (*args, *(v for _, v in keywords), module))
+    return training.result_of_unknown((*args, Tensor(open=True)))
+
+
+FROZEN = "[frozen]"
+
+
+def _freeze(run: Run, state: State, module: Instance, args: tuple[Value, ...], keywords: Keywords) -> None:
+    on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
+    frozen = isinstance(on, Const) and not on.value
+    for obj in objects.modules_below(run, state, module):
+        state.set_attribute(obj, FROZEN, Const(frozen) if isinstance(on, Const) else UNKNOWN)
+
+
+OPTIMIZERS = "[optimizers]"
+
+
+def _lightning(
+    run: Run,
+    frame: Frame,
+    state: State,
+    module: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    if name == "manual_backward" or (name == "backward" and args):
+        training.backward(run, frame, state, args[0] if args else UNKNOWN, name, at)
+        return NONE
+    if name == "optimizers":
+        configured = state.attribute(module.obj, OPTIMIZERS)
+        if configured is not None:
+            return configured
+        optimizer = Instance(Obj(module.obj.site, module.obj.calls, "optimizers()"), Ref("torch.optim.Optimizer"), Kind.OPTIMIZER)
+        training.adopt_optimizer(run, state, optimizer)
+        return Choice((optimizer, UNKNOWN))
+    if name == "toggle_optimizer":
+        for option in options_of(args[0]) if args else ():
+            if isinstance(option, Instance):
+                state.toggled[option.obj] = frame.site(at)
+    elif name == "untoggle_optimizer":
+        for option in options_of(args[0]) if args else ():
+            if isinstance(option, Instance):
+                state.toggled.pop(option.obj, None)
+            elif isinstance(option, Unknown):
+                state.toggled.clear()
+    elif name == "toggled_optimizer":
+        return Partial(Ref("lightning.toggled_optimizer"), args, keywords)
+    elif name in ("freeze", "unfreeze"):
+        _freeze(run, state, module, (Const(name == "unfreeze"),), ())
+    elif name == "clip_gradients" and args:
+        for option in options_of(args[0]):
+            held = run.holdings.get(option.obj) if isinstance(option, Instance) else None
+            if held is not None:
+                training.clip(run, frame, state, Parameters(held.sources, held.open), at)
+    return UNKNOWN
+
+
+def _optimizer(
+    run: Run,
+    frame: Frame,
+    state: State,
+    optimizer: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    training.adopt_optimizer(run, state, optimizer)
+    if name == "step":
+        return training.step(run, frame, state, optimizer, training.closure_given(args, keywords), at)
+    if name == "zero_grad":
+        training.clear(run, frame, state, frozenset((optimizer.obj,)), "optimizer", at)
+        return NONE
+    if name == "add_param_group" and args:
+        training.add_group(run, state, optimizer, args[0])
+        return NONE
+    if name in ("state_dict", "load_state_dict", "train", "eval", "register_step_post_hook", "__repr__"):
+        return UNKNOWN
+    if name == "param_groups":
+        return UNKNOWN
+    if name == "toggle_model":
+        return Partial(Ref("lightning.toggled_optimizer"), args, keywords)
+    training.unknown_code(run, state, (*args, optimizer))
+    return UNKNOWN
+
+
+def _scaler(
+    run: Run,
+    frame: Frame,
+    state: State,
+    scaler: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    if name == "scale" and args:
+        value = args[0]
+        return replace(value, scaler=scaler.obj) if isinstance(value, Tensor) else value
+    if name == "step" and args:
+        for option in options_of(args[0]):
+            if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER:
+                training.step(run, frame, state, option, training.closure_given(args[1:], keywords), at, scaler.obj)
+        return UNKNOWN
+    if name == "unscale_" and args:
+        for option in options_of(args[0]):
+            if isinstance(option, Instance):
+                state.scaled.pop(option.obj, None)
+    return UNKNOWN
+
+
+def _scheduler(
+    run: Run,
+    frame: Frame,
+    state: State,
+    scheduler: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    return UNKNOWN
+
+
+def _engine(
+    run: Run,
+    frame: Frame,
+    state: State,
+    engine: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    """Fabric, Accelerator, Trainer: they run or wrap the training; what they touch is theirs."""
+    if name in ("prepare", "setup", "setup_module", "prepare_model"):
+        for value in args:
+            for option in options_of(value):
+                if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER:
+                    state.gradients[option.obj] = training.UNKNOWN_GRADIENTS
+                    state.set_attribute(option.obj, OPEN, True)
+        return args[0] if len(args) == 1 else TupleValue(args)
+    if name == "backward" and args:
+        training.backward(run, frame, state, args[0], "engine", at)
+        training.forget_all_gradients(state)
+        return NONE
+    training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+    return UNKNOWN
+
+
+# -- containers --
+
+
+def _collection(
+    run: Run,
+    frame: Frame,
+    state: State,
+    collection: Collection | TupleValue,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    for arg in args:
+        expressions.use(run, arg)
+    if isinstance(collection, TupleValue):
+        return UNKNOWN
+    if name == "append" and args:
+        in_own_loop = any(r.site.where == frame.where for r in frame.rounds) or bool(frame.rounds)
+        objects.append(state, collection, args[0], not in_own_loop and frame.conditions == 0)
+    elif name == "add" and args:
+        objects.append(state, collection, args[0], False)
+    elif name == "insert" and len(args) > 1:
+        objects.append(state, collection, args[1], False)
+    elif name == "extend" and args:
+        objects.extend(run, state, collection, args[0])
+    elif name in ("items", "values", "keys"):
+        if collection.kind == "dict":
+            return _view(run, frame, state, collection, name, at)
+    elif name == "update":
+        for arg in args:
+            items = state.items(collection.obj)
+            added = objects.element_of(run, frame, state, arg) if not isinstance(arg, Collection) else state.items(arg.obj).element
+            state.set_attribute(collection.obj, ITEMS, Items(None, join(items.element, added)))
+        for key, value in keywords:
+            objects.store_item(run, frame, state, collection, Const(key), value, at)
+    elif name in ("pop", "popleft", "get", "setdefault"):
+        items = state.items(collection.obj)
+        if name == "get" and args:
+            return objects.get_item(run, frame, state, collection, args[0], at)
+        return items.element if items.exact is None else objects.join_values(items.exact)
+    elif name == "clear":
+        state.set_attribute(collection.obj, ITEMS, Items((), UNKNOWN, () if collection.kind == "dict" else None))
+    elif name == "copy":
+        obj = objects.allocate(frame, at)
+        state.heap[obj] = dict(state.attributes(collection.obj))
+        return replace(collection, obj=obj)
+    return UNKNOWN
+
+
+def _view(run: Run, frame: Frame, state: State, collection: Collection, name: str, at: int) -> Value:
+    items = state.items(collection.obj)
+    if items.exact is not None and items.keys is not None:
+        keys = [Const(key) for key in items.keys]
+        if name == "items":
+            pairs: list[Value] = [TupleValue((key, value)) for key, value in zip(keys, items.exact, strict=False)]
+            return objects.make_collection(run, frame, state, "list", pairs, True, at)
+        values: list[Value] = list(items.exact) if name == "values" else list(keys)
+        return objects.make_collection(run, frame, state, "list", values, True, at)
+    return Partial(Ref(f"builtins.{name}"), (collection,), ())
+
+
+# -- super() and classes --
+
+
+def _super(
+    run: Run,
+    frame: Frame,
+    state: State,
+    receiver: Super,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    self_value = receiver.self_value
+    calls.record_call(run, frame, f"super.{name}", self_value, args, keywords, UNKNOWN, at)
+    if not isinstance(self_value, Instance) or name == "__init__":
+        if isinstance(self_value, Instance) and self_value.kind is Kind.OPTIMIZER and name == "__init__" and args:
+            training.adopt_optimizer(run, state, self_value)
+        if isinstance(self_value, Instance) and _is_container_class(run, self_value):
+            _fill_container(run, state, self_value, args)
+        return NONE
+    if self_value.kind is Kind.OTHER:
+        return UNKNOWN
+    if name == "forward":
+        return calls.layer_result(run, frame, state, self_value, args)
+    if name in ("optimizer_step", "backward") and self_value.kind is Kind.LIGHTNING:
+        training.forget_all_gradients(state)
+        return NONE
+    return _instance(run, frame, state, self_value, name, args, keywords, at)
+
+
+def _is_container_class(run: Run, instance: Instance) -> bool:
+    return classes.is_container(objects.external_class(instance, run))
+
+
+def _fill_container(run: Run, state: State, instance: Instance, args: tuple[Value, ...]) -> None:
+    sole = objects.exact_items(run, state, args[0]) if len(args) == 1 and not isinstance(args[0], Instance) else None
+    exact = sole if sole is not None else args
+    state.set_attribute(instance.obj, ITEMS, Items(tuple(exact), objects.join_values(exact)))
+
+
+def _of_class(
+    run: Run,
+    frame: Frame,
+    state: State,
+    cls: ClassValue,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    """`Net.load_from_checkpoint(...)`, `Function.apply(...)`: made by what the class inherits."""
+    if name == "__init__" and args:
+        return NONE
+    if name == "apply":
+        return combine([*args, UNKNOWN])
+    kind, _ = objects.kind_of_class(run, cls)
+    if kind in (Kind.MODULE, Kind.LIGHTNING) and name in ("load_from_checkpoint", "from_pretrained"):
+        instance = Instance(objects.allocate(frame, at), cls, kind)
+        state.heap[instance.obj] = {OPEN: True}
+        return instance
+    training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+    return UNKNOWN
+
+

@@ -1,0 +1,144 @@
+"""One run of the interpreter: what it has seen, how far it may go, and the frames of the functions being run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gradsense.program import ir
+from gradsense.program.facts import Context, Fact, Holdings, Lost, Returned, Round
+from gradsense.program.lower import lower
+from gradsense.program.state import State
+from gradsense.program.values import ClassValue, Closure, Code, Instance, Obj, Site, Value, Where
+from gradsense.source.blocks import BlockTree
+
+if TYPE_CHECKING:
+    from gradsense.program.file import File, Imports
+
+STEPS = 60_000
+"""Statements and calls that one run may follow before it gives up and says nothing."""
+DEPTH = 16
+"""Calls that may be open at once."""
+
+
+class Exhausted(Exception):
+    """The run's budget is spent: what it has seen is no longer complete."""
+
+
+class Frame:
+    """A function (or module body, or class body) being run."""
+
+    __slots__ = (
+        "assumable",
+        "calls",
+        "closure",
+        "code",
+        "conditions",
+        "file",
+        "globals",
+        "in_forward",
+        "keeps",
+        "number",
+        "owner",
+        "returns",
+        "rounds",
+        "self_value",
+        "tree",
+        "where",
+        "yields",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        file: File,
+        where: Where,
+        tree: BlockTree | None,
+        code: Code | None,
+        closure: Closure,
+        calls: tuple[Site, ...],
+        rounds: tuple[Round, ...],
+    ) -> None:
+        self.number = number
+        self.file = file
+        self.where = where
+        self.tree = tree
+        self.code = code
+        self.closure = closure
+        self.calls = calls
+        self.rounds = rounds
+        self.self_value: Value | None = None
+        self.owner: ClassValue | None = None
+        self.conditions = 0
+        self.globals: set[str] = set()
+        self.returns: list[tuple[State, Returned]] = []
+        self.in_forward = False
+        self.yields = False
+        self.keeps = False
+        """A nested function or lambda may still need its variables."""
+        self.assumable: Counter[tuple[object, ...]] | None = None
+
+    def site(self, at: int) -> Site:
+        return Site(self.where, at)
+
+
+class Run:
+    """What one run from one entry saw. `imports` resolves names to the user's other files."""
+
+    def __init__(self, imports: Imports, entry: str) -> None:
+        self.imports = imports
+        self.entry = entry
+        self.facts: dict[tuple[object, ...], Fact] = {}
+        self.lost: dict[Site, Lost] = {}
+        self.remaining = STEPS
+        self.stack: list[Code] = []
+        self.frames = 0
+        self.holdings: dict[Obj, Holdings] = {}
+        self.optimizers: dict[Obj, Instance] = {}
+        self.reached: set[Code] = set()
+        self.module_frames: dict[str, int] = {}
+        self.loading: set[str] = set()
+        self.gradients_used: set[Site] = set()
+        self.muted = 0
+        self.forwards: dict[tuple[object, ...], Value] = {}
+
+    def frame_number(self) -> int:
+        self.frames += 1
+        return self.frames
+
+    def spend(self) -> None:
+        self.remaining -= 1
+        if self.remaining < 0:
+            raise Exhausted
+
+    def context(self, frame: Frame) -> Context:
+        return Context(frame.calls, frame.rounds, frame.code, self.entry, frame.conditions == 0)
+
+    def record(self, fact: Fact, frame: Frame) -> None:
+        """Keep a fact; a later look at the same event, from a larger state, takes its place."""
+        if not self.muted:
+            self.facts[(type(fact), fact.site, frame.calls, frame.rounds)] = fact
+
+    def open_holdings(self) -> Iterable[Obj]:
+        """The optimizers that may hold parameters that are not known."""
+        return (
+            obj for obj in self.optimizers if (held := self.holdings.get(obj)) is None or held.open or not held.sources
+        )
+
+
+def statements_of(frame: Frame, body: ir.Body) -> Iterable[tuple[Where, BlockTree | None, tuple[ir.Stmt, ...]]]:
+    """The statements of a body with the block that each belongs to."""
+    if not isinstance(body, ir.Slot):
+        yield frame.where, frame.tree, body
+        return
+    assert frame.tree is not None
+    where = frame.where
+    for number, (_, child) in enumerate(frame.tree.suites[body.number].children):
+        lowered = lower(child.block, bool(child.suites))
+        if lowered.statements:
+            yield (
+                Where(where.path, where.unit, (*where.steps, body.number, number)),
+                child,
+                lowered.statements,
+            )

@@ -1,0 +1,291 @@
+"""The events of training: optimizers are built, gradients computed, clipped, used, cleared."""
+
+from __future__ import annotations
+
+from gradsense.program import calls, expressions, objects
+from gradsense.program.facts import Backward, Build, Clear, Clip, Gradients, GradState, Holdings, Step
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import (
+    NO_GRADIENTS,
+    OPEN,
+    UNKNOWN_GRADIENTS,
+    State,
+    after_backward,
+    after_clear,
+    after_step,
+)
+from gradsense.program.values import (
+    NONE,
+    UNKNOWN,
+    ClassValue,
+    Collection,
+    Const,
+    Cut,
+    FunctionValue,
+    Instance,
+    Kind,
+    LambdaValue,
+    Method,
+    Obj,
+    Parameters,
+    Site,
+    Tensor,
+    TupleValue,
+    Unknown,
+    Value,
+    combine,
+    options_of,
+)
+
+Keywords = tuple[tuple[str, Value], ...]
+
+
+# -- optimizers --
+
+
+def adopt_optimizer(run: Run, state: State, optimizer: Instance) -> None:
+    """An optimizer that comes from elsewhere: what it holds, and its gradients, are unknown."""
+    run.optimizers.setdefault(optimizer.obj, optimizer)
+    state.gradients.setdefault(optimizer.obj, UNKNOWN_GRADIENTS)
+
+
+def build_optimizer(
+    run: Run,
+    frame: Frame,
+    state: State,
+    optimizer: Instance,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> None:
+    """An optimizer is made over `args[0]` (or `params=`)."""
+    params = args[0] if args else dict(keywords).get("params", UNKNOWN)
+    holdings = holdings_of(run, state, params)
+    run.optimizers[optimizer.obj] = optimizer
+    run.holdings[optimizer.obj] = holdings
+    state.gradients[optimizer.obj] = NO_GRADIENTS
+    loops = {round_.site for round_ in frame.rounds}
+    in_loop = bool(loops) and (holdings.open or any(_made_in_loop(obj, frame) for obj in holdings.sources))
+    run.record(
+        Build(frame.site(at), run.context(frame), optimizer, holdings, params, keywords, in_loop),
+        frame,
+    )
+
+
+def _made_in_loop(obj: Obj, frame: Frame) -> bool:
+    """Whether an object may be made anew on each round of the innermost loop around: told by `loops_of` marks."""
+    return obj.part.endswith("@loop")
+
+
+def holdings_of(run: Run, state: State, params: Value) -> Holdings:
+    """The parameters that `params` (an optimizer's first argument) gives."""
+    if isinstance(params, Parameters):
+        return Holdings(params.sources, params.open, params.whole, (params.sources,), params.partial)
+    if isinstance(params, Tensor):
+        return Holdings(params.sources, params.open, frozenset(), (params.sources,))
+    if isinstance(params, Collection) and params.kind == "dict":
+        return _group_holdings(run, state, params)
+    items = objects.exact_items(run, state, params)
+    element: Value | None = None
+    if items is None and isinstance(params, Collection):
+        element = state.items(params.obj).element
+    if items is None and element is None:
+        return Holdings(frozenset(), True, frozenset())
+    parts = [holdings_of(run, state, item) for item in (items if items is not None else (element or UNKNOWN,))]
+    whole: frozenset[Obj] = frozenset()
+    sources: frozenset[Obj] = frozenset()
+    groups: list[frozenset[Obj]] = []
+    for part in parts:
+        sources |= part.sources
+        whole |= part.whole
+        groups.append(part.sources)
+    is_open = any(part.open for part in parts)
+    partial = any(part.partial for part in parts) or (items is None)
+    return Holdings(sources, is_open, whole, tuple(groups), partial)
+
+
+def _group_holdings(run: Run, state: State, group: Collection) -> Holdings:
+    items = state.items(group.obj)
+    if items.exact is not None and items.keys is not None and "params" in items.keys:
+        return holdings_of(run, state, items.exact[items.keys.index("params")])
+    return Holdings(frozenset(), True, frozenset())
+
+
+def add_group(run: Run, state: State, optimizer: Instance, group: Value) -> None:
+    """`optimizer.add_param_group(group)`."""
+    added = holdings_of(run, state, group)
+    held = run.holdings.get(optimizer.obj)
+    if held is not None:
+        run.holdings[optimizer.obj] = Holdings(
+            held.sources | added.sources,
+            held.open or added.open,
+            held.whole | added.whole,
+            (*held.groups, added.sources),
+            held.partial or added.partial,
+        )
+
+
+# -- gradients --
+
+
+def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: int) -> None:
+    """Gradients flow from `value` to every parameter that it still depends on."""
+    site = frame.site(at)
+    reached: set[Obj] = set()
+    sources: frozenset[Obj] = frozenset()
+    is_open = False
+    for option in options_of(value):
+        if isinstance(option, Tensor):
+            sources |= option.sources
+            is_open = is_open or option.open or option.requires is None
+        elif option != NONE:
+            is_open = True
+    for optimizer, states in list(state.gradients.items()):
+        held = run.holdings.get(optimizer)
+        if held is not None and held.sources & sources:
+            state.gradients[optimizer] = after_backward(states, site, certain=True)
+            reached.add(optimizer)
+        elif is_open or held is None or held.open:
+            state.gradients[optimizer] = after_backward(states, site, certain=False)
+    scaler = next((o.scaler for o in options_of(value) if isinstance(o, Tensor) and o.scaler), None)
+    if scaler is not None:
+        for optimizer in reached:
+            state.scaled[optimizer] = scaler
+    expressions.use(run, value)
+    run.record(Backward(site, run.context(frame), value, how, frozenset(reached)), frame)
+
+
+def step(
+    run: Run,
+    frame: Frame,
+    state: State,
+    optimizer: Instance,
+    closure: Value | None,
+    at: int,
+    scaler: Obj | None = None,
+) -> Value:
+    """`optimizer.step(...)`; a closure runs first."""
+    adopt_optimizer(run, state, optimizer)
+    result: Value = UNKNOWN
+    if isinstance(closure, (FunctionValue, LambdaValue, Method)):
+        result = calls.invoke(run, frame, state, closure, (), (), at)
+    elif isinstance(closure, Unknown):
+        state.gradients[optimizer.obj] = UNKNOWN_GRADIENTS
+    states = state.gradients[optimizer.obj]
+    run.record(Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler), frame)
+    state.gradients[optimizer.obj] = after_step(states, frame.site(at))
+    state.scaled.pop(optimizer.obj, None)
+    return result
+
+
+def clear(run: Run, frame: Frame, state: State, cleared: frozenset[Obj], by: str, at: int) -> None:
+    """The gradients of the optimizers `cleared` are set to zero or None."""
+    site = frame.site(at)
+    for optimizer in cleared:
+        if optimizer in state.gradients:
+            state.gradients[optimizer] = after_clear(state.gradients[optimizer], site, by)
+    run.record(Clear(site, run.context(frame), cleared, by), frame)
+
+
+def clear_sources(
+    run: Run, frame: Frame, state: State, sources: frozenset[Obj], is_open: bool, partial: bool, by: str, at: int
+) -> None:
+    """The gradients of some parameters are cleared: certain for optimizers that hold nothing else."""
+    certain: set[Obj] = set()
+    site = frame.site(at)
+    for optimizer, states in list(state.gradients.items()):
+        held = run.holdings.get(optimizer)
+        if held is not None and not held.open and held.sources and held.sources <= sources and not partial:
+            certain.add(optimizer)
+        elif held is None or held.open or is_open or held.sources & sources:
+            state.gradients[optimizer] = states | after_clear(states, site, by)
+    clear(run, frame, state, frozenset(certain), by, at)
+
+
+def hand_update(run: Run, frame: Frame, state: State, parameters: Parameters, at: int) -> None:
+    """Parameters are changed in place by the program itself."""
+    calls.record_call(run, frame, "Parameters.update", parameters, (), (), NONE, at)
+
+
+def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> None:
+    """Gradients are clipped."""
+    held = holdings_of(run, state, parameters)
+    states: list[tuple[Obj, frozenset[GradState]]] = []
+    scaled: list[tuple[Obj, Obj]] = []
+    for optimizer, current in state.gradients.items():
+        mine = run.holdings.get(optimizer)
+        if mine is not None and mine.sources & held.sources:
+            states.append((optimizer, current))
+            if optimizer in state.scaled:
+                scaled.append((optimizer, state.scaled[optimizer]))
+    run.record(
+        Clip(frame.site(at), run.context(frame), held.sources, held.open, tuple(states), tuple(scaled)), frame
+    )
+
+
+def under_grad_mode(run: Run, state: State, result: Value) -> Value:
+    """`result` as it is when gradients are (not) recorded here."""
+    if state.grad is True or not isinstance(result, Tensor):
+        return result
+    if state.grad is None:
+        return Tensor(result.sources, result.cuts, None, True, made_by=result.made_by, data=result.data)
+    cuts = result.cuts
+    if result.sources and state.switch is not None:
+        cuts = cuts | {Cut("no_grad", state.switch, result.sources, state.switch)}
+    return Tensor(frozenset(), cuts, False, False, made_by=result.made_by, data=result.data)
+
+
+# -- code that is not known --
+
+
+def unknown_code(
+    run: Run, state: State, values: tuple[Value, ...], callee: Value | None = None, everything: bool = False
+) -> None:
+    """Code that can't be followed got `values`: what it can reach is unknown from here on, nothing else."""
+    if callee is not None:
+        receiver = getattr(callee, "receiver", None)
+        if receiver is not None:
+            values = (*values, receiver)
+    if not values and not everything:
+        return
+    tensors: set[Obj] = set()
+    is_open = False
+    for value in values:
+        for option in options_of(value):
+            if isinstance(option, (Tensor, Parameters)):
+                tensors |= option.sources
+                is_open = is_open or (option.open and isinstance(option, Tensor))
+            elif isinstance(option, (FunctionValue, LambdaValue)):
+                is_open = is_open or bool(state.gradients)
+    instances = state.reachable(values)
+    for optimizer in list(state.gradients):
+        held = run.holdings.get(optimizer)
+        touched = optimizer in instances or is_open or (held is not None and bool(held.sources & (instances | tensors)))
+        if touched or (held is None or held.open) and (instances or tensors):
+            state.gradients[optimizer] = UNKNOWN_GRADIENTS
+    for obj in instances:
+        if obj in state.heap and obj not in tensors:
+            state.set_attribute(obj, OPEN, True)
+
+
+def forget_all_gradients(state: State) -> None:
+    """Something may have changed the gradients of every optimizer."""
+    for optimizer in state.gradients:
+        state.gradients[optimizer] = UNKNOWN_GRADIENTS
+
+
+def result_of_unknown(args: tuple[Value, ...]) -> Value:
+    """What unknown code gives for `args`: a tensor may come out where a tensor or module went in."""
+    tensors = [arg for arg in args if isinstance(arg, Tensor) and not arg.python and not arg.data]
+    if not tensors:
+        return UNKNOWN
+    result = combine([*tensors, UNKNOWN])
+    return result
+
+
+def closure_given(args: tuple[Value, ...], keywords: Keywords) -> Value | None:
+    """The closure of a call of `step`, or None where there is none."""
+    value = args[0] if args else dict(keywords).get("closure")
+    return None if value is None or value == NONE else value
+
+

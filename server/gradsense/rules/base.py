@@ -1,0 +1,84 @@
+"""What a rule is: a code, a name, a docstring in fixed sections, a check, a fix, and the programs that prove it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import ClassVar
+
+import libcst.matchers as m
+
+from gradsense.findings import Finding, Fix, Related, Safety, Severity, Span, Tag
+from gradsense.program.program import Place, Program
+from gradsense.program.values import Site
+from gradsense.rules.examples import Example
+
+
+class Rule:
+    """One mistake.
+
+    The docstring's first line says what it is; its sections (`## What it does`, `## Why it matters`, `## Fix safety`,
+    `## Stays silent when`, `## References`) make the page, the hover and `gradsense explain`.
+
+    A rule overrides `check` (a query on the program's facts), or gives a `pattern` and overrides `check_match`, which
+    gets each node that matches.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity]
+    fix_safety: ClassVar[Safety | None] = None
+    """How safe the rule's fixes are; None if it has none."""
+    pattern: ClassVar[m.BaseMatcherNode | None] = None
+    examples: ClassVar[list[Example]]
+    on_by_default: ClassVar[bool] = True
+    documentation: ClassVar[str] = ""
+    """The docstring as Markdown."""
+    summary: ClassVar[str] = ""
+    """The docstring's first line."""
+
+    def __init_subclass__(cls) -> None:
+        cls.documentation = inspect.cleandoc(cls.__doc__ or "")
+        cls.summary = cls.documentation.partition("\n")[0]
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        """Every finding in the program's file."""
+        return iter(())
+
+    def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
+        """Every finding at a node that matches `pattern`."""
+        return iter(())
+
+    def finding(
+        self,
+        at: Place | Span | None,
+        message: str,
+        related: tuple[Related | None, ...] = (),
+        fixes: tuple[Fix | None, ...] = (),
+        severity: Severity | None = None,
+        tags: frozenset[Tag] = frozenset(),
+    ) -> Iterator[Finding]:
+        """One finding at a place, or none where the place has no trustworthy position.
+
+        `related` and `fixes` may hold None for what could not be made.
+        """
+        span = at.span if isinstance(at, Place) else at
+        if span is None:
+            return
+        yield Finding(
+            self.code,
+            self.name,
+            severity or self.severity,
+            span,
+            message,
+            tuple(r for r in related if r is not None),
+            tuple(f for f in fixes if f is not None),
+            tags,
+        )
+
+    @staticmethod
+    def related(program: Program, site: Site | None, message: str) -> Related | None:
+        """A line that takes part, in two to five words; None if it can't be shown."""
+        place = program.place(site) if site is not None else None
+        span = place.span if place is not None else None
+        return Related(message, span) if span is not None else None

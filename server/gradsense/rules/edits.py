@@ -1,0 +1,215 @@
+"""The edits that fixes are made of: small, comments and formatting kept."""
+
+from __future__ import annotations
+
+import re
+
+import libcst as cst
+
+from gradsense.findings import Edit, Span
+from gradsense.program.program import Place, Program
+
+_IMPORT_ALIAS = re.compile(r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE)
+_FROM_IMPORT = re.compile(
+    r"^[ \t]*from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)", re.MULTILINE
+)
+
+
+def replace(place: Place, node: cst.CSTNode, text: str) -> Edit | None:
+    """Put `text` in the place of a node; None if its position can't be trusted."""
+    span = place.span_of(node)
+    return Edit(span, text) if span is not None else None
+
+
+def statement_of(place: Place) -> Place:
+    """The whole statement that a node belongs to: its line, or the compound statement that it heads."""
+    here: Place | None = place
+    while here is not None:
+        if isinstance(here.node, (cst.SimpleStatementLine, cst.BaseCompoundStatement)):
+            return here
+        here = here.parent()
+    return place
+
+
+def newline_of(text: str) -> str:
+    """The line ending that a text uses."""
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def line_start(text: str, offset: int) -> int:
+    """Where the line of `offset` begins; lines end at LF, CRLF and CR."""
+    return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+
+
+def line_end(text: str, offset: int) -> int:
+    """Where the next line begins: behind the line ending, or the text's end."""
+    match = re.compile(r"\r\n|\n|\r").search(text, offset)
+    return match.end() if match else len(text)
+
+
+def indentation_at(text: str, offset: int) -> str:
+    """The whitespace that the line of `offset` begins with."""
+    start = line_start(text, offset)
+    return text[start : start + len(text[start:]) - len(text[start:].lstrip(" \t\f"))]
+
+
+def delete_statement(program: Program, place: Place) -> Edit | None:
+    """Delete a statement: its whole lines if it stands alone on them, else only itself.
+
+    A body that it was all of gets a `pass`.
+    """
+    text = program.text
+    small = place
+    while not isinstance(small.node, (cst.BaseSmallStatement, cst.BaseCompoundStatement)):
+        above = small.parent()
+        if above is None:
+            return None
+        small = above
+    span = small.span
+    if span is None:
+        return None
+    line = small.parent()
+    if line is not None and isinstance(line.node, cst.SimpleStatementLine):
+        if len(line.node.body) > 1:
+            end = span.end
+            rest = re.compile(r"[ \t]*;[ \t]*").match(text, end)
+            return Edit(Span(span.start, rest.end() if rest else end), "")
+        body = line.parent()
+        if body is not None and isinstance(body.node, cst.IndentedBlock) and len(body.node.body) == 1:
+            return Edit(span, "pass")
+    elif line is not None and isinstance(line.node, cst.SimpleStatementSuite):
+        return Edit(span, "pass")
+    return Edit(Span(line_start(text, span.start), line_end(text, span.end)), "")
+
+
+def insert_before(program: Program, place: Place, code: str) -> Edit | None:
+    """Put the statement `code` (one line, no indentation) on a line of its own before a statement."""
+    span = statement_of(place).span
+    if span is None:
+        return None
+    start = line_start(program.text, span.start)
+    return Edit(
+        Span(start, start),
+        indentation_at(program.text, span.start) + code + newline_of(program.text),
+    )
+
+
+def insert_after(program: Program, place: Place, code: str) -> Edit | None:
+    """Put the statement `code` (one line, no indentation) on a line of its own after a simple statement."""
+    span = statement_of(place).span
+    if span is None:
+        return None
+    text = program.text
+    newline = newline_of(text)
+    end = line_end(text, span.end)
+    line = indentation_at(text, span.start) + code + newline
+    if end == len(text) and not text.endswith(("\n", "\r")):
+        line = newline + line.removesuffix(newline)
+    return Edit(Span(end, end), line)
+
+
+def insert_at_end(program: Program, function: Place, code: str) -> Edit | None:
+    """Put the statement `code` after the last statement of a function's body, at the body's indentation.
+
+    None for a body on the header's own line.
+    """
+    offset, tree = function.offset, function.tree
+    text = program.text
+    if isinstance(function.node, cst.FunctionDef) and isinstance(function.node.body, cst.SimpleStatementSuite):
+        return None
+    span = function.span
+    if span is None:
+        return None
+    if getattr(tree, "suites", ()):
+        whole: str = tree.text  # type: ignore[attr-defined]
+        end = offset + len(whole)
+    else:
+        end = span.end
+    # Behind the last line that is more than whitespace and comments.
+    body = text[span.start : end]
+    last = 0
+    header_indent = len(indentation_at(text, span.start))
+    indent = ""
+    position = 0
+    for line in re.split(r"(?<=\n)|(?<=\r)(?!\n)", body):
+        stripped = line.strip()
+        if stripped and not stripped.startswith("#"):
+            last = position + len(line)
+            width = len(line) - len(line.lstrip(" \t"))
+            if position and not indent and width > header_indent:
+                indent = line[:width]
+        position += len(line)
+    indent = _body_indent(function, text) or indent
+    newline = newline_of(text)
+    at = span.start + last
+    prefix = "" if text[:at].endswith(("\n", "\r")) else newline
+    suffix = newline if not prefix else ""
+    return Edit(Span(at, at), f"{prefix}{indent}{code}{suffix}")
+
+
+def _body_indent(function: Place, text: str) -> str:
+    node = function.node
+    tree = function.tree
+    if getattr(tree, "suites", ()):
+        suites = tree.suites  # type: ignore[attr-defined]
+        for inner, child in suites[0].children if suites else ():
+            del inner
+            for line in child.text.splitlines():
+                stripped = line.strip()
+                if stripped and not stripped.startswith("#"):
+                    return str(line[: len(line) - len(line.lstrip(" \t"))])
+        return ""
+    if isinstance(node, cst.FunctionDef) and isinstance(node.body, cst.IndentedBlock) and node.body.body:
+        first = function.span_of(node.body.body[0])
+        if first is not None:
+            return indentation_at(text, first.start)
+    return ""
+
+
+def name_for(program: Program, dotted: str) -> tuple[str, Edit | None]:
+    """How to spell `torch.nn.ModuleList` in the file, and the import to add (None if what is there is enough)."""
+    text = program.text
+    module, _, name = dotted.rpartition(".")
+    for match in _FROM_IMPORT.finditer(text):
+        imported = [part.strip() for part in match["names"].strip("()").replace("\n", " ").split(",")]
+        if match["module"] == module:
+            for part in imported:
+                words = part.split()
+                if words and words[0] == name:
+                    return words[-1], None
+        if "." in module and match["module"] == module.rpartition(".")[0]:
+            for part in imported:
+                words = part.split()
+                if words and words[0] == module.rpartition(".")[2]:
+                    return f"{words[-1]}.{name}", None
+    best: str | None = None
+    for match in _IMPORT_ALIAS.finditer(text):
+        if match["module"] == module:
+            return f"{match['alias'] or module}.{name}", None
+        if module.startswith(match["module"] + ".") and not (match["module"] != "torch" and match["alias"] is None):
+            best = f"{match['alias'] or match['module']}.{dotted[len(match['module']) + 1 :]}"
+    if best is not None:
+        return best, None
+    at = _import_line(program)
+    newline = newline_of(text)
+    if module == "torch.nn":
+        return f"nn.{name}", Edit(Span(at, at), f"from torch import nn{newline}")
+    return dotted, Edit(Span(at, at), f"import {module}{newline}")
+
+
+def _import_line(program: Program) -> int:
+    """Where an import can be added: before the first import, or behind the docstring and `__future__` imports."""
+    first: int | None = None
+    behind = 0
+    for _, offset, tree, lowered in program.file.units:
+        for statement in lowered.statements:
+            kind = type(statement).__name__
+            if kind == "ImportFrom" and getattr(statement, "module", "") == "__future__":
+                behind = offset + len(tree.text)
+                first = None
+            elif kind in ("Import", "ImportFrom") and first is None and not tree.suites:
+                node = tree.block.statements[0]
+                span = tree.block.span_of(node)
+                if span is not None:
+                    first = line_start(program.text, offset + tree.to_text(span.start))
+    return first if first is not None else behind

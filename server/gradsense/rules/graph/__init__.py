@@ -1,0 +1,1 @@
+"""GS5: where the gradient is lost."""

@@ -1,0 +1,1 @@
+"""GS1: the contract of Lightning's hooks and the closure."""

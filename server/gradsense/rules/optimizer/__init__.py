@@ -1,0 +1,1 @@
+"""GS3: who trains what."""

@@ -1,0 +1,1 @@
+"""GS4: the order of the training loop."""

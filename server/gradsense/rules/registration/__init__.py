@@ -1,0 +1,1 @@
+"""GS2: what the optimizer can't see."""
