@@ -4,7 +4,7 @@ VSIX := dist/gradsense.vsix
 RUN := .venv/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test editor bench docs package clean
+.PHONY: setup demo test screenshots editor bench docs package clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -20,6 +20,10 @@ test: setup $(VSIX) .cache/vscode/.installed
 	npm run typecheck
 	npm run lint
 	$(RUN) -m pytest
+
+screenshots: setup $(VSIX) .cache/vscode/.installed
+	mkdir -p docs/images
+	GRADSENSE_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/e2e/test_vscode.py
 
 editor: setup $(VSIX) .cache/vscode/.installed
 	$(RUN) tests/e2e/real_vscode.py serve examples --extension $(VSIX)

@@ -39,7 +39,7 @@ function configuredServer(): Server | undefined {
   if (!isExecutable(file)) {
     fail(`gradsense.server.path names ${file}, which is no executable file. Correct or clear the setting.`);
   }
-  const reason = 'set in gradsense.server.path';
+  const reason = `${file}, set in gradsense.server.path`;
   return path.basename(file).startsWith('python')
     ? fromInterpreter(file, reason)
     : { command: file, args: ['server', '--stdio'], reason };
@@ -69,7 +69,7 @@ function environmentServer(interpreter: Interpreter): Server | undefined {
   }
   const script = path.join(path.dirname(interpreter.path), executableName('gradsense'));
   return existsSync(script)
-    ? fromInterpreter(interpreter.path, `installed beside ${interpreter.path}`)
+    ? fromInterpreter(interpreter.path, `installed in the environment of ${interpreter.path}`)
     : undefined;
 }
 

@@ -35,7 +35,7 @@ export class ServerStatus implements Disposable {
 
   running(server: Server, interpreter: Interpreter, info: { version?: string } | undefined): void {
     this.#server.text = `GradSense ${info?.version ?? ''}`.trimEnd();
-    this.#server.detail = `server ${server.reason}`;
+    this.#server.detail = server.reason;
     this.#server.busy = false;
     this.#server.severity = LanguageStatusSeverity.Information;
     this.#interpreter.text = `Probe: ${interpreter.path ?? 'no interpreter chosen'}`;
