@@ -21,8 +21,8 @@ RULE: Any = SimpleNamespace(
     code="GS401",
     name="gradients-cleared-before-step",
     severity=Severity.ERROR,
-    summary=lambda: "Gradients are cleared | before they are used.",
-    documentation=lambda: (
+    summary="Gradients are cleared | before they are used.",
+    documentation=(
         "Gradients are cleared | before they are used.\n\nWhat it does.\n\n"
         "## Why it matters\n\nNothing moves.\n\n## Example\n\nIgnored.\n\n## References\n\n- torch"
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,13 +66,21 @@ def root(tmp_path: Path) -> Path:
 )
 def test_resolution(root: Path, module: str, importer: str, file: str | None) -> None:
     found = resolve_module(
-        module, root / importer, root, is_file=Path.is_file, is_installed=lambda name: name == "torch"
+        module,
+        str(root / importer),
+        str(root),
+        is_file=os.path.isfile,
+        is_installed=lambda name: name == "torch",
     )
-    assert found == (root / file if file else None)
+    assert found == (str(root / file) if file else None)
 
 
 def test_a_script_inside_a_package_finds_its_neighbour(root: Path) -> None:
     found = resolve_module(
-        "nets", root / "pkg" / "types.py", root, is_file=Path.is_file, is_installed=lambda name: False
+        "nets",
+        str(root / "pkg" / "types.py"),
+        str(root),
+        is_file=os.path.isfile,
+        is_installed=lambda name: False,
     )
-    assert found == root / "pkg" / "nets.py"
+    assert found == str(root / "pkg" / "nets.py")

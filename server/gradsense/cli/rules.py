@@ -25,7 +25,7 @@ def list_rules(options: argparse.Namespace) -> int:
                 "name": rule.name,
                 "severity": rule.severity.value,
                 "fix": rule.fix_safety.value if rule.fix_safety is not None else None,
-                "summary": rule.summary(),
+                "summary": rule.summary,
                 "url": page_url(rule.name),
             }
             for rule in rules
@@ -38,6 +38,6 @@ def list_rules(options: argparse.Namespace) -> int:
     table.add_column("what it finds", overflow="fold")
     for rule in rules:
         fix = rule.fix_safety.value if rule.fix_safety is not None else ""
-        table.add_row(rule.code, rule.name, rule.severity.value, fix, Text(rule.summary()))
+        table.add_row(rule.code, rule.name, rule.severity.value, fix, Text(rule.summary))
     console_for(sys.stdout).print(table)
     return CLEAN

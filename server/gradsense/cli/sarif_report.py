@@ -35,10 +35,10 @@ def log_of(report: Report) -> dict[str, Any]:
             {
                 "id": rule.code,
                 "name": _pascal_case(rule.name),
-                "shortDescription": {"text": rule.summary()},
-                "fullDescription": {"text": rule.summary()},
+                "shortDescription": {"text": rule.summary},
+                "fullDescription": {"text": rule.summary},
                 "helpUri": page_url(rule.name),
-                "help": {"text": rule.documentation(), "markdown": rule.documentation()},
+                "help": {"text": rule.documentation, "markdown": rule.documentation},
                 "defaultConfiguration": {"level": _LEVELS[rule.severity]},
             }
             for rule in rules

@@ -38,7 +38,9 @@ class DocumentedRule(Protocol):
     def fix_safety(self) -> Safety | None: ...
     @property
     def examples(self) -> Sequence[Example]: ...
+    @property
     def summary(self) -> str: ...
+    @property
     def documentation(self) -> str: ...
 
 
@@ -57,7 +59,7 @@ def page_of(
     `message` is what the rule says of its first bad example (default: its summary).
     `outputs` are what running the examples printed, by program.
     """
-    parts = [f"# {rule.name}", message or rule.summary(), _facts(rule)]
+    parts = [f"# {rule.name}", message or rule.summary, _facts(rule)]
     bad = first_bad(rule)
     if bad is not None:
         parts += [
@@ -68,7 +70,7 @@ def page_of(
     instead = instead_of(rule)
     if instead is not None:
         parts += ["## Instead", _code(instead), *_shown(instead, outputs, "")]
-    for heading, body in sections_of(rule.documentation()):
+    for heading, body in sections_of(rule.documentation):
         if heading not in _OWN_SECTIONS and body:
             parts.append(f"## {heading}\n\n{body}" if heading else body)
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -78,7 +80,7 @@ def index_of(rules: Sequence[DocumentedRule]) -> str:
     """The page that lists all rules."""
     rows = [
         f"| {rule.code} | [{rule.name}](rules/{rule.name}.md) | {rule.severity.value} "
-        f"| {rule.fix_safety.value if rule.fix_safety else ''} | {_in_a_cell(rule.summary())} |"
+        f"| {rule.fix_safety.value if rule.fix_safety else ''} | {_in_a_cell(rule.summary)} |"
         for rule in sorted(rules, key=lambda rule: rule.code)
     ]
     head = ["# Rules", "", "| code | name | severity | fix | what it finds |", "|---|---|---|---|---|"]

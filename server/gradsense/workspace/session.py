@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,6 +38,20 @@ Overlay = Mapping[str, str]
 _NO_OVERLAY: Overlay = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What holds for all files of a folder."""
+
+    root: Path
+    real_roots: tuple[str, ...]
+    """All roots, links followed: nothing outside of them is read."""
+    environments: tuple[Environment, ...]
+    environment: Environment | None
+    """The one that its files most likely run in."""
+    linked: tuple[str, ...]
+    """The folders of that environment's editable installs."""
+
+
 class Session:
     """Answers the engine's questions for the files of some folders. Nothing of the user's is executed.
 
@@ -58,7 +73,7 @@ class Session:
         self.roots = tuple(normal(root) for root in roots)
         self._surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
         self._rules = rules
-        self._sources = Sources(self.roots)
+        self._sources = Sources()
         self._jedi: dict[tuple[Path, ...], JediProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.reload()
@@ -66,14 +81,30 @@ class Session:
     def reload(self) -> None:
         """Forget what was read of configurations and environments: read them again when needed."""
         self._configurations: dict[Path, ConfigurationFile] = {}
-        self._environments: dict[Path, tuple[Environment, ...]] = {}
+        self._folders: dict[str, _Folder] = {}
         self._answers: dict[Question, Answer] = {}
         self._asked: dict[str, frozenset[Question]] = {}
 
     def root_of(self, path: Path | str) -> Path:
         """The folder a file belongs to."""
-        path = normal(path)
-        return innermost(path, self.roots) or path.parent
+        return self._folder_of(path).root
+
+    def _folder_of(self, path: Path | str) -> _Folder:
+        name = os.path.dirname(os.path.abspath(path))
+        if name not in self._folders:
+            folder = Path(name)
+            root = innermost(folder, self.roots) or folder
+            environments = self._surroundings.environments(folder, root)
+            with_torch = (environment for environment in environments if environment.has("torch"))
+            likeliest = next(with_torch, environments[0] if environments else None)
+            self._folders[name] = _Folder(
+                root,
+                tuple(os.path.realpath(each) for each in {*self.roots, root}),
+                environments,
+                likeliest,
+                tuple(map(str, likeliest.linked)) if likeliest is not None else (),
+            )
+        return self._folders[name]
 
     # --- settings
 
@@ -101,9 +132,8 @@ class Session:
     def rules(self) -> Sequence[RuleName]:
         """The rules that configuration may name."""
         if self._rules is None:
-            from gradsense.rules.registry import (
-                all_rules,
-            )  # imports libcst's matchers: not before it's needed
+            # Imports libcst's matchers: not before it's needed.
+            from gradsense.rules.registry import all_rules
 
             self._rules = tuple(RuleName(rule.code, rule.name, rule.on_by_default) for rule in all_rules())
         return self._rules
@@ -112,16 +142,11 @@ class Session:
 
     def environments_for(self, path: Path | str) -> tuple[Environment, ...]:
         """The environments that a file may run in, the likeliest first."""
-        folder = normal(path).parent
-        if folder not in self._environments:
-            self._environments[folder] = self._surroundings.environments(folder, self.root_of(path))
-        return self._environments[folder]
+        return self._folder_of(path).environments
 
     def environment_for(self, path: Path | str) -> Environment | None:
         """The environment that a file most likely runs in: the first with torch, else the first."""
-        environments = self.environments_for(path)
-        with_torch = (environment for environment in environments if environment.has("torch"))
-        return next(with_torch, environments[0] if environments else None)
+        return self._folder_of(path).environment
 
     def interpreter_for(self, path: Path | str, configured: str | None = None) -> Interpreter:
         """The interpreter that a probe of a file would run with. Found by reading files, without running any.
@@ -135,10 +160,11 @@ class Session:
     def known(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
         """The answers that need no waiting: files, versions, and what was asked before."""
         answers: dict[Question, Answer] = {}
+        seen: dict[str, bool] = {}
         for question in questions:
             match question:
                 case ModuleSource():
-                    answers[question] = self._module_source(question, overlay)
+                    answers[question] = self._module_source(question, overlay, seen)
                 case InstalledVersion():
                     answers[question] = self._version(question)
                 case ClassAncestry() | CallResult():
@@ -160,20 +186,28 @@ class Session:
             )
         return answers
 
-    def _module_source(self, question: ModuleSource, overlay: Overlay) -> SourceFile | None:
-        importer = normal(question.importer)
-        root = self.root_of(importer)
-        environment = self.environment_for(importer)
+    def _module_source(
+        self, question: ModuleSource, overlay: Overlay, seen: dict[str, bool]
+    ) -> SourceFile | None:
+        """`seen` are the files looked for so far: many imports look in the same places."""
+        folder = self._folder_of(question.importer)
+        environment = folder.environment
+
+        def is_file(path: str) -> bool:
+            if path not in seen:
+                seen[path] = self._sources.has(path, overlay, folder.real_roots)
+            return seen[path]
+
         path = resolve_module(
             question.module,
-            importer,
-            root,
-            is_file=lambda path: self._sources.has(path, overlay, root),
+            os.path.abspath(question.importer),
+            str(folder.root),
+            is_file=is_file,
             is_installed=lambda name: environment is not None and environment.has(name),
-            extra=environment.linked if environment is not None else (),
+            extra=folder.linked,
         )
-        text = self._sources.text(path, overlay, root) if path is not None else None
-        return SourceFile(str(path), text) if text is not None else None
+        text = self._sources.text(path, overlay, folder.real_roots) if path is not None else None
+        return SourceFile(path, text) if path is not None and text is not None else None
 
     def _version(self, question: InstalledVersion) -> str | None:
         if question not in self._answers:
