@@ -137,12 +137,15 @@ export class Session {
   }
 
   #fail(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
-    this.#log.error(error instanceof Error && !(error instanceof NoServerError) ? error : message);
-    this.#status.stopped(message);
-    void this.#tell(
-      error instanceof NoServerError ? message : `The GradSense server did not start: ${message}`,
-    );
+    if (error instanceof NoServerError) {
+      this.#log.error(error.message);
+      this.#status.stopped(error.message);
+      void this.#tell(error.message);
+    } else {
+      this.#log.error(error instanceof Error ? error : String(error));
+      this.#status.stopped('The server did not start. Its log says why.');
+      void this.#tell('The GradSense server did not start. Its log says why.');
+    }
   }
 
   async #tell(message: string): Promise<void> {

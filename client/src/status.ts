@@ -30,7 +30,7 @@ export class ServerStatus implements Disposable {
     this.#server.busy = true;
     this.#server.severity = LanguageStatusSeverity.Information;
     this.#interpreter.text = 'Probe';
-    this.#interpreter.detail = '';
+    this.#interpreter.detail = 'waits for the server';
   }
 
   running(server: Server, interpreter: Interpreter, info: { version?: string } | undefined): void {
@@ -47,6 +47,8 @@ export class ServerStatus implements Disposable {
     this.#server.detail = reason;
     this.#server.busy = false;
     this.#server.severity = LanguageStatusSeverity.Error;
+    this.#interpreter.text = 'Probe';
+    this.#interpreter.detail = 'needs the server';
   }
 
   dispose(): void {
