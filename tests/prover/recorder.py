@@ -251,7 +251,7 @@ class Recorder:
             if paths or variables:
                 found.append(
                     Weight(
-                        names=(*by_length(paths), *by_length(variables - paths)),
+                        names=(*best_first(paths), *best_first(variables - paths)),
                         network=owner.get(key),
                         trainable=watched.trainable,
                         reached=watched.reached,
@@ -302,8 +302,9 @@ class _WarningLog(logging.Handler):
         self.found.append(f"{record.levelname}: {record.getMessage()}")
 
 
-def by_length(names: set[str]) -> list[str]:
-    return sorted(names, key=lambda name: (name.count("."), len(name), name))
+def best_first(names: set[str]) -> list[str]:
+    """Short names first, libraries' private ones last."""
+    return sorted(names, key=lambda name: (name.startswith("_"), name.count("."), len(name), name))
 
 
 def parts(value: object, depth: int = CONTAINER_DEPTH) -> Iterator[tuple[str, nn.Module | Tensor]]:
