@@ -11,20 +11,16 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gradsense.rules.registry import all_rules
-
-from gradsense.config import Settings
-from gradsense.engine import check_text
-from gradsense.rules.examples import Bad
+from gradsense.cli.explain import full_page, illustration
+from gradsense.rules.base import Rule
 from gradsense.rules.pages import (
-    DocumentedRule,
     fingerprint,
     first_bad,
     index_of,
     instead_of,
-    page_of,
     recorded_outputs,
 )
+from gradsense.rules.registry import all_rules
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -45,7 +41,7 @@ def pages(docs: Path, run: Run | None, *, again: bool = False) -> dict[Path, str
     return {docs / "rules.md": index_of(rules), **made}
 
 
-def _page(rule: DocumentedRule, docs: Path, run: Run | None, *, again: bool) -> str:
+def _page(rule: type[Rule], docs: Path, run: Run | None, *, again: bool) -> str:
     path = docs / "rules" / f"{rule.name}.md"
     recorded = recorded_outputs(path.read_text("utf-8")) if path.exists() and not again else {}
     outputs: dict[str, str] = {}
@@ -55,40 +51,32 @@ def _page(rule: DocumentedRule, docs: Path, run: Run | None, *, again: bool) -> 
             output = run(program)
         if output is not None:
             outputs[program] = output
-    return page_of(rule, message_of(rule), outputs)
+    return full_page(rule, outputs)
 
 
-def _programs(rule: DocumentedRule) -> Iterable[str]:
+def _programs(rule: type[Rule]) -> Iterable[str]:
     """The programs on a rule's page that can be run here."""
     bad = first_bad(rule)
     if bad is None or bad.unproven or bad.lightning_version:
         return
     yield bad.program
-    instead = instead_of(rule)
+    instead = illustration(rule)[1] or instead_of(rule)
     if instead is not None:
         yield instead
 
 
-def message_of(rule: DocumentedRule) -> str | None:
-    """What the rule says of the example on its page."""
-    example: Bad | None = first_bad(rule)
-    if example is None:
-        return None
-    settings = Settings(lightning_version=example.lightning_version)
-    found = check_text(example.program, settings=settings)
-    return next((finding.message for finding in found if finding.code == rule.code), None)
-
-
 def run_program(program: str) -> str:
-    """What a program prints, as its page shows it."""
+    """What a program prints, and what it did, as its page shows it."""
     sys.path.insert(0, str(ROOT))  # the prover belongs to the tests
     from tests.prover.client import run_program as run
     from tests.prover.judge import describe
 
     result = run(program)
     lines = [line.rstrip() for line in result.output.splitlines() if line.strip()]
-    shown = lines[-LONGEST_OUTPUT:] or [describe(result)]
-    return "\n".join(["...", *shown] if len(lines) > LONGEST_OUTPUT else shown)
+    shown = ["...", *lines[-LONGEST_OUTPUT:]] if len(lines) > LONGEST_OUTPUT else lines
+    if result.error is None:
+        shown = [*shown, describe(result)]
+    return "\n".join(shown)
 
 
 def main() -> int:

@@ -64,7 +64,7 @@ def test_a_page() -> None:
         "optimizer.step()",
         "```",
         "",
-        "Run, it prints:",
+        "Run:",
         "",
         f"<!-- ran {fingerprint(bad)} -->",
         "```text",

@@ -52,12 +52,14 @@ def page_url(name: str) -> str:
 def page_of(
     rule: DocumentedRule,
     message: str | None = None,
+    instead: str | None = None,
     outputs: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """A rule's page as markdown.
 
-    `message` is what the rule says of its first bad example (default: its summary).
-    `outputs` are what running the examples printed, by program.
+    `message` is what the rule says of its first bad example (default: its summary), `instead` that example
+    put right (default: as the rule's author put it right), `outputs` what running the examples showed, by
+    program.
     """
     parts = [f"# {rule.name}", message or rule.summary, _facts(rule)]
     bad = first_bad(rule)
@@ -67,7 +69,7 @@ def page_of(
             _code(_marked(bad.source)),
             *_shown(bad.program, outputs, f"Run, it {in_words(bad.shows)}."),
         ]
-    instead = instead_of(rule)
+    instead = instead or instead_of(rule)
     if instead is not None:
         parts += ["## Instead", _code(instead), *_shown(instead, outputs, "")]
     for heading, body in sections_of(rule.documentation):
@@ -141,7 +143,7 @@ def _shown(program: str, outputs: Mapping[str, str], otherwise: str) -> list[str
     output = outputs.get(program)
     if output is None:
         return [otherwise] if otherwise else []
-    return [f"Run, it prints:\n\n<!-- ran {fingerprint(program)} -->\n```text\n{output}\n```"]
+    return [f"Run:\n\n<!-- ran {fingerprint(program)} -->\n```text\n{output}\n```"]
 
 
 def _in_a_cell(text: str) -> str:
