@@ -1,19 +1,28 @@
 """The real server around a scripted engine: what the tests of the protocol need to be found, asked and told.
 
-The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an unsafe fix,
-`ask_world()` a question whose answer adds a finding, `import other` reads another file. Run as a program.
+The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an
+unsafe fix, `ask_world()` a question whose answer adds a finding, `import other` reads another file,
+`crash()` is a bug of the engine. A probe of a class finds something at its first line; one that says `slow`
+runs until it is cancelled, one that says `loud` prints to standard output. Run as a program.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import sys
 import types
+from collections.abc import Callable
+from pathlib import Path
 
 from gradsense.engine import Analysis
 from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity, Span, Tag
+from gradsense.probe.plan import ProbePlan
+from gradsense.probe.report import Cause, ParameterReport, ProbeFinding, ProbeReport
 from gradsense.snapshot import InstalledVersion, ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import read_document
+from gradsense.workspace.interpreters import Interpreter
 
 _RULES = {
     "bad_call": ("GS901", "bad-call", Severity.ERROR, Safety.SAFE),
@@ -78,27 +87,48 @@ def _finding(word: str, match: re.Match[str], number: int) -> Finding:
 
 def module_classes(snapshot: Snapshot) -> list[types.SimpleNamespace]:
     """Every class at the top level."""
-    return [
-        types.SimpleNamespace(
-            qualname=match[1], span=Span(match.start(), match.start() + len(match[0].rstrip()))
-        )
-        for match in _CLASS.finditer(snapshot.text)
-    ]
+    found = []
+    for match in _CLASS.finditer(snapshot.text):
+        span = Span(match.start(), match.start() + len(match[0].rstrip()))
+        found.append(types.SimpleNamespace(qualname=match[1], span=span))
+    return found
+
+
+async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None]) -> ProbeReport:
+    """A finding at the first line of the class."""
+    on_progress("building the model")
+    start = plan.target.text.index(f"class {plan.target.qualname}")
+    own = plan.target.text[start:].split("\nclass ")[0]
+    if "slow" in own:
+        await asyncio.Event().wait()
+    if "loud" in own:
+        print("a stray line")  # noqa: T201
+        os.write(1, b"and another\n")
+    path = str(plan.target.path)
+    line = plan.target.text.count("\n", 0, start) + 1
+    related = (("defined here", path, line, 0, line, 5),)
+    finding = ProbeFinding("GSP1", "It will not learn. Use it.", "warning", path, line, 6, line, 9, related)
+    parameter = ParameterReport("weight", "", (2,), 2, True, None, cause=Cause("unused", "never used"))
+    return ProbeReport(plan.target.qualname, path, line, parameters=(parameter,), findings=(finding,))
 
 
 def main() -> int:
     """Put the script in the engine's place, and serve."""
     import gradsense.engine
-    from gradsense.lsp import server
 
+    # Before anything takes them from there.
     gradsense.engine.analyse = analyse
     gradsense.engine.module_classes = module_classes
+    import gradsense.probe.client
+    from gradsense.lsp import server
+    from gradsense.workspace import session
+
+    gradsense.probe.client.run_probe = run_probe
+    session.choose_interpreter = lambda *_: Interpreter(Path(sys.executable), "scripted", [])
     registry = types.ModuleType("gradsense.rules.registry")
     rules = [
-        types.SimpleNamespace(
-            code=code, name=name, severity=severity, summary=name, documentation=f"# About {name}\n"
-        )
-        for code, name, severity, _ in _RULES.values()
+        types.SimpleNamespace(code=code, name=name, on_by_default=True, documentation=f"# About {name}\n")
+        for code, name, _, _ in _RULES.values()
     ]
     registry.all_rules = lambda: rules  # type: ignore[attr-defined]
     sys.modules["gradsense.rules.registry"] = registry

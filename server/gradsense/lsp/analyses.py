@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from gradsense.config import Settings
 from gradsense.findings import Finding
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
@@ -143,24 +144,23 @@ class Analyses:
         source = self._documents.source(unit)
         if source is None:
             return
-        session = self._session()
-        overlay = self._documents.texts_by_path()
         path = self.path_of(source)
-        settings, _ = session.settings_for(path)
-        answers = session.known(state.asked, overlay)
-        snapshot = Snapshot(path, source.text, settings, MappingProxyType(answers), source.cells)
+        snapshot = Snapshot(path, source.text, Settings(), cells=source.cells)
         try:
-            await self._rounds(state, source, snapshot, overlay)
+            await self._rounds(state, source, snapshot)
         except Exception:
             # A bug of ours, but whoever waits for this text must get an answer.
             logger.exception("The analysis of %s failed", path)
             self._accept(state, source, snapshot, (), complete=True)
 
-    async def _rounds(
-        self, state: _Unit, source: Source, snapshot: Snapshot, overlay: Mapping[str, str]
-    ) -> None:
+    async def _rounds(self, state: _Unit, source: Source, snapshot: Snapshot) -> None:
         from gradsense.workspace.solve import rounds
 
+        session = self._session()
+        overlay = self._documents.texts_by_path()
+        settings, _ = session.settings_for(snapshot.path)
+        answers = session.known(state.asked, overlay)
+        snapshot = replace(snapshot, settings=settings, answers=MappingProxyType(answers))
         loop = rounds(snapshot)
         current = next(loop)
         while True:
@@ -168,7 +168,7 @@ class Analyses:
             self._accept(state, source, snapshot, current.analysis.findings, complete=not current.asked)
             if not current.asked:
                 return
-            answers = await self._session().answer(current.asked, overlay)
+            answers = await session.answer(current.asked, overlay)
             await self._quiet()
             if self._documents.revision(source.uri) != source.revision:
                 return

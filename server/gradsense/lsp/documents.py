@@ -15,7 +15,7 @@ from itertools import islice
 
 from lsprotocol import types
 
-from gradsense.findings import Span
+from gradsense.findings import Edit, Span
 from gradsense.lsp.convert import Encoding, path_of, range_of
 from gradsense.source.lines import LineIndex
 
@@ -30,14 +30,6 @@ def split_lines(text: str) -> list[str]:
     lines = _LINE_WITH_CR.findall(text)
     lines.append(text[sum(map(len, lines)) :])
     return lines
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """One edit, in code points of the text before it."""
-
-    span: Span
-    text: str
 
 
 class TextDocument:
@@ -57,8 +49,8 @@ class TextDocument:
             self._text = "".join(self._lines)
         return self._text
 
-    def apply(self, change: types.TextDocumentContentChangeEvent) -> Replacement:
-        """Make one edit, and say what it replaced."""
+    def apply(self, change: types.TextDocumentContentChangeEvent) -> Edit:
+        """Make one edit, and tell it in code points of the text before it."""
         if isinstance(change, types.TextDocumentContentChangeWholeDocument):
             return self._replace_all(change.text)
         first, first_column = self._locate(change.range.start)
@@ -81,7 +73,7 @@ class TextDocument:
             rebuilt.pop()  # `merged` ends with the end of its last line: nothing is left after it.
         lines[first : last + 1] = rebuilt
         self._text = None
-        return Replacement(Span(start, end), change.text)
+        return Edit(Span(start, end), change.text)
 
     def _locate(self, position: types.Position) -> tuple[int, int]:
         """Line and column, in code points; what lies outside the text is moved to its nearest place."""
@@ -90,7 +82,7 @@ class TextDocument:
         line = self._lines[position.line].rstrip("\r\n")
         return position.line, LineIndex(line).from_units(0, position.character, self._encoding)
 
-    def _replace_all(self, text: str) -> Replacement:
+    def _replace_all(self, text: str) -> Edit:
         """Take a whole new text; the edit is what lies between the lines that both texts begin and end
         with."""
         before, after = self._lines, split_lines(text)
@@ -100,7 +92,7 @@ class TextDocument:
         start = sum(map(len, before[:head]))
         end = start + sum(map(len, before[head : len(before) - tail]))
         self._lines, self._text = after, text
-        return Replacement(Span(start, end), "".join(after[head : len(after) - tail]))
+        return Edit(Span(start, end), "".join(after[head : len(after) - tail]))
 
 
 @dataclass(frozen=True)
@@ -187,7 +179,7 @@ class Documents:
         self._documents[item.uri] = TextDocument(item, self.encoding)
         self._changed(item.uri)
 
-    def change(self, params: types.DidChangeTextDocumentParams) -> list[Replacement]:
+    def change(self, params: types.DidChangeTextDocumentParams) -> list[Edit]:
         """Make the edits of a message; a document that isn't open has none."""
         document = self._documents.get(params.text_document.uri)
         if document is None:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
-from gradsense.findings import Severity, Span
+from gradsense.findings import Edit, Severity, Span
 from gradsense.lsp.convert import SEVERITIES, offset_at, path_of, range_of, uri_of
-from gradsense.lsp.documents import Replacement
 from gradsense.lsp.explain import Command
 from gradsense.source.lines import LineIndex
 
@@ -36,7 +35,7 @@ class NoProbeError(Exception):
     """There is nothing to run; the message says why, and what to do."""
 
 
-def moved(span: Span, edit: Replacement) -> Span | None:
+def moved(span: Span, edit: Edit) -> Span | None:
     """Where `span` is after `edit`; None if that changed what is in it."""
     if edit.span.start >= span.end:
         # At its very end: a new line below leaves it alone, more on its last line doesn't.
@@ -70,7 +69,7 @@ class Run:
     """Where the class is now."""
     lines: LineIndex
     """The lines of the text that runs."""
-    edits: list[Replacement] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
     """What has been edited since the start, elsewhere in the file."""
     task: asyncio.Task[ProbeReport] | None = None
     report: ProbeReport | None = None
@@ -147,7 +146,7 @@ class Probes:
         """Run a probe to its end. Raises NoProbeError."""
         if not self._server.client.may_probe:
             raise NoProbeError(
-                "The probe runs your code, and this workspace isn't trusted. Trust it, then run the probe again."
+                "The probe runs your code, and this workspace isn't trusted. Trust it, then run it again."
             )
         await self._server.engine_imported()
         run = await self._chosen(uri, target, position)
@@ -237,7 +236,7 @@ class Probes:
         lines = LineIndex(document.text) if document else None
         return [self._diagnostic(mark, lines) for mark in marks]
 
-    def edited(self, uri: str, edits: Iterable[Replacement]) -> None:
+    def edited(self, uri: str, edits: Iterable[Edit]) -> None:
         """Move what is known along with the text; drop what is about a class whose text has changed."""
         edits = list(edits)
         for key, run in list(self._runs.items()):
@@ -310,7 +309,7 @@ class Probes:
         return self._server.documents.uri_for_path(path) or uri_of(path)
 
 
-def _move(mark: Mark, edits: Iterable[Replacement]) -> bool:
+def _move(mark: Mark, edits: Iterable[Edit]) -> bool:
     """Move a mark along with its text; False if its own text has changed."""
     span: Span | None = mark.span
     for edit in edits:

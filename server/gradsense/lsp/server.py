@@ -121,14 +121,14 @@ class Protocol(LanguageServerProtocol):
             types.TextDocumentSyncKind.Incremental,
             PYTHON_CELLS,
             types.PositionEncodingKind(server.client.encoding),
-        ).build()
+        ).build()  # type: ignore[no-untyped-call]
         sync = self.server_capabilities.text_document_sync
         assert isinstance(sync, types.TextDocumentSyncOptions)
         sync.open_close = True
         return types.InitializeResult(self.server_capabilities, self.server_info)
 
     @lsp_method(types.INITIALIZED)
-    def lsp_initialized(self, params: types.InitializedParams) -> None:  # type: ignore[override]
+    def lsp_initialized(self, params: types.InitializedParams) -> None:
         self._server.configuration.watch_files()
 
     @lsp_method(types.SHUTDOWN)
@@ -145,18 +145,18 @@ class Protocol(LanguageServerProtocol):
         self._server.end(0 if self._shutdown else 1)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
-    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:  # type: ignore[override]
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
         self._server.documents.open(params.text_document)
         self._server.changed(params.text_document.uri)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:  # type: ignore[override]
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
         uri = params.text_document.uri
         self._server.probes.edited(uri, self._server.documents.change(params))
         self._server.changed(uri)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
-    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:  # type: ignore[override]
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         self._server.documents.close(params.text_document.uri)
         self._server.closed([params.text_document.uri])
 
@@ -177,7 +177,7 @@ class Protocol(LanguageServerProtocol):
         self._server.closed([params.notebook_document.uri, *closed])
 
     @lsp_method(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
-    def lsp_workspace__did_change_workspace_folders(  # type: ignore[override]
+    def lsp_workspace__did_change_workspace_folders(
         self, params: types.DidChangeWorkspaceFoldersParams
     ) -> None:
         removed = {path_of(folder.uri) for folder in params.event.removed}
@@ -191,10 +191,10 @@ class Protocol(LanguageServerProtocol):
         command = self._server.commands.get(params.command)
         if command is None:
             raise ValueError(f"There is no command `{params.command}`")
-        return await command(params.arguments or [], params.work_done_token)
+        return await command(list(params.arguments or ()), params.work_done_token)
 
     @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
-    def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:  # type: ignore[override]
+    def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
         self._server.work_progress.cancelled_by_client(params.token)
 
 

@@ -1,0 +1,191 @@
+"""The probe's lens, its requests, and its findings until the next edit of the class."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+
+from gradsense.findings import Edit, Span
+from gradsense.lsp.probe import moved
+from tests.lsp.editor import EXTENSION_OPTIONS, Editor, editor
+
+TEXT = "import torch\n\nclass Net:\n    x = 1\n\nclass Other:\n    y = 1\n"
+
+
+async def probe(editor: Editor, uri: str, target: str | None, **rest: Any) -> dict[str, Any]:
+    params = {"uri": uri, "target": target, "position": None, "workDoneToken": "probe-1", **rest}
+    return await editor.ask_plain("gradsense/probe", params)
+
+
+async def titles(editor: Editor, uri: str) -> list[str]:
+    return [lens.command.title for lens in await editor.lenses(uri)]
+
+
+def of_probe(found: Any) -> list[types.Diagnostic]:
+    return [d for d in found if d.source == "gradsense-probe"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_lens_above_each_class_runs_the_right_command(each_editor: Editor) -> None:
+    uri = each_editor.open("lens.py", TEXT)
+    lenses = await each_editor.lenses(uri)
+    assert [(lens.range.start.line, lens.command.title) for lens in lenses] == [
+        (2, "▷ Run probe"),
+        (5, "▷ Run probe"),
+    ]
+    vscode = each_editor.client.capabilities.notebook_document is not None
+    assert lenses[0].command.command == ("gradsense.runProbe" if vscode else "gradsense.probe")
+    assert list(lenses[0].command.arguments) == [uri, "Net"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_result_lasts_until_the_next_edit_of_its_class(vscode: Editor) -> None:
+    uri = vscode.open("lasts.py", TEXT)
+    answer = await probe(vscode, uri, "Net")
+    assert answer["summary"] == "Net: 1 of 1 parameter will not learn"
+    assert answer["error"] is None
+    assert not answer["ok"]
+    assert answer["report"]["target"] == "Net"
+    assert answer["text"]
+    assert [value["kind"] for token, value in map(_plain, vscode.progress) if token == "probe-1"] == [
+        "begin",
+        "report",
+        "end",
+    ]
+    assert await titles(vscode, uri) == ["▷ Run probe · 1 of 1 parameter will not learn", "▷ Run probe"]
+    (found,) = of_probe(await vscode.diagnostics(uri))
+    assert found.range == types.Range(types.Position(2, 6), types.Position(2, 9))
+    assert found.related_information[0].message == "defined here"
+
+    vscode.edit(uri, 2, (0, 0), (0, 0), "'''\n\f\n'''\n")
+    (found,) = of_probe(await vscode.diagnostics(uri))
+    assert found.range.start == types.Position(5, 6)
+    vscode.edit(uri, 3, (9, 4), (9, 5), "z")
+    assert of_probe(await vscode.diagnostics(uri))
+
+    vscode.edit(uri, 4, (6, 8), (6, 9), "2")
+    assert not of_probe(await vscode.diagnostics(uri))
+    assert await titles(vscode, uri) == ["▷ Run probe", "▷ Run probe"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_edit_of_one_class_leaves_the_other_s_result(vscode: Editor) -> None:
+    uri = vscode.open("both.py", TEXT)
+    await probe(vscode, uri, "Net")
+    await probe(vscode, uri, "Other")
+    assert len(of_probe(await vscode.diagnostics(uri))) == 2
+    vscode.edit(uri, 2, (3, 8), (3, 9), "2")
+    (left,) = of_probe(await vscode.diagnostics(uri))
+    assert left.range.start.line == 5
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_class_at_the_cursor(vscode: Editor) -> None:
+    uri = vscode.open("cursor.py", TEXT)
+    answer = await probe(vscode, uri, None, position={"line": 6, "character": 4})
+    assert answer["summary"].startswith("Other: ")
+    answer = await probe(vscode, uri, None, position={"line": 0, "character": 0})
+    assert "no model class here" in answer["error"]
+    assert "`Nothing`" in (await probe(vscode, uri, "Nothing"))["error"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_cancelling_the_request_ends_the_probe(vscode: Editor) -> None:
+    uri = vscode.open("slow.py", "class Net:\n    slow = 1\n")
+    params = {"uri": uri, "target": "Net", "position": None, "workDoneToken": "slow"}
+    request = vscode.client.protocol.send_request("gradsense/probe", params, msg_id="cancel-me")
+    await vscode.until(lambda: any(token == "slow" for token, _ in vscode.progress))
+    vscode.client.cancel_request(types.CancelParams("cancel-me"))
+    with pytest.raises(JsonRpcException) as error:
+        await asyncio.wait_for(asyncio.wrap_future(request), 20)
+    assert error.value.code == types.LSPErrorCodes.RequestCancelled
+    await vscode.until(lambda: [_plain(p)[1]["kind"] for p in vscode.progress if p[0] == "slow"][-1] == "end")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_edit_of_the_class_ends_its_probe(vscode: Editor) -> None:
+    uri = vscode.open("edited.py", "class Net:\n    slow = 1\n")
+    request = asyncio.ensure_future(probe(vscode, uri, "Net", workDoneToken="edited"))
+    await vscode.until(lambda: any(token == "edited" for token, _ in vscode.progress))
+    vscode.edit(uri, 2, (1, 4), (1, 8), "fast")
+    assert "was edited while the probe ran" in (await asyncio.wait_for(request, 20))["error"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_is_printed_never_reaches_the_protocol(vscode: Editor) -> None:
+    uri = vscode.open("loud.py", "class Net:\n    loud = 1\n")
+    assert (await probe(vscode, uri, "Net"))["error"] is None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_as_a_command_with_progress_that_can_be_cancelled(neovim: Editor) -> None:
+    uri = neovim.open("command.py", TEXT + "class Slow:\n    slow = 1\n")
+    params = types.ExecuteCommandParams("gradsense.probe", [uri, "Net"])
+    await neovim.ask(types.WORKSPACE_EXECUTE_COMMAND, params)
+    await neovim.until(lambda: bool(neovim.messages))
+    assert neovim.messages[-1].message == "Net: 1 of 1 parameter will not learn"
+    assert of_probe(await neovim.diagnostics(uri, of_probe))
+
+    seen = {token for token, _ in neovim.progress}
+    params = types.ExecuteCommandParams("gradsense.probe", [uri, "Slow"])
+    request = asyncio.ensure_future(neovim.ask(types.WORKSPACE_EXECUTE_COMMAND, params))
+    await neovim.until(
+        lambda: any(t not in seen and _plain((t, v))[1]["kind"] == "report" for t, v in neovim.progress)
+    )
+    token, begin = next((t, _plain((t, v))[1]) for t, v in neovim.progress if t not in seen)
+    assert begin["cancellable"]
+    neovim.client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams(token))
+    with pytest.raises(JsonRpcException):
+        await request
+
+
+@pytest.mark.asyncio
+async def test_nothing_runs_until_the_workspace_is_trusted(tmp_path: Path) -> None:
+    options = {**EXTENSION_OPTIONS, "trusted": False}
+    async with editor("vscode", tmp_path, options) as running:
+        uri = running.open("untrusted.py", TEXT)
+        assert await running.lenses(uri) == []
+        assert "isn't trusted" in (await probe(running, uri, "Net"))["error"]
+        running.client.protocol.notify("gradsense/trust", {"trusted": True})
+        await running.until(lambda: types.WORKSPACE_CODE_LENS_REFRESH in running.counts)
+        assert len(await running.lenses(uri)) == 2
+        assert (await probe(running, uri, "Net"))["error"] is None
+
+
+@pytest.mark.asyncio
+async def test_the_server_s_end_ends_a_running_probe(tmp_path: Path) -> None:
+    async with editor("vscode", tmp_path, EXTENSION_OPTIONS) as running:
+        uri = running.open("ends.py", "class Net:\n    slow = 1\n")
+        request = asyncio.ensure_future(probe(running, uri, "Net", workDoneToken="ends"))
+        await running.until(lambda: any(token == "ends" for token, _ in running.progress))
+    with pytest.raises(JsonRpcException):
+        await request
+
+
+def _plain(progress: tuple[Any, Any]) -> tuple[Any, dict[str, Any]]:
+    token, value = progress
+    return token, value if isinstance(value, dict) else value._asdict()
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (Edit(Span(0, 0), "ab"), Span(12, 22)),
+        (Edit(Span(0, 4), ""), Span(6, 16)),
+        (Edit(Span(10, 10), "\n"), Span(11, 21)),
+        (Edit(Span(10, 10), "x"), None),
+        (Edit(Span(8, 12), ""), None),
+        (Edit(Span(15, 15), "x"), None),
+        (Edit(Span(20, 20), "x"), None),
+        (Edit(Span(20, 20), "\nx"), Span(10, 20)),
+        (Edit(Span(25, 30), "x"), Span(10, 20)),
+        (Edit(Span(0, 30), "x"), None),
+    ],
+)
+def test_a_place_moves_with_the_text_around_it(edit: Edit, expected: Span | None) -> None:
+    assert moved(Span(10, 20), edit) == expected
