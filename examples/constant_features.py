@@ -5,6 +5,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 
+def standardise(features):
+    centred = features - features.mean(dim=1, keepdim=True)
+    return centred / (centred.norm() + 1e-8)
+
+
 class Thermostat(nn.Module):
     """Predicts the heating power from the temperature outside."""
 
@@ -14,12 +19,7 @@ class Thermostat(nn.Module):
         self.decoder = nn.Linear(hidden, 1)
 
     def forward(self, temperature):
-        return self.decoder(torch.tanh(self.encoder(temperature)))
-
-
-def standardise(values):
-    centred = values - values.mean(dim=1, keepdim=True)
-    return centred / (centred.std() + 1e-8)
+        return self.decoder(torch.tanh(self.encoder(standardise(temperature))))
 
 
 def readings(count=256):
@@ -31,7 +31,7 @@ def readings(count=256):
 def main(epochs=10):
     torch.manual_seed(0)
     temperature, power = readings()
-    loader = DataLoader(TensorDataset(standardise(temperature), power), batch_size=32, shuffle=True)
+    loader = DataLoader(TensorDataset(temperature, power), batch_size=32, shuffle=True)
     model = Thermostat()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for epoch in range(epochs):
