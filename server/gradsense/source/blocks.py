@@ -230,8 +230,7 @@ def _trees(
             tree = _live_trees.get(key)
             if tree is None:
                 tree = _live_trees[key] = BlockTree(*key)
-                # A guess would be another one if there were less text to guess from.
-                tree._scan = lines.part(first, end) if lines.closed else None
+                tree._scan = lines.part(first, end)
             _recent.put(key, tree)
         yield start, tree
 

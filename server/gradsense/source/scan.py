@@ -51,12 +51,14 @@ class Scan(NamedTuple):
 
     Lines with code have the characters below CODE_END, comments those from there on; then come blank lines.
     """
-    closed: bool
-    """False where a triple quote never closes: what is code and what is string had to be guessed."""
+    damage: int
+    """How many lines are damaged."""
 
-    def part(self, first: int, end: int) -> Scan:
-        """Lines `first` to `end` as a scan of their own text."""
-        return Scan(self.lines[first:end], self.columns[first:end], self.closed)
+    def part(self, first: int, end: int) -> Scan | None:
+        """Lines `first` to `end` as the scan of their own text; None if that may be another one."""
+        if self.damage:
+            return None
+        return Scan(self.lines[first:end], self.columns[first:end], 0)
 
 
 CODE_END = chr(_COMMENT_COLUMN)
@@ -75,9 +77,23 @@ def scan(text: str) -> Scan:
 
     A keyword that can't begin a line inside of brackets ends an unclosed bracket, and so does any line that is indented
     no deeper, once it is clear that the bracket is unclosed; an unclosed quote ends with its line; a triple quote that
-    never closes, before a line that begins like a statement and is indented no deeper.
+    never closes, before a definition or an import that is indented no deeper.
     """
-    return _scan(text, guess=False) or _scan(text, guess=True) or Scan((), "", False)
+    plain = _scan(text, guess=False)
+    if plain is not None and (not plain.damage or '"""' not in text and "'''" not in text):
+        return plain
+    guessed = _scan(text, guess=True)
+    assert guessed is not None
+    return plain if plain is not None and _implausible(plain) <= _implausible(guessed) else guessed
+
+
+def _implausible(scan: Scan) -> int:
+    """How unlikely it is that the author meant these lines.
+
+    After an unclosed triple quote what was prose is code, whose apostrophes and brackets don't pair, and the definitions
+    are in strings. It may seem closed at the end all the same, as such an apostrophe swallows another triple quote.
+    """
+    return 2 * scan.damage - sum(line.head in ("def", "class") for line in scan.lines)
 
 
 # Each takes some 3 KB, and a thousand lines are 40.
@@ -93,6 +109,7 @@ _CHUNK_END = re.compile(
 
 def _scan(text: str, *, guess: bool) -> Scan | None:
     """The lines of `text`; None where a triple quote never closes, unless that is what to `guess` about."""
+    damage = 0
     lines: list[LogicalLine] = []
     columns: list[str] = []
     position, size = 0, len(text)
@@ -116,7 +133,8 @@ def _scan(text: str, *, guess: bool) -> Scan | None:
             lines.append(line)
             columns.append(line.column)
             position += line.length
-    return Scan(lines, "".join(columns), not guess)
+            damage += line.damaged
+    return Scan(lines, "".join(columns), damage)
 
 
 def _chunk(text: str, *, guess: bool) -> _Chunk:
@@ -202,6 +220,11 @@ _TRIPLE_END = {
 _STATEMENT = re.compile(
     r"[ \t\f]*(?:(?:def|class|import|return|with|while|try|raise|del|pass|break|continue|global|nonlocal|assert"
     r"|except|finally|elif)\b(?!\s*=[^=])|async\s+def\b|from\s+[\w.]+\s+import\b)"
+)
+# What no line of prose begins with: `with` and `return` are English, too.
+_DEFINITION = re.compile(
+    r"[ \t\f]*(?:(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|from\s+[\w.]+\s+import\b|@[\w.]+(?:\(|[ \t]*[\r\n])"
+    r"|import\s+[\w.]+(?:\s+as\s+\w+)?[ \t]*[\r\n]|if\s+__name__\b)"
 )
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
@@ -310,6 +333,6 @@ def _guessed_end(text: str, position: int, limit: int, column: int) -> int | Non
     """Where a string from `position` to `limit` ends if it was never meant to reach that far."""
     for newline in _NEWLINE.finditer(text, position, limit):
         following = newline.end()
-        if _STATEMENT.match(text, following) and _dedents(text, following, column):
+        if _DEFINITION.match(text, following) and _dedents(text, following, column):
             return following
     return None
