@@ -159,6 +159,8 @@ def _call_function(
     if function.code in run.stack or len(run.stack) >= DEPTH:
         training.unknown_code(run, state, (*args, *(v for _, v in keywords), function.self_value or NONE))
         return UNKNOWN
+    if _is_quiet(function, args, keywords):
+        return UNKNOWN
     grad, switch = state.grad, state.switch
     if mode is not None:
         state.grad = GRAD_MODES[mode]
@@ -168,6 +170,23 @@ def _call_function(
     result = run_function(run, frame, state, function, args, keywords, at)
     state.grad, state.switch = grad, switch
     return UNKNOWN if opaque and not isinstance(result, Instance) else result
+
+
+def _is_quiet(function: FunctionValue, args: tuple[Value, ...], keywords: Keywords) -> bool:
+    """Whether a function of the user's can have nothing to do with training: nothing telling in it or below it,
+    and no tensor, network or optimizer given to it.
+    """
+    file = function.closure.file
+    tree = function.code.tree
+    if not file.loud_names.isdisjoint(tree.names):  # type: ignore[attr-defined]
+        return False
+    if isinstance(function.self_value, Instance) and function.self_value.kind is not Kind.OTHER:
+        return False
+    values = (*args, *(value for _, value in keywords))
+    return all(
+        isinstance(value, (Const, Unknown)) or (isinstance(value, Tensor) and (value.python or value.data))
+        for value in values
+    )
 
 
 _IGNORED_DECORATORS = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -75,6 +76,27 @@ class File:
                 names.add(tree.block.hole.defines)
         return frozenset(names)
 
+    @cached_property
+    def loud_names(self) -> frozenset[str]:
+        """Names whose call may have to do with training: of functions and classes that mention something telling,
+        of those that mention these, and of what comes from the user's other files.
+        """
+        loud = set(TELLING_NAMES)
+        units: list[tuple[set[str], frozenset[str]]] = []
+        for _, _, tree, lowered in self.units:
+            for statement in lowered.statements:
+                if isinstance(statement, ir.ImportFrom) and not is_installed_package(statement.module.partition(".")[0]):
+                    loud.update(alias for _, alias in statement.names)
+                elif isinstance(statement, (ir.Function, ir.Class)):
+                    units.append(({statement.name, *_defined_in(tree.text)}, tree.names))
+        while True:
+            more = [unit for unit in units if not loud.isdisjoint(unit[1])]
+            if not more:
+                return frozenset(loud)
+            for defines, _ in more:
+                loud |= defines
+            units = [unit for unit in units if unit not in more]
+
     def block_at(self, where: Where) -> tuple[int, BlockTree] | None:
         """The offset and the tree of the block at `where`, or None if there is none (any more)."""
         first = where.steps[:1] if not where.unit else ()
@@ -101,6 +123,20 @@ class File:
                 for child, (at, below) in enumerate(suite.children):
                     inner.append((Where(where.path, where.unit, (*where.steps, number, child)), offset + at, below))
             stack.extend(reversed(inner))
+
+
+_DEFINITION = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
+
+
+def _defined_in(text: str) -> list[str]:
+    return [name for name in _DEFINITION.findall(text) if not name.startswith("__") or name == "__call__"]
+
+
+TELLING_NAMES = frozenset(
+    """backward step zero_grad optim requires_grad requires_grad_ grad detach Parameter parameters named_parameters
+    training_step nn no_grad autograd Optimizer optimizer manual_backward inference_mode set_grad_enabled
+    GradScaler""".split()
+)
 
 
 class Imports:

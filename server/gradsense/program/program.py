@@ -13,7 +13,7 @@ from gradsense.config import Settings
 from gradsense.findings import Span
 from gradsense.program import calls, ir, methods, objects, statements, training
 from gradsense.program.facts import Fact, Gradients, GradState, Holdings, Lost, Returned
-from gradsense.program.file import File, Imports, run_module
+from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.lower import lower
 from gradsense.program.run import Exhausted, Frame, Run, statements_of
 from gradsense.program.state import State
@@ -112,12 +112,6 @@ class ClassFacts:
     @property
     def is_module(self) -> bool:
         return self.kind in (Kind.MODULE, Kind.LIGHTNING)
-
-
-TELLING_NAMES = frozenset(
-    """backward step zero_grad optim requires_grad grad detach Parameter parameters training_step nn no_grad
-    autograd Optimizer optimizer manual_backward""".split()
-)
 
 
 class Program:

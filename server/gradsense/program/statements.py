@@ -32,6 +32,7 @@ from gradsense.program.values import (
     options_of,
 )
 from gradsense.source.blocks import BlockTree
+from gradsense.source.memo import Memo
 
 _MOST_STATES = 4
 _MOST_ROUNDS = 4
@@ -332,28 +333,51 @@ def _strip_not(test: ir.Expr) -> tuple[ir.Expr, bool]:
     return test, truth
 
 
-def _tests_in(frame: Frame, body: ir.Body, found: Counter[tuple[object, ...]], depth: int = 0) -> None:
+_EVENTS = frozenset(
+    """backward step zero_grad unscale_ scale update toggle_optimizer untoggle_optimizer manual_backward
+    clip_grad_norm_ clip_grad_value_ no_grad enable_grad grad""".split()
+)
+
+
+def _tests_in(frame: Frame, body: ir.Body, found: Counter[tuple[object, ...]]) -> bool:
+    """Count the conditions under which training events stand; gives whether `body` has such events."""
     outer_where, outer_tree = frame.where, frame.tree
+    any_event = False
     for where, tree, statements in statements_of(frame, body):
         frame.where, frame.tree = where, tree
         for statement in statements:
-            if isinstance(statement, ir.If):
+            inner = False
+            if isinstance(statement, (ir.If, ir.For, ir.While)):
+                inner = _tests_in(frame, statement.body, found)
+                inner = _tests_in(frame, statement.orelse, found) or inner
+            elif isinstance(statement, (ir.With, ir.Try)):
+                inner = _tests_in(frame, statement.body, found)
+            elif isinstance(statement, (ir.Evaluate, ir.Assign)) and isinstance(statement.value, ir.Call):
+                func = statement.value.func
+                inner = isinstance(func, ir.Attribute) and func.attr in _EVENTS
+            if inner and isinstance(statement, ir.If):
                 key = condition_key(_strip_not(statement.test)[0])
                 if key is not None:
                     found[key] += 1
-            if isinstance(statement, (ir.If, ir.For, ir.While)):
-                _tests_in(frame, statement.body, found)
-                _tests_in(frame, statement.orelse, found)
-            elif isinstance(statement, (ir.With, ir.Try)):
-                _tests_in(frame, statement.body, found)
+            any_event = any_event or inner
     frame.where, frame.tree = outer_where, outer_tree
+    return any_event
+
+
+_conditions: Memo[tuple[int, int], tuple[object, object, Counter[tuple[object, ...]]]] = Memo(4096)
 
 
 def note_conditions(frame: Frame, body: ir.Body) -> None:
-    """Count the tests of a function, so that only those that come twice split the state."""
+    """Count the tests of a function around training events: only those that come twice split the state."""
+    key = (id(body), id(frame.tree))
+    known = _conditions.get(key)
+    if known is not None and known[0] is body and known[1] is frame.tree:
+        frame.assumable = known[2]
+        return
     found: Counter[tuple[object, ...]] = Counter()
     _tests_in(frame, body, found)
     frame.assumable = Counter({key: count for key, count in found.items() if count > 1})
+    _conditions.put(key, (body, frame.tree, frame.assumable))
 
 
 def _if(run: Run, frame: Frame, node: ir.If, state: State, flow: Flow) -> list[State]:
