@@ -87,6 +87,13 @@ def scan(text: str) -> Scan:
     return plain if plain is not None and _implausible(plain) <= _implausible(guessed) else guessed
 
 
+def line_end(text: str, start: int) -> int:
+    """Where the logical line ends that begins at `start`."""
+    line = _simple_line(text, start) or _line(text, start, guess=True, cut=False)
+    assert line is not None
+    return start + line.length
+
+
 def _implausible(scan: Scan) -> int:
     """How unlikely it is that the author meant these lines.
 

@@ -1,0 +1,173 @@
+"""Notebooks as one text, and back: code cells joined, what is not Python blanked, columns kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gradsense.source.lines import LineIndex
+from gradsense.source.scan import line_end
+
+
+class NotebookError(ValueError):
+    """A file is no notebook: says why."""
+
+
+class CellPosition(NamedTuple):
+    """A place in a notebook: all numbers start at 0, columns are code points."""
+
+    cell: int
+    """The cell's number among all cells of the notebook."""
+    line: int
+    column: int
+
+
+class Notebook:
+    """The code cells of a notebook as one text.
+
+    `sources` are their texts, with each one's number among all cells. `text` has as many characters for each, and a
+    newline after those that don't end with one; `cells` are the offsets at which they begin, as `read_document` wants
+    them.
+    """
+
+    def __init__(self, sources: Sequence[tuple[int, str]]) -> None:
+        pieces: list[str] = []
+        starts: list[int] = []
+        length = 0
+        for _, source in sources:
+            starts.append(length)
+            piece = python_of_cell(source)
+            if not piece.endswith(("\n", "\r")):
+                piece += "\n"
+            pieces.append(piece)
+            length += len(piece)
+        self.text = "".join(pieces)
+        self.cells = tuple(starts)
+        self._numbers = [number for number, _ in sources]
+        self._lines = [LineIndex(source) for _, source in sources]
+
+    def position(self, offset: int) -> CellPosition:
+        """The cell, and the line and column in it, of an offset in `text`."""
+        place = max(bisect_right(self.cells, offset) - 1, 0)
+        if not self.cells:
+            return CellPosition(0, 0, 0)
+        return CellPosition(self._numbers[place], *self._lines[place].position(offset - self.cells[place]))
+
+    def offset(self, position: CellPosition) -> int:
+        """The offset in `text` of a place in a cell. KeyError if that is no code cell."""
+        if position.cell not in self._numbers:
+            raise KeyError(position.cell)
+        place = self._numbers.index(position.cell)
+        return self.cells[place] + self._lines[place].offset(position.line, position.column)
+
+
+def read_notebook(content: str) -> Notebook:
+    """The notebook in the text of an `.ipynb` file. A notebook in another language has no cells.
+
+    Raises NotebookError if it isn't one.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise NotebookError(f"not a notebook: the file is not valid JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise NotebookError("not a notebook: the file's JSON is not an object")
+    if isinstance(data.get("cells"), list):
+        cells = data["cells"]
+    elif isinstance(data.get("worksheets"), list):  # nbformat 3
+        cells = [cell for sheet in data["worksheets"] for cell in _cells(sheet)]
+    else:
+        raise NotebookError("not a notebook: the file has no list of cells")
+    if _language(data) != "python":
+        return Notebook([])
+    return Notebook([(number, source) for number, cell in enumerate(cells) for source in _source(cell)])
+
+
+def _cells(sheet: Any) -> list[Any]:
+    cells = sheet.get("cells") if isinstance(sheet, dict) else None
+    return cells if isinstance(cells, list) else []
+
+
+def _language(notebook: Mapping[str, Any]) -> str:
+    metadata = notebook.get("metadata")
+    if isinstance(metadata, dict):
+        for key, name in (("language_info", "name"), ("kernelspec", "language")):
+            entry = metadata.get(key)
+            if isinstance(entry, dict) and isinstance(entry.get(name), str):
+                return str(entry[name]).lower().replace("ipython", "python")
+    return "python"
+
+
+def _source(cell: Any) -> Iterator[str]:
+    """The source of a code cell in Python; nothing for other cells."""
+    if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+        return
+    metadata = cell.get("metadata")
+    editor = metadata.get("vscode") if isinstance(metadata, dict) else None
+    if isinstance(editor, dict) and editor.get("languageId", "python") != "python":
+        return
+    source = cell.get("source", cell.get("input", ""))
+    if isinstance(source, list):
+        source = "".join(line for line in source if isinstance(line, str))
+    if isinstance(source, str):
+        yield source
+
+
+_CELL_MAGIC = re.compile(r"\s*%%(\w*)")
+# Cell magics that run the cell's text as Python in the notebook's own namespace.
+_PYTHON_MAGICS = frozenset(
+    {"capture", "memit", "mprun", "lprun", "prun", "time", "timeit", "wandb", "snakeviz"}
+)
+# Line magics that run the rest of the line as Python.
+_RUNNING = re.compile(r"([ \t]*)(%(?:time|timeit|prun|memit|snakeviz)[ \t]+)(?=[^\s-])")
+_MAGIC = re.compile(r"[ \t]*(?:[%!?]|[^\s\"'#()=]*\?\??[ \t]*(?:[\r\n]|$))")
+_ASSIGNED = re.compile(r"([ \t]*[^\s\"'#()=!<>%]+(?:[ \t]*,[ \t]*\w+)*[ \t]*=[ \t]*)[%!](?=[ \t]*[A-Za-z])")
+_PHYSICAL = re.compile(r"(?:[^\\\r\n]|\\(?:\r\n|[\s\S])?)*(?:\r\n|\n|\r)?")
+_VISIBLE = re.compile(r"[^\r\n]")
+
+
+def python_of_cell(source: str) -> str:
+    """A cell's text with its magics, shell commands and questions blanked, as long as before.
+
+    The value of an assigned one becomes `...`; the statement after `%time` stays, behind a `0;`.
+    """
+    magic = _CELL_MAGIC.match(source)
+    if magic and magic[1] not in _PYTHON_MAGICS:
+        return _blank(source)
+    if not any(mark in source for mark in "%!?"):
+        return source
+    pieces: list[str] = []
+    position = 0
+    while position < len(source):
+        line = _blanked_line(source, position)
+        if line is None:
+            end = line_end(source, position)
+            line = source[position:end]
+        pieces.append(line)
+        position += len(line)
+    return "".join(pieces)
+
+
+def _blanked_line(source: str, start: int) -> str | None:
+    """The line at `start` with what isn't Python blanked; None if there is nothing to blank."""
+    physical = _PHYSICAL.match(source, start)
+    assert physical
+    running = _RUNNING.match(source, start)
+    if running:
+        statement = source[running.end() : line_end(source, running.end())]
+        return running[1] + "0;".ljust(len(running[2])) + statement
+    if _MAGIC.match(source, start):
+        return _blank(physical[0])
+    assigned = _ASSIGNED.match(source, start)
+    if assigned:
+        value = _blank(physical[0][len(assigned[1]) :])
+        first = _VISIBLE.sub("", value[:3]) == ""
+        return assigned[1] + ("..." + value[3:] if first and len(value) >= 3 else value)
+    return None
+
+
+def _blank(text: str) -> str:
+    return _VISIBLE.sub(" ", text)
