@@ -150,8 +150,9 @@ def _advice(report: ProbeReport) -> str:
     if any(each.code == "probe-not-in-optimizer" for each in report.findings):
         built = next((each for each in report.optimizers if each.place), None)
         finding = next(each for each in report.findings if each.code == "probe-not-in-optimizer")
-        argument = finding.message.rpartition("Pass `")[2].rstrip("`.")
-        if built is not None and built.place is not None:
+        _, passes, argument = finding.message.rpartition("Pass `")
+        argument = argument.rstrip("`.")
+        if passes and built is not None and built.place is not None:
             return f"Pass {argument} to {built.name} (line {built.place.line})."
     sentence = report.findings[0].message.rpartition(". ")[2]
     return sentence.replace("`", "")

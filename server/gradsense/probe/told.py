@@ -10,7 +10,14 @@ from typing import Any
 
 from gradsense.probe.child import Ending
 from gradsense.probe.plan import ProbePlan
-from gradsense.probe.report import InputReport, Place, ProbeReport, optimizer_from_json, place_from_json
+from gradsense.probe.report import (
+    InputReport,
+    Place,
+    ProbeFinding,
+    ProbeReport,
+    optimizer_from_json,
+    place_from_json,
+)
 from gradsense.probe.verdict import Facts, judge
 
 _FRAME = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
@@ -28,6 +35,7 @@ class Told:
         self._parts: dict[str, Any] = {}
         self._error: str | None = None
         self._error_place: Place | None = None
+        self._raised_in_training = False
 
     def take(self, message: dict[str, Any]) -> None:
         """One message of the worker's."""
@@ -50,6 +58,7 @@ class Told:
             return
         self._error = _ended(str(message["text"]))
         self._error_place = place_from_json(message.get("place"))
+        self._raised_in_training = message["code"] == "trainer"
 
     def cannot_start(self, error: Exception) -> None:
         """The interpreter could not be run at all."""
@@ -96,6 +105,19 @@ class Told:
                 )
         return None
 
+    def _raised(self, at: Place) -> ProbeFinding:
+        """The Trainer itself refuses: its word, where it belongs."""
+        return ProbeFinding(
+            "probe-raised",
+            self._error or "",
+            "warning",
+            at.path,
+            at.line,
+            at.column,
+            at.end_line,
+            at.end_column,
+        )
+
     def report(self, output: str, seconds: float) -> ProbeReport:
         """All of it; `output` is what the user's code printed."""
         target = self._plan.target
@@ -107,6 +129,8 @@ class Told:
             model_name=self._parts.get("constructor", {}).get("variable"),
         )
         parameters, findings = judge(facts) if "measured" in self._parts else (facts.unjudged(), ())
+        if self._raised_in_training and self._error_place is not None:
+            findings = (*findings, self._raised(self._error_place))
         constructor = self._parts.get("constructor", {})
         return ProbeReport(
             target=target.qualname,

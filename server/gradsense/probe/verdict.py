@@ -1,7 +1,7 @@
 """From the worker's facts to causes and findings: one cause for each parameter that won't learn. Pure.
 
-The causes are tried in the order in which one explains the next: what isn't registered can't be in an optimizer; what
-gets no gradient can't move.
+The causes are tried in the order in which one explains the next: what isn't registered can't be in an
+optimizer; what gets no gradient can't move.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _MOST_RELATED = 10
 
 @dataclass(frozen=True)
 class Facts:
-    """What the worker measured, as it sent it (`worker/facts.py`). `model_name` is the file's name for the model."""
+    """What the worker measured, as it sent it (`worker/facts.py`). `model_name` is the file's name for the
+    model."""
 
     target: str
     path: str
@@ -71,7 +72,9 @@ def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
 def _without_gradient(gradient: str, reach: dict[str, Any]) -> Cause:
     place = place_from_json(reach.get("place"))
     if gradient == "not finite":
-        return Cause("probe-not-finite", "gradient not finite", place if reach.get("how") == "not-finite" else None)
+        return Cause(
+            "probe-not-finite", "gradient not finite", place if reach.get("how") == "not-finite" else None
+        )
     if reach.get("how") == "cut":
         return Cause("probe-cut", f"cut by {reach['words']}", place)
     if reach.get("how") == "unused":
@@ -95,7 +98,8 @@ def _unmoved(fact: dict[str, Any], facts: Facts) -> Cause:
 
 
 def _is_cancelled_bias(fact: dict[str, Any], facts: Facts) -> bool:
-    """A bias whose effect cancels out (before a norm, in a difference of scores), beside weights that learn."""
+    """A bias whose effect cancels out (before a norm, in a difference of scores), beside weights that
+    learn."""
     return len(fact["shape"]) <= 1 and any(
         other["layer"] == fact["layer"] and other["gradient"] == "finite" for other in facts.parameters
     )
@@ -160,7 +164,9 @@ class _Subject:
         shown = [f"`{name}`" for name in names[:_MOST_NAMES]]
         if len(names) > _MOST_NAMES:
             shown.append(f"{len(names) - _MOST_NAMES} more")
-        return cls(shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}", len(names) > 1)
+        return cls(
+            shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}", len(names) > 1
+        )
 
     def __str__(self) -> str:
         return self.names
@@ -192,7 +198,9 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         )
     if cause.code == "probe-not-finite":
         made = f", first made{at}" if at else ""
-        return f"{subject} {gets} a gradient of NaN or infinity{made}. Keep that operation's input in its range."
+        return (
+            f"{subject} {gets} a gradient of NaN or infinity{made}. Keep that operation's input in its range."
+        )
     if cause.code == "probe-cut":
         cutter = cause.words.removeprefix("cut by ")
         return f"{cutter[:1].upper()}{cutter[1:]} cuts the gradient to {subject} here. Pass the tensor on as it is."
@@ -208,6 +216,11 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         )
     if cause.code == "probe-not-in-optimizer":
         name = facts.built["name"] if facts.built else "the optimizer"
+        if _made_after(first.place, cause.place) and facts.built and facts.built.get("others"):
+            return (
+                f"{subject} {gets} gradients that nobody applies: `{name}`{at} is built earlier and holds what "
+                f"{subject.verb('it replaces', 'they replace')}. Build it after this line."
+            )
         return (
             f"{subject} {gets} gradients that nobody applies: `{name}`{at} doesn't hold {it}. "
             f"Pass `{facts.model_name or 'model'}.parameters()`."
@@ -218,12 +231,24 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
             f"Look for a dead activation, a mask or a zero weight between {it} and the loss."
         )
     if cause.code == "probe-cleared":
-        return f"{subject} {gets} a gradient that is cleared before the step{at}. Clear it before `backward()`."
+        return (
+            f"{subject} {gets} a gradient that is cleared before the step{at}. Clear it before `backward()`."
+        )
     if cause.words == "learning rate 0":
         return f"{subject} {gets} a gradient, but the optimizer's learning rate is 0. Set `lr`."
     if cause.words == "its optimizer never steps":
-        return f"{subject} {gets} a gradient, but the optimizer that holds {it} never steps. Call its `step()`."
-    return f"{subject} {gets} a gradient, but no step changes {it}. Look at what the optimizer does with {it}."
+        return (
+            f"{subject} {gets} a gradient, but the optimizer that holds {it} never steps. Call its `step()`."
+        )
+    return (
+        f"{subject} {gets} a gradient, but no step changes {it}. Look at what the optimizer does with {it}."
+    )
+
+
+def _made_after(parameter: Place | None, optimizer: Place | None) -> bool:
+    return bool(
+        parameter and optimizer and parameter.path == optimizer.path and parameter.line > optimizer.line
+    )
 
 
 def _related(group: Sequence[ParameterReport], at: Place) -> Iterator[Related]:
@@ -238,7 +263,10 @@ def _related(group: Sequence[ParameterReport], at: Place) -> Iterator[Related]:
     seen = {(at.path, at.line)}
     for each in group:
         assert each.cause is not None
-        pairs = [(words.get(each.cause.code, "here"), each.cause.place), (f"`{each.layer}` made here", each.place)]
+        pairs = [
+            (words.get(each.cause.code, "here"), each.cause.place),
+            (f"`{each.layer}` made here", each.place),
+        ]
         for text, place in pairs:
             if place is not None and (place.path, place.line) not in seen and len(seen) <= _MOST_RELATED:
                 seen.add((place.path, place.line))

@@ -12,8 +12,8 @@ BATCH = 4  # samples; batch norm needs more than one, and sizes that differ from
 
 @dataclass(frozen=True)
 class Leaf:
-    """A tensor. `kind` is "float", "long" or "bool"; whole numbers lie in `[low, high)`. `name` is the
-    user's."""
+    """A tensor. `kind` is "float", "double", "long" or "bool"; whole numbers lie in `[low, high)`. `name` is
+    the user's."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ class Leaf:
 
     @property
     def text(self) -> str:
-        kind = {"float": "float32", "long": "int64", "bool": "bool"}[self.kind]
+        kind = {"float": "float32", "double": "float64", "long": "int64", "bool": "bool"}[self.kind]
         bound = f" below {self.high}" if self.kind == "long" else ""
         return f"{kind} {self.shape}{bound}"
 
@@ -89,6 +89,8 @@ def real(leaf: Leaf) -> Any:
 
     if leaf.kind == "float":
         return torch.randn(leaf.shape)
+    if leaf.kind == "double":
+        return torch.randn(leaf.shape, dtype=torch.float64)
     if leaf.kind == "long":
         return torch.randint(0, max(1, leaf.high), leaf.shape)
     if len(leaf.shape) >= 2 and leaf.shape[-1] == leaf.shape[-2]:
@@ -100,5 +102,10 @@ def meta(leaf: Leaf) -> Any:
     """A tensor without data."""
     import torch
 
-    kinds = {"float": torch.get_default_dtype(), "long": torch.int64, "bool": torch.bool}
+    kinds = {
+        "float": torch.get_default_dtype(),
+        "double": torch.float64,
+        "long": torch.int64,
+        "bool": torch.bool,
+    }
     return torch.empty(leaf.shape, dtype=kinds[leaf.kind], device="meta")

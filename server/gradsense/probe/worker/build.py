@@ -11,16 +11,19 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .load import Loaded
-from .names import last_name, parameters, reads
+from .names import binds, changes, last_name, parameters, reads
 from .program import Program, Scope, forbidden
 from .small_values import small_value
+from .stubs import MissingPackage
 from .where import Origins
 
+_MOST_GUESSED_GLOBALS = 8
 _DEEPEST = 4  # calls followed upwards from an optimizer to the values it is given
 
 
@@ -70,6 +73,7 @@ class Builder:
         self.name = target.__name__
         self.hint = hint
         self.errors: list[tuple[str, BaseException]] = []
+        self.guessed: list[str] = []  # globals that got a value of ours
 
     def recipes(self) -> Iterator[Recipe]:
         """Recipes worth a try, best first."""
@@ -98,11 +102,30 @@ class Builder:
     def first(self) -> tuple[Recipe, Built]:
         """The first recipe that works. Raises `CannotBuild`."""
         for recipe in self.recipes():
-            try:
-                return recipe, recipe.make()
-            except (Exception, SystemExit) as error:
-                self.errors.append((recipe.text, error))
+            for _ in range(_MOST_GUESSED_GLOBALS):
+                try:
+                    return recipe, recipe.make()
+                except NameError as error:
+                    self.errors.append((recipe.text, error))
+                    if not self._guess_global(error):
+                        break
+                except (Exception, SystemExit) as error:
+                    self.errors.append((recipe.text, error))
+                    break
         raise CannotBuild(self._explain())
+
+    def _guess_global(self, error: NameError) -> bool:
+        """Give a global that the class reads, and that no statement we may run binds, a small value by its
+        name."""
+        match = re.search(r"name '(\w+)' is not defined", str(error))
+        if match is None or match[1] in self.loaded.globals:
+            return False
+        value = small_value(match[1], "", self.program)
+        if value is inspect.Parameter.empty:
+            return False
+        self.loaded.globals[match[1]] = value
+        self.guessed.append(f"{match[1]}={value!r}")
+        return True
 
     def required(self) -> list[str]:
         """The constructor's parameters without a default."""
@@ -146,6 +169,8 @@ class Builder:
         if unknown and not self.errors:
             return f"`{self.name}` needs {names}, and the file shows no value. Add above the class: `{hint}`."
         text, error = self.errors[-1]
+        if isinstance(error, MissingPackage):
+            return f"`{self.name}` needs `{error}`, which this interpreter doesn't have. Install it there."
         line: Line | None = self.origins.places.raised(error)
         where = f" (line {line[1]})" if line else ""
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -290,18 +315,15 @@ class Builder:
         else:
             kept = [each for each in kept if each not in self.loaded.ran]
         for statement in kept:
-            if not self.loaded.run(statement, space) and statement in forced and depth == 0:
-                pass  # its optimizer is missing afterwards, which the caller sees
+            self.loaded.run(statement, space)
         if run_targets:
             self.loaded.run(last, space)
-            for statement in self._aftermath(scope, last, needed):
+            for statement in self._aftermath(last, targets):
                 self.loaded.run(statement, space)
 
-    def _aftermath(self, scope: Scope, last: ast.stmt, needed: set[str]) -> Iterator[ast.stmt]:
+    def _aftermath(self, last: ast.stmt, targets: list[Any]) -> Iterator[ast.stmt]:
         """What changes the model or the optimizer between the optimizer's construction and the training
         loop."""
-        from .names import binds, changes
-
         body = next(
             (
                 block
@@ -311,7 +333,7 @@ class Builder:
             ),
             [],
         )
-        names = needed | binds(last)
+        names = reads(*targets) | binds(*targets)
         for statement in body[body.index(last) + 1 :] if last in body else []:
             if isinstance(statement, (ast.For, ast.While)) and not changes(statement) & names:
                 return

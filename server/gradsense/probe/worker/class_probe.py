@@ -14,6 +14,7 @@ from .build import Builder, Built, CannotBuild, Recipe, hinted_inputs
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
 from .load import Loaded
+from .needs import Unfit
 from .search import NoInputs, Search
 from .steps import Recorder
 from .stop import Stop
@@ -49,6 +50,9 @@ class ClassProbe:
             raise Stop("build", str(error)) from error
         except MemoryError as error:
             raise self.probe.stopped(f"`{self.name}` can't be built", error) from error
+        if self._builder.guessed:
+            guessed = ", ".join(self._builder.guessed)
+            self.channel.send("part", name="notes", value=[f"globals that the probe guessed: {guessed}"])
         constructor = {"text": recipe.text, "source": recipe.source, "variable": built.variable}
         self.channel.send("part", name="constructor", value=constructor)
         self.send_parameters(built.model, [])
@@ -80,7 +84,12 @@ class ClassProbe:
         except NoInputs as error:
             if isinstance(error.error, (SystemExit, MemoryError)):
                 raise self.probe.stopped(f"`{self.name}` raises on its batch", error.error) from error
-            why = self.probe.stopped("No batch found that it accepts", error.error or error)
+            what = "No batch found that it accepts"
+            if isinstance(error.error, Unfit):
+                what += f": `{error.error.what}` can't use what it gets"
+                why = self.probe.stopped(what, error.error, bare=True)
+            else:
+                why = self.probe.stopped(what, error.error or error)
             text = f"{why.text.rstrip('.')}. Give one above the class: `# gradsense: probe {hint}`."
             raise Stop("inputs", text, why.place) from error
 
@@ -93,7 +102,10 @@ class ClassProbe:
                 for node in ast.walk(self.loaded.program.tree):
                     if isinstance(node, ast.ClassDef) and node.name == owner.__name__:
                         for each in node.body:
-                            if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name == method:
+                            if (
+                                isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))
+                                and each.name == method
+                            ):
                                 return each
                 return None
             try:

@@ -1,4 +1,5 @@
-"""Run code that was written for a GPU on the device the probe uses: `.cuda()` and `device="cuda"` are no moves."""
+"""Run code that was written for a GPU on the device the probe uses: `.cuda()` and `device="cuda"` are no
+moves."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ _MOVES = frozenset(("cuda", "xpu", "hpu", "npu", "mps", "ipu"))
 def softened(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], device: str
 ) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """A call's name and arguments with devices replaced by `device`; the name is "" when nothing is left to do."""
+    """A call's name and arguments with devices replaced by `device`; the name is "" when nothing is left to
+    do."""
     if name in _MOVES or (name == "cpu" and device == "meta"):
         return "", args, kwargs
     given = kwargs.get("device")

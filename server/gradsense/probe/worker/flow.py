@@ -1,9 +1,11 @@
 """Where the gradient is cut: a shadow of the data flow that goes on where autograd's graph ends.
 
-A `TorchFunctionMode` sees each operation with its operands and results. Where a result depends on a parameter but has
-no history, the operation and the user's line are kept as a break. Values that leave torch (`item`, `numpy`) are linked
-again when they come back. A parameter without a gradient that reaches the loss in the shadow was cut, at the first
-break on its way; otherwise the loss doesn't use it.
+A `TorchFunctionMode` sees each operation with its operands and results. Where a result depends on a
+parameter but has
+no history, the operation and the user's line are kept as a break. Values that leave torch (`item`, `numpy`)
+are linked
+again when they come back. A parameter without a gradient that reaches the loss in the shadow was cut, at the
+first break on its way; otherwise the loss doesn't use it.
 
 Blind: `torch.jit.script`, compiled regions, the inside of C++ operations.
 """
@@ -21,13 +23,16 @@ from .where import Line, Places
 
 _READ_ONLY_SHAPE = ("_like", "new_")
 _REWRAPS = frozenset(("tensor", "as_tensor", "from_numpy", "scalar_tensor", "full", "asarray", "frombuffer"))
-_EXITS = frozenset(("item", "tolist", "numpy", "__float__", "__int__", "__array__", "__complex__", "__index__"))
+_EXITS = frozenset(
+    ("item", "tolist", "numpy", "__float__", "__int__", "__array__", "__complex__", "__index__")
+)
 _MOST_EXITS = 2000
 
 
 @dataclass
 class Node:
-    """A tensor (or a value outside torch) at one moment. `words` and `broken` are set where the history ends."""
+    """A tensor (or a value outside torch) at one moment. `words` and `broken` are set where the history
+    ends."""
 
     inputs: tuple[int, ...]
     line: Line | None
@@ -37,7 +42,8 @@ class Node:
 
 
 class Flow:
-    """Records while `recording`; replaces devices all the time it is entered. Tensors are kept alive meanwhile."""
+    """Records while `recording`; replaces devices all the time it is entered. Tensors are kept alive
+    meanwhile."""
 
     def __init__(self, places: Places, device: str = "cpu") -> None:
         from torch.overrides import TorchFunctionMode
@@ -45,7 +51,9 @@ class Flow:
         flow = self
 
         class Mode(TorchFunctionMode):
-            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            def __torch_function__(
+                self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+            ) -> Any:
                 return flow._operation(function, args, kwargs or {})
 
         self._mode = Mode
@@ -82,7 +90,8 @@ class Flow:
             self.losses.append(node)
 
     def explain(self, parameter: Any) -> dict[str, Any] | None:
-        """Why a parameter gets no gradient: `how` is unused, dropped, cut or no-loss; None if not recorded."""
+        """Why a parameter gets no gradient: `how` is unused, dropped, cut or no-loss; None if not
+        recorded."""
         start = self._starts.get(id(parameter))
         if start is None:
             return None
@@ -148,7 +157,12 @@ class Flow:
     def _note(self, name: str, args: Any, kwargs: dict[str, Any], result: Any, off: bool = False) -> None:
         import torch
 
-        if name.endswith("_like") or name.startswith("new_") or name == "requires_grad_" or name == "backward":
+        if (
+            name.endswith("_like")
+            or name.startswith("new_")
+            or name == "requires_grad_"
+            or name == "backward"
+        ):
             return
         inputs = self._inputs(name, args, kwargs)
         if not inputs:
@@ -182,7 +196,8 @@ class Flow:
         return tuple(dict.fromkeys(found))
 
     def _came_back(self, value: Any, anything: bool = False) -> int | None:
-        """The node of a number or array that left torch: the same object, an equal one, or, if `anything`, the last."""
+        """The node of a number or array that left torch: the same object, an equal one, or, if `anything`,
+        the last."""
         if isinstance(value, bool) or value is None or isinstance(value, str):
             return None
         for node, left, _ in reversed(self._exits):
@@ -198,8 +213,10 @@ class Flow:
 
     @staticmethod
     def _writes(name: str) -> bool:
-        return name == "__setitem__" or (name.endswith("_") and not name.endswith("__")) or (
-            name.startswith("__i") and name not in ("__index__", "__int__", "__invert__")
+        return (
+            name == "__setitem__"
+            or (name.endswith("_") and not name.endswith("__"))
+            or (name.startswith("__i") and name not in ("__index__", "__int__", "__invert__"))
         )
 
     @staticmethod
@@ -253,7 +270,9 @@ class Flow:
         def noted_made(self: Any, mode: bool) -> None:
             inside = sys._getframe(1).f_globals.get("__name__") == made.__module__  # `no_grad` is made of it
             if not mode and not inside:
-                flow._off.append(flow._switch_line())  # it acts as a function, too: there is no `with` to leave
+                flow._off.append(
+                    flow._switch_line()
+                )  # it acts as a function, too: there is no `with` to leave
             made(self, mode)
 
         def patched_enter(enter: Any) -> Any:

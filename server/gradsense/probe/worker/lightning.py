@@ -1,20 +1,22 @@
 """Probe a LightningModule: its own `training_step` and `configure_optimizers` under a real, quiet Trainer.
 
-Works with `lightning` and `pytorch_lightning`, whichever the class derives from. Lightning is imported only here.
+Works with `lightning` and `pytorch_lightning`, whichever the class derives from. Lightning is imported only
+here.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import re
 import tempfile
 import types
 from typing import Any
 
 from .batch import Node, Value, made, real
 from .class_probe import SEEDS, ClassProbe, meta_copy
-from .steps import STEPS, History
 from .step_watch import StepWatch
+from .steps import STEPS, History
 from .stop import Stop
 from .structure import guessed
 from .unregistered import trainable
@@ -79,7 +81,13 @@ class LightningProbe(ClassProbe):
     def fit(self, model: Any, batch: Node, first: bool) -> Stop | None:
         """Fit `STEPS` batches. What stopped it is given back, not raised."""
         pl = self._pl
-        for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
+        for name in (
+            "lightning",
+            "lightning.pytorch",
+            "lightning.fabric",
+            "pytorch_lightning",
+            "lightning_fabric",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)
         watcher = _watcher(pl, self, first)
         self._optimizers: list[Any] = []
@@ -107,19 +115,28 @@ class LightningProbe(ClassProbe):
                 stop = self.probe.stopped(f"`{self.name}` raises under the Trainer", error)
                 if self.cut(stop):
                     watcher.finish(model)
-                elif stop.place is None and "closure" in stop.text:
-                    stop.place = self._place_of("optimizer_step")
+                elif stop.place is None:
+                    stop.place = self._place_in(stop.text)
+                stop.code = "trainer"
                 return stop
             self._optimizers = list(trainer.optimizers)
         return None
 
-    def _place_of(self, hook: str) -> dict[str, Any] | None:
-        body = self.body_of(hook)
-        line = getattr(body, "lineno", None)
-        return self.probe.places.place((self.probe.orders.path, line)) if line else None
+    def _place_in(self, text: str) -> dict[str, Any] | None:
+        """The hook of the class that Lightning's complaint names, or that runs the closure it misses."""
+        names = re.findall(r"\w+", text)
+        if "closure" in names:
+            names.append("optimizer_step")
+        for name in names:
+            body = self.body_of(name) if name in vars(self.target) else None
+            line = getattr(body, "lineno", None)
+            if line:
+                return self.probe.places.place((self.probe.orders.path, line))
+        return None
 
     def cut(self, error: Stop) -> bool:
-        """Is it autograd's word for a loss without a graph? Then the report tells why, parameter by parameter."""
+        """Is it autograd's word for a loss without a graph? Then the report tells why, parameter by
+        parameter."""
         return "does not require grad" in error.text
 
 
@@ -137,7 +154,9 @@ class _Batches:
 
 
 def _package_of(target: type) -> Any:
-    root = next(each.__module__ for each in target.__mro__ if each.__name__ == "LightningModule").partition(".")[0]
+    root = next(each.__module__ for each in target.__mro__ if each.__name__ == "LightningModule").partition(
+        "."
+    )[0]
     return importlib.import_module("lightning.pytorch" if root == "lightning" else root)
 
 
@@ -227,6 +246,9 @@ def _watcher(pl: Any, probe: LightningProbe, first: bool) -> Any:
 
         def on_train_start(self, trainer: Any, model: Any) -> None:
             self.steps.start()
+            # A plateau scheduler asks for a metric of a validation that isn't run here.
+            configs = trainer.strategy.lr_scheduler_configs
+            trainer.strategy.lr_scheduler_configs = [each for each in configs if not each.reduce_on_plateau]
             for name, parameter in trainable(model).items():
                 if parameter.requires_grad:
                     parameter.register_hook(lambda gradient, name=name: self.arrive(name, gradient))
@@ -244,7 +266,9 @@ def _watcher(pl: Any, probe: LightningProbe, first: bool) -> Any:
             if first:
                 probe.flow.loss(loss)
 
-        def on_train_batch_end(self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        def on_train_batch_end(
+            self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
             self.finish(model)
             probe.flow.recording = False
 

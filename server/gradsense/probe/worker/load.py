@@ -157,10 +157,10 @@ def _wanted(program: Program, qualname: str) -> list[ast.stmt]:
     top = qualname.partition(".")[0]
     needed |= program.reads_deeply(*(node for node in program.tree.body if top in binds(node)))
     candidates: list[ast.stmt] = []
-    for statement in program.tree.body:
-        if is_main_block(statement):
-            continue
-        if _defines(statement, constants):
+    body = list(program.before(program.tree.body, None))  # with what a main block would run
+    main = {each for block in program.tree.body if is_main_block(block) for each in block.body}  # type: ignore[attr-defined]
+    for statement in body:
+        if statement not in main and _defines(statement, constants):
             kept.add(statement)
         elif (not forbidden(statement) and not isinstance(statement, ast.Expr)) or (
             isinstance(statement, ast.Expr) and _is_changing_call(statement) and not forbidden(statement)
@@ -176,7 +176,7 @@ def _wanted(program: Program, qualname: str) -> list[ast.stmt]:
                 kept.add(statement)
                 needed |= program.reads_deeply(statement)
                 changed = True
-    return [statement for statement in program.tree.body if statement in kept]
+    return [statement for statement in body if statement in kept]
 
 
 def _at_definition(node: ast.stmt) -> list[ast.AST]:

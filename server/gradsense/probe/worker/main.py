@@ -116,12 +116,15 @@ class Probe:
             raise Stop("class", f"`{self.orders.qualname}` is no `nn.Module`.{missing}")
         return value
 
-    def stopped(self, what: str, error: BaseException) -> Stop:
-        """`error`, raised by the user's code, as a `Stop` that names the line."""
+    def stopped(self, what: str, error: BaseException, bare: bool = False) -> Stop:
+        """`error`, raised by the user's code, as a `Stop` that names the line; `bare`: without its own
+        words."""
         line = self.places.raised(error)
         where = f" (line {line[1]})" if line else ""
         if isinstance(error, SystemExit):
             return Stop("exit", f"{what}: it calls `sys.exit`{where}.", self.places.place(line))
+        if bare:
+            return Stop("raised", f"{what}{where}", self.places.place(line))
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if isinstance(error, MemoryError) or "allocate memory" in text:
             limit = self.orders.memory_limit_mb

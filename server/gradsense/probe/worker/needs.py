@@ -42,8 +42,10 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
     if not operands or not isinstance(operands[0], torch.Tensor):
         return
     x = operands[0]
+    weight = next(iter(module.parameters(recurse=False)), None)
+    if weight is not None and not isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and _is_torchs(module):
+        yield from _float(x, weight)
     if isinstance(module, nn.Linear):
-        yield from _float(x)
         yield from _rank(x, tuple(range(1, 8)))
         yield from _size(x, -1, module.in_features)
     elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
@@ -67,13 +69,18 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
                 if x.dim() == rank and x.shape[dimension] < least:
                     yield Need(x, "size", max(least, 8), dimension)
     elif isinstance(module, nn.RNNBase):
-        yield from _float(x)
         yield from _rank(x, (3, 2), 3)
         yield from _size(x, -1, module.input_size)
+        if len(operands) > 1 and x.dim() == 3:
+            yield from _hidden(module, x, operands[1])
     elif isinstance(module, nn.modules.rnn.RNNCellBase):
-        yield from _float(x)
         yield from _rank(x, (2, 1), 2)
         yield from _size(x, -1, module.input_size)
+        for state in (
+            operands[1] if len(operands) > 1 and isinstance(operands[1], (tuple, list)) else operands[1:]
+        ):
+            if isinstance(state, torch.Tensor):
+                yield from _shape(state, (x.shape[0], module.hidden_size))
     elif isinstance(module, nn.modules.batchnorm._BatchNorm):
         ranks = {nn.BatchNorm1d: (2, 3), nn.BatchNorm2d: (4,), nn.BatchNorm3d: (5,)}.get(
             type(module), (2, 3, 4, 5)
@@ -82,14 +89,12 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
         yield from _rank(x, ranks)
         yield from _size(x, 1, module.num_features)
     elif isinstance(module, nn.LayerNorm):
-        yield from _float(x)
         for i, size in enumerate(reversed(module.normalized_shape)):
             yield from _rank(x, tuple(range(i + 1, 8)))
             yield from _size(x, -1 - i, size)
     elif isinstance(module, nn.GroupNorm):
         yield from _size(x, 1, module.num_channels)
     elif isinstance(module, nn.MultiheadAttention):
-        yield from _float(x)
         yield from _rank(x, (3, 2), 3)
         yield from _size(x, -1, module.embed_dim)
     elif isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
@@ -104,13 +109,29 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
         yield from _rank(x, (5, 4), 5)
 
 
+def _hidden(module: Any, x: Any, state: Any) -> Iterator[Need]:
+    """The state that a recurrent layer starts from: (layers, batch, hidden)."""
+    import torch
+
+    layers = module.num_layers * (2 if module.bidirectional else 1)
+    batch = x.shape[0 if module.batch_first else 1]
+    for each in state if isinstance(state, (tuple, list)) else (state,):
+        if isinstance(each, torch.Tensor):
+            yield from _float(each)
+            yield from _shape(each, (layers, batch, getattr(module, "proj_size", 0) or module.hidden_size))
+
+
+def _is_torchs(module: Any) -> bool:
+    return type(module).__module__.partition(".")[0] == "torch"
+
+
 def of_operation(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Need]:
     """What a function of torch's, by its name, needs of its operands and they lack."""
     import torch
 
     tensors = [each for each in args if isinstance(each, torch.Tensor)]
     if name == "linear" and len(tensors) >= 2:
-        yield from _float(tensors[0])
+        yield from _float(tensors[0], tensors[1])
         yield from _size(tensors[0], -1, tensors[1].shape[-1])
     elif name in ("conv1d", "conv2d", "conv3d") and len(tensors) >= 2:
         rank = int(name[4]) + 2
@@ -119,12 +140,11 @@ def of_operation(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
         yield from _rank(tensors[0], (rank,))
         yield from _size(tensors[0], 1, tensors[1].shape[1] * groups)
     elif name == "embedding" and len(tensors) >= 2:
-        index, weight = (args[0], args[1]) if isinstance(args[0], torch.Tensor) else tensors[:2]
-        yield from _whole(index, weight.shape[0])
+        yield from _whole(tensors[0], tensors[1].shape[0])
     elif name in ("matmul", "__matmul__", "mm", "bmm", "__rmatmul__") and len(tensors) >= 2:
-        left, right = tensors[:2] if name != "__rmatmul__" else tensors[1::-1]
-        yield from _float(left)
-        yield from _float(right)
+        left, right = (tensors[0], tensors[1]) if name != "__rmatmul__" else (tensors[1], tensors[0])
+        yield from _float(left, right)
+        yield from _float(right, left)
         ranks = {"mm": (2,), "bmm": (3,)}.get(name)
         if ranks:
             yield from _rank(left, ranks)
@@ -156,6 +176,14 @@ def of_operation(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
         for i, each in enumerate(index):
             if isinstance(each, torch.Tensor) and each.dtype != torch.bool and each.dtype != torch.uint8:
                 yield from _whole(each, args[0].shape[i] if i < args[0].dim() else 0)
+    elif name == "multi_head_attention_forward" and len(args) >= 2:
+        query, key = args[0], args[1]
+        if query.dim() == 3 and key.dim() == 3:
+            padding, mask = kwargs.get("key_padding_mask"), kwargs.get("attn_mask")
+            if padding is not None:
+                yield from _shape(padding, (key.shape[1], key.shape[0]))
+            if mask is not None and mask.dim() != 3:
+                yield from _shape(mask, (query.shape[0], key.shape[0]))
     elif name in ("view", "reshape") and tensors:
         yield from _viewed(args)
 
@@ -187,9 +215,13 @@ def after_failure(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> I
                     yield Need(b, "size", a.shape[-k], -k)
 
 
-def _float(x: Any) -> Iterator[Need]:
+def _float(x: Any, like: Any = None) -> Iterator[Need]:
+    import torch
+
     if not (x.is_floating_point() or x.is_complex()):
         yield Need(x, "kind", kind="float")
+    elif like is not None and like.dtype == torch.float64 and x.dtype == torch.float32:
+        yield Need(x, "kind", kind="double")
 
 
 def _whole(x: Any, below: int) -> Iterator[Need]:

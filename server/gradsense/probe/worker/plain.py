@@ -1,4 +1,5 @@
-"""Probe a plain `nn.Module`: the file's optimizers over it, or SGD; a random projection of its outputs as the loss."""
+"""Probe a plain `nn.Module`: the file's optimizers over it, or SGD; a random projection of its outputs as
+the loss."""
 
 from __future__ import annotations
 

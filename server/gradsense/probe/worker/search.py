@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -21,13 +22,14 @@ from .needs import Need, Unfit, raised_to
 _SIDES = (32, 28, 64, 84, 16, 96, 128, 224, 8, 227, 256, 299, 48, 40)
 _MOST_ELEMENTS = 1_000_000
 _SCALAR_ATTRIBUTES = frozenset(("__get__", "__set__", "__delete__"))
+_STEP = 16
 State = tuple[Leaf, ...]
 
 
 @dataclass
 class Run:
-    """One run: how many operations went through, what stopped it (`error` None: nothing), whole-number
-    bounds seen."""
+    """One run: how far it went (`_STEP` for each operation, less one for each unmet need), what stopped it
+    (`error` None: nothing), whole-number bounds seen."""
 
     progress: int = 0
     error: BaseException | None = None
@@ -193,10 +195,14 @@ class Search:
             else:
                 if len(shape) == rank:
                     yield leaf.resized(dimension, need.size)
+                if rank > 1 and shape and math.prod(leaf.shape[1:]) == shape[dimension]:
+                    yield from _counted(leaf, need.size)
                 for i in reversed(range(rank)):
                     if leaf.shape[i] == shape[dimension]:
                         yield leaf.resized(i, need.size)
         elif need.what == "count":
+            if rank == 4:
+                yield from (leaf.resized(2, side).resized(3, side) for side in _SIDES)
             yield from _counted(leaf, need.size)
 
     def _solved(self, state: State, index: int, need: Need, shape: tuple[int, ...]) -> Iterator[State]:
@@ -258,7 +264,7 @@ class Search:
                 if rank != len(leaf.shape):
                     for new in itertools.islice(reranked(leaf, rank), 1):
                         yield (*state[:index], new, *state[index + 1 :])
-            for kind in ("long", "float", "bool"):
+            for kind in ("long", "float", "bool", "double"):
                 if kind != leaf.kind:
                     yield (*state[:index], replace(leaf, kind=kind), *state[index + 1 :])
             if len(leaf.shape) == 4:
@@ -304,7 +310,8 @@ def reranked(leaf: Leaf, rank: int) -> Iterator[Leaf]:
 def _counted(leaf: Leaf, size: int) -> Iterator[Leaf]:
     """Shapes with `size` elements per sample."""
     batch = leaf.shape[0] if leaf.shape else BATCH
-    yield replace(leaf, shape=(batch, size))
+    if len(leaf.shape) < 4:
+        yield replace(leaf, shape=(batch, size))
     for channels in (1, 3):
         if size % channels == 0:
             side = round((size // channels) ** 0.5)
@@ -336,6 +343,7 @@ class Watch:
         self._origins: dict[int, int] = {id(tensor): index for index, tensor in enumerate(tensors)}
         self._alive: list[Any] = list(tensors)
         self.suspects: list[Need] = []
+        self._checking = False
         watch = self
 
         class Mode(_mode()):  # type: ignore[misc]
@@ -355,14 +363,19 @@ class Watch:
 
     def layer(self, module: Any, operands: Any) -> None:
         """Before each layer: stop the run if it can't work on its operands."""
-        self._stop(list(needs.of_layer(module, operands)), type(module).__name__)
+        self._checking = True  # what the checks themselves ask of the tensors is no operation of the user's
+        try:
+            found = list(needs.of_layer(module, operands))
+        finally:
+            self._checking = False
+        self._stop(found, type(module).__name__)
 
     def operation(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """One operation: checked, run, and its result's origin noted."""
         import torch
 
         name = getattr(function, "__name__", "")
-        if name in _SCALAR_ATTRIBUTES:
+        if self._checking or name in _SCALAR_ATTRIBUTES:
             result = function(*args, **kwargs)
         else:
             name, args, kwargs = softened(name, args, kwargs, self._device)
@@ -379,7 +392,8 @@ class Watch:
                 if not self.suspects:
                     self.suspects = [Need(each, "look") for each in args if isinstance(each, torch.Tensor)]
                 raise
-            self._run.progress += 1
+            if isinstance(result, (torch.Tensor, tuple, list)):
+                self._run.progress += _STEP  # `x.dim()` and its like are no progress
         origin = self._origin_of(args)
         if origin is not None:
             for each in result if isinstance(result, (tuple, list)) else (result,):
@@ -416,6 +430,7 @@ class Watch:
                     self._run.bounds[index] = min(need.size, self._run.bounds.get(index, need.size))
         stopping = raised_to(found)
         if stopping:
+            self._run.progress -= min(len(stopping), _STEP - 1)  # one need less is progress, too
             raise Unfit(stopping, what)
 
     def traced(self, found: list[Need]) -> list[tuple[int, Need, tuple[int, ...]]]:

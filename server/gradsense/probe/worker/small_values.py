@@ -61,11 +61,26 @@ def small_value(name: str, annotation: str, program: Program | None = None) -> A
         return float(guess) if isinstance(guess, (int, float)) else 0.1
     if kind == "bool":
         return bool(guess) if isinstance(guess, bool) else False
+    if program is not None and kind in ("", "str"):
+        choice = _choice(name, program)
+        if choice is not None:
+            return choice
     if kind == "str":
         return guess if isinstance(guess, str) else "relu"
     if re.search(r"sizes|dims|channels_?list|layers_sizes|hiddens|units$", lowered) and not kind:
         return [16, 16]
     return guess
+
+
+def _choice(name: str, program: Program) -> str | None:
+    """The first string that the file compares `name` with: `if kind == "lstm"`, `if kind in ["lstm",
+    "gru"]`."""
+    for node in ast.walk(program.tree):
+        if isinstance(node, ast.Compare) and getattr(node.left, "id", getattr(node.left, "attr", "")) == name:
+            for each in ast.walk(node.comparators[0]):
+                if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                    return each.value
+    return None
 
 
 def _namespace(name: str, program: Program | None) -> Any:

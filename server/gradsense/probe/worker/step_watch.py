@@ -1,4 +1,5 @@
-"""What becomes of gradients that have arrived: which optimizers step, what they find, and who cleared it before."""
+"""What becomes of gradients that have arrived: which optimizers step, what they find, and who cleared it
+before."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from typing import Any
 
 
 class Stop(Exception):
-    """The probe can't go on, for a reason of the user's; `text` is for the report, `place` as `Places.place` gives
-    it."""
+    """The probe can't go on, for a reason of the user's; `text` is for the report, `place` as `Places.place`
+    gives it."""
 
     def __init__(self, code: str, text: str, place: dict[str, Any] | None = None) -> None:
         super().__init__(text)
