@@ -18,6 +18,9 @@ from gradsense.source.lines import LineIndex
 PATIENCE = 30.0
 """Seconds to wait for the server; it needs far less, but the machine may be busy."""
 
+AFTERTHOUGHT = 5.0
+"""Seconds for what a server says later of the same text, when it has learned what lies outside the file."""
+
 Published = Callable[[list[types.Diagnostic]], bool]
 
 
@@ -59,17 +62,18 @@ class EditorSession:
     async def diagnostics(self, path: Path, version: int, until: Published) -> list[types.Diagnostic]:
         """What is published of a version, once it is as expected; after some patience, whatever it is."""
 
-        async def expected() -> None:
+        async def news(expected: Published) -> None:
             async with self._news:
                 await self._news.wait_for(
-                    lambda: (found := self.current(path, version)) is not None and until(found)
+                    lambda: (found := self.current(path, version)) is not None and expected(found)
                 )
 
         try:
-            await asyncio.wait_for(expected(), PATIENCE)
+            await asyncio.wait_for(news(lambda found: True), PATIENCE)
         except asyncio.TimeoutError:
-            if self.current(path, version) is None:
-                raise TimeoutError(f"The server said nothing of {path.name} for {PATIENCE:g} s.") from None
+            raise TimeoutError(f"The server said nothing of {path.name} for {PATIENCE:g} s.") from None
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(news(until), AFTERTHOUGHT)
         return self.current(path, version) or []
 
     def current(self, path: Path, version: int) -> list[types.Diagnostic] | None:
