@@ -71,6 +71,10 @@ def _result(
         return Partial(Ref(name), args, keywords)
     if name in functions.CLIPPING and args:
         training.clip(run, frame, state, args[0], at)
+        limit = args[1] if len(args) > 1 else dict(keywords).get("max_norm", dict(keywords).get("clip_value"))
+        if limit in (Const(0), Const(0.0)):
+            held = training.holdings_of(run, state, args[0])
+            training.clear_sources(run, frame, state, held.sources, held.open, held.partial, "hand", at)
         return NUMBER
     if name in functions.FRESH_TENSORS:
         return _fresh(frame, keywords, at)

@@ -193,7 +193,17 @@ class Forward:
     result: Value
 
 
-Fact = Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A local variable is given a tensor that something trained takes part in, or may."""
+
+    site: Site
+    context: Context
+    name: str
+    value: Value
+
+
+Fact = Local | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,8 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
     if isinstance(receiver, Tensor):
         return _tensor_attribute(run, frame, receiver, name, at)
     if isinstance(receiver, Parameters):
+        if name == "grad":
+            run.gradients_read.add(frame.site(at))
         return _parameters_attribute(receiver, name)
     if isinstance(receiver, ClassValue):
         found, value = find_member(run, receiver, name)
@@ -284,6 +286,7 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
     if name == "data":
         return expressions.cut(run, frame, tensor, "data", at)
     if name == "grad":
+        run.gradients_read.add(frame.site(at))
         if tensor.parameter is not None:
             return Parameters(frozenset((tensor.parameter,)), shape="gradient", site=frame.site(at))
         return UNKNOWN

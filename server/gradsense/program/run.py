@@ -100,6 +100,11 @@ class Run:
         self.module_frames: dict[str, int] = {}
         self.loading: set[str] = set()
         self.gradients_used: set[Site] = set()
+        """The `torch.autograd.grad` calls whose results are read."""
+        self.gradients_read: set[Site] = set()
+        """Where a parameter's `.grad` is read by the program itself."""
+        self.escaped: set[Obj] = set()
+        """Objects given to code that is not known."""
         self.muted = 0
         self.forwards: dict[tuple[object, ...], Value] = {}
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradsense.program import calls, expressions, ir, objects, training
-from gradsense.program.facts import Gradients, GradState, Lost, Returned, Round
+from gradsense.program.facts import Gradients, GradState, Local, Lost, Returned, Round
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run, statements_of
@@ -126,6 +126,8 @@ def bind(run: Run, frame: Frame, state: State, target: ir.Expr, value: Value, at
         _forget(state, frame, target.id)
         number = _frame_of(run, frame, state, target.id)
         state.set_variable(number, target.id, value)
+        if isinstance(value, Tensor) and (value.sources or value.open) and not run.muted:
+            run.record(Local(frame.site(target.at), run.context(frame), target.id, value), frame)
     elif isinstance(target, ir.Attribute):
         receiver = expressions.evaluate(run, frame, state, target.value)
         if state.assumed:

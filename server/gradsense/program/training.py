@@ -263,6 +263,7 @@ def unknown_code(
         touched = optimizer in instances or is_open or (held is not None and bool(held.sources & (instances | tensors)))
         if touched or (held is None or held.open) and (instances or tensors):
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
+    run.escaped |= instances
     for obj in instances:
         if obj in state.heap and obj not in tensors:
             state.set_attribute(obj, OPEN, True)

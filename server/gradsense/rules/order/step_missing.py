@@ -1,0 +1,179 @@
+"""GS404."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program.facts import Backward, Build, Call, Step
+from gradsense.program.program import Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Tensor
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
+from gradsense.rules.naming import name_of
+
+
+class StepMissing(Rule):
+    """A training loop computes gradients that no optimizer ever applies.
+
+    ## What it does
+
+    Reports `backward` in a loop, where the program builds an optimizer over the parameters that get the gradients and
+    never calls a `step` of any optimizer that holds them.
+
+    ## Why it matters
+
+    Gradients are computed round after round and never used: the weights stay as they were initialised.
+
+    ## Fix safety
+
+    Safe: `step()` is inserted after `backward()`, on the optimizer that was built for these parameters.
+
+    ## Stays silent when
+
+    - `.grad` is read by the program (attacks, saliency, hand-written updates);
+    - the optimizer is given to code that isn't known, or something unknown is stepped;
+    - no optimizer exists (benchmarks).
+
+    ## References
+
+    - [torch.optim: taking an optimization step](https://docs.pytorch.org/docs/2.13/optim.html#taking-an-optimization-step)
+    """
+
+    code, name, severity = "GS404", "step-missing", Severity.ERROR
+    fix_safety = Safety.SAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        stepped = {fact.optimizer.obj for fact in program.facts(Step)}
+        builds = [(run, fact) for run, fact in program.runs_with_facts(Build) if fact.optimizer.obj not in stepped]
+        if not builds or any(fact.name in _OTHER_STEPS for fact in program.facts(Call)):
+            return
+        for run, backward in program.runs_with_facts(Backward):
+            if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):
+                continue
+            mine = [
+                build
+                for built_in, build in builds
+                if built_in is run
+                and build.optimizer.obj in backward.optimizers
+                and build.optimizer.obj not in run.escaped
+                and not _held_by_stepped(run, build, backward)
+            ]
+            place = program.place(backward.site)
+            if not mine or place is None or len(mine) < len(backward.optimizers):
+                continue
+            optimizer = name_of(program, mine[0].optimizer.obj, "the optimizer")
+            yield from self.finding(
+                place,
+                f"`{place.code()}` computes gradients on every round, and no `step()` applies them: `{optimizer}` "
+                f"never moves a weight. Call `{optimizer}.step()` after it.",
+                related=(self.related(program, mine[0].site, "never stepped"),),
+                fixes=(_insert_step(program, place, mine[0], backward, optimizer),),
+            )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters())
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+            #   ^^^^^^^^^^^^^^^ GS404
+            """,
+            shows=NothingMoves(),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters())
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                for _ in range(2):
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    loss.backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters())
+            fisher = [torch.zeros_like(p) for p in model.parameters()]
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                for f, p in zip(fisher, model.parameters()):
+                    f += p.grad ** 2
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from accelerate import Accelerator
+
+            accelerator = Accelerator()
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters())
+            model, optimizer = accelerator.prepare(model, optimizer)
+
+            for _ in range(3):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                accelerator.backward(loss)
+            """
+        ),
+        Silent(
+            """
+            import time
+
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            begin = time.perf_counter()
+            for _ in range(3):
+                model(torch.randn(8, 4)).sum().backward()
+            print(time.perf_counter() - begin)
+            """
+        ),
+    ]
+
+
+_OTHER_STEPS = frozenset({"Unknown.step", "Engine.backward", "Parameters.update"})
+
+
+def _in_training_loop(backward: Backward) -> bool:
+    return any(r.over != "parameters" and not r.over.startswith("literal") for r in backward.context.rounds)
+
+
+def _held_by_stepped(run: Run, build: Build, backward: Backward) -> bool:
+    """Whether a part of what `build` holds belongs to another optimizer too."""
+    mine = build.holdings.sources
+    return any(
+        held.sources & mine for obj, held in run.holdings.items() if obj != build.optimizer.obj and obj in run.optimizers
+    )
+
+
+def _insert_step(program: Program, place: Place, build: Build, backward: Backward, optimizer: str) -> Fix | None:
+    if build.context.function is not backward.context.function or not optimizer.isidentifier():
+        return None
+    added = edits.insert_after(program, place, f"{optimizer}.step()")
+    title = f"Call `{optimizer}.step()` after `{place.code()}`"
+    return Fix(title, (added,), Safety.SAFE) if added is not None else None
