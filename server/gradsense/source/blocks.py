@@ -166,7 +166,14 @@ class BlockTree:
     @cached_property
     def names(self) -> frozenset[str]:
         """Every identifier in the text, in strings and comments too."""
+        if self._is_long and self.suites:
+            inside = (child.names for suite in self.suites for _, child in suite.children)
+            return frozenset(_IDENTIFIER.findall(self.block.text)).union(*inside)
         return frozenset(_IDENTIFIER.findall(self.text))
+
+    @property
+    def _is_long(self) -> bool:
+        return self.text.count("\n") > _LONG
 
     @cached_property
     def _cut(self) -> tuple[Block, tuple[Suite, ...], tuple[tuple[int, int, int], ...]]:
@@ -182,7 +189,7 @@ class BlockTree:
         parts = clauses(lines, whole[0]) if len(whole) == 1 else None
         if parts is None:
             return _block(text), (), ()
-        if text.count("\n") <= _LONG:
+        if not self._is_long:
             block = _block(text)
             if block.tree is not None:
                 return block, (), ()

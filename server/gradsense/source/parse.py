@@ -9,10 +9,15 @@ from typing import NamedTuple
 import libcst as cst
 
 from gradsense.source.bounds import is_bounded
+from gradsense.source.scan import BYTE_ORDER_MARK
 
 # Stands above an indented block, so that it is parsed as it is written: columns and multi-line strings stay.
 _WRAPPER = "if 1:\n"
 _FIRST_CODE = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r))*([ \t\f]*)")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+_FORM_FEED = re.compile(r"^[ \t]*\f[ \t\f]*", re.MULTILINE)
 
 
 class Parsed(NamedTuple):
@@ -52,10 +57,11 @@ def _wrapped(body: Sequence[cst.CSTNode]) -> tuple[cst.CSTNode, ...] | None:
 
 
 def _printable(text: str) -> str:
-    """`text` with as many characters, but none that libcst can't read or doesn't write back."""
+    """`text` with as many characters, but without those that libcst can't read or doesn't write back."""
     if text.isascii() and "\f" not in text and "\r" not in text:
         return text
-    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
-    text = re.sub(r"\r(?!\n)", "\n", text)
-    text = re.sub(r"^([ \t]*)[\f\ufeff]", "\\1\n", text, flags=re.MULTILINE)
-    return text
+    text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    text = _LONE_RETURN.sub("\n", text)
+    # A form feed before a statement puts the column back to zero, as a newline does.
+    text = _FORM_FEED.sub(lambda match: match[0].replace("\f", "\n"), text)
+    return "\n" + text[1:] if text.startswith(BYTE_ORDER_MARK) else text

@@ -11,6 +11,7 @@ from gradsense.source.memo import Memo
 _COMMENT_COLUMN = 0x4000
 _BLANK_COLUMN = "\u9000"
 _TAB = 8
+BYTE_ORDER_MARK = "\ufeff"
 _ADDRESSED = "gradsense:"
 
 
@@ -79,8 +80,10 @@ def scan(text: str) -> Scan:
     no deeper, once it is clear that the bracket is unclosed; an unclosed quote ends with its line; a triple quote that
     never closes, before a definition or an import that is indented no deeper.
     """
+    if text.startswith(BYTE_ORDER_MARK):
+        text = "\f" + text[1:]  # whitespace that moves no column, either
     plain = _scan(text, guess=False)
-    if plain is not None and (not plain.damage or '"""' not in text and "'''" not in text):
+    if plain is not None and (not plain.damage or ('"""' not in text and "'''" not in text)):
         return plain
     guessed = _scan(text, guess=True)
     assert guessed is not None
@@ -110,7 +113,7 @@ _chunks: Memo[tuple[str, bool], _Chunk] = Memo(2048)
 # words: where a chunk ends depends on what is there, so that an edit does not move the ends of all chunks after it.
 _CHUNK_LENGTH = 900
 _CHUNK_END = re.compile(
-    r"(?<!\\)(?<!\\\r)(?:\n|\r(?!\n))(?=\r?\n|[ \t]*(?:def|class|if|for|while|with|try|return|else|import|from|self|@)\b)"
+    r"\n(?<!\\\n)(?<!\\\r\n)(?=\r?\n|[ \t]*(?:def|class|if|for|while|with|try|return|else|import|from|self|@)\b)"
 )
 
 

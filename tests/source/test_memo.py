@@ -1,0 +1,37 @@
+"""The memo is bounded, and keeps what was used last."""
+
+from __future__ import annotations
+
+import pytest
+
+from gradsense.source.memo import Memo
+
+
+def test_it_holds_the_last_used() -> None:
+    memo: Memo[int, str] = Memo(10)
+    for key in range(100):
+        memo.put(key, str(key))
+        assert memo.get(0) == "0"
+    assert [key for key in range(90, 100) if memo.get(key) != str(key)] == []
+    assert memo.get(50) is None
+
+
+def test_it_is_bounded() -> None:
+    memo: Memo[int, int] = Memo(7)
+    for key in range(1000):
+        memo.put(key % 29, key)
+        assert len(memo) <= 14
+
+
+def test_the_newest_value_counts() -> None:
+    memo: Memo[str, int] = Memo(1)
+    memo.put("a", 1)
+    memo.put("b", 2)
+    memo.put("a", 3)
+    assert memo.get("a") == 3
+    assert memo.get("b") == 2
+
+
+def test_a_memo_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Memo(0)
