@@ -28,8 +28,8 @@ _RULES = {
     "bad_call": ("GS901", "bad-call", Severity.ERROR, Safety.SAFE),
     "odd_call": ("GS902", "odd-call", Severity.WARNING, Safety.UNSAFE),
 }
-_CALL = re.compile(r"\b(bad_call|odd_call|crash|ask_world)\(\)|^class (\w+)", re.MULTILINE)
-_CLASS = re.compile(r"^class (\w+).*\n(?:(?:[ \t].*)?\n)*", re.MULTILINE)
+_CALL = re.compile(r"\b(bad_call|odd_call|crash|ask_world)\(\)")
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
 def analyse(snapshot: Snapshot) -> Analysis:
@@ -52,8 +52,6 @@ def analyse(snapshot: Snapshot) -> Analysis:
             questions.add(question)
             if question in snapshot.answers:
                 findings.append(_finding("bad_call", match, 99))
-            continue
-        if word is None:
             continue
         number = counts[word] = counts.get(word, 0) + 1
         finding = _finding(word, match, number)
@@ -87,11 +85,8 @@ def _finding(word: str, match: re.Match[str], number: int) -> Finding:
 
 def module_classes(snapshot: Snapshot) -> list[types.SimpleNamespace]:
     """Every class at the top level."""
-    found = []
-    for match in _CLASS.finditer(snapshot.text):
-        span = Span(match.start(), match.start() + len(match[0].rstrip()))
-        found.append(types.SimpleNamespace(qualname=match[1], span=span))
-    return found
+    found = _CLASS.finditer(snapshot.text)
+    return [types.SimpleNamespace(qualname=match[1], span=Span(*match.span(1))) for match in found]
 
 
 async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None]) -> ProbeReport:
@@ -121,17 +116,18 @@ def main() -> int:
     gradsense.engine.module_classes = module_classes
     import gradsense.probe.client
     from gradsense.lsp import server
+    from gradsense.rules import registry
+    from gradsense.rules.base import Rule
     from gradsense.workspace import session
 
     gradsense.probe.client.run_probe = run_probe
+    rules: list[type[Rule]] = []
     session.choose_interpreter = lambda *_: Interpreter(Path(sys.executable), "scripted", [])
-    registry = types.ModuleType("gradsense.rules.registry")
-    rules = [
-        types.SimpleNamespace(code=code, name=name, on_by_default=True, documentation=f"# About {name}\n")
-        for code, name, _, _ in _RULES.values()
-    ]
-    registry.all_rules = lambda: rules  # type: ignore[attr-defined]
-    sys.modules["gradsense.rules.registry"] = registry
+    for code, name, severity, _ in _RULES.values():
+        values = {"code": code, "name": name, "severity": severity, "__doc__": f"# About {name}"}
+        rules.append(type(name, (Rule,), values))
+    registry.all_rules = lambda: tuple(rules)
+    registry.rule_of = lambda key: next((rule for rule in rules if key in (rule.code, rule.name)), None)
     return server.main()
 
 

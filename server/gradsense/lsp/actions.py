@@ -16,7 +16,6 @@ from gradsense.findings import Edit, Finding, Safety
 from gradsense.lsp.analyses import Analysed
 from gradsense.lsp.convert import offset_at
 from gradsense.lsp.diagnostics import SOURCE
-from gradsense.lsp.suppress import suppress_in_file, suppress_on_line
 
 if TYPE_CHECKING:
     from gradsense.lsp.server import Server
@@ -105,6 +104,8 @@ class Actions:
     def _of_finding(
         self, analysed: Analysed, diagnostic: types.Diagnostic, finding: Finding
     ) -> Iterator[types.CodeAction]:
+        from gradsense.lsp.suppress import suppress_in_file, suppress_on_line
+
         kind = types.CodeActionKind.QuickFix
         for fix in finding.fixes:
             if fix.safety is not Safety.DISPLAY_ONLY and fix.edits:

@@ -10,7 +10,7 @@ from lsprotocol import types
 
 if TYPE_CHECKING:
     from gradsense.lsp.server import Server
-    from gradsense.rules.registry import Rule
+    from gradsense.rules.base import Rule
 
 EXPLAIN_REQUEST = "gradsense/explain"
 EXPLAIN_COMMAND = "gradsense.explain"
@@ -19,14 +19,7 @@ CLIENT_EXPLAIN_COMMAND = "gradsense.explainRule"
 Command = Callable[[list[Any], "int | str | None"], Awaitable[Any]]
 
 
-def find_rule(name: str) -> Rule | None:
-    """A rule by its code or name."""
-    from gradsense.rules.registry import all_rules
-
-    return next((rule for rule in all_rules() if name in (rule.code, rule.name)), None)
-
-
-def markdown_of(rule: Rule) -> str:
+def markdown_of(rule: type[Rule]) -> str:
     """What a rule says, under its name."""
     return f"**{rule.code} {rule.name}**\n\n{rule.documentation.strip()}"
 
@@ -48,17 +41,20 @@ class Explain:
 
     async def request(self, params: dict[str, Any]) -> dict[str, str]:
         await self._server.engine_imported()
+        from gradsense.rules.registry import rule_of
+
         name = str(params.get("rule", ""))
-        rule = find_rule(name)
+        rule = rule_of(name)
         return {"markdown": markdown_of(rule) if rule else _no_rule(name)}
 
     async def command(self, arguments: list[Any], token: int | str | None) -> None:
         """Open the rule's page; where the client can't, tell what it says."""
         await self._server.engine_imported()
         from gradsense.rules.pages import page_url
+        from gradsense.rules.registry import rule_of
 
         name = str(arguments[0]) if arguments else ""
-        rule = find_rule(name)
+        rule = rule_of(name)
         if rule is not None and self._server.client.shows_documents:
             params = types.ShowDocumentParams(page_url(rule.name), external=True)
             self._server.request(types.WINDOW_SHOW_DOCUMENT, params)

@@ -9,7 +9,7 @@ from lsprotocol import types
 from gradsense.findings import Span
 from gradsense.lsp.analyses import Analysed
 from gradsense.lsp.convert import offset_at
-from gradsense.lsp.explain import find_rule, markdown_of
+from gradsense.lsp.explain import markdown_of
 
 if TYPE_CHECKING:
     from gradsense.lsp.server import Server
@@ -29,9 +29,11 @@ class Hovers:
         part = analysed.source.part_of(params.text_document.uri) if analysed else None
         if analysed is None or part is None:
             return None
+        from gradsense.rules.registry import rule_of
+
         offset = part.start + offset_at(part.lines, params.position, self._server.client.encoding)
         told = _rules_at(analysed, offset)
-        pages = [markdown_of(rule) for name, _ in told if (rule := find_rule(name)) is not None]
+        pages = [markdown_of(rule) for name, _ in told if (rule := rule_of(name)) is not None]
         if not pages:
             return None
         markdown = self._server.client.takes_markdown

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 from gradsense.findings import Edit, Severity, Span
+from gradsense.lsp.classes import class_span
 from gradsense.lsp.convert import SEVERITIES, offset_at, path_of, range_of, uri_of
 from gradsense.lsp.explain import Command
 from gradsense.source.lines import LineIndex
@@ -180,20 +181,21 @@ class Probes:
             raise NoProbeError(
                 "The probe needs an open Python file. Open the one with the model, then run it."
             )
+        text = analysed.source.text
+        spans = {model.qualname: class_span(text, model.span.start) for model in analysed.classes}
         if target is None and position is not None:
             offset = offset_at(analysed.source.parts[0].lines, position, self._server.client.encoding)
-            # Inner classes come after outer ones.
-            around = [m for m in analysed.classes if m.span.start <= offset <= m.span.end]
-            target = around[-1].qualname if around else None
+            # Of several the innermost: it begins last.
+            around = [name for name, span in spans.items() if span.start <= offset <= span.end]
+            target = max(around, key=lambda name: spans[name].start, default=None)
         if target is None:
             raise NoProbeError(
                 "There is no model class here. Put the cursor into a class that derives from `nn.Module` or "
                 "`LightningModule`, then run the probe again."
             )
-        span = next((m.span for m in analysed.classes if m.qualname == target), None)
-        if span is None:
+        if target not in spans:
             raise NoProbeError(f"`{target}` is no model class of this file. Use the lens above a class.")
-        return Run(uri, target, span, analysed.source.parts[0].lines)
+        return Run(uri, target, spans[target], analysed.source.parts[0].lines)
 
     def _begin(self, run: Run, tell: Callable[[str], None]) -> Coroutine[Any, Any, ProbeReport]:
         """Plan a probe of the text as it is now. Raises NoProbeError."""

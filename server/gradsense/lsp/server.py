@@ -21,6 +21,7 @@ from pygls.exceptions import FeatureRequestError, JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, LanguageServerProtocol, lsp_method
 
+from gradsense import __version__
 from gradsense.lsp import parent
 from gradsense.lsp.actions import Actions
 from gradsense.lsp.analyses import Analyses
@@ -207,7 +208,7 @@ class Server(LanguageServer):
     analyses: Analyses
 
     def __init__(self) -> None:
-        super().__init__("gradsense", _version(), protocol_cls=Protocol)
+        super().__init__("gradsense", __version__, protocol_cls=Protocol)
         self.roots: list[Path] = []
         self.is_initialized = False
         self.reader: MessageReader | None = None
@@ -380,15 +381,6 @@ def _roots(params: types.InitializeParams) -> list[Path]:
     if params.root_uri and is_file(params.root_uri):
         return [Path(path_of(params.root_uri))]
     return [Path(params.root_path)] if params.root_path else []
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("gradsense")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def main(arguments: Sequence[str] = ()) -> int:
