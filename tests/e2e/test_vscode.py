@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from real_vscode import NODE, REPOSITORY, VSCode, address_of, install, server_from_this_environment
+
+from tests.e2e.real_vscode import NODE, REPOSITORY, VSCode, address_of, install, server_from_this_environment
 
 HERE = Path(__file__).parent
 VSIX = REPOSITORY / "dist" / "gradsense.vsix"
 
 
-@pytest.fixture(scope="session")
-def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a VS Code with the extension and this environment's server."""
+@contextlib.contextmanager
+def installed(data: Path, settings: Mapping[str, object]) -> Iterator[str]:
+    """The address of a VS Code with the packaged extension."""
     if not VSIX.is_file():
         pytest.fail(f"{VSIX.relative_to(REPOSITORY)} is missing. Run `make package`.")
     install()
-    code = VSCode(tmp_path_factory.mktemp("vscode"))
-    code.configure(server_from_this_environment())
+    code = VSCode(data)
+    code.configure(settings)
     code.install_extension(VSIX)
     with code.serve() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """With this environment's server, as `make editor` has it."""
+    with installed(tmp_path_factory.mktemp("vscode"), server_from_this_environment()) as address:
         yield address
 
 
@@ -84,3 +93,9 @@ def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> 
 
 def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path) -> None:
     play("cancelled_probe", address_of(vscode, project), screenshots)
+
+
+def test_the_bundled_server_does_it_too(project: Path, screenshots: Path, tmp_path: Path) -> None:
+    """As users have it: nothing is set but an interpreter that has torch."""
+    with installed(tmp_path / "vscode", {"gradsense.interpreter": sys.executable}) as address:
+        play("from_squiggle_to_fix", address_of(address, project), screenshots)
