@@ -124,8 +124,8 @@ def _find_class(tree: ast.Module, qualname: str) -> ast.ClassDef:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name == simple:
             raise ProbeError(
-                f"`{simple}` (line {node.lineno}) is defined inside a function, so it doesn't exist until that runs. "
-                "Move the class to module level to probe it."
+                f"`{simple}` (line {node.lineno}) is defined inside a function: it doesn't exist until that runs. "
+                "Move it to module level."
             )
     known = ", ".join(f"`{name}`" for name, _ in _classes(tree))
     tail = f"Its classes are {known}." if known else "It defines no class."

@@ -71,6 +71,8 @@ def _assumed(report: ProbeReport) -> str:
 def _optimizer(optimizer: object) -> str:
     place = getattr(optimizer, "place", None)
     name = str(getattr(optimizer, "name", ""))
+    if not name:
+        return "none"
     return f"{name} from line {place.line}" if place else f"{name}, the probe's own"
 
 

@@ -198,15 +198,14 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         )
     if cause.code == "probe-not-finite":
         made = f", first made{at}" if at else ""
-        return (
-            f"{subject} {gets} a gradient of NaN or infinity{made}. Keep that operation's input in its range."
-        )
+        return f"{subject} {gets} a gradient of NaN or infinity{made}. Keep its input in range."
     if cause.code == "probe-cut":
         cutter = cause.words.removeprefix("cut by ")
-        return f"{cutter[:1].upper()}{cutter[1:]} cuts the gradient to {subject} here. Pass the tensor on as it is."
+        return f"{cutter} cuts the gradient to {subject} here. Pass the tensor on as it is."
     if cause.code == "probe-no-gradient":
         if cause.words == "never used in forward":
-            return f"{subject} {gets} no gradient: `forward` never uses {it}. Use {it} there, or remove {it}."
+            used = f"`forward` never uses {it}"
+            return f"{subject} {gets} no gradient: {used}. Use {it} there, or remove {it}."
         if cause.words == "no loss is differentiated":
             return f"{subject} {gets} no gradient: no loss is ever differentiated. Return the loss."
         what = subject.verb("it computes", "they compute")
@@ -216,6 +215,11 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         )
     if cause.code == "probe-not-in-optimizer":
         name = facts.built["name"] if facts.built else "the optimizer"
+        if not name:
+            return (
+                f"{subject} {gets} gradients that nobody applies: `configure_optimizers`{at} returns no optimizer. "
+                "Return it."
+            )
         if _made_after(first.place, cause.place) and facts.built and facts.built.get("others"):
             return (
                 f"{subject} {gets} gradients that nobody applies: `{name}`{at} is built earlier and holds what "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import inspect
 import re
 from collections.abc import Iterator
@@ -74,6 +75,20 @@ class Builder:
         self.hint = hint
         self.errors: list[tuple[str, BaseException]] = []
         self.guessed: list[str] = []  # globals that got a value of ours
+        self._complete: list[Any] = []  # instances whose constructor came to its end
+        self._watch_constructor()
+
+    def _watch_constructor(self) -> None:
+        target: Any = self.target
+        constructor, complete = target.__init__, self._complete
+
+        @functools.wraps(constructor)
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            constructor(self, *args, **kwargs)
+            if type(self) is target:
+                complete.append(self)
+
+        target.__init__ = init
 
     def recipes(self) -> Iterator[Recipe]:
         """Recipes worth a try, best first."""
@@ -240,21 +255,29 @@ class Builder:
 
             def make(call: ast.Call = call) -> Built:
                 scope = self.program.scope_of(call)
-                namespace = self.environment(scope, [call])
-                return self._evaluated(call, namespace)
+                statement = self.program.statement_of(call)
+                if isinstance(statement, (ast.Assign, ast.AnnAssign)) and not forbidden(statement):
+                    try:
+                        return self._run(scope, [statement])  # with what changes the model right after
+                    except LookupError:
+                        pass
+                return self._evaluated(call, self.environment(scope, [call]))
 
             yield Recipe(ast.unparse(call), f"line {call.lineno}", make)
 
     def _run(self, scope: Scope, statements: list[ast.stmt]) -> Built:
         """Run `statements` of `scope` with what they depend on, then what changes model or optimizer after
         them."""
-        start, started = len(self.origins.modules), len(self.origins.optimizers)
+        start, started = len(self._complete), len(self.origins.optimizers)
+        self.loaded.last_error = None
         namespace = self.environment(scope, list(statements), run_targets=True)
-        models = [each for each in self.origins.modules[start:] if type(each) is self.target]
+        models = self._complete[start:]
         optimizers = self.origins.optimizers[started:]
         held = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
         used = [each for each in models if any(id(p) in held for p in each.parameters())]
-        if not used and not models:
+        if not models:
+            if self.loaded.last_error is not None:
+                raise self.loaded.last_error
             raise LookupError(f"no `{self.name}` is built here")
         model = (used or models)[-1]
         own = {id(p) for p in model.parameters()}

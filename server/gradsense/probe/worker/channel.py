@@ -20,11 +20,12 @@ _MOST_FORKS = 64  # data loaders start a handful; a fork in a loop takes the mac
 class Channel:
     """Messages to the parent. Only the process that made the channel can send; a fork of it ends instead."""
 
-    def __init__(self, orders_from: int = 0) -> None:
-        self.orders = Orders.from_json(json.loads(_read_line(orders_from)))
+    def __init__(self, orders: Orders) -> None:
+        """Takes standard output over: from here on what user code prints goes to standard error."""
+        self.orders = orders
         self._descriptor = os.dup(1)  # not inheritable: a program that user code starts never sees it
         self._owner = os.getpid()
-        self._token = self.orders.token.encode()
+        self._token = orders.token.encode()
         self._forks = 0
         os.dup2(2, 1)
 
@@ -63,12 +64,17 @@ class Channel:
         os.dup2(2, self._descriptor)
 
 
+def read_orders(descriptor: int) -> Orders:
+    """The parent's line. Ends the process if the parent went away before it said anything."""
+    return Orders.from_json(json.loads(_read_line(descriptor)))
+
+
 def _read_line(descriptor: int) -> bytes:
     """Read up to a line break, unbuffered: what follows on the pipe is not ours to take."""
     got = bytearray()
     while not got.endswith(b"\n"):
         chunk = os.read(descriptor, 2**16)
         if not chunk:
-            sys.exit(0)  # the parent went away before it said anything
+            sys.exit(0)
         got += chunk
     return bytes(got)

@@ -64,7 +64,7 @@ class Flow:
         self._of: dict[int, int] = {}
         self._starts: dict[int, int] = {}  # parameters before any step, which writes to them
         self._alive: list[Any] = []
-        self._exits: list[tuple[int, Any, Line | None]] = []
+        self._exits: list[tuple[int, Any]] = []
         self._off: list[Line | None] = []
         self.losses: list[int] = []
 
@@ -172,7 +172,7 @@ class Flow:
         if name in _EXITS:
             if depends:
                 node = Node(inputs, line, True, self._words(name), line)
-                self._exits.append((self._add(result, node, track=False), result, line))
+                self._exits.append((self._add(result, node, track=False), result))
                 del self._exits[:-_MOST_EXITS]
             return
         written = [args[0]] if args and self._writes(name) else []
@@ -198,13 +198,14 @@ class Flow:
     def _came_back(self, value: Any, anything: bool = False) -> int | None:
         """The node of a number or array that left torch: the same object, an equal one, or, if `anything`,
         the last."""
+        node: int
         if isinstance(value, bool) or value is None or isinstance(value, str):
             return None
-        for node, left, _ in reversed(self._exits):
+        for node, left in reversed(self._exits):
             if left is value or (isinstance(value, float) and isinstance(left, float) and left == value):
                 return node
         if hasattr(value, "__array_interface__"):
-            for node, left, _ in reversed(self._exits):
+            for node, left in reversed(self._exits):
                 if hasattr(left, "__array_interface__"):
                     return node
         if anything and self._exits and isinstance(value, float):
@@ -249,6 +250,8 @@ class Flow:
         import torch
 
         flow = self
+        library: Any = torch
+        from_numpy: Any
         from_numpy, apply = torch.from_numpy, torch.autograd.Function.__dict__["apply"]
 
         def noted_from_numpy(array: Any) -> Any:
@@ -263,7 +266,7 @@ class Flow:
                 flow._note(cls.__name__, args, kwargs, result)
             return result
 
-        switches = [torch.no_grad, torch.inference_mode, torch.set_grad_enabled]
+        switches: list[Any] = [torch.no_grad, torch.inference_mode, torch.set_grad_enabled]
         entered = [(each, each.__enter__, each.__exit__) for each in switches]
         made = torch.set_grad_enabled.__init__
 
@@ -290,21 +293,21 @@ class Flow:
 
             return noted_exit
 
-        torch.from_numpy = noted_from_numpy
-        torch.autograd.Function.apply = classmethod(noted_apply)  # type: ignore[assignment,method-assign]
-        torch.set_grad_enabled.__init__ = noted_made  # type: ignore[method-assign]
+        library.from_numpy = noted_from_numpy
+        library.autograd.Function.apply = classmethod(noted_apply)
+        library.set_grad_enabled.__init__ = noted_made
         for each, enter, leave in entered:
-            each.__enter__ = patched_enter(enter)  # type: ignore[method-assign]
-            each.__exit__ = patched_exit(leave)  # type: ignore[method-assign]
+            each.__enter__ = patched_enter(enter)
+            each.__exit__ = patched_exit(leave)
         try:
             yield
         finally:
-            torch.from_numpy = from_numpy
-            torch.autograd.Function.apply = apply  # type: ignore[method-assign]
-            torch.set_grad_enabled.__init__ = made  # type: ignore[method-assign]
+            library.from_numpy = from_numpy
+            library.autograd.Function.apply = apply
+            library.set_grad_enabled.__init__ = made
             for each, enter, leave in entered:
-                each.__enter__ = enter  # type: ignore[method-assign]
-                each.__exit__ = leave  # type: ignore[method-assign]
+                each.__enter__ = enter
+                each.__exit__ = leave
 
     def _switch_line(self) -> Line | None:
         """The line of a `with torch.no_grad()`, or of the decorated function."""

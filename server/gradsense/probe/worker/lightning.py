@@ -45,6 +45,16 @@ class LightningProbe(ClassProbe):
             if seed == SEEDS[0]:
                 self.explain(built.model)
                 self.send_optimizers(built.model, optimizers, True)
+                if not optimizers:
+                    place = self._place_in("configure_optimizers")
+                    none: dict[str, Any] = {
+                        "name": "",
+                        "place": place,
+                        "parameters": [],
+                        "others": 0,
+                        "rates": [],
+                    }
+                    self.channel.send("part", name="optimizers", value=[none])
             self.send_parameters(built.model, optimizers)
             if error is not None and not self.cut(error):
                 raise error
@@ -111,7 +121,7 @@ class LightningProbe(ClassProbe):
                 with self.flow.active(trainable(model), first):
                     trainer.fit(model, train_dataloaders=batches)
             except (Exception, SystemExit, KeyboardInterrupt) as error:
-                self._optimizers = list(getattr(trainer, "optimizers", []) or [])
+                self._optimizers = _real(getattr(trainer, "optimizers", []) or [])
                 stop = self.probe.stopped(f"`{self.name}` raises under the Trainer", error)
                 if self.cut(stop):
                     watcher.finish(model)
@@ -119,7 +129,7 @@ class LightningProbe(ClassProbe):
                     stop.place = self._place_in(stop.text)
                 stop.code = "trainer"
                 return stop
-            self._optimizers = list(trainer.optimizers)
+            self._optimizers = _real(trainer.optimizers)
         return None
 
     def _place_in(self, text: str) -> dict[str, Any] | None:
@@ -138,6 +148,11 @@ class LightningProbe(ClassProbe):
         """Is it autograd's word for a loss without a graph? Then the report tells why, parameter by
         parameter."""
         return "does not require grad" in error.text
+
+
+def _real(optimizers: list[Any]) -> list[Any]:
+    """Without the stand-in that Lightning uses where `configure_optimizers` returns nothing."""
+    return [each for each in optimizers if type(each).__name__ != "_MockOptimizer"]
 
 
 class _Batches:

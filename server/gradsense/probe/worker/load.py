@@ -20,9 +20,9 @@ from .program import Program, forbidden, is_main_block
 from .stubs import StubModule, Stubs
 
 _SIMPLE = (
-    ast.Constant, ast.Name, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare,
-    ast.IfExp, ast.JoinedStr, ast.FormattedValue, ast.Subscript, ast.Slice, ast.operator, ast.unaryop, ast.boolop,
-    ast.cmpop, ast.expr_context,
+    ast.Constant, ast.Name, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.BinOp, ast.BoolOp,
+    ast.Compare, ast.IfExp, ast.JoinedStr, ast.FormattedValue, ast.Subscript, ast.Slice, ast.operator,
+    ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context,
 )  # fmt: skip
 
 
@@ -39,6 +39,7 @@ class Loaded:
         self.path = path
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.missing: list[str] = []
+        self.last_error: BaseException | None = None
         self.ran: set[ast.stmt] = set()
 
     @property
@@ -65,6 +66,7 @@ class Loaded:
         return eval(compile(ast.Expression(node), self.path, "eval"), namespace)
 
     def _failed(self, statement: ast.stmt, error: BaseException) -> bool:
+        self.last_error = error
         for name in binds(statement):
             self.failures.setdefault(name, (statement.lineno, error))
         return False
@@ -100,8 +102,9 @@ def load(program: Program, path: str, qualname: str) -> Loaded:
     """Load the file for the sake of the class `qualname`."""
     module = _module(path)
     loaded = Loaded(program, module, path)
-    argparse.ArgumentParser.parse_args = _defaults  # type: ignore[method-assign,assignment]
-    argparse.ArgumentParser.parse_known_args = lambda self, *a, **k: (_defaults(self), [])  # type: ignore[method-assign,misc]
+    parser: Any = argparse.ArgumentParser
+    parser.parse_args = _defaults
+    parser.parse_known_args = lambda self, *_, **__: (_defaults(self), [])
     Stubs.loading = True
     flags = [
         each for each in program.tree.body if isinstance(each, ast.ImportFrom) and each.module == "__future__"
@@ -125,7 +128,8 @@ def _compile(body: list[ast.stmt], path: str) -> types.CodeType:
         flags |= getattr(__future__, name).compiler_flag
     tree = ast.Module(body=body, type_ignores=[])
     ast.fix_missing_locations(tree)
-    return compile(tree, path, "exec", flags=flags, dont_inherit=True)
+    code: types.CodeType = compile(tree, path, "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 def _module(path: str) -> types.ModuleType:

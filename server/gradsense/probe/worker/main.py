@@ -3,13 +3,15 @@ knew."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import inspect
 import os
 import sys
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
-from .channel import Channel
+from .channel import Channel, read_orders
 from .limits import die_with_parent, limit_memory
 from .load import Loaded, load
 from .program import Program
@@ -17,15 +19,39 @@ from .stop import Stop
 from .where import Origins, Places
 
 
-def main() -> None:
-    """Read the orders, probe, report. Ends the process."""
-    channel = Channel()
+def main() -> NoReturn:
+    """Read the orders, import torch, probe. Ends the process."""
+    channel = Channel(read_orders(0))
     die_with_parent(0)
     orders = channel.orders
     sys.argv = [orders.path]
     sys.path.insert(0, os.path.dirname(orders.path))
     channel.stage("Importing torch")
-    _import_torch(channel)
+    try:
+        import_torch(orders.text)
+    except ImportError as error:
+        version = ".".join(map(str, sys.version_info[:2]))
+        channel.send("error", code="no-torch", text=str(error), version=version)
+        channel.finish()
+    probe(channel)
+
+
+def import_torch(text: str) -> None:
+    """Import torch, what its first optimizer would import, and Lightning if `text` is about it; no clock runs
+    yet. Raises `ImportError` for torch."""
+    import torch
+    import torch._dynamo
+
+    torch.set_num_threads(1)
+    for package in ("lightning.pytorch", "pytorch_lightning"):
+        if package.partition(".")[0] in text:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(package)
+
+
+def probe(channel: Channel) -> NoReturn:
+    """Probe what the channel's orders ask for, torch being there. Ends the process."""
+    orders = channel.orders
     channel.send("ready")
     channel.guard(orders.time_limit_s)
     limit_memory(orders.memory_limit_mb)
@@ -36,26 +62,6 @@ def main() -> None:
     except BaseException as error:  # whatever user code raises through us, the parent gets a report
         channel.send("error", code="raised", text=f"{type(error).__name__}: {error}", place=None)
     channel.finish()
-
-
-def _import_torch(channel: Channel) -> None:
-    try:
-        import torch
-        import torch._dynamo  # what the first optimizer would import; better before the clock runs
-    except ImportError as error:
-        version = ".".join(map(str, sys.version_info[:2]))
-        channel.send(
-            "error", code="no-torch", text=str(error), version=version, name=getattr(error, "name", None)
-        )
-        channel.finish()
-    torch.set_num_threads(1)
-    text = channel.orders.text
-    for package in ("lightning", "pytorch_lightning"):
-        if package in text:
-            try:
-                __import__(f"{package}.pytorch" if package == "lightning" else package)
-            except ImportError:
-                continue
 
 
 class Probe:

@@ -15,26 +15,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 # Methods that change their receiver, as far as a model's construction may depend on it.
 CHANGING_METHODS = frozenset(
-    [
-        "append",
-        "extend",
-        "insert",
-        "update",
-        "setdefault",
-        "add",
-        "add_argument",
-        "add_argument_group",
-        "add_mutually_exclusive_group",
-        "set_defaults",
-        "add_param_group",
-        "requires_grad_",
-        "apply",
-        "add_module",
-        "register_parameter",
-        "register_module",
-        "register_buffer",
-        "register_forward_hook",
-    ]
+    ["append", "extend", "insert", "update", "setdefault", "add", "add_argument", "add_argument_group", "add_mutually_exclusive_group", "set_defaults", "add_param_group", "requires_grad_", "apply", "add_module", "register_parameter", "register_module", "register_buffer", "register_forward_hook", "double", "half", "float", "bfloat16"]
 )
 
 

@@ -9,6 +9,7 @@ from .batch import Node, Value, made, real
 from .class_probe import SEEDS, ClassProbe, meta_copy
 from .outputs import Projection
 from .steps import train
+from .stop import Stop
 from .structure import guessed, signature_of
 from .unregistered import trainable
 
@@ -54,20 +55,24 @@ class PlainProbe(ClassProbe):
 
     def inputs(self, model: Any) -> list[Node]:
         """The arguments for `model(...)`."""
+        import torch
+
         hinted = self.hinted()
         parameters = signature_of(model.forward)
         if hinted is not None:
             names = [each.name for each in parameters] + [f"input {i}" for i in range(len(hinted))]
             return [Value(name, value) for name, value in zip(names, hinted)]
+        if type(model).forward is torch.nn.Module.forward:
+            raise Stop("inputs", f"`{self.name}` has no `forward`. Probe the module that calls its layers.")
         body = self.body_of("forward")
-        arguments = [guessed(each.name, each.annotation, body) for each in parameters]
+        arguments = [guessed(each.name, each.annotation, body, model) for each in parameters]
         on_meta = meta_copy(model)
-        names = ", ".join(each.name for each in parameters)
+        call = ", ".join(each.name for each in parameters)
         return self.search(
             arguments,
             lambda values: model(*values),
             (lambda values: on_meta(*values)) if on_meta is not None else None,
-            f"{self.name}(...)({names})",
+            f"{self.name}(...)({call})",
         )
 
 

@@ -23,6 +23,7 @@ _SIDES = (32, 28, 64, 84, 16, 96, 128, 224, 8, 227, 256, 299, 48, 40)
 _MOST_ELEMENTS = 1_000_000
 _SCALAR_ATTRIBUTES = frozenset(("__get__", "__set__", "__delete__"))
 _STEP = 16
+_WEIGHTS = {"kind": 6, "rank": 5}  # a size can only be right once kind and rank are
 State = tuple[Leaf, ...]
 
 
@@ -430,7 +431,8 @@ class Watch:
                     self._run.bounds[index] = min(need.size, self._run.bounds.get(index, need.size))
         stopping = raised_to(found)
         if stopping:
-            self._run.progress -= min(len(stopping), _STEP - 1)  # one need less is progress, too
+            unmet = sum(_WEIGHTS.get(need.what, 1) for need in stopping)
+            self._run.progress -= min(unmet, _STEP - 1)  # one need less is progress, too
             raise Unfit(stopping, what)
 
     def traced(self, found: list[Need]) -> list[tuple[int, Need, tuple[int, ...]]]:

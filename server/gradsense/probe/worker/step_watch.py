@@ -25,7 +25,8 @@ class StepWatch:
 
         register_optimizer_step_post_hook(self._stepped)
         watch = self
-        for owner in (torch.nn.Module, torch.optim.Optimizer):
+        owners: tuple[Any, ...] = (torch.nn.Module, torch.optim.Optimizer)
+        for owner in owners:
             original = owner.zero_grad
 
             def zero_grad(self: Any, *args: Any, original: Any = original, **kwargs: Any) -> Any:
@@ -33,7 +34,7 @@ class StepWatch:
                     watch._cleared = watch._places.current(sys._getframe(1))
                 return original(self, *args, **kwargs)
 
-            owner.zero_grad = zero_grad  # type: ignore[attr-defined]
+            owner.zero_grad = zero_grad
 
     def clear(self) -> None:
         self._found.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from dataclasses import dataclass, field
 from typing import Any, Callable
@@ -106,8 +107,13 @@ def train(
             loss.backward()
         recorder.before_step(model)
         for optimizer in optimizers:
-            try:
+            if "closure" in _required(optimizer.step):
+                optimizer.step(lambda loss=loss: loss)  # LBFGS and its like
+            else:
                 optimizer.step()
-            except TypeError:
-                optimizer.step(lambda loss=loss: loss)  # LBFGS and its like take a closure
         recorder.after_step(model)
+
+
+def _required(function: Any) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [each.name for each in parameters if each.default is inspect.Parameter.empty]

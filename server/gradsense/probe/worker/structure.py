@@ -5,115 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from dataclasses import replace
 from typing import Any
 
 from .batch import BATCH, Group, Leaf, Node, Value
 
-_TENSOR_ATTRIBUTES = frozenset(
-    [
-        "shape",
-        "size",
-        "dim",
-        "ndim",
-        "dtype",
-        "device",
-        "T",
-        "mT",
-        "view",
-        "reshape",
-        "permute",
-        "transpose",
-        "float",
-        "long",
-        "to",
-        "cuda",
-        "cpu",
-        "mean",
-        "sum",
-        "unsqueeze",
-        "squeeze",
-        "flatten",
-        "detach",
-        "requires_grad",
-        "grad",
-        "data",
-        "item",
-        "new_zeros",
-        "type",
-        "contiguous",
-        "expand",
-        "repeat",
-        "chunk",
-        "split",
-        "numel",
-        "clone",
-        "max",
-        "min",
-        "softmax",
-        "t",
-        "is_cuda",
-        "matmul",
-        "abs",
-        "log",
-        "exp",
-        "sqrt",
-        "pow",
-        "bool",
-        "int",
-        "half",
-        "requires_grad_",
-        "clamp",
-        "tolist",
-        "numpy",
-        "unbind",
-        "index_select",
-        "gather",
-        "masked_fill",
-        "any",
-        "all",
-        "norm",
-        "type_as",
-        "new",
-        "size_average",
-        "tanh",
-        "sigmoid",
-        "relu",
-        "argmax",
-        "std",
-        "var",
-        "backward",
-        "retain_grad",
-        "ne",
-        "eq",
-        "lt",
-        "gt",
-        "cumsum",
-        "topk",
-        "sort",
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "roll",
-        "flip",
-        "unfold",
-        "narrow",
-        "select",
-        "new_tensor",
-        "layout",
-        "is_sparse",
-        "nelement",
-        "ndimension",
-        "masked_fill_",
-        "fill_",
-        "zero_",
-        "add_",
-        "mul_",
-        "copy_",
-        "view_as",
-        "reshape_as",
-    ]
-)
+_STATES = r"(prev_?|init(ial)?_?|last_?)?(hidden|state|states|hx|hc|h|c|h_?0|c_?0|cell|memory)(_?states?)?"
 
 # Name patterns (whole, lower case) and what they usually are: kind and rank.
 _BY_NAME: tuple[tuple[str, str, int], ...] = (
@@ -146,8 +43,8 @@ def signature_of(function: Any) -> list[inspect.Parameter]:
     ]
 
 
-def guessed(name: str, annotation: Any, body: ast.AST | None) -> Node:
-    """The likeliest form of the argument `name` of the function `body`."""
+def guessed(name: str, annotation: Any, body: ast.AST | None, model: Any = None) -> Node:
+    """The likeliest form of the argument `name` of the function `body`, a method of `model`."""
     words = (
         str(getattr(annotation, "__name__", annotation)) if annotation is not inspect.Parameter.empty else ""
     )
@@ -157,11 +54,37 @@ def guessed(name: str, annotation: Any, body: ast.AST | None) -> Node:
         node = _unpacked(name, body)
         if node is not None:
             return node
+    if model is not None and re.fullmatch(_STATES, name.lower()):
+        state = _state(name, model)
+        if state is not None:
+            return state
     if re.search(
         r"tuple\[\s*(torch\.)?tensor\s*,\s*(torch\.)?tensor\s*\]", words.lower() or str(annotation).lower()
     ):
         return Group("tuple", (leaf_by_name(f"{name}[0]"), leaf_by_name(f"{name}[1]")))
     return leaf_by_name(name)
+
+
+def _state(name: str, model: Any) -> Node | None:
+    """The state of the model's first recurrent layer: one tensor, or two for an LSTM."""
+    import torch
+
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.RNNBase):
+            layers = layer.num_layers * (2 if layer.bidirectional else 1)
+            leaf = Leaf(name, (layers, BATCH, layer.hidden_size))
+            if not isinstance(layer, torch.nn.LSTM) or name.lower() in (
+                "h",
+                "c",
+                "h0",
+                "c0",
+                "h_0",
+                "c_0",
+                "cell",
+            ):
+                return leaf
+            return Group("tuple", (replace(leaf, name=f"{name}[0]"), replace(leaf, name=f"{name}[1]")))
+    return None
 
 
 def leaf_by_name(name: str) -> Leaf:
@@ -181,6 +104,8 @@ def leaf_by_name(name: str) -> Leaf:
 def _unpacked(name: str, body: ast.AST) -> Node | None:
     """The parts of an argument that the code takes apart: `a, b = batch`, `batch["k"]`, `batch[0]`,
     `batch.x`."""
+    import torch
+
     keys: dict[str, str] = {}
     attributes: list[str] = []
     highest = -1
@@ -201,9 +126,13 @@ def _unpacked(name: str, body: ast.AST) -> Node | None:
                 keys[index.value] = index.value
             elif isinstance(index, ast.Constant) and isinstance(index.value, int) and index.value >= 0:
                 highest = max(highest, index.value)
-        if isinstance(node, ast.Attribute) and _is(node.value, name) and node.attr not in _TENSOR_ATTRIBUTES:
-            if node.attr not in attributes:
-                attributes.append(node.attr)
+        if (
+            isinstance(node, ast.Attribute)
+            and _is(node.value, name)
+            and node.attr not in attributes
+            and not hasattr(torch.Tensor, node.attr)
+        ):
+            attributes.append(node.attr)
     if keys:
         return Group("dict", tuple(leaf_by_name(key) for key in keys), tuple(keys))
     if highest >= 0 and name in ("batch", "inputs", "data", "sample"):

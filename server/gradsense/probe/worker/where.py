@@ -120,7 +120,9 @@ class Origins:
         """From now on every module, attribute of a module, and optimizer is remembered."""
         import torch
 
-        module, optimizer, origins = torch.nn.Module, torch.optim.Optimizer, self
+        module: Any = torch.nn.Module
+        optimizer: Any = torch.optim.Optimizer
+        origins = self
         self._watch_freezing()
         make_module, set_attribute, make_optimizer = module.__init__, module.__setattr__, optimizer.__init__
 
@@ -141,22 +143,24 @@ class Origins:
                 origins._optimizer_lines[id(self)] = origins.places.current(sys._getframe(1))
             make_optimizer(self, *args, **kwargs)
 
-        module.__init__ = init  # type: ignore[assignment]
-        module.__setattr__ = assign  # type: ignore[assignment]
-        optimizer.__init__ = optimize  # type: ignore[method-assign]
+        module.__init__ = init
+        module.__setattr__ = assign
+        optimizer.__init__ = optimize
 
     def _watch_freezing(self) -> None:
         """Remember who sets `requires_grad` to False on a parameter: by the attribute or by the method."""
         import torch
 
         origins = self
-        inherited, method = torch.Tensor.requires_grad, torch.Tensor.requires_grad_
+        parameter: Any = torch.nn.Parameter
+        inherited: Any = torch.Tensor.requires_grad
+        method = torch.Tensor.requires_grad_
 
         def get(self: Any) -> Any:
             return inherited.__get__(self)
 
         def set_flag(self: Any, value: bool) -> None:
-            inherited.__set__(self, value)  # type: ignore[attr-defined]
+            inherited.__set__(self, value)
             if not value:
                 origins._frozen_lines[id(self)] = origins.places.current(sys._getframe(1))
 
@@ -165,8 +169,8 @@ class Origins:
                 origins._frozen_lines[id(self)] = origins.places.current(sys._getframe(1))
             return method(self, requires_grad)
 
-        torch.nn.Parameter.requires_grad = property(get, set_flag)  # type: ignore[assignment]
-        torch.nn.Parameter.requires_grad_ = set_by_method  # type: ignore[method-assign,assignment]
+        parameter.requires_grad = property(get, set_flag)
+        parameter.requires_grad_ = set_by_method
 
     def of_module(self, module: Any) -> Line | None:
         """The line that calls the module's class."""
