@@ -47,7 +47,6 @@ await scenario(async (workbench, step) => {
 
   await step('the light bulb offers the fix first', async () => {
     const menu = await workbench.openLightBulb(heldParameters);
-    await workbench.screenshot('light-bulb');
     await menu.getByText("Give `optimizer` all of `network`'s parameters").click();
   });
 

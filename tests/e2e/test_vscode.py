@@ -85,6 +85,12 @@ def test_trust_lets_the_project_choose(vscode: str, project: Path, witness: Path
     assert witness.exists()
 
 
+def test_a_mistake_is_seen_and_fixed_while_typing(vscode: str, project: Path, screenshots: Path) -> None:
+    play("typing", address_of(vscode, project), screenshots)
+    fixed = (project / "regression.py").read_text()
+    assert fixed.index("optimizer.zero_grad()") < fixed.index("loss.backward()")
+
+
 def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> None:
     play("from_squiggle_to_fix", address_of(vscode, project), screenshots)
     fixed = (project / "dual_network.py").read_text()
