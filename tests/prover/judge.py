@@ -93,12 +93,17 @@ def shows(run: Run, symptom: Symptom, reference: Run | None) -> bool:
 
 
 def in_training(run: Run) -> list[Weight]:
-    """All that requires grad in the networks that backward reached, and what it reached outside of any."""
-    networks = {weight.network for weight in run.weights if weight.reached} - {None}
+    """All that requires grad in the networks that backward reached, and what it reached outside of any.
+
+    Without any backward (`torch.autograd.grad`, gradients set by hand) what moved tells what was trained.
+    """
+
+    def trained(weight: Weight) -> bool:
+        return weight.reached or (run.backwards == 0 and weight.moved)
+
+    networks = {weight.network for weight in run.weights if trained(weight)} - {None}
     return [
-        weight
-        for weight in run.weights
-        if weight.trainable and (weight.reached or weight.network in networks)
+        weight for weight in run.weights if weight.trainable and (trained(weight) or weight.network in networks)
     ]
 
 

@@ -6,10 +6,12 @@ import re
 
 import libcst as cst
 
-from gradsense.findings import Edit, Span
+from gradsense.findings import Edit, Related, Span
 from gradsense.program.program import Place, Program
 
-_IMPORT_ALIAS = re.compile(r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE)
+_IMPORT_ALIAS = re.compile(
+    r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE
+)
 _FROM_IMPORT = re.compile(
     r"^[ \t]*from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)", re.MULTILINE
 )
@@ -19,6 +21,11 @@ def replace(place: Place, node: cst.CSTNode, text: str) -> Edit | None:
     """Put `text` in the place of a node; None if its position can't be trusted."""
     span = place.span_of(node)
     return Edit(span, text) if span is not None else None
+
+
+def note(span: Span | None, message: str) -> Related | None:
+    """Related information at a span that may not be known."""
+    return Related(message, span) if span is not None else None
 
 
 def statement_of(place: Place) -> Place:
@@ -115,7 +122,9 @@ def insert_at_end(program: Program, function: Place, code: str) -> Edit | None:
     """
     offset, tree = function.offset, function.tree
     text = program.text
-    if isinstance(function.node, cst.FunctionDef) and isinstance(function.node.body, cst.SimpleStatementSuite):
+    if isinstance(function.node, cst.FunctionDef) and isinstance(
+        function.node.body, cst.SimpleStatementSuite
+    ):
         return None
     span = function.span
     if span is None:
@@ -186,7 +195,9 @@ def name_for(program: Program, dotted: str) -> tuple[str, Edit | None]:
     for match in _IMPORT_ALIAS.finditer(text):
         if match["module"] == module:
             return f"{match['alias'] or module}.{name}", None
-        if module.startswith(match["module"] + ".") and not (match["module"] != "torch" and match["alias"] is None):
+        if module.startswith(match["module"] + ".") and not (
+            match["module"] != "torch" and match["alias"] is None
+        ):
             best = f"{match['alias'] or match['module']}.{dotted[len(match['module']) + 1 :]}"
     if best is not None:
         return best, None

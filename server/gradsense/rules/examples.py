@@ -116,8 +116,8 @@ class PredictionsDiffer(Symptom):
 @dataclass(frozen=True, slots=True)
 class Trains(Symptom):
     """The program ends normally; something was trained, and every parameter that requires grad, in every
-    network that backward reached, moved and is finite. Layers and tensors that torch does not know (plain
-    lists) count.
+    network that backward reached (without any backward: of which something moved), moved and is finite.
+    Layers and tensors that torch does not know (plain lists) count.
     """
 
 

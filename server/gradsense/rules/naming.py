@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import libcst as cst
 
+from gradsense.program.facts import Build, Call
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Obj
+from gradsense.program.run import Run
+from gradsense.program.values import Code, Instance, Obj
 
 
 def assigned_name(place: Place | None) -> str | None:
@@ -24,6 +26,24 @@ def assigned_name(place: Place | None) -> str | None:
         if isinstance(node, (cst.BaseCompoundStatement, cst.SimpleStatementLine)):
             return None
         here = above
+    return None
+
+
+def name_in(program: Program, run: Run, obj: Obj, function: Code | None) -> str | None:
+    """How a function calls an object: by a method call on it there, or where it is made there; None if it does not."""
+    for fact in run.facts.values():
+        if fact.context.function != function:
+            continue
+        if isinstance(fact, Call) and isinstance(fact.receiver, Instance) and fact.receiver.obj == obj:
+            place = program.place(fact.site)
+            if (
+                place is not None
+                and isinstance(place.node, cst.Call)
+                and isinstance(place.node.func, cst.Attribute)
+            ):
+                return place.code(place.node.func.value)
+        if isinstance(fact, Build) and fact.optimizer.obj == obj:
+            return assigned_name(program.place(fact.site))
     return None
 
 

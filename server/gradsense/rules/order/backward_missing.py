@@ -49,7 +49,9 @@ class BackwardMissing(Rule):
         for run, step in program.runs_with_facts(Step):
             if step.closure is not None or not step.context.in_later_round:
                 continue
-            if not all(state.kind in _WITHOUT for state in step.states) or _computed_otherwise(program, run, step):
+            if not all(state.kind in _WITHOUT for state in step.states) or _computed_otherwise(
+                program, run, step
+            ):
                 continue
             place = program.place(step.site)
             loss = _loss_of(program, run, step)
@@ -164,9 +166,16 @@ def _computed_otherwise(program: Program, run: Run, step: Step) -> bool:
         if isinstance(fact, Backward) and not loops.isdisjoint(r.site for r in fact.context.rounds):
             held = run.holdings.get(step.optimizer.obj)
             reached = fact.value.sources if isinstance(fact.value, Tensor) else frozenset()
+            if isinstance(fact.value, Tensor):
+                # A loss that was cut from the graph is another rule's.
+                reached = reached.union(*(cut.sources for cut in fact.value.cuts))
             if held is None or held.open or held.sources & reached or not isinstance(fact.value, Tensor):
                 return True
-        elif isinstance(fact, Call) and fact.name in ("torch.autograd.grad", "Unknown.backward", "Engine.backward"):
+        elif isinstance(fact, Call) and fact.name in (
+            "torch.autograd.grad",
+            "Unknown.backward",
+            "Engine.backward",
+        ):
             return True
     return False
 

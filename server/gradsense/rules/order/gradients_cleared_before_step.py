@@ -130,7 +130,10 @@ def move_before(program: Program, clear: Place, backward: Place) -> Fix | None:
         return None
     if clear.where[:2] != backward.where[:2]:
         return None
-    removed, added = edits.delete_statement(program, clear), edits.insert_before(program, backward, line.code())
+    removed, added = (
+        edits.delete_statement(program, clear),
+        edits.insert_before(program, backward, line.code()),
+    )
     if removed is None or added is None:
         return None
     made: tuple[Edit, ...] = (added, removed)

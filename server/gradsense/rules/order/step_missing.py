@@ -12,7 +12,7 @@ from gradsense.program.values import Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
-from gradsense.rules.naming import name_of
+from gradsense.rules.naming import name_in, name_of
 
 
 class StepMissing(Rule):
@@ -47,11 +47,17 @@ class StepMissing(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         stepped = {fact.optimizer.obj for fact in program.facts(Step)}
-        builds = [(run, fact) for run, fact in program.runs_with_facts(Build) if fact.optimizer.obj not in stepped]
+        builds = [
+            (run, fact) for run, fact in program.runs_with_facts(Build) if fact.optimizer.obj not in stepped
+        ]
         if not builds or any(fact.name in _OTHER_STEPS for fact in program.facts(Call)):
             return
         for run, backward in program.runs_with_facts(Backward):
-            if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):
+            if (
+                not _in_training_loop(backward)
+                or run.gradients_read
+                or not isinstance(backward.value, Tensor)
+            ):
                 continue
             mine = [
                 build
@@ -64,13 +70,15 @@ class StepMissing(Rule):
             place = program.place(backward.site)
             if not mine or place is None or len(mine) < len(backward.optimizers):
                 continue
-            optimizer = name_of(program, mine[0].optimizer.obj, "the optimizer")
+            obj = mine[0].optimizer.obj
+            local = name_in(program, run, obj, backward.context.function)
+            optimizer = local or name_of(program, obj, "the optimizer")
             yield from self.finding(
                 place,
                 f"`{place.code()}` computes gradients on every round, and no `step()` applies them: `{optimizer}` "
                 f"never moves a weight. Call `{optimizer}.step()` after it.",
                 related=(self.related(program, mine[0].site, "never stepped"),),
-                fixes=(_insert_step(program, place, mine[0], backward, optimizer),),
+                fixes=(_insert_step(program, place, local),),
             )
 
     examples = [
@@ -167,12 +175,14 @@ def _held_by_stepped(run: Run, build: Build, backward: Backward) -> bool:
     """Whether a part of what `build` holds belongs to another optimizer too."""
     mine = build.holdings.sources
     return any(
-        held.sources & mine for obj, held in run.holdings.items() if obj != build.optimizer.obj and obj in run.optimizers
+        held.sources & mine
+        for obj, held in run.holdings.items()
+        if obj != build.optimizer.obj and obj in run.optimizers
     )
 
 
-def _insert_step(program: Program, place: Place, build: Build, backward: Backward, optimizer: str) -> Fix | None:
-    if build.context.function is not backward.context.function or not optimizer.isidentifier():
+def _insert_step(program: Program, place: Place, optimizer: str | None) -> Fix | None:
+    if optimizer is None:
         return None
     added = edits.insert_after(program, place, f"{optimizer}.step()")
     title = f"Call `{optimizer}.step()` after `{place.code()}`"

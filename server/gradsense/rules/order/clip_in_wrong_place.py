@@ -1,0 +1,247 @@
+"""GS408."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program.facts import Backward, Call, Clip, Gradients, Step
+from gradsense.program.program import Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Instance, Obj
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Trains
+from gradsense.rules.naming import name_in, name_of
+
+
+class ClipInWrongPlace(Rule):
+    """Gradients are clipped when there is nothing to clip any more, or not yet.
+
+    ## What it does
+
+    Reports `clip_grad_norm_` and `clip_grad_value_` after the optimizer's step, before `backward`, before the gradient
+    scaler has unscaled the gradients, or on the parameters of a network that the stepping optimizer does not hold.
+
+    ## Why it matters
+
+    The step uses the gradients as `backward` left them, however large. Before `unscale_` they are clipped at a
+    threshold that is off by the scale (65,536 at first), which leaves next to nothing of them.
+
+    ## Fix safety
+
+    Safe: the call moves to right before the step; for scaled gradients `unscale_` is inserted before it.
+
+    ## Stays silent when
+
+    - gradients accumulate over several backward passes before the step;
+    - the optimizer or its gradients come from code that isn't known.
+
+    ## References
+
+    - [torch.nn.utils.clip_grad_norm_](https://docs.pytorch.org/docs/2.13/generated/torch.nn.utils.clip_grad_norm_.html)
+    - [Working with unscaled gradients](https://docs.pytorch.org/docs/2.13/notes/amp_examples.html#gradient-clipping)
+    """
+
+    code, name, severity = "GS408", "clip-in-wrong-place", Severity.WARNING
+    fix_safety = Safety.SAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        for run, clip in program.runs_with_facts(Clip):
+            place = program.place(clip.site)
+            if place is None or not clip.states or clip.open:
+                continue
+            steps = [
+                fact
+                for fact in run.facts.values()
+                if isinstance(fact, Step)
+                and fact.optimizer.obj in {obj for obj, _ in clip.states}
+                and fact.context.rounds == clip.context.rounds
+                and fact.context.calls == clip.context.calls
+            ]
+            if not steps:
+                continue
+            step = program.place(steps[0].site)
+            if step is None:
+                continue
+            kinds = {state.kind for _, states in clip.states for state in states}
+            if clip.scaled:
+                yield from self._scaled(program, run, clip, place)
+            elif kinds == {Gradients.USED}:
+                yield from self._moved(program, place, step, f"after `{step.code()}`", "used here already")
+            elif kinds <= {Gradients.NONE, Gradients.CLEARED} and _computed_between(run, clip, steps[0]):
+                yield from self._moved(
+                    program, place, step, "before `backward()`", "uses gradients unclipped"
+                )
+
+    def _moved(self, program: Program, place: Place, step: Place, where: str, note: str) -> Iterator[Finding]:
+        name = _function_name(place)
+        span = step.span
+        yield from self.finding(
+            place,
+            f"`{name}` runs {where}, so the step uses the gradients unclipped. Clip between `backward()` and "
+            f"`{step.code()}`.",
+            related=(edits.note(span, note),),
+            fixes=(_move_before(program, place, step),),
+        )
+
+    def _scaled(self, program: Program, run: Run, clip: Clip, place: Place) -> Iterator[Finding]:
+        optimizer, scaler = clip.scaled[0]
+        function = clip.context.function
+        scaler_name = name_in(program, run, scaler, function) or name_of(program, scaler, "scaler")
+        optimizer_name = name_in(program, run, optimizer, function) or _argument_of_step(program, run, scaler)
+        fix = None
+        call = f"{scaler_name}.unscale_({optimizer_name})"
+        if optimizer_name is not None:
+            added = edits.insert_before(program, place, call)
+            if added is not None:
+                fix = Fix(f"Call `{call}` before `{_function_name(place)}`", (added,), Safety.SAFE)
+        yield from self.finding(
+            place,
+            f"`{_function_name(place)}` sees gradients that are still multiplied by `{scaler_name}`'s scale, so it "
+            f"shrinks them to next to nothing. Call `{scaler_name}.unscale_(...)` before it.",
+            fixes=(fix,),
+        )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(4):
+                optimizer.zero_grad()
+                loss = (model(torch.randn(8, 4)) - 50).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            #   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS408
+            """,
+            shows=LossDiffers(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(4):
+                optimizer.zero_grad()
+                loss = (model(torch.randn(8, 4)) - 50).pow(2).mean()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            #   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS408
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scaler = torch.amp.GradScaler("cpu")
+
+            for _ in range(4):
+                optimizer.zero_grad()
+                loss = (model(torch.randn(8, 4)) - 50).pow(2).mean()
+                scaler.scale(loss).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            #   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS408
+                scaler.step(optimizer)
+                scaler.update()
+            """,
+            shows=LossDiffers(),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scaler = torch.amp.GradScaler("cpu")
+
+            for _ in range(4):
+                optimizer.zero_grad()
+                loss = (model(torch.randn(8, 4)) - 50).pow(2).mean()
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                scaler.step(optimizer)
+                scaler.update()
+            """,
+            shows=Trains(),
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for i in range(8):
+                loss = (model(torch.randn(8, 4)) - 50).pow(2).mean()
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                if i % 2 == 1:
+                    optimizer.step()
+                    optimizer.zero_grad()
+            """
+        ),
+    ]
+
+
+def _function_name(place: Place) -> str:
+    node = place.node
+    return place.code(node.func) if isinstance(node, cst.Call) else place.code()
+
+
+def _computed_between(run: Run, clip: Clip, step: Step) -> bool:
+    """Whether a backward pass for the clipped parameters comes between the clip and the step."""
+    begun = False
+    for fact in run.facts.values():
+        if fact is clip:
+            begun = True
+        elif fact is step:
+            return False
+        elif begun and isinstance(fact, Backward) and step.optimizer.obj in fact.optimizers:
+            return True
+    return False
+
+
+def _argument_of_step(program: Program, run: Run, scaler: Obj) -> str | None:
+    """`optimizer` of `scaler.step(optimizer)`."""
+    for fact in run.facts.values():
+        if isinstance(fact, Call) and fact.name == "Scaler.step" and isinstance(fact.receiver, Instance):
+            place = program.place(fact.site)
+            if fact.receiver.obj == scaler and place is not None and isinstance(place.node, cst.Call):
+                return place.code(place.node.args[0].value) if place.node.args else None
+    return None
+
+
+def _move_before(program: Program, place: Place, step: Place) -> Fix | None:
+    line = edits.statement_of(place)
+    if not isinstance(line.node, cst.SimpleStatementLine) or len(line.node.body) != 1:
+        return None
+    target = edits.statement_of(step)
+    above, below = line.parent(), target.parent()
+    if above is None or below is None or above.node is not below.node:
+        return None
+    removed, added = edits.delete_statement(program, place), edits.insert_before(program, step, line.code())
+    if removed is None or added is None:
+        return None
+    return Fix(f"Move `{_function_name(place)}` before `{step.code()}`", (added, removed), Safety.SAFE)
