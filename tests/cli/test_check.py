@@ -103,6 +103,7 @@ def test_json(run: Run, folder: Path) -> None:
         "related": [
             {
                 "path": str(folder / "train.py"),
+                "cell": None,
                 "message": "it starts here",
                 "start": {"line": 1, "column": 1},
                 "end": {"line": 1, "column": 7},
@@ -113,7 +114,12 @@ def test_json(run: Run, folder: Path) -> None:
                 "title": "Write `good()`",
                 "safety": "safe",
                 "edits": [
-                    {"start": {"line": 1, "column": 15}, "end": {"line": 1, "column": 20}, "text": "good()"}
+                    {
+                        "cell": None,
+                        "start": {"line": 1, "column": 15},
+                        "end": {"line": 1, "column": 20},
+                        "text": "good()",
+                    }
                 ],
             }
         ],
@@ -215,14 +221,15 @@ def test_odd_texts(run: Run, folder: Path, text: str) -> None:
 
 
 def test_a_long_range_shows_its_first_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradsense.cli.documents import View
     from gradsense.cli.excerpt import Mark, excerpt
-    from gradsense.source.lines import LineIndex
+    from gradsense.findings import Span
 
     text = "def f(\n    a,\n    b,\n):\n    pass\n    pass\n    pass\n"
-    lines = LineIndex(text)
-    shown = [line.plain for line in excerpt(text, lines, [Mark((0, len(text)), "all", "", "^")], 1)]
+    view = View("a.py", text)
+    shown = [line.plain for line in excerpt(view, [Mark(Span(0, len(text)), "all", "", "^")], 1)]
     assert shown == ["1 | def f(", "  | ^^^^^^ all", "2 |     a,"]
-    short = [line.plain for line in excerpt(text, lines, [Mark((4, 21), "", "", "^")], 1)]
+    short = [line.plain for line in excerpt(view, [Mark(Span(4, 21), "", "", "^")], 1)]
     assert short[:4] == ["1 | def f(", "  |     ^^", "2 |     a,", "  |     ^^"]
 
 

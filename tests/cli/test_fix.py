@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from gradsense.cli.fixing import ROUNDS, fix_text, parses
+from gradsense.cli.fixing import ROUNDS, UNPARSABLE, Fixed, Program, fix, parses
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from tests.cli.conftest import Run
 from tests.workspace.folders import write_files
@@ -95,6 +95,10 @@ def test_a_failed_write_is_told_and_loses_nothing(
 # --- the rounds
 
 
+def fix_text(text: str, analyse: Callable[[str], Sequence[Finding]]) -> Fixed[Program]:
+    return fix(Program(text), lambda program: analyse(program.text))
+
+
 def finding(edits: Sequence[Edit], safety: Safety = Safety.SAFE) -> Finding:
     span = edits[0].span if edits else Span(0, 0)
     return Finding("GS401", "x", Severity.ERROR, span, "", fixes=(Fix("", tuple(edits), safety),))
@@ -114,7 +118,7 @@ def test_overlapping_fixes_wait_for_the_next_round() -> None:
         ]
 
     fixed = fix_text("abab", analyse)
-    assert fixed.text == "cc"
+    assert fixed.result.text == "cc"
     assert rounds == ["abab", "cab", "cc"]
     assert len(fixed.applied) == 2
 
@@ -127,14 +131,14 @@ def test_an_edit_that_two_fixes_share_is_made_once() -> None:
             return []
         return [finding([shared, Edit(Span(2, 3), "X")]), finding([shared, Edit(Span(5, 6), "Y")])]
 
-    assert fix_text("1 2; 3 4", analyse).text == "import copy\n1 X; Y 4".replace("X; Y 4", "X; Y 4")
+    assert fix_text("1 2; 3 4", analyse).result.text == "import copy\n1 X; Y 4".replace("X; Y 4", "X; Y 4")
 
 
 def test_two_insertions_at_one_place_are_not_made_together() -> None:
     def analyse(text: str) -> list[Finding]:
         return [finding([Edit(Span(0, 0), f"{word}\n")]) for word in ("one", "two") if word not in text]
 
-    assert fix_text("x\n", analyse).text == "two\none\nx\n"
+    assert fix_text("x\n", analyse).result.text == "two\none\nx\n"
 
 
 def test_fixes_that_undo_each_other_end() -> None:
@@ -144,8 +148,8 @@ def test_fixes_that_undo_each_other_end() -> None:
 
 def test_what_would_no_longer_parse_is_refused() -> None:
     fixed = fix_text("x = 1", lambda text: [finding([Edit(Span(0, 1), "(")])])
-    assert fixed.refused
-    assert fixed.text == "x = 1"
+    assert fixed.refused == UNPARSABLE
+    assert fixed.result.text == "x = 1"
     assert not fixed.applied
 
 
@@ -153,7 +157,7 @@ def test_broken_code_may_be_fixed_elsewhere() -> None:
     def analyse(text: str) -> list[Finding]:
         return [finding([Edit(Span(0, 1), "y")])] if text[0] == "x" else []
 
-    assert fix_text("x = 1\ndef (", analyse).text == "y = 1\ndef ("
+    assert fix_text("x = 1\ndef (", analyse).result.text == "y = 1\ndef ("
 
 
 @pytest.mark.parametrize("text", ["x = (", "\0", "(" * 5000, "'\ud800'"])

@@ -11,7 +11,7 @@ from gradsense.cli import github_report, json_report, sarif_report, text_report
 from gradsense.cli.diff import unified_diff
 from gradsense.cli.documents import STDIN, Document, display_name, find_files, read_document, read_stdin
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
-from gradsense.cli.fixing import fix_text
+from gradsense.cli.fixing import fix
 from gradsense.cli.report import Checked, Report
 from gradsense.config import Configuration, RuleName, resolve_rules, unknown_rule
 from gradsense.findings import Finding
@@ -107,20 +107,13 @@ class _Check:
         return self.session.solve(snapshot).findings
 
     def _fix(self, document: Document) -> Checked:
-        fixed = fix_text(
-            document.text,
-            lambda text: self._findings(document.changed(text)),
-            unsafe=self.options.unsafe_fixes,
-        )
+        fixed = fix(document, self._findings, unsafe=self.options.unsafe_fixes)
         if fixed.refused:
-            self._tell(
-                f"{document.name}: a fix would leave code that doesn't parse, so it was left out. "
-                "This is our mistake; please report it with the file."
-            )
-        changed = document.changed(fixed.text)
+            self._tell(f"{document.name}: some fixes were left out: {fixed.refused}.")
+        changed = fixed.result
         if self.options.diff:
             sys.stdout.write(unified_diff(document, changed))
-        elif fixed.text != document.text or document.from_stdin:
+        elif changed.text != document.text or document.from_stdin:
             try:
                 changed.write()
             except CommandError as error:

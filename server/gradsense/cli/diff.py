@@ -11,7 +11,7 @@ from gradsense.cli.documents import Document
 def unified_diff(before: Document, after: Document) -> str:
     """The change from one text to another as `patch` and `git apply` take it; empty if there is none."""
     pieces = difflib.unified_diff(
-        _lines(before.text), _lines(after.text), f"a/{before.name}", f"b/{after.name}"
+        _lines(before.source), _lines(after.source), f"a/{before.name}", f"b/{after.name}"
     )
     return "".join(
         piece if piece.endswith(("\n", "\r")) else f"{piece}\n\\ No newline at end of file\n"

@@ -3,23 +3,59 @@
 from __future__ import annotations
 
 import sys
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from gradsense.cli.exits import CommandError
+from gradsense.findings import Edit, Span, apply_edits
 from gradsense.source.lines import LineIndex
 from gradsense.workspace.discovery import python_files
-from gradsense.workspace.files import TextFile, UnreadableFile, decode, normal, read_file, write_atomically
+from gradsense.workspace.files import TextFile, UnreadableFile, decode, normal, read_bytes, write_atomically
 
 STDIN = "-"
 
 
+class Place(NamedTuple):
+    """A range as people and formats count: lines and columns from 1, in code points, the end excluded."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True)
+class View:
+    """What a reader sees as one text: a file, or a notebook's cell. `start` is its offset in the whole."""
+
+    name: str
+    text: str
+    start: int = 0
+    cell: int | None = None
+    """The cell's number, from 1; None in a plain file."""
+
+    @cached_property
+    def lines(self) -> LineIndex:
+        return LineIndex(self.text)
+
+    def place(self, span: Span) -> Place:
+        """A span of the whole as lines and columns here; what leaves the view ends with it."""
+        line, column = self.lines.position(span.start - self.start)
+        end_line, end_column = self.lines.position(span.end - self.start)
+        return Place(line + 1, column + 1, end_line + 1, end_column + 1)
+
+    def location(self, span: Span) -> str:
+        """A place as editors and terminals open it on a click."""
+        place = self.place(span)
+        return f"{self.name}:{place.line}:{place.column}"
+
+
 @dataclass(frozen=True)
 class Document:
-    """A text to check. `name` is what the user calls it; `path` is absolute."""
+    """A program to check. `name` is what the user calls it; `path` is absolute."""
 
     name: str
     path: Path
@@ -28,35 +64,39 @@ class Document:
 
     @property
     def text(self) -> str:
+        """The program, as the engine reads it."""
         return self.file.text
 
     @property
+    def source(self) -> str:
+        """The program, as its author sees it."""
+        return self.text
+
+    @property
     def cells(self) -> tuple[int, ...]:
-        """Where a notebook's cells begin."""
+        """Where a notebook's cells begin in the text; empty for a plain file."""
         return ()
 
     @cached_property
-    def lines(self) -> LineIndex:
-        return LineIndex(self.text)
+    def _whole(self) -> View:
+        return View(self.name, self.source)
 
-    def location(self, offset: int) -> str:
-        """A place as editors and terminals open it on a click."""
-        line, column = self.lines.position(offset)
-        return f"{self.name}:{line + 1}:{column + 1}"
+    def view(self, offset: int) -> View:
+        """What a reader sees around an offset."""
+        return self._whole
 
-    def cell_of(self, offset: int) -> int | None:
-        """The number of the notebook cell, from 1, that a place lies in; None in a plain file."""
-        return bisect_right(self.cells, offset) or None
+    def edited(self, edits: Iterable[Edit]) -> Document:
+        """The same document after edits of its text. Raises ValueError where they can't be made."""
+        return replace(self, file=replace(self.file, text=apply_edits(self.text, edits)))
 
-    def changed(self, text: str) -> Document:
-        """The same document with another text."""
-        file = TextFile(text, self.file.encoding, self.file.bom)
-        return Document(self.name, self.path, file, self.from_stdin)
+    def encoded(self) -> bytes:
+        """The bytes of the file. Raises UnreadableFile where they can't be told."""
+        return self.file.encoded(self.file.text)
 
     def write(self) -> None:
         """Put the text into the file. Raises CommandError, and the file is as it was."""
         try:
-            data = self.file.encoded(self.text)
+            data = self.encoded()
             if self.from_stdin:
                 sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
@@ -69,13 +109,21 @@ class Document:
 def read_document(path: Path, working_directory: Path) -> Document:
     """A document from a file. Raises UnreadableFile."""
     path = normal(path)
-    return Document(display_name(path, working_directory), path, read_file(path))
+    return _document(display_name(path, working_directory), path, read_bytes(path))
 
 
 def read_stdin(name: str | None, working_directory: Path) -> Document:
     """A document from standard input, taken to be the file `name`. Raises UnreadableFile."""
     path = normal(working_directory / (name or "stdin.py"))
-    return Document(name or "<stdin>", path, decode(sys.stdin.buffer.read()), from_stdin=True)
+    return replace(_document(name or "<stdin>", path, sys.stdin.buffer.read()), from_stdin=True)
+
+
+def _document(name: str, path: Path, data: bytes) -> Document:
+    if path.suffix == ".ipynb":
+        from gradsense.cli.notebooks import NotebookDocument
+
+        return NotebookDocument.of(name, path, data)
+    return Document(name, path, decode(data))
 
 
 def display_name(path: Path, working_directory: Path) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from gradsense.cli.documents import View
+from gradsense.findings import Span
 from gradsense.source.lines import LineIndex
 
 _CONTEXT = 1
@@ -20,15 +22,17 @@ _GUTTER = "bold blue"
 class Mark(NamedTuple):
     """A range to mark, with words beside it."""
 
-    span: tuple[int, int]
+    span: Span
     words: str
     style: str
     sign: str
     """What underlines it: `^` for the finding, `-` for what takes part in it."""
 
 
-def excerpt(text: str, lines: LineIndex, marks: Sequence[Mark], width: int) -> Iterator[Text]:
+def excerpt(view: View, marks: Sequence[Mark], width: int) -> Iterator[Text]:
     """The marked lines and their neighbours, numbered; `...` where lines are left out."""
+    text, lines = view.text, view.lines
+    marks = [mark._replace(span=_local(mark.span, view.start)) for mark in marks]
     marked = [(line, mark) for mark in marks for line in _lines_of(lines, mark.span)]
     primary = {line for line, mark in marked if mark.sign == "^"}
     shown = {line for line, _ in marked}
@@ -50,9 +54,9 @@ def excerpt(text: str, lines: LineIndex, marks: Sequence[Mark], width: int) -> I
         previous = line
 
 
-def gutter_width(lines: LineIndex, spans: Iterable[tuple[int, int]]) -> int:
+def gutter_width(view: View, marks: Sequence[Mark]) -> int:
     """How many digits the largest line number has."""
-    return max(len(str(lines.position(span[1])[0] + 1 + _CONTEXT)) for span in spans)
+    return max(len(str(view.place(mark.span).end_line + _CONTEXT)) for mark in marks)
 
 
 def gutter(width: int, sign: str = "|") -> Text:
@@ -60,7 +64,11 @@ def gutter(width: int, sign: str = "|") -> Text:
     return Text(" " * width + f" {sign}", _GUTTER)
 
 
-def _lines_of(lines: LineIndex, span: tuple[int, int]) -> range:
+def _local(span: Span, start: int) -> Span:
+    return Span(span.start - start, span.end - start)
+
+
+def _lines_of(lines: LineIndex, span: Span) -> range:
     first = lines.position(span[0])[0]
     last, column = lines.position(span[1])
     if last > first and column == 0:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from rich.markdown import Markdown
 
 from gradsense.cli.exits import CLEAN, CommandError
-from gradsense.cli.fixing import fix_text
+from gradsense.cli.fixing import Program, fix
 from gradsense.cli.terminal import console_for
 from gradsense.config import RuleName, Settings, unknown_rule
 from gradsense.engine import check_text
@@ -32,8 +32,8 @@ def illustration(rule: type[Rule]) -> tuple[str | None, str | None]:
         return None, None
     settings = Settings(enabled=frozenset({rule.code}), lightning_version=example.lightning_version)
     findings = check_text(example.program, settings=settings)
-    fixed = fix_text(example.program, lambda text: check_text(text, settings=settings), unsafe=True)
-    put_right = fixed.text if fixed.applied and not fixed.remaining else None
+    fixed = fix(Program(example.program), lambda it: check_text(it.text, settings=settings), unsafe=True)
+    put_right = fixed.result.text if fixed.applied and not fixed.remaining else None
     return next((finding.message for finding in findings), None), put_right
 
 

@@ -6,43 +6,70 @@ import ast
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from gradsense.findings import Edit, Finding, Fix, Safety, apply_edits
 
 ROUNDS = 10
 """Fixes uncover others; two that undo each other must end somewhere."""
+UNPARSABLE = "they would leave code that doesn't parse. This is our mistake; please report it with the file"
+
+
+class Fixable(Protocol):
+    """A text that can be edited."""
+
+    @property
+    def text(self) -> str: ...
+    def edited(self: F, edits: Iterable[Edit]) -> F:
+        """The same after edits of its text. Raises ValueError where they can't be made."""
+
+
+F = TypeVar("F", bound=Fixable)
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """What fixing made of a text."""
+class Program:
+    """A text on its own."""
 
     text: str
+
+    def edited(self, edits: Iterable[Edit]) -> Program:
+        return Program(apply_edits(self.text, edits))
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed(Generic[F]):
+    """What fixing made of a text."""
+
+    result: F
     applied: tuple[Finding, ...]
     """The findings whose fixes were applied, in order."""
     remaining: tuple[Finding, ...]
     """What is found in the fixed text."""
-    refused: bool = False
-    """The next round's text would not have parsed, so it was left out."""
+    refused: str | None = None
+    """Why further fixes were left out."""
 
 
-def fix_text(text: str, analyse: Callable[[str], Sequence[Finding]], *, unsafe: bool = False) -> Fixed:
+def fix(subject: F, analyse: Callable[[F], Sequence[Finding]], *, unsafe: bool = False) -> Fixed[F]:
     """Apply the fixes of what `analyse` finds: the safe ones; with `unsafe` also others, where none is safe.
 
     A round applies what does not overlap. A text that parses is never made one that doesn't.
     """
     applied: list[Finding] = []
-    findings = tuple(analyse(text))
+    findings = tuple(analyse(subject))
     for _ in range(ROUNDS):
         chosen = choose_fixes(findings, unsafe=unsafe)
         if not chosen:
             break
-        changed = apply_edits(text, {edit for _, fix in chosen for edit in fix.edits})
-        if parses(text) and not parses(changed):
-            return Fixed(text, tuple(applied), findings, refused=True)
+        try:
+            changed = subject.edited({edit for _, chosen_fix in chosen for edit in chosen_fix.edits})
+        except ValueError as error:
+            return Fixed(subject, tuple(applied), findings, str(error))
+        if parses(subject.text) and not parses(changed.text):
+            return Fixed(subject, tuple(applied), findings, UNPARSABLE)
         applied += (finding for finding, _ in chosen)
-        text, findings = changed, tuple(analyse(changed))
-    return Fixed(text, tuple(applied), findings)
+        subject, findings = changed, tuple(analyse(changed))
+    return Fixed(subject, tuple(applied), findings)
 
 
 def choose_fixes(findings: Iterable[Finding], *, unsafe: bool) -> list[tuple[Finding, Fix]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from gradsense.cli.documents import Document
-from gradsense.cli.report import Place, Report, place_of
-from gradsense.findings import Finding
+from gradsense.cli.documents import Document, Place
+from gradsense.cli.report import Report
+from gradsense.findings import Edit, Finding
 from gradsense.rules.pages import page_url
 
 
@@ -19,30 +19,40 @@ def write(report: Report, stream: TextIO) -> None:
 
 
 def _finding(report: Report, document: Document, finding: Finding) -> dict[str, Any]:
-    lines = document.lines
+    view = document.view(finding.span.start)
     return {
         "path": str(document.path),
         "code": finding.code,
         "name": finding.name,
         "severity": finding.severity.value,
         "message": finding.message,
-        **_place(place_of(lines, finding.span)),
-        "cell": document.cell_of(finding.span.start),
+        **_place(view.place(finding.span)),
+        "cell": view.cell,
         "url": page_url(finding.name),
         "tags": sorted(tag.value for tag in finding.tags),
         "related": [
-            {"path": str(place.document.path), "message": place.message, **_place(place.place)}
+            {
+                "path": str(place.document.path),
+                "cell": place.view.cell,
+                "message": place.message,
+                **_place(place.place),
+            }
             for place in report.related(document, finding)
         ],
         "fixes": [
             {
                 "title": fix.title,
                 "safety": fix.safety.value,
-                "edits": [{**_place(place_of(lines, edit.span)), "text": edit.text} for edit in fix.edits],
+                "edits": [_edit(document, edit) for edit in fix.edits],
             }
             for fix in finding.fixes
         ],
     }
+
+
+def _edit(document: Document, edit: Edit) -> dict[str, Any]:
+    view = document.view(edit.span.start)
+    return {"cell": view.cell, **_place(view.place(edit.span)), "text": edit.text}
 
 
 def _place(place: Place) -> dict[str, Any]:

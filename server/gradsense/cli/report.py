@@ -8,26 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from gradsense.cli.documents import Document, display_name, read_document
-from gradsense.findings import Finding, Severity
-from gradsense.source.lines import LineIndex
+from gradsense.cli.documents import Document, Place, View, display_name, read_document
+from gradsense.findings import Finding, Severity, Span
 from gradsense.workspace.files import UnreadableFile
-
-
-class Place(NamedTuple):
-    """A range as people and formats count: lines and columns from 1, in code points, the end excluded."""
-
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-
-
-def place_of(lines: LineIndex, span: tuple[int, int]) -> Place:
-    """A span of a text as lines and columns."""
-    line, column = lines.position(span[0])
-    end_line, end_column = lines.position(span[1])
-    return Place(line + 1, column + 1, end_line + 1, end_column + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +28,17 @@ class RelatedPlace(NamedTuple):
 
     message: str
     document: Document
-    span: tuple[int, int]
+    span: Span
+
+    @property
+    def view(self) -> View:
+        """What a reader sees around it."""
+        return self.document.view(self.span.start)
 
     @property
     def place(self) -> Place:
-        return place_of(self.document.lines, self.span)
+        """Where it is in its view."""
+        return self.view.place(self.span)
 
 
 @dataclass(frozen=True, slots=True)

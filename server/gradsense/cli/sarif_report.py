@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any, TextIO
 
 from gradsense.cli.documents import Document
-from gradsense.cli.report import RelatedPlace, Report, place_of, uri_of
-from gradsense.findings import Finding, Fix, Severity
+from gradsense.cli.report import RelatedPlace, Report, uri_of
+from gradsense.findings import Finding, Fix, Severity, Span
 from gradsense.rules.pages import page_url
 from gradsense.rules.registry import all_rules
 
@@ -57,7 +57,12 @@ def _result(report: Report, document: Document, finding: Finding, indices: dict[
         "ruleId": finding.code,
         "level": _LEVELS[finding.severity],
         "message": {"text": finding.message},
-        "locations": [{"physicalLocation": _location(report, document, finding.span)}],
+        "locations": [
+            {
+                "physicalLocation": _location(report, document, finding.span),
+                **_in_cell(document, finding.span),
+            }
+        ],
         "partialFingerprints": {"gradsense/v1": _fingerprint(finding)},
     }
     if finding.code in indices:
@@ -66,7 +71,8 @@ def _result(report: Report, document: Document, finding: Finding, indices: dict[
         result["relatedLocations"] = [
             _related(report, number, place) for number, place in enumerate(related, start=1)
         ]
-    if fixes := [_fix(report, document, fix) for fix in finding.fixes if fix.edits]:
+    fixes = [_fix(report, document, fix) for fix in finding.fixes if fix.edits]
+    if fixes and not document.cells:
         result["fixes"] = fixes
     return result
 
@@ -79,16 +85,27 @@ def _related(report: Report, number: int, place: RelatedPlace) -> dict[str, Any]
     }
 
 
-def _location(report: Report, document: Document, span: tuple[int, int]) -> dict[str, Any]:
-    return {"artifactLocation": _artifact(report, document), "region": _region(document, span)}
+def _location(report: Report, document: Document, span: Span) -> dict[str, Any]:
+    artifact = _artifact(report, document)
+    # A line of a notebook's cell is none of the file.
+    return {"artifactLocation": artifact, **({} if document.cells else {"region": _region(document, span)})}
+
+
+def _in_cell(document: Document, span: Span) -> dict[str, Any]:
+    """The place in a notebook, in words."""
+    view = document.view(span.start)
+    if view.cell is None:
+        return {}
+    words = f"cell {view.cell}, line {view.place(span).line}"
+    return {"logicalLocations": [{"name": words, "kind": "member"}]}
 
 
 def _artifact(report: Report, document: Document) -> dict[str, Any]:
     return {"uri": uri_of(document, report.working_directory)}
 
 
-def _region(document: Document, span: tuple[int, int]) -> dict[str, Any]:
-    place = place_of(document.lines, span)
+def _region(document: Document, span: Span) -> dict[str, Any]:
+    place = document.view(span.start).place(span)
     return {
         "startLine": place.line,
         "startColumn": place.column,

@@ -48,12 +48,13 @@ def _write_finding(console: Console, report: Report, document: Document, finding
     heading = Text.assemble((kind, style), (f" {finding.message}", "bold"))
     console.print(heading, soft_wrap=True)
     related = report.related(document, finding)
-    here = [place for place in related if place.document is document]
-    elsewhere = [place for place in related if place.document is not document]
+    view = document.view(finding.span.start)
+    here = [place for place in related if place.view is view]
+    elsewhere = [place for place in related if place.view is not view]
     marks = [Mark(finding.span, "", style, "^"), *(Mark(it.span, it.message, _RELATED, "-") for it in here)]
-    width = gutter_width(document.lines, [mark.span for mark in marks])
-    _write_location(console, document, finding.span, width, "-->")
-    for line in excerpt(document.text, document.lines, marks, width):
+    width = gutter_width(view, marks)
+    _write_location(console, view.location(finding.span), width, "-->")
+    for line in excerpt(view, marks, width):
         console.print(line, soft_wrap=True)
     for place in elsewhere:
         _write_elsewhere(console, place, width)
@@ -64,19 +65,15 @@ def _write_finding(console: Console, report: Report, document: Document, finding
 
 
 def _write_elsewhere(console: Console, place: RelatedPlace, width: int) -> None:
-    width = max(width, gutter_width(place.document.lines, [place.span]))
-    _write_location(console, place.document, place.span, width, ":::")
     mark = Mark(place.span, place.message, _RELATED, "-")
-    for line in excerpt(place.document.text, place.document.lines, [mark], width):
+    width = max(width, gutter_width(place.view, [mark]))
+    _write_location(console, place.view.location(place.span), width, ":::")
+    for line in excerpt(place.view, [mark], width):
         console.print(line, soft_wrap=True)
 
 
-def _write_location(
-    console: Console, document: Document, span: tuple[int, int], width: int, arrow: str
-) -> None:
-    console.print(
-        Text.assemble(" " * width, (arrow, "bold blue"), f" {document.location(span[0])}"), soft_wrap=True
-    )
+def _write_location(console: Console, location: str, width: int, arrow: str) -> None:
+    console.print(Text.assemble(" " * width, (arrow, "bold blue"), f" {location}"), soft_wrap=True)
     console.print(gutter(width), soft_wrap=True)
 
 

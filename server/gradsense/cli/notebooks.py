@@ -1,0 +1,128 @@
+"""Notebooks as documents: checked as one text, shown and changed cell by cell."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gradsense.cli.documents import Document, View
+from gradsense.findings import Edit, Span, apply_edits
+from gradsense.source.notebook import Notebook, NotebookError, read_notebook
+from gradsense.workspace.files import UnreadableFile, decode
+
+
+@dataclass(frozen=True)
+class NotebookDocument(Document):
+    """A notebook. `file` holds its JSON."""
+
+    @classmethod
+    def of(cls, name: str, path: Path, data: bytes) -> NotebookDocument:
+        """The notebook in a file's bytes. Raises UnreadableFile if they are none."""
+        document = cls(name, path, decode(data))
+        try:
+            _ = document.notebook
+        except NotebookError as error:
+            raise UnreadableFile(str(error)) from None
+        return document
+
+    @cached_property
+    def notebook(self) -> Notebook:
+        return read_notebook(self.file.text)
+
+    @property
+    def text(self) -> str:
+        return self.notebook.text
+
+    @property
+    def source(self) -> str:
+        return "".join(view.text for view in self._views)
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        return self.notebook.cells
+
+    @cached_property
+    def _views(self) -> tuple[View, ...]:
+        sources = [_joined(cell) for cell in _cells(json.loads(self.file.text))]
+        views: list[View] = []
+        for start in self.cells:
+            number = self.notebook.position(start).cell
+            source = sources[number]
+            ended = source if source.endswith(("\n", "\r")) else f"{source}\n"
+            views.append(View(f"{self.name}:cell {number + 1}", ended, start, number + 1))
+        return tuple(views)
+
+    def view(self, offset: int) -> View:
+        if not self._views:
+            return View(self.name, "")
+        return self._views[max(bisect_right(self.cells, offset) - 1, 0)]
+
+    def edited(self, edits: Iterable[Edit]) -> NotebookDocument:
+        data = json.loads(self.file.text)
+        style = _style_of(self.file.text)
+        if style is None:
+            raise ValueError(
+                "its JSON isn't laid out as Jupyter does it. Save it with Jupyter or VS Code first"
+            )
+        cells = list(_cells(data))
+        by_cell: dict[View, list[Edit]] = {}
+        for edit in edits:
+            by_cell.setdefault(self.view(edit.span.start), []).append(edit)
+        for view, inside in by_cell.items():
+            assert view.cell is not None
+            cell = cells[view.cell - 1]
+            source = _joined(cell)
+            if any(edit.span.end - view.start > len(source) + 1 for edit in inside):
+                raise ValueError("an edit reaches into the next cell")
+            local = [_moved(edit, view.start, len(source)) for edit in inside]
+            _put(cell, apply_edits(source, local))
+        return replace(self, file=replace(self.file, text=_written(data, style, self.file.text)))
+
+
+def _cells(data: Any) -> Iterator[dict[str, Any]]:
+    sheets = [data] if "cells" in data else data.get("worksheets", [])
+    for sheet in sheets:
+        yield from sheet.get("cells", [])
+
+
+def _key(cell: dict[str, Any]) -> str:
+    return "source" if "source" in cell else "input"
+
+
+def _joined(cell: Any) -> str:
+    source = cell.get(_key(cell), "") if isinstance(cell, dict) else ""
+    return source if isinstance(source, str) else "".join(source)
+
+
+def _put(cell: dict[str, Any], source: str) -> None:
+    """Replace a cell's source, as lines or as one string, as it was."""
+    key = _key(cell)
+    cell[key] = source.splitlines(keepends=True) if isinstance(cell[key], list) else source
+
+
+def _moved(edit: Edit, start: int, length: int) -> Edit:
+    return Edit(Span(edit.span.start - start, min(edit.span.end - start, length)), edit.text)
+
+
+_STYLES: tuple[dict[str, Any], ...] = tuple(
+    {"indent": indent, "ensure_ascii": ensure_ascii}
+    for indent in (1, 2, 4, None)
+    for ensure_ascii in (False, True)
+)
+
+
+def _style_of(content: str) -> dict[str, Any] | None:
+    """How a notebook's JSON is laid out: writing it so gives the same text. None if in no known way."""
+    data = json.loads(content)
+    return next((style for style in _STYLES if _written(data, style, content) == content), None)
+
+
+def _written(data: Any, style: dict[str, Any], like: str) -> str:
+    written = json.dumps(data, **style)
+    tail = like[len(like.rstrip()) :]
+    return written.replace("\n", "\r\n") + tail if "\r\n" in like else written + tail
