@@ -49,6 +49,7 @@ QUIET = {
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "chat.disableAIFeatures": True,
     "editor.minimap.enabled": False,
+    "git.openRepositoryInParentFolders": "never",
 }
 
 LISTENING = re.compile(r"Extension host agent listening on (\d+)")

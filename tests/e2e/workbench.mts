@@ -26,7 +26,7 @@ export class Workbench {
   /** Opens a fresh profile, in which the folder is not trusted yet. */
   static async open(address: string, screenshots: string): Promise<Workbench> {
     const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS });
-    const page = await browser.newPage({ viewport: { width: 1100, height: 720 }, reducedMotion: 'reduce' });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 760 }, reducedMotion: 'reduce' });
     page.setDefaultTimeout(30_000);
     await page.goto(address);
     await page.locator('.monaco-workbench').waitFor();
