@@ -55,6 +55,17 @@ def test_an_unknown_rule_is_met_with_the_nearest(run: Run) -> None:
     assert "Did you mean `gradients-cleared-before-step`?" in result.err
 
 
+def test_a_mistake_of_ours_is_not_taken_for_findings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(options: object) -> int:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr("gradsense.cli.rules.list_rules", fail)
+    result = run("rules")
+    assert result.code == 2
+    assert "RuntimeError: oops" in result.err
+    assert "our mistake" in result.err
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
+
+from gradsense import __version__
 
 DESCRIPTION = "Finds the training mistakes of PyTorch and Lightning programs that fail in silence."
 EPILOGUE = "Exit codes of check: 0 nothing found, 1 something found, 2 something went wrong."
@@ -12,7 +13,7 @@ EPILOGUE = "Exit codes of check: 0 nothing found, 1 something found, 2 something
 def argument_parser() -> argparse.ArgumentParser:
     """What `gradsense` takes."""
     parser = argparse.ArgumentParser("gradsense", description=DESCRIPTION, epilog=EPILOGUE)
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    parser.add_argument("--version", action="version", version=f"gradsense {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_check(
         commands.add_parser("check", help="check files and folders", description="Check files and folders.")
@@ -67,13 +68,3 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", type=float, metavar="SECONDS", help="stop the model's code after that long"
     )
-
-
-class _Version(argparse.Action):
-    """Reads the version only when it's asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"gradsense {version('gradsense')}\n")
-        parser.exit()

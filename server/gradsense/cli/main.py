@@ -37,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception:
+        # Left alone, it would end with the exit code that means findings.
+        import traceback
+
+        traceback.print_exc()
+        print("gradsense: this is our mistake; please report it with the lines above", file=sys.stderr)  # noqa: T201
+        return ERROR
 
 
 def _run(options: argparse.Namespace) -> int:

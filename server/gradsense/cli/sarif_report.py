@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import version
 from typing import Any, TextIO
 
+from gradsense import __version__
 from gradsense.cli.documents import Document
 from gradsense.cli.report import RelatedPlace, Report, uri_of
 from gradsense.findings import Finding, Fix, Severity, Span
@@ -29,7 +29,7 @@ def log_of(report: Report) -> dict[str, Any]:
     indices = {rule.code: index for index, rule in enumerate(rules)}
     driver = {
         "name": "GradSense",
-        "semanticVersion": version("gradsense"),
+        "semanticVersion": __version__,
         "informationUri": "https://github.com/gradsense/gradsense",
         "rules": [
             {
