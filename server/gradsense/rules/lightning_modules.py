@@ -1,0 +1,254 @@
+"""What the rules about Lightning ask: is optimization automatic, what does a hook return, who else has that name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.program import ir, objects
+from gradsense.program.facts import Call, Fact, Returned, Store
+from gradsense.program.knowledge.lightning_hooks import CURRENT, at_least
+from gradsense.program.program import ClassFacts, FunctionRun, Place, Program, assigned_attributes
+from gradsense.program.run import Frame, Run, statements_of
+from gradsense.program.values import (
+    NONE,
+    UNKNOWN,
+    ClassValue,
+    Closure,
+    Code,
+    Collection,
+    Const,
+    FunctionValue,
+    Instance,
+    Obj,
+    Site,
+    Tensor,
+    TupleValue,
+    Value,
+    options_of,
+)
+
+FLAG = "automatic_optimization"
+
+
+def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
+    """Whether Lightning optimizes: True by default, False where the flag is switched off, None if it can't be told."""
+    if facts.state.is_open(facts.instance.obj):
+        return None
+    flag = facts.attributes.get(FLAG)
+    if flag is None:
+        run, _ = program.script
+        found, member = objects.find_member(run, facts.value, FLAG)
+        flag = member if found == "found" else Const(True) if found == "external" else UNKNOWN
+    if not isinstance(flag, Const) or not isinstance(flag.value, bool):
+        return None
+    if flag.value and any(
+        FLAG in assigned_attributes(each.code) for n, each in facts.methods.items() if n != "__init__"
+    ):
+        return None
+    for store in program.facts(Store):
+        if (
+            store.attr == FLAG
+            and isinstance(store.receiver, Instance)
+            and store.receiver.obj != facts.instance.obj
+            and store.receiver.type == facts.value
+            and store.value != flag
+        ):
+            return None
+    return flag.value
+
+
+def own_hook(program: Program, facts: ClassFacts, name: str) -> FunctionValue | None:
+    """The hook as the class itself defines it, undecorated and with a body; None otherwise."""
+    function = facts.methods.get(name)
+    if function is None or function.owner is None or function.owner != facts.value or function.decorators:
+        return None
+    return None if is_stub(function.code) or is_generator(function.code) else function
+
+
+def own_run(program: Program, facts: ClassFacts, name: str) -> FunctionRun | None:
+    """The run of a hook that the class itself defines; None where it could not be followed to its end."""
+    if own_hook(program, facts, name) is None:
+        return None
+    run = facts.runs.get(name)
+    return run if run is not None and run.complete else None
+
+
+def is_generator(code: Code) -> bool:
+    return isinstance(code.node, ir.Function) and code.node.is_generator
+
+
+def is_stub(code: Code) -> bool:
+    """Whether a body holds nothing but a docstring, `pass` and `...`: to be filled in by a subclass."""
+    return all(
+        isinstance(statement, ir.Evaluate) and isinstance(statement.value, ir.Constant)
+        for _, statement in body_of(code)
+    )
+
+
+def body_of(code: Code) -> Iterator[tuple[Site, ir.Stmt]]:
+    """The statements of a function's or class's body, with their places."""
+    body = code.node.body  # type: ignore[attr-defined]
+    frame = Frame(0, None, code.where, code.tree, code, Closure(None), (), ())  # type: ignore[arg-type]
+    for where, _, statements in statements_of(frame, body):
+        for statement in statements:
+            yield Site(where, getattr(statement, "at", -1)), statement
+
+
+def parameters_of(function: FunctionValue) -> tuple[ir.Parameter, ...]:
+    """The parameters behind `self`."""
+    node = function.code.node
+    assert isinstance(node, ir.Function)
+    return node.params[1:] if "builtins.staticmethod" not in function.decorators else node.params
+
+
+def subclasses(program: Program, facts: ClassFacts) -> list[ClassFacts]:
+    """The classes of the file that inherit from a class."""
+    run, _ = program.script
+    return [
+        other
+        for other in program.classes.values()
+        if other.value != facts.value and facts.value in objects.mro(run, other.value)[0]
+    ]
+
+
+def overridden(program: Program, facts: ClassFacts, *names: str) -> bool:
+    """Whether a subclass in the file has one of these methods or attributes of its own."""
+    return any(name in other.value.members for other in subclasses(program, facts) for name in names)
+
+
+def switched_below(program: Program, facts: ClassFacts) -> bool:
+    """Whether a subclass in the file decides about automatic optimization for itself."""
+    return any(
+        FLAG in other.attributes or FLAG in other.value.members for other in subclasses(program, facts)
+    )
+
+
+def has_current_contract(program: Program) -> bool:
+    """Whether Lightning is 2.0 or newer."""
+    return at_least(program.lightning_version(), CURRENT)
+
+
+def name_place(program: Program, code: Code) -> Place | None:
+    """The name in a function's or class's header."""
+    place = program.place(code.site)
+    if place is None or not isinstance(place.node, (cst.FunctionDef, cst.ClassDef)):
+        return None
+    return place.at(place.node.name)
+
+
+def returned_place(program: Program, returned: Returned) -> Place | None:
+    """The expression behind `return`."""
+    place = program.place(returned.site)
+    if place is None or not isinstance(place.node, cst.Return) or place.node.value is None:
+        return None
+    return place.at(place.node.value)
+
+
+def hook_facts(program: Program, facts: ClassFacts, *names: str) -> Iterator[tuple[Run, Fact]]:
+    """What happens in runs of a class's methods; with `names`, of these alone."""
+    wanted = {f"{facts.name}.{name}" for name in names}
+    for run in program.runs:
+        entered = run.entry in wanted if names else run.entry.startswith(f"{facts.name}.")
+        if entered:
+            for fact in run.facts.values():
+                yield run, fact
+
+
+def mentions(program: Program, name: str) -> bool:
+    """Whether the file uses `name` as an attribute of anything but `super()`: a call by hand."""
+    pattern = rf"(?<!super\(\))\.[ \t]*{re.escape(name)}\b|[\"']{re.escape(name)}[\"']"
+    return re.search(pattern, program.text) is not None
+
+
+def fitted(program: Program, facts: ClassFacts) -> bool:
+    """Whether the file gives an object of this class to a Trainer's `fit`."""
+    for call in program.facts(Call):
+        if call.name == "Engine.fit":
+            for value in (call.argument(0, "model"),):
+                for option in options_of(value) if value is not None else ():
+                    if isinstance(option, Instance) and option.type == facts.value:
+                        return True
+    return False
+
+
+def configured(facts: ClassFacts) -> list[Instance] | None:
+    """The optimizers that `self.optimizers()` gives; None if it can't be told."""
+    from gradsense.program.methods import OPTIMIZERS
+
+    value = facts.state.attribute(facts.instance.obj, OPTIMIZERS)
+    items = value.items if isinstance(value, TupleValue) else (value,)
+    found = [item for item in items if isinstance(item, Instance)]
+    return found if found and len(found) == len(items) else None
+
+
+def is_lightnings(facts: ClassFacts, obj: Obj) -> bool:
+    """Whether an optimizer is one that Lightning manages for this class."""
+    known = configured(facts)
+    if known is not None:
+        return any(optimizer.obj == obj for optimizer in known)
+    return obj.part == "optimizers()"
+
+
+_REDUCTIONS = ("mean", "sum", "norm")
+
+
+def looks_like_loss(value: Value) -> bool:
+    """Whether a value is a trained scalar, as far as can be told: a loss function's result, a mean, a sum of such."""
+    if not isinstance(value, Tensor) or value.requires is False or not (value.sources or value.open):
+        return False
+    last = value.made_by.rpartition(".")[2]
+    return (
+        "loss" in last.lower()
+        or "entropy" in last
+        or "divergence" in last
+        or last in _REDUCTIONS
+        or last in "+-*/"
+    )
+
+
+def may_be_trained(value: Value) -> bool:
+    """Whether a gradient may flow through a value."""
+    return isinstance(value, Tensor) and value.requires is not False and bool(value.sources or value.open)
+
+
+def is_none(returned: Returned) -> bool:
+    return returned.value == NONE
+
+
+def dict_keys(facts: FunctionRun, value: Value) -> tuple[object, ...] | None:
+    """The keys of a dict that is known to the last one; None for anything else."""
+    if not isinstance(value, Collection) or value.kind != "dict" or facts.state is None:
+        return None
+    items = facts.state.items(value.obj)
+    return items.keys if items.exact is not None else None
+
+
+def class_values(program: Program) -> list[ClassValue]:
+    """All classes that the file's own body defines, the ones that have nothing to do with training too."""
+    run, state = program.script
+    names = state.frames.get(run.module_frames[program.file.path], {})
+    return [
+        value
+        for value in names.values()
+        if isinstance(value, ClassValue) and value.code.where.path == program.file.path
+    ]
+
+
+def names_in(node: cst.CSTNode) -> set[str]:
+    """The plain names in an expression, those of attributes and keywords aside."""
+    found: set[str] = set()
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, cst.Name):
+            found.add(each.value)
+        elif isinstance(each, cst.Attribute):
+            stack.append(each.value)
+        elif isinstance(each, cst.Arg):
+            stack.append(each.value)
+        else:
+            stack.extend(each.children)
+    return found
