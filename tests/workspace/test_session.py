@@ -153,6 +153,15 @@ def test_versions_and_classes_come_from_the_environment(
     assert answer(session, ClassAncestry("zoo.Cat", importer)) == ("zoo.Animal",)
 
 
+def test_the_chosen_interpreter_answers_for_versions_too(tmp_path: Path) -> None:
+    make_environment(tmp_path / ".venv", {"torch": "2.0", "lightning": "2.0.0"})
+    make_environment(tmp_path / "elsewhere", {"torch": "2.1", "lightning": "2.1.0"})
+    chosen = str(tmp_path / "elsewhere" / "bin" / "python")
+    session = Session([tmp_path], surroundings=Surroundings(), rules=RULES, interpreter=chosen)
+    assert session.interpreter_for(tmp_path / "a.py").path == Path(chosen)
+    assert answer(session, InstalledVersion("lightning", str(tmp_path / "a.py"))) == "2.1.0"
+
+
 # --- the loop
 
 

@@ -26,7 +26,7 @@ def choose_interpreter(
 ) -> Interpreter:
     """The user's choice if it can do, else the first environment that has torch."""
     tried: list[str] = []
-    for environment in (*_configured(root, configured), *environments):
+    for environment in (*chosen_environment(root, configured), *environments):
         if environment.interpreter is None or not os.access(environment.interpreter, os.X_OK):
             tried.append(f"{environment.why} (no interpreter)")
         elif environment.has("torch") or (environment.why == CHOSEN and not environment.packages):
@@ -41,7 +41,8 @@ def choose_interpreter(
 CHOSEN = "the chosen interpreter"
 
 
-def _configured(root: Path, configured: str | None) -> tuple[Environment, ...]:
+def chosen_environment(root: Path, configured: str | None) -> tuple[Environment, ...]:
+    """The environment of an interpreter that the user has chosen, if there is a choice. It may not exist."""
     if not configured:
         return ()
     path = root / Path(configured).expanduser()

@@ -24,7 +24,7 @@ from gradsense.snapshot import (
 from gradsense.workspace.configuration_file import ConfigurationFile, find_configuration
 from gradsense.workspace.environments import Environment, Surroundings
 from gradsense.workspace.files import normal
-from gradsense.workspace.interpreters import Interpreter, choose_interpreter
+from gradsense.workspace.interpreters import Interpreter, choose_interpreter, chosen_environment
 from gradsense.workspace.jedi_process import JediProcess
 from gradsense.workspace.modules import resolve_module
 from gradsense.workspace.roots import innermost, upwards
@@ -64,15 +64,18 @@ class Session:
         *,
         surroundings: Surroundings | None = None,
         rules: Sequence[RuleName] | None = None,
+        interpreter: str | None = None,
     ) -> None:
         """`roots` are the open folders: a file belongs to the innermost; without one, to its own folder.
 
         `surroundings` are the shell's variables that name environments (default: this process's).
-        `rules` are those that configuration may name (default: all).
+        `rules` are those that configuration may name (default: all). `interpreter` is the user's choice, if
+        there is one: its environment goes before all that are found.
         """
         self.roots = tuple(normal(root) for root in roots)
         self._surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
         self._rules = rules
+        self._interpreter = interpreter
         self._sources = Sources()
         self._jedi: dict[tuple[Path, ...], JediProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,7 +97,8 @@ class Session:
         if name not in self._folders:
             folder = Path(name)
             root = innermost(folder, self.roots) or folder
-            environments = self._surroundings.environments(folder, root)
+            found = self._surroundings.environments(folder, root)
+            environments = (*chosen_environment(root, self._interpreter), *found)
             with_torch = (environment for environment in environments if environment.has("torch"))
             likeliest = next(with_torch, environments[0] if environments else None)
             self._folders[name] = _Folder(
