@@ -29,7 +29,8 @@ def test_every_offset_comes_back(text: str, encoding: Encoding) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "columns"), [("utf-8", [0, 1, 3, 7, 8]), ("utf-16", [0, 1, 2, 4, 5]), ("utf-32", [0, 1, 2, 3, 4])]
+    ("encoding", "columns"),
+    [("utf-8", [0, 1, 3, 7, 8]), ("utf-16", [0, 1, 2, 4, 5]), ("utf-32", [0, 1, 2, 3, 4])],
 )
 def test_units(encoding: Encoding, columns: list[int]) -> None:
     lines = LineIndex("\naé🎉x\n")

@@ -64,14 +64,14 @@ def pieces(text: str) -> list[str]:
 def test_logical_lines_are_those_of_tokenize() -> None:
     different = []
     count = 0
-    for path in corpus.paths()[:400]:
+    for path in corpus.paths()[:300]:
         text = corpus.read(path)
         if text is None:
             continue
         count += 1
         if scanned(text) != tokenized(text) or scan(text).damage:
             different.append(path)
-    assert count > 350
+    assert count > 260
     assert different == []
 
 
@@ -103,7 +103,11 @@ def as_lists(found: Scan) -> tuple[list[object], str, int]:
 
 
 def test_a_statement_ends_an_unclosed_bracket() -> None:
-    assert pieces("x = foo(1,\n        2\ndef f():\n    pass\n") == ["x = foo(1,\n        2\n", "def f():\n", "    pass\n"]
+    assert pieces("x = foo(1,\n        2\ndef f():\n    pass\n") == [
+        "x = foo(1,\n        2\n",
+        "def f():\n",
+        "    pass\n",
+    ]
 
 
 def test_so_does_a_line_that_is_indented_no_deeper() -> None:
@@ -125,8 +129,14 @@ def test_an_unclosed_quote_ends_with_its_line() -> None:
 
 
 def test_a_triple_quote_that_never_closes_ends_before_a_definition() -> None:
-    text = 'class A:\n    def f(self):\n        """Say so.\n        return 1\n\n    def g(self):\n        pass\n'
-    assert pieces(text)[2:] == ['        """Say so.\n        return 1\n\n', "    def g(self):\n", "        pass\n"]
+    text = (
+        'class A:\n    def f(self):\n        """Say so.\n        return 1\n\n    def g(self):\n        pass\n'
+    )
+    assert pieces(text)[2:] == [
+        '        """Say so.\n        return 1\n\n',
+        "    def g(self):\n",
+        "        pass\n",
+    ]
 
 
 def test_an_apostrophe_may_hide_the_closing_triple_quote() -> None:

@@ -28,13 +28,13 @@ _TOKEN = re.compile(
     |(?P<close>[)\]}])
     |(?P<reset>[,;])
     |(?P<comment>\#[^\r\n]*)
+    |(?P<formatted>(?<!\w)(?:[fFtT][rR]?|[rR][fFtT])(?=["']))
     |(?P<string>\"\"\"(?:[^\\]|\\[\s\S])*?\"\"\"|'''(?:[^\\]|\\[\s\S])*?'''
         |\"(?:[^"\\\r\n]|\\[\s\S])*\"|'(?:[^'\\\r\n]|\\[\s\S])*')
     |(?P<link>\b(?:and|or|not|in|is|if|else|for|lambda|await)\b|(?:\*\*|//|->|[<>=!:]=|<<|>>|[-+*/%@&|^~<>.=:]))""",
     re.VERBOSE,
 )
-# Where the code inside of formatted strings may be, and with it quotes that are not the ends of strings.
-_FORMATTED = re.compile(r"""(?<!\w)[rR]?[fFtT][rR]?["']""")
+# The same where formatted strings are: there is code in them, and in that quotes that are not the ends of strings.
 _RAW_TOKEN = re.compile(
     r"""(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<reset>[,;])
     |(?P<link>\b(?:and|or|not|in|is|if|else|for|lambda|await)\b|[-+*/%@&|^~<>.=:]|["']+)""",
@@ -65,8 +65,10 @@ def is_bounded(text: str) -> bool:
         nesting = _PATTERN_NESTING if line.head == "case" else len(code)
         if _most(code) <= left and nesting == len(code):
             continue
-        pattern = _RAW_TOKEN if line.damaged or _FORMATTED.search(code) else _TOKEN
-        if not _fits(pattern.finditer(code), left, nesting):
+        tokens = list(_TOKEN.finditer(code))
+        if line.damaged or any(token.lastgroup == "formatted" for token in tokens):
+            tokens = list(_RAW_TOKEN.finditer(code))
+        if not _fits(tokens, left, nesting):
             return False
     return True
 

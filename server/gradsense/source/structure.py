@@ -56,7 +56,7 @@ def statements(scan: Scan, first: int, end: int, indent: int | None = None) -> l
     while first < end:
         header = _next_code(scan, first, end)
         if header == end:
-            if found:
+            if found and not _outer_comment(indent).search(scan.columns, first, end):
                 found[-1] = found[-1]._replace(end=end)
             else:
                 found.append(Statement(first, end, -1, False))
@@ -175,6 +175,13 @@ _CODE = re.compile(f"[\0-{_LAST_COLUMN}]")
 @cache
 def _no_deeper(indent: int) -> re.Pattern[str]:
     return re.compile(f"[\0-{re.escape(chr(min(indent, ord(_LAST_COLUMN))))}]")
+
+
+@cache
+def _outer_comment(indent: int | None) -> re.Pattern[str]:
+    """A comment that is indented less: parsed with a statement that it doesn't belong to, it is not printed again."""
+    last = chr(ord(CODE_END) + min(indent or 0, ord(_LAST_COLUMN)) - 1)
+    return re.compile(f"[{CODE_END}-{last}]" if indent else "(?!)")
 
 
 def _next_code(scan: Scan, first: int, end: int) -> int:
