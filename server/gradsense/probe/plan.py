@@ -124,7 +124,7 @@ def _find_class(tree: ast.Module, qualname: str) -> ast.ClassDef:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name == simple:
             raise ProbeError(
-                f"`{simple}` (line {node.lineno}) is defined inside a function: it doesn't exist until that runs. "
+                f"`{simple}` on line {node.lineno} is inside a function and doesn't exist before that runs. "
                 "Move it to module level."
             )
     known = ", ".join(f"`{name}`" for name, _ in _classes(tree))

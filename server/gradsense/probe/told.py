@@ -53,7 +53,7 @@ class Told:
         if message["code"] == "no-torch":
             self._error = (
                 f"No torch in {self._interpreter} (Python {message['version']}): {message['text']}. "
-                f"Choose another interpreter, or install it there: `{self._interpreter} -m pip install torch`."
+                f"Choose another interpreter, or install it: `{self._interpreter} -m pip install torch`."
             )
             return
         self._error = _ended(str(message["text"]))

@@ -188,8 +188,8 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         fix = f"Keep `{container}` in `nn.ModuleList`" if indexed else "Make it an `nn.Parameter`"
         kind = f": `{container}` is a plain container" if indexed else ""
         return (
-            f"{subject} {subject.verb('is', 'are')} missing from `parameters()`{kind}, so no optimizer ever sees "
-            f"{it}. {fix}."
+            f"{subject} {subject.verb('is', 'are')} missing from `parameters()`{kind}, so no optimizer "
+            f"ever sees {it}. {fix}."
         )
     if cause.code == "probe-frozen":
         return (
@@ -217,13 +217,13 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         name = facts.built["name"] if facts.built else "the optimizer"
         if not name:
             return (
-                f"{subject} {gets} gradients that nobody applies: `configure_optimizers`{at} returns no optimizer. "
-                "Return it."
+                f"{subject} {gets} gradients that nobody applies: `configure_optimizers`{at} returns no "
+                "optimizer. Return it."
             )
         if _made_after(first.place, cause.place) and facts.built and facts.built.get("others"):
             return (
-                f"{subject} {gets} gradients that nobody applies: `{name}`{at} is built earlier and holds what "
-                f"{subject.verb('it replaces', 'they replace')}. Build it after this line."
+                f"{subject} {gets} gradients that nobody applies: `{name}`{at} is built earlier and holds "
+                f"what {subject.verb('it replaces', 'they replace')}. Build it after this line."
             )
         return (
             f"{subject} {gets} gradients that nobody applies: `{name}`{at} doesn't hold {it}. "

@@ -118,22 +118,28 @@ class Builder:
         """The first recipe that works. Raises `CannotBuild`."""
         for recipe in self.recipes():
             for _ in range(_MOST_GUESSED_GLOBALS):
-                try:
-                    return recipe, recipe.make()
-                except NameError as error:
-                    self.errors.append((recipe.text, error))
-                    if not self._guess_global(error):
-                        break
-                except (Exception, SystemExit) as error:
-                    self.errors.append((recipe.text, error))
+                built = self._tried(recipe)
+                if built is not None:
+                    return recipe, built
+                if not self._guess_global(self.errors[-1][1]):
                     break
         raise CannotBuild(self._explain())
 
-    def _guess_global(self, error: NameError) -> bool:
+    def _tried(self, recipe: Recipe) -> Built | None:
+        """What the recipe gives, or None and one more of `errors`."""
+        try:
+            return recipe.make()
+        except (Exception, SystemExit) as error:
+            self.errors.append((recipe.text, error))
+            return None
+
+    def _guess_global(self, error: BaseException) -> bool:
         """Give a global that the class reads, and that no statement we may run binds, a small value by its
         name."""
         match = re.search(r"name '(\w+)' is not defined", str(error))
-        if match is None or match[1] in self.loaded.globals:
+        if match is None or not isinstance(error, NameError) or match[1] in self.loaded.globals:
+            return False
+        if match[1] not in reads(*self.program.top_functions.values()):
             return False
         value = small_value(match[1], "", self.program)
         if value is inspect.Parameter.empty:
@@ -226,6 +232,8 @@ class Builder:
 
             def make(scope: Scope = scope, statements: list[ast.stmt] = statements) -> Built:
                 built = self._run(scope, statements)
+                if not built.optimizers and self.loaded.first_error is not None:
+                    raise self.loaded.first_error
                 if not built.optimizers:
                     raise LookupError(f"no optimizer of `{self.name}` is built here")
                 return built
@@ -269,15 +277,15 @@ class Builder:
         """Run `statements` of `scope` with what they depend on, then what changes model or optimizer after
         them."""
         start, started = len(self._complete), len(self.origins.optimizers)
-        self.loaded.last_error = None
+        self.loaded.first_error = None
         namespace = self.environment(scope, list(statements), run_targets=True)
         models = self._complete[start:]
         optimizers = self.origins.optimizers[started:]
         held = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
         used = [each for each in models if any(id(p) in held for p in each.parameters())]
         if not models:
-            if self.loaded.last_error is not None:
-                raise self.loaded.last_error
+            if self.loaded.first_error is not None:
+                raise self.loaded.first_error
             raise LookupError(f"no `{self.name}` is built here")
         model = (used or models)[-1]
         own = {id(p) for p in model.parameters()}
@@ -300,49 +308,59 @@ class Builder:
     def environment(
         self, scope: Scope, targets: list[Any], depth: int = 0, run_targets: bool = False
     ) -> dict[str, Any]:
-        """The names with which `targets` (nodes of `scope`) can run; with `run_targets` after they have."""
-        namespace = dict(self.loaded.globals)
-        self._fill(namespace, scope, targets, depth, run_targets)
-        return namespace
+        """The names with which `targets` (nodes of `scope`) can run; with `run_targets` after they have.
 
-    def _fill(
-        self, space: dict[str, Any], scope: Scope, targets: list[Any], depth: int, run_targets: bool
-    ) -> None:
-        program = self.program
+        The module's own statements run in the module, where its classes look; a function's in a copy of it.
+        """
         last = targets[-1]
-        statements = list(program.before(scope.body, last))
-        needed = program.reads_deeply(*targets)
+        functions = self._functions(scope)
+        bodies = [each.body for each in functions] or [scope.body]
+        statements = [
+            each for body in bodies for each in self.program.before(body, last if body is bodies[-1] else None)
+        ]
+        needed = self.program.reads_deeply(*targets)
         forced = [each for each in targets if isinstance(each, ast.stmt)] if run_targets else []
-        functions: list[Scope] = [scope]
-        owner = program.class_of(scope)
-        if owner is not None and getattr(scope, "name", "") != "__init__":
-            for method in owner.body:
-                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-                    functions.insert(0, method)
-                    statements = list(program.before(method.body, None)) + statements
-        kept = program.slice(statements, needed, forced)
-        if not isinstance(scope, ast.Module):
-            local = {
-                name for each in functions if not isinstance(each, ast.Module) for name in parameters(each)
-            }
-            outside = {n for n in needed if n not in space and n not in local and not hasattr(builtins, n)}
-            if outside:
-                around = [
-                    each for each in program.before(program.tree.body, None) if each not in self.loaded.ran
-                ]
-                for statement in program.slice(around, outside):
-                    self.loaded.run(statement, space)
+        kept = self.program.slice(statements, needed, forced)
+        space = self.loaded.globals
+        if functions:
+            self._run_outside(needed, functions)
+            space = dict(space)
             for function in functions:
-                if not isinstance(function, ast.Module):
-                    self._bind_parameters(space, function, needed, depth)
-        else:
-            kept = [each for each in kept if each not in self.loaded.ran]
+                self._bind_parameters(space, function, needed, depth)
         for statement in kept:
-            self.loaded.run(statement, space)
+            if functions or statement not in self.loaded.ran:
+                self.loaded.run(statement, space)
         if run_targets:
             self.loaded.run(last, space)
             for statement in self._aftermath(last, targets):
                 self.loaded.run(statement, space)
+        return space
+
+    def _functions(self, scope: Scope) -> list[Any]:
+        """The function, after its class's constructor if it is a method; none for the module."""
+        if isinstance(scope, ast.Module):
+            return []
+        owner = self.program.class_of(scope)
+        constructors = [
+            each
+            for each in (owner.body if owner is not None else [])
+            if isinstance(each, ast.FunctionDef) and each.name == "__init__" and each is not scope
+        ]
+        return [*constructors, scope]
+
+    def _run_outside(self, needed: set[str], functions: list[Any]) -> None:
+        """Run the module's statements that bind what a function needs, in the module."""
+        local = {name for each in functions for name in parameters(each)}
+        missing = {
+            name
+            for name in needed
+            if name not in self.loaded.globals and name not in local and not hasattr(builtins, name)
+        }
+        if missing:
+            around = self.program.before(self.program.tree.body, None)
+            for statement in self.program.slice(list(around), missing):
+                if statement not in self.loaded.ran:
+                    self.loaded.run(statement, self.loaded.globals)
 
     def _aftermath(self, last: ast.stmt, targets: list[Any]) -> Iterator[ast.stmt]:
         """What changes the model or the optimizer between the optimizer's construction and the training

@@ -50,13 +50,23 @@ class ClassProbe:
             raise Stop("build", str(error)) from error
         except MemoryError as error:
             raise self.probe.stopped(f"`{self.name}` can't be built", error) from error
-        if self._builder.guessed:
-            guessed = ", ".join(self._builder.guessed)
-            self.channel.send("part", name="notes", value=[f"globals that the probe guessed: {guessed}"])
+        self.channel.send("part", name="notes", value=self._notes(recipe))
         constructor = {"text": recipe.text, "source": recipe.source, "variable": built.variable}
         self.channel.send("part", name="constructor", value=constructor)
         self.send_parameters(built.model, [])
         return recipe, built
+
+    def _notes(self, recipe: Recipe) -> list[str]:
+        """What the probe had to do without, or made up."""
+        notes = []
+        if self._builder.guessed:
+            notes.append(f"Globals that the probe guessed: {', '.join(self._builder.guessed)}.")
+        for _, error in self._builder.errors:
+            line = self.probe.places.raised(error)
+            if not isinstance(error, (LookupError, NameError)) and line is not None:
+                words = str(error).partition("\n")[0]
+                notes.append(f"Line {line[1]} raises {type(error).__name__}: {words}. It was left out.")
+        return list(dict.fromkeys(notes))[:3]
 
     def hinted(self) -> list[Any] | None:
         """The inputs of the user's hint."""

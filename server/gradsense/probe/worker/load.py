@@ -39,7 +39,7 @@ class Loaded:
         self.path = path
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.missing: list[str] = []
-        self.last_error: BaseException | None = None
+        self.first_error: BaseException | None = None
         self.ran: set[ast.stmt] = set()
 
     @property
@@ -66,7 +66,7 @@ class Loaded:
         return eval(compile(ast.Expression(node), self.path, "eval"), namespace)
 
     def _failed(self, statement: ast.stmt, error: BaseException) -> bool:
-        self.last_error = error
+        self.first_error = self.first_error or error
         for name in binds(statement):
             self.failures.setdefault(name, (statement.lineno, error))
         return False

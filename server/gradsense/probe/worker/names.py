@@ -14,9 +14,12 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 # Methods that change their receiver, as far as a model's construction may depend on it.
-CHANGING_METHODS = frozenset(
-    ["append", "extend", "insert", "update", "setdefault", "add", "add_argument", "add_argument_group", "add_mutually_exclusive_group", "set_defaults", "add_param_group", "requires_grad_", "apply", "add_module", "register_parameter", "register_module", "register_buffer", "register_forward_hook", "double", "half", "float", "bfloat16"]
-)
+CHANGING_METHODS = frozenset((
+    "add", "add_argument", "add_argument_group", "add_module", "add_mutually_exclusive_group",
+    "add_param_group", "append", "apply", "bfloat16", "double", "extend", "float", "half", "insert",
+    "register_buffer", "register_forward_hook", "register_module", "register_parameter",
+    "requires_grad_", "set_defaults", "setdefault", "update",
+))  # fmt: skip
 
 
 def dotted(node: ast.AST) -> str | None:

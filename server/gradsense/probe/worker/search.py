@@ -21,6 +21,7 @@ from .needs import Need, Unfit, raised_to
 
 _SIDES = (32, 28, 64, 84, 16, 96, 128, 224, 8, 227, 256, 299, 48, 40)
 _MOST_ELEMENTS = 1_000_000
+_ENOUGH_ELEMENTS = 20_000_000
 _SCALAR_ATTRIBUTES = frozenset(("__get__", "__set__", "__delete__"))
 _STEP = 16
 _WEIGHTS = {"kind": 6, "rank": 5}  # a size can only be right once kind and rank are
@@ -33,6 +34,7 @@ class Run:
     (`error` None: nothing), whole-number bounds seen."""
 
     progress: int = 0
+    elements: int = 0  # of all results
     error: BaseException | None = None
     needs: list[tuple[int, Need, tuple[int, ...]]] = field(default_factory=list)
     bounds: dict[int, int] = field(default_factory=dict)
@@ -89,14 +91,14 @@ class Search:
 
         done = offer(start, 0)
         if done is not None:
-            return self._nodes(done)
+            return self._nodes(self._shrunk(done))
         while queue and self.runs < 400 and time.monotonic() < self._deadline:
             _, cost, _, state = heapq.heappop(queue)
             reached = self._tried[state].progress
             for candidate in self._repairs(state, self._tried[state]):
                 done = offer(candidate, cost + 1)
                 if done is not None:
-                    return self._nodes(done)
+                    return self._nodes(self._shrunk(done))
                 run = self._tried.get(candidate)
                 if run is not None and run.progress > reached:
                     break  # further than before: go on from there, this state stays in the queue's order
@@ -106,6 +108,22 @@ class Search:
                 continue
             heapq.heappush(queue, (-reached + 1, cost + 1, next(order), state))
         raise NoInputs(best[1], best[2])
+
+    def _shrunk(self, state: State) -> State:
+        """`state` with smaller images where it makes more numbers than a probe needs (a generator's latents)."""
+        for _ in range(5):
+            if self._tried[state].elements < _ENOUGH_ELEMENTS:
+                break
+            smaller = tuple(
+                replace(leaf, shape=(*leaf.shape[:2], *(max(1, size // 2) for size in leaf.shape[2:])))
+                if len(leaf.shape) >= 4
+                else leaf
+                for leaf in state
+            )
+            if smaller == state or self.run(smaller).error is not None:
+                break
+            state = smaller
+        return state
 
     def run(self, state: State) -> Run:
         """Run once with `state`."""
@@ -399,6 +417,7 @@ class Watch:
         if origin is not None:
             for each in result if isinstance(result, (tuple, list)) else (result,):
                 if isinstance(each, torch.Tensor):
+                    self._run.elements += each.nelement()
                     self._origins.setdefault(id(each), origin)
                     self._alive.append(each)
         return result

@@ -138,10 +138,10 @@ class Origins:
             set_attribute(self, name, value)
 
         def optimize(self: Any, *args: Any, **kwargs: Any) -> None:
-            if not any(self is each for each in origins.optimizers):
-                origins.optimizers.append(self)
-                origins._optimizer_lines[id(self)] = origins.places.current(sys._getframe(1))
-            make_optimizer(self, *args, **kwargs)
+            line = origins.places.current(sys._getframe(1))
+            make_optimizer(self, *args, **kwargs)  # one that raises half-way is no optimizer
+            origins.optimizers.append(self)
+            origins._optimizer_lines[id(self)] = line
 
         module.__init__ = init
         module.__setattr__ = assign
