@@ -1,0 +1,76 @@
+"""What rules ask about Modules: whether something is one for certain, and what it has below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gradsense.program import objects
+from gradsense.program.facts import Call
+from gradsense.program.program import ClassFacts, Program
+from gradsense.program.state import State
+from gradsense.program.values import ClassValue, Instance, Obj, Parameters, Ref, Tensor, Value
+
+_PART = "?part"
+"""The class of an attribute of a library's network: a Module as a rule, but it may be a parameter."""
+
+
+def is_certainly_module(value: Value) -> bool:
+    """Whether a value is a Module, and no attribute of a library's network that may also be a parameter."""
+    return isinstance(value, Instance) and objects.is_module(value) and value.type != Ref(_PART)
+
+
+def takes_attribute(program: Program, value: Value, name: str) -> bool:
+    """Whether an object's class may treat an attribute of that name in a way of its own."""
+    if not isinstance(value, Instance):
+        return True
+    if not isinstance(value.type, ClassValue):
+        return False
+    order, known = objects.mro(program.script[0], value.type)
+    own = {name, "__setattr__"}
+    return not known or any(
+        isinstance(cls, ClassValue) and (cls.broken or not own.isdisjoint(cls.members)) for cls in order
+    )
+
+
+def trainable_below(program: Program, state: State, value: Value) -> frozenset[Obj]:
+    """The modules with parameters of their own, and the single parameters, below a Module and with it."""
+    return objects.parameter_sources(program.script[0], state, value)[0]
+
+
+def registered_in(program: Program, facts: ClassFacts, state: State) -> set[Obj]:
+    """Every Module and parameter that `parameters()` of a class's instance reaches."""
+    run = program.script[0]
+    return set(objects.modules_below(run, state, facts.instance)) | set(
+        objects.parameter_sources(run, state, facts.instance)[0]
+    )
+
+
+def held_by_optimizers(program: Program, wanted: Iterable[Obj]) -> bool:
+    """Whether some optimizer of the program holds one of these objects, whichever way they were made."""
+    places = {(obj.site, obj.part) for obj in wanted}
+    return any((obj.site, obj.part) in places for held in program.holdings.values() for obj in held.sources)
+
+
+def asked_for_parameters(program: Program, wanted: Iterable[Obj]) -> bool:
+    """Whether the program asks one of these objects itself for its parameters or its state."""
+    places = {(obj.site, obj.part) for obj in wanted}
+    return any(
+        fact.name in _GIVES_PARAMETERS
+        and isinstance(fact.receiver, Instance)
+        and (fact.receiver.obj.site, fact.receiver.obj.part) in places
+        for fact in program.facts(Call)
+    )
+
+
+_GIVES_PARAMETERS = frozenset(
+    f"{kind}.{name}" for kind in ("Module", "Lightning module") for name in ("parameters", "named_parameters")
+)
+
+
+def parameter_objects(value: Value) -> frozenset[Obj]:
+    """The single parameters that a value consists of: nothing for what else it may depend on."""
+    if isinstance(value, Parameters):
+        return frozenset()
+    if not isinstance(value, Tensor) or value.open:
+        return frozenset()
+    return frozenset(obj for obj in value.sources if obj.part == "parameter")

@@ -1,0 +1,119 @@
+"""Syntax around a place: for matchers that ask for types, and for queries on facts that look at the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import libcst as cst
+
+from gradsense.program.facts import Call, Fact, Store
+from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.values import Code, Instance, Tensor
+from gradsense.source.index import walk
+
+F = TypeVar("F", bound=Fact)
+
+
+def facts_at(program: Program, kind: type[F], place: Place) -> list[F]:
+    """The facts of a kind whose place is the node that a matcher found."""
+    return [
+        fact
+        for fact in program.facts(kind)
+        if fact.site.where == place.where
+        and (found := program.place(fact.site)) is not None
+        and found.node is place.node
+    ]
+
+
+def places_below(program: Program, place: Place, *kinds: type[cst.CSTNode]) -> Iterator[Place]:
+    """Every node of some kinds at and below a place, in the bodies that stand in blocks of their own too."""
+    for node in walk((place.node,)):
+        if isinstance(node, kinds):
+            yield place.at(node)
+    if not getattr(place.tree, "suites", ()) or not isinstance(place.node, cst.BaseCompoundStatement):
+        return
+    depth = len(place.where.steps)
+    for where, offset, tree in program.file.blocks():
+        inside = where.unit == place.where.unit and where.steps[:depth] == place.where.steps
+        if not inside or len(where.steps) == depth or tree.block.hole is not None:
+            continue
+        for node in walk(tree.block.statements):
+            if isinstance(node, kinds):
+                yield Place(node, tree.block, where, offset, tree)
+
+
+def places_in(program: Program, code: Code, *kinds: type[cst.CSTNode]) -> Iterator[Place]:
+    """Every node of some kinds in a function or class."""
+    place = program.place(code.site)
+    if place is not None:
+        yield from places_below(program, place, *kinds)
+
+
+def all_places(program: Program, kind: type[cst.CSTNode]) -> Iterator[Place]:
+    """Every node of a kind in the file."""
+    for where, offset, tree in program.file.blocks():
+        if tree.block.hole is None:
+            for node in tree.block.index.by_kind.get(kind, ()):
+                yield Place(node, tree.block, where, offset, tree)
+
+
+def value_assigned(place: Place) -> Place | None:
+    """The right-hand side of the assignment that a target belongs to; None for `a, b = ...`."""
+    above = place.parent()
+    if above is not None and isinstance(above.node, cst.AssignTarget):
+        above = above.parent()
+    if above is None or not isinstance(above.node, (cst.Assign, cst.AnnAssign)) or above.node.value is None:
+        return None
+    return above.at(above.node.value)
+
+
+def is_target(place: Place) -> bool:
+    """Whether a name or attribute is assigned to, or deleted, rather than read."""
+    above = place.parent()
+    if above is None:
+        return False
+    if isinstance(above.node, (cst.AnnAssign, cst.AugAssign)):
+        return above.node.target is place.node
+    return isinstance(above.node, (cst.AssignTarget, cst.Del))
+
+
+def attributes_of_self(program: Program, function: Code, name: str) -> Iterator[Place]:
+    """Each `self.name` in a method, whatever its first parameter is called."""
+    own = getattr(function.node, "params", ())
+    if not own:
+        return
+    for place in places_in(program, function, cst.Attribute):
+        node = place.node
+        assert isinstance(node, cst.Attribute)
+        if node.attr.value == name and isinstance(node.value, cst.Name) and node.value.value == own[0].name:
+            yield place
+
+
+def is_read_by_methods(program: Program, facts: ClassFacts, name: str) -> bool:
+    """Whether some method other than `__init__` reads `self.name`."""
+    return any(
+        not is_target(place)
+        for method, function in facts.methods.items()
+        if method != "__init__"
+        for place in attributes_of_self(program, function.code, name)
+    )
+
+
+def call_that_made(program: Program, tensor: Tensor) -> Place | None:
+    """The `nn.Parameter(...)` or the like that a parameter comes from."""
+    return program.place(tensor.parameter.site) if tensor.parameter is not None else None
+
+
+def stores_on(program: Program, facts: ClassFacts) -> list[Store]:
+    """What is assigned to attributes of a class's instance while it is made, in order."""
+    return [
+        fact
+        for fact in program.facts(Store)
+        if isinstance(fact.receiver, Instance) and fact.receiver.obj == facts.instance.obj
+    ]
+
+
+def calls_named(program: Program, *names: str) -> list[Call]:
+    """The calls of some functions or methods, by canonical name."""
+    return [fact for fact in program.facts(Call) if fact.name in names]
