@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
 from gradsense.findings import Span
+from gradsense.lsp.analyses import Analysed
 
 if TYPE_CHECKING:
     from gradsense.lsp.server import Server
@@ -19,6 +21,8 @@ class Lenses:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._names: dict[str, list[str]] = {}
+        """By document, the model classes of its last text without damage."""
 
     def register(self) -> None:
         self._server.handle(types.TEXT_DOCUMENT_CODE_LENS, self.lenses)
@@ -31,16 +35,50 @@ class Lenses:
         analysed = await self._server.analyses.current(uri)
         if analysed is None or analysed.source.is_notebook:
             return []
-        found = []
-        for model in analysed.classes:
-            start = Span(model.span.start, model.span.start)
-            _, where = analysed.source.locate(start, self._server.client.encoding)
-            result = self._server.probes.words(uri, model.qualname)
-            title = f"{TITLE} · {result}" if result else TITLE
-            found.append(types.CodeLens(where, self._server.probes.command_for(uri, model.qualname, title)))
-        return found
+        return [self._lens(analysed, qualname, offset) for qualname, offset in self._classes(analysed)]
 
     def refresh(self) -> None:
         """Have the client ask again."""
         if self._server.client.refreshes_lenses:
             self._server.request(types.WORKSPACE_CODE_LENS_REFRESH)
+
+    def closed(self, uri: str) -> None:
+        self._names.pop(uri, None)
+
+    def _classes(self, analysed: Analysed) -> list[tuple[str, int]]:
+        """The model classes, and where their names are.
+
+        In a damaged text (half an import, half a header) those that can't be told are taken from the text
+        before: without their lenses, the lines below would jump.
+        """
+        uri, text = analysed.source.uri, analysed.source.text
+        found = {model.qualname: model.span.start for model in analysed.classes}
+        missing = [name for name in self._names.get(uri, ()) if name not in found]
+        if not missing or not _is_damaged(text):
+            self._names[uri] = list(found)
+            return list(found.items())
+        for name in missing:
+            simple = name.rpartition(".")[2]
+            header = re.search(rf"^[ \t]*class[ \t]+({re.escape(simple)})\b", text, re.MULTILINE)
+            if header is not None:
+                found[name] = header.start(1)
+        return sorted(found.items(), key=lambda item: item[1])
+
+    def _lens(self, analysed: Analysed, qualname: str, offset: int) -> types.CodeLens:
+        uri, where = analysed.source.locate(Span(offset, offset), self._server.client.encoding)
+        result = self._server.probes.words(uri, qualname)
+        title = f"{TITLE} · {result}" if result else TITLE
+        return types.CodeLens(where, self._server.probes.command_for(uri, qualname, title))
+
+
+def _is_damaged(text: str) -> bool:
+    """Whether any of a text doesn't parse."""
+    from gradsense.source.blocks import read_document
+
+    pending = [tree for _, tree in read_document(text).blocks]
+    while pending:
+        tree = pending.pop()
+        if tree.block.hole is not None:
+            return True
+        pending += (child for suite in tree.suites for _, child in suite.children)
+    return False

@@ -134,7 +134,7 @@ class Probes:
         report = run.report
         assert report is not None
         return {
-            "ok": report.ok,
+            "ok": report.error is None and all(parameter.learns for parameter in report.parameters),
             "summary": f"{run.qualname}: {report.summary()}",
             "text": report.render_text(color=False),
             "report": report.to_json(),

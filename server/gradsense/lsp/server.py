@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import logging
 from collections.abc import Callable, Coroutine, Sequence
@@ -46,8 +45,6 @@ logger = logging.getLogger(__name__)
 OWN_METHODS = "gradsense/"
 """What the requests and notifications begin with that are ours; their parameters arrive as plain
 dictionaries."""
-
-ENGINE_MODULES = ("gradsense.engine", "gradsense.rules.registry", "gradsense.workspace.session")
 
 PYTHON_CELLS = types.NotebookDocumentSyncOptions(
     notebook_selector=[
@@ -345,6 +342,7 @@ class Server(LanguageServer):
         """Documents or notebooks are no longer open."""
         for uri in uris:
             self.probes.closed(uri)
+            self.lenses.closed(uri)
             self.diagnostics.closed(uri)
             self.analyses.touch(uri)
 
@@ -369,8 +367,11 @@ class Server(LanguageServer):
 
 
 def _import_engine() -> None:
-    for name in ENGINE_MODULES:
-        importlib.import_module(name)
+    import gradsense.rules.pages
+    import gradsense.workspace.solve  # noqa: F401
+    from gradsense.rules.registry import all_rules
+
+    all_rules()
 
 
 def _roots(params: types.InitializeParams) -> list[Path]:
