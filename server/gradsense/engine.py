@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ class Analysis:
 
     findings: tuple[Finding, ...]
     questions: frozenset[Question]
+    failures: tuple[str, ...] = ()
+    """Mistakes of ours: a rule's code and the traceback. Whoever has a log writes them there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,23 @@ def is_relevant(document: Document) -> bool:
 
 def analyse(snapshot: Snapshot) -> Analysis:
     """Every finding of `snapshot`, in order of position. Pure: no I/O, no clock. Never raises, on any text."""
+    failures: list[str] = []
+    found: list[Finding] = []
     try:
         program = program_of(snapshot)
         document = program.file.document
         if not is_relevant(document):
             return Analysis((), frozenset())
-        found = list(_findings(program, _enabled(snapshot.settings)))
-    except RecursionError:
-        # The bounds of source/ keep this from happening; silence is the answer if they don't.
-        return Analysis((), frozenset())
-    kept = _finish(found, snapshot, document)
-    return Analysis(tuple(kept), frozenset(program.imports.questions))
+        program.ensure_runs()
+        for rule in _enabled(snapshot.settings):
+            try:
+                found += _findings(program, rule())
+            except Exception:
+                failures.append(f"{rule.code}: {traceback.format_exc()}")
+        kept = _finish(found, snapshot, document)
+    except Exception:
+        return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
+    return Analysis(tuple(kept), frozenset(program.imports.questions), tuple(failures))
 
 
 def _enabled(settings: Settings) -> list[type[Rule]]:
@@ -92,13 +101,11 @@ def _enabled(settings: Settings) -> list[type[Rule]]:
     return [rule for rule in all_rules() if rule.code in settings.enabled]
 
 
-def _findings(program: Program, rules: Iterable[type[Rule]]) -> Iterable[Finding]:
-    for cls in rules:
-        rule = cls()
-        yield from rule.check(program)
-        if cls.pattern is not None:
-            for place in matches(program, cls.pattern):
-                yield from rule.check_match(place, program)
+def _findings(program: Program, rule: Rule) -> Iterable[Finding]:
+    yield from rule.check(program)
+    if rule.pattern is not None:
+        for place in matches(program, rule.pattern):
+            yield from rule.check_match(place, program)
 
 
 def _finish(found: list[Finding], snapshot: Snapshot, document: Document) -> list[Finding]:
@@ -131,7 +138,9 @@ def _is_suppressed(finding: Finding, document: Document) -> bool:
         return False
     line, _ = document.lines.position(finding.span.start)
     for suppression in document.suppressions:
-        if suppression.rules and not any(name in (finding.code, finding.name) for name, _ in suppression.rules):
+        if suppression.rules and not any(
+            name in (finding.code, finding.name) for name, _ in suppression.rules
+        ):
             continue
         if suppression.kind == "file" or line in suppression.lines:
             return True
@@ -139,8 +148,11 @@ def _is_suppressed(finding: Finding, document: Document) -> bool:
 
 
 def check_text(text: str, path: str = "example.py", settings: Settings | None = None) -> list[Finding]:
-    """The findings of a text on its own: nothing outside it is known."""
-    return list(analyse(Snapshot(path, text, settings or Settings())).findings)
+    """The findings of a text on its own: nothing outside it is known. Raises RuntimeError for a mistake of ours."""
+    analysis = analyse(Snapshot(path, text, settings or Settings()))
+    if analysis.failures:
+        raise RuntimeError("\n".join(analysis.failures))
+    return list(analysis.findings)
 
 
 def module_classes(snapshot: Snapshot) -> list[ModuleClass]:

@@ -75,7 +75,9 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
 
 def _many(run: Run, frame: Frame, state: State, value: Value) -> Value:
     """An unpacked argument of unknown length, as one value."""
-    return value if isinstance(value, (Collection, Parameters)) else objects.element_of(run, frame, state, value)
+    return (
+        value if isinstance(value, (Collection, Parameters)) else objects.element_of(run, frame, state, value)
+    )
 
 
 def _super(run: Run, frame: Frame, state: State, node: ir.Call) -> Value | None:
@@ -194,7 +196,14 @@ _IGNORED_DECORATORS = frozenset(
     functools.cached_property torch.compile torch.jit.script torch.jit.ignore torch.jit.export functools.wraps
     typing_extensions.override functools.lru_cache functools.cache typing.no_type_check torch.jit.unused""".split()
 )
-_KNOWN_DECORATORS = ("hydra.main", "click.", "typer.", "record", "torch.distributed.elastic", "torch.autocast")
+_KNOWN_DECORATORS = (
+    "hydra.main",
+    "click.",
+    "typer.",
+    "record",
+    "torch.distributed.elastic",
+    "torch.autocast",
+)
 
 
 def run_function(
@@ -270,6 +279,7 @@ def frame_for(run: Run, frame: Frame | None, function: FunctionValue, at: int) -
     made.self_value = function.self_value
     made.owner = function.owner
     made.in_forward = (frame is not None and frame.in_forward) or function.code.name in _FORWARD
+    made.outer_conditions = frame.outer_conditions + frame.conditions if frame is not None else 0
     return made
 
 
@@ -321,7 +331,13 @@ def bind_parameters(
 
 
 def _call_lambda(
-    run: Run, frame: Frame, state: State, callee: LambdaValue, args: tuple[Value, ...], keywords: Keywords, at: int
+    run: Run,
+    frame: Frame,
+    state: State,
+    callee: LambdaValue,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
 ) -> Value:
     node = callee.node
     assert isinstance(node, ir.Lambda)
@@ -338,6 +354,7 @@ def _call_lambda(
         frame.rounds,
     )
     inner.self_value, inner.owner = frame.self_value, frame.owner
+    inner.outer_conditions = frame.outer_conditions + frame.conditions
     bind_parameters(run, inner, state, node.params, args, keywords, False)
     result = expressions.evaluate(run, inner, state, node.body)
     state.frames.pop(inner.number, None)
@@ -348,7 +365,13 @@ def _call_lambda(
 
 
 def instantiate(
-    run: Run, frame: Frame, state: State, cls: ClassValue, args: tuple[Value, ...], keywords: Keywords, at: int
+    run: Run,
+    frame: Frame,
+    state: State,
+    cls: ClassValue,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
 ) -> Value:
     """A new object of a class of the user's, after its `__init__`."""
     kind, known = objects.kind_of_class(run, cls)
@@ -401,7 +424,13 @@ def _fill_dataclass(
 
 
 def call_instance(
-    run: Run, frame: Frame, state: State, instance: Instance, args: tuple[Value, ...], keywords: Keywords, at: int
+    run: Run,
+    frame: Frame,
+    state: State,
+    instance: Instance,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
 ) -> Value:
     """`instance(...)`: a Module's forward, or `__call__`."""
     if instance.kind in (Kind.MODULE, Kind.LIGHTNING):
@@ -417,7 +446,13 @@ def call_instance(
 
 
 def _call_module(
-    run: Run, frame: Frame, state: State, instance: Instance, args: tuple[Value, ...], keywords: Keywords, at: int
+    run: Run,
+    frame: Frame,
+    state: State,
+    instance: Instance,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
 ) -> Value:
     values = (*args, *(value for _, value in keywords))
     if isinstance(instance.type, Ref):
@@ -440,7 +475,9 @@ def _call_module(
     return layer_result(run, frame, state, instance, values)
 
 
-def layer_result(run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...]) -> Value:
+def layer_result(
+    run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...]
+) -> Value:
     """The output of a Module whose forward isn't followed: everything below it takes part."""
     sources, is_open = objects.parameter_sources(run, state, instance)
     name = objects.external_class(instance, run)
@@ -450,7 +487,12 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     own = Tensor(sources, frozenset(), requires, is_open or not layer)
 
     result = combine([own, *inputs], made_by=name)
-    if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
+    if (
+        isinstance(result, Tensor)
+        and layer
+        and not sources
+        and not any(isinstance(v, Tensor) for v in inputs)
+    ):
         return UNKNOWN if any(isinstance(v, Unknown) for v in inputs) else result
     return training.under_grad_mode(run, state, result)
 
@@ -468,5 +510,3 @@ def record_call(
     """Keep the call as a fact; gives `result` back."""
     run.record(Call(frame.site(at), run.context(frame), name, receiver, args, keywords, result), frame)
     return result
-
-

@@ -50,8 +50,15 @@ def lookup(run: Run, frame: Frame, state: State, name: str) -> Value | None:
         value = state.variable(number, name)
         if value is not None:
             return value
-    module = run.module_frames.get(frame.file.path)
-    return state.variable(module, name) if module is not None else None
+    return module_variable(run, state, frame.file.path, name)
+
+
+def module_variable(run: Run, state: State, path: str, name: str) -> Value | None:
+    """The value of a module's variable; the run's result rests on it from here on."""
+    module = run.module_frames.get(path)
+    value = state.variable(module, name) if module is not None else None
+    run.reads["name", path, name] = value
+    return value
 
 
 def _name(run: Run, frame: Frame, state: State, node: ir.Name) -> Value:
@@ -299,7 +306,9 @@ def refine(run: Run, frame: Frame, state: State, test: ir.Expr, holds: bool) -> 
         return
     if isinstance(test, ir.Name):
         _keep(state, frame, test.id, lambda option: _is_none(option) is not True if holds else True)
-    elif isinstance(test, ir.Operation) and test.op in ("is", "is not", "==", "!=") and len(test.operands) == 2:
+    elif (
+        isinstance(test, ir.Operation) and test.op in ("is", "is not", "==", "!=") and len(test.operands) == 2
+    ):
         left, right = test.operands
         if isinstance(left, ir.Name) and isinstance(right, ir.Constant) and right.value is None:
             none = holds is (test.op in ("is", "=="))
@@ -334,7 +343,9 @@ def _sequence(run: Run, frame: Frame, state: State, node: ir.Sequence) -> Value:
             values.append(evaluate(run, frame, state, item))
     if node.kind == "tuple" and exact:
         return TupleValue(tuple(values))
-    return objects.make_collection(run, frame, state, "list" if node.kind == "tuple" else node.kind, values, exact, node.at)
+    return objects.make_collection(
+        run, frame, state, "list" if node.kind == "tuple" else node.kind, values, exact, node.at
+    )
 
 
 def _mapping(run: Run, frame: Frame, state: State, node: ir.Mapping) -> Value:
@@ -360,7 +371,9 @@ def _mapping(run: Run, frame: Frame, state: State, node: ir.Mapping) -> Value:
             exact = False
     obj = objects.allocate(frame, node.at)
     element = objects.join_values(values)
-    state.heap[obj] = {ITEMS: Items(tuple(values) if exact else None, element, tuple(keys) if exact else None)}
+    state.heap[obj] = {
+        ITEMS: Items(tuple(values) if exact else None, element, tuple(keys) if exact else None)
+    }
     return Collection(obj, "dict")
 
 
@@ -377,7 +390,7 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
         frame.rounds,
     )
     inner.self_value, inner.owner, inner.in_forward = frame.self_value, frame.owner, frame.in_forward
-    inner.conditions = frame.conditions
+    inner.conditions, inner.outer_conditions = frame.conditions, frame.outer_conditions
     exact_source: tuple[Value, ...] | None = None
     filtered = False
     single = len(node.clauses) == 1
@@ -395,7 +408,11 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
         values = []
         for number_of, item in enumerate(exact_source):
             statements.bind(run, inner, state, node.clauses[0][0], item, node.at)
-            inner.calls = (*frame.calls, frame.site(node.at), objects.numbered(frame.site(node.at), number_of))
+            inner.calls = (
+                *frame.calls,
+                frame.site(node.at),
+                objects.numbered(frame.site(node.at), number_of),
+            )
             values.append(evaluate(run, inner, state, node.element))
         state.frames.pop(number, None)
         if node.kind != "dict":
@@ -472,4 +489,3 @@ _HANDLERS: dict[type, Callable[[Run, Frame, State, Any], Value]] = {
     ir.Lambda: _lambda,
     ir.Opaque: _opaque,
 }
-

@@ -67,7 +67,12 @@ def _result(
             if mode is not None:
                 state.grad, state.switch = mode[0], frame.site(at)
         return Partial(Ref(name), args, keywords)
-    if name in ("contextlib.suppress", "torch.autocast", "contextlib.nullcontext", "torch.autograd.profiler.profile"):
+    if name in (
+        "contextlib.suppress",
+        "torch.autocast",
+        "contextlib.nullcontext",
+        "torch.autograd.profiler.profile",
+    ):
         return Partial(Ref(name), args, keywords)
     if name in functions.CLIPPING and args:
         training.clip(run, frame, state, args[0], at)
@@ -80,10 +85,18 @@ def _result(
         return _fresh(frame, keywords, at)
     if name in functions.REWRAPPING:
         return _rewrapped(run, frame, name, args, keywords, at)
-    if name in classes.TRANSPARENT or name.startswith(("torch.nn.utils.prune.", "torch.nn.utils.parametrize.")):
+    if name in classes.REPLACING and args and isinstance(args[0], Instance):
+        lost, _ = objects.parameter_sources(run, state, args[0])
+        training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
+        return args[0]
+    if name in classes.TRANSPARENT or name.startswith(
+        ("torch.nn.utils.prune.", "torch.nn.utils.parametrize.")
+    ):
         return args[0] if args else UNKNOWN
     head, _, last = name.rpartition(".")
-    if name.startswith("torch.") and (name.split(".", 2)[1] in _NO_TENSORS or name in functions.HARMLESS_CALLS):
+    if name.startswith("torch.") and (
+        name.split(".", 2)[1] in _NO_TENSORS or name in functions.HARMLESS_CALLS
+    ):
         return UNKNOWN
     if head in ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft"):
         values = (*args, *(value for _, value in keywords))
@@ -115,13 +128,17 @@ def _result(
     return training.result_of_unknown(args)
 
 
-_NO_TENSORS = frozenset({"cuda", "backends", "distributed", "utils", "multiprocessing", "version", "random", "profiler"})
+_NO_TENSORS = frozenset(
+    {"cuda", "backends", "distributed", "utils", "multiprocessing", "version", "random", "profiler"}
+)
 
 
 def _tensors_in(run: Run, state: State, values: tuple[Value, ...]) -> list[Value]:
     found: list[Value] = []
     for value in values:
-        items = objects.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
+        items = (
+            objects.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
+        )
         if items is not None:
             found += _tensors_in(run, state, items)
         elif isinstance(value, Collection):
@@ -147,14 +164,21 @@ def _rewrapped(
     value: Value = UNKNOWN
     if args:
         value = args[0]
-    source = value if isinstance(value, Tensor) else Tensor(requires=False, data=not isinstance(value, Unknown))
+    source = (
+        value if isinstance(value, Tensor) else Tensor(requires=False, data=not isinstance(value, Unknown))
+    )
     result = expressions.cut(run, frame, source, name, at)
     assert isinstance(result, Tensor)
     requires = dict(keywords).get("requires_grad")
     if isinstance(requires, Const) and requires.value:
         leaf = Obj(frame.site(at), frame.calls, "leaf")
         return replace(
-            result, requires=True, leaf=frame.site(at), sources=frozenset((leaf,)), parameter=leaf, python=False
+            result,
+            requires=True,
+            leaf=frame.site(at),
+            sources=frozenset((leaf,)),
+            parameter=leaf,
+            python=False,
         )
     return replace(result, requires=False, python=False, made_by=name)
 
@@ -173,15 +197,19 @@ def _construct(
     instance = Instance(objects.allocate(frame, at), Ref(name), kind)
     state.heap[instance.obj] = {OPEN: True} if opaque else {}
     if kind is Kind.MODULE:
-        _construct_module(run, state, instance, name, args, keywords)
-        run.record(Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward), frame)
+        _construct_module(run, frame, state, instance, name, args, keywords, at)
+        run.record(
+            Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward), frame
+        )
     elif kind is Kind.OPTIMIZER:
         if opaque:
             training.adopt_optimizer(run, state, instance)
         else:
             training.build_optimizer(run, frame, state, instance, args, keywords, at)
     elif kind is Kind.SCHEDULER:
-        state.set_attribute(instance.obj, "optimizer", args[0] if args else dict(keywords).get("optimizer", UNKNOWN))
+        state.set_attribute(
+            instance.obj, "optimizer", args[0] if args else dict(keywords).get("optimizer", UNKNOWN)
+        )
     elif kind is Kind.SCALER:
         enabled = dict(keywords).get("enabled")
         state.set_attribute(instance.obj, "[enabled]", enabled if enabled is not None else Const(True))
@@ -191,7 +219,14 @@ def _construct(
 
 
 def _construct_module(
-    run: Run, state: State, instance: Instance, name: str, args: tuple[Value, ...], keywords: Keywords
+    run: Run,
+    frame: Frame,
+    state: State,
+    instance: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
 ) -> None:
     if name == "torch.nn.Sequential":
         if len(args) == 1 and isinstance(args[0], Collection):
@@ -204,7 +239,9 @@ def _construct_module(
             state.set_attribute(instance.obj, ITEMS, Items(exact, objects.join_values(values)))
     elif classes.is_container(name):
         if not args:
-            state.set_attribute(instance.obj, ITEMS, Items((), UNKNOWN, () if name.endswith("Dict") else None))
+            state.set_attribute(
+                instance.obj, ITEMS, Items((), UNKNOWN, () if name.endswith("Dict") else None)
+            )
             return
         given = args[0]
         if isinstance(given, Collection):
@@ -217,7 +254,12 @@ def _construct_module(
             state.set_attribute(instance.obj, ITEMS, Items(None, UNKNOWN))
             state.set_attribute(instance.obj, OPEN, True)
     elif name in classes.WRAPPERS:
-        state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
+        if name in classes.REPLACING and args and isinstance(args[0], Instance):
+            lost, _ = objects.parameter_sources(run, state, args[0])
+            training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
+        state.set_attribute(
+            instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN)
+        )
     elif (affine := dict(keywords).get("affine")) is not None:
         state.set_attribute(instance.obj, "affine", affine)
 
@@ -278,10 +320,18 @@ def _partial(
 def _as_tensor(
     run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
-    return args[0] if args and isinstance(args[0], Tensor) else DATA if args and isinstance(args[0], Const) else UNKNOWN
+    return (
+        args[0]
+        if args and isinstance(args[0], Tensor)
+        else DATA
+        if args and isinstance(args[0], Const)
+        else UNKNOWN
+    )
 
 
-def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+def _chain(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
     parts: list[Parameters] = []
     for arg in args:
         each = arg if isinstance(arg, Parameters) else _parameters_of(run, state, arg)
@@ -304,7 +354,9 @@ def _detached_data(
     return expressions.cut(run, frame, args[0], "detach", at) if args else UNKNOWN
 
 
-def _sys_exit(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+def _sys_exit(
+    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
     state.dead = True
     return UNKNOWN
 
@@ -362,14 +414,18 @@ def _builtin(
             if all(column is not None for column in columns) and any(
                 objects.worth_unrolling(column) for column in columns if column is not None
             ):
-                return TupleValue(tuple(TupleValue(row) for row in zip(*(c or () for c in columns), strict=False)))
+                return TupleValue(
+                    tuple(TupleValue(row) for row in zip(*(c or () for c in columns), strict=False))
+                )
         return Partial(Ref(f"builtins.{name}"), args, ())
     if name == "dict":
         obj = objects.allocate(frame, at)
         keys = tuple(key for key, _ in keywords)
         values = tuple(value for _, value in keywords)
         known = not args and "**" not in keys
-        state.heap[obj] = {ITEMS: Items(values if known else None, objects.join_values(values), keys if known else None)}
+        state.heap[obj] = {
+            ITEMS: Items(values if known else None, objects.join_values(values), keys if known else None)
+        }
         return Collection(obj, "dict")
     if name in ("float", "int", "bool"):
         if isinstance(first, Tensor):
@@ -440,7 +496,9 @@ def _setattr(run: Run, frame: Frame, state: State, args: tuple[Value, ...], at: 
         if isinstance(option, Instance):
             # A computed name: the value is an attribute of the object, whichever.
             old = state.attribute(option.obj, "[added]")
-            state.set_attribute(option.obj, "[added]", objects.join_values([v for v in (old, value) if v is not None]))
+            state.set_attribute(
+                option.obj, "[added]", objects.join_values([v for v in (old, value) if v is not None])
+            )
 
 
 def _isinstance(run: Run, args: tuple[Value, ...]) -> Value:
@@ -459,5 +517,3 @@ def _isinstance(run: Run, args: tuple[Value, ...]) -> Value:
         if isinstance(value, Tensor):
             return Const(False)
     return UNKNOWN
-
-

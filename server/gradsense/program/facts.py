@@ -40,6 +40,8 @@ class Round(NamedTuple):
     site: Site
     later: bool
     over: str
+    conditions: int = 0
+    """How many conditions stand around the loop, those of the calls down to it included."""
 
 
 class Context(NamedTuple):
@@ -52,6 +54,8 @@ class Context(NamedTuple):
     """The name of the entry that the run began with: `Class.method`, `function`, or empty for the module's body."""
     certain: bool
     """No condition around it within its function, loops and `with` aside."""
+    conditions: int = 0
+    """How many conditions stand around it, those of the calls down to it included."""
 
     @property
     def in_later_round(self) -> bool:
@@ -71,6 +75,18 @@ class Holdings:
     whole: frozenset[Obj]
     groups: tuple[frozenset[Obj], ...] = ()
     partial: bool = False
+
+
+class Replacement(NamedTuple):
+    """Parameters that an optimizer holds were replaced: `lost` are no longer used, `new` are in their place.
+
+    `new` is empty where the same modules got new parameters (`weight_norm`, `load_state_dict(assign=True)`).
+    """
+
+    site: Site
+    how: str
+    lost: frozenset[Obj]
+    new: frozenset[Obj]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,8 @@ class Step:
     states: frozenset[GradState]
     closure: Value | None
     scaler: Obj | None = None
+    replaced: frozenset[Replacement] = frozenset()
+    """What it holds that the program has put something else in the place of, on every path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +172,7 @@ class Build:
     params: Value
     keywords: tuple[tuple[str, Value], ...]
     modules_in_loop: bool
-    """Some of what it holds was made in the innermost loop that it is built in."""
+    """Some of what it holds was made (or may have been) in the innermost loop that it is built in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from gradsense.program import ir, statements
+from gradsense.program import expressions, ir, statements
 from gradsense.program.knowledge.names import canonical, is_installed_package
 from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
 from gradsense.program.values import (
     UNKNOWN,
+    ClassValue,
     Closure,
     Ref,
     Value,
@@ -85,7 +86,9 @@ class File:
         units: list[tuple[set[str], frozenset[str]]] = []
         for _, _, tree, lowered in self.units:
             for statement in lowered.statements:
-                if isinstance(statement, ir.ImportFrom) and not is_installed_package(statement.module.partition(".")[0]):
+                if isinstance(statement, ir.ImportFrom) and not is_installed_package(
+                    statement.module.partition(".")[0]
+                ):
                     loud.update(alias for _, alias in statement.names)
                 elif isinstance(statement, (ir.Function, ir.Class)):
                     units.append(({statement.name, *_defined_in(tree.text)}, tree.names))
@@ -121,7 +124,9 @@ class File:
             inner = []
             for number, suite in enumerate(tree.suites):
                 for child, (at, below) in enumerate(suite.children):
-                    inner.append((Where(where.path, where.unit, (*where.steps, number, child)), offset + at, below))
+                    inner.append(
+                        (Where(where.path, where.unit, (*where.steps, number, child)), offset + at, below)
+                    )
             stack.extend(reversed(inner))
 
 
@@ -149,38 +154,46 @@ class Imports:
         self.files = dict(files)
         self.files[file.path] = file
         self.questions: set[Question] = set()
+        self.classes: dict[ClassValue, ClassValue] = {}
+        """The classes as they are now, for values that were made before an edit of their members."""
+        self.orders: dict[ClassValue | Ref, tuple[list[ClassValue | Ref], bool, dict[str, tuple[str, ...] | None]]] = {}
+        """Orders of look-up worked out so far, with the ancestries that they rest on."""
+        self.asking: Run | None = None
         self.read: set[str] = set()
 
-    def _ask(self, question: Question) -> Answer:
-        if question in self.answers:
-            return self.answers[question]
-        self.questions.add(question)
-        return None
+    def ask(self, question: Question) -> Answer:
+        """The answer to a question; where there is none yet, the question is kept, and None stands for it."""
+        answer = self.answers.get(question)
+        if answer is None and question not in self.answers:
+            self.questions.add(question)
+        if self.asking is not None:
+            self.asking.reads["answer", question] = answer
+        return answer
 
     def version(self, distribution: str) -> str | None:
         """The version of an installed distribution, where it is known."""
-        answer = self._ask(InstalledVersion(distribution, self.main_path))
+        answer = self.ask(InstalledVersion(distribution, self.main_path))
         return answer if isinstance(answer, str) else None
 
     def ancestry(self, name: str) -> tuple[str, ...] | None:
         """The bases of an installed package's class in method resolution order; None if unknown."""
         if not _is_askable(name):
             return None
-        answer = self._ask(ClassAncestry(name, self.main_path))
+        answer = self.ask(ClassAncestry(name, self.main_path))
         return answer if isinstance(answer, tuple) else None
 
     def call_result(self, name: str) -> str | None:
         """The class of what an installed package's function returns; None if unknown."""
         if not _is_askable(name) or name.startswith(("torch.", "lightning.")):
             return None
-        answer = self._ask(CallResult(name, self.main_path))
+        answer = self.ask(CallResult(name, self.main_path))
         return answer if isinstance(answer, str) else None
 
     def _file(self, module: str, importer: str) -> File | None:
         root = module.partition(".")[0]
         if not module.startswith(".") and is_installed_package(root):
             return None
-        answer = self._ask(ModuleSource(module, importer))
+        answer = self.ask(ModuleSource(module, importer))
         if not isinstance(answer, SourceFile):
             return None
         return self.files.get(answer.path)
@@ -242,8 +255,7 @@ class Imports:
         """`receiver.name` on a module or something else from outside."""
         if receiver.name.startswith("file:"):
             file = self.files.get(receiver.name[5:])
-            number = run.module_frames.get(file.path) if file is not None else None
-            value = state.variable(number, name) if number is not None else None
+            value = expressions.module_variable(run, state, file.path, name) if file is not None else None
             return value if value is not None else UNKNOWN
         if receiver.name == "builtins.text":
             return UNKNOWN
@@ -270,5 +282,3 @@ def run_module(run: Run, state: State, file: File) -> int:
     state.frames[number] = {}
     statements.run_units(run, frame, state, file.units)
     return number
-
-

@@ -357,7 +357,9 @@ class _Lowering:
         cases = []
         for case in node.cases:
             names = tuple(_bound_by(case.pattern))
-            anything = isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None and not case.guard
+            anything = (
+                isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None and not case.guard
+            )
             guard = self.expression(case.guard) if case.guard else None
             cases.append((names, guard, self.body(case.body), anything))
         return ir.Match(at, subject, tuple(cases))
@@ -390,7 +392,10 @@ class _Lowering:
         if isinstance(node.names, cst.ImportStar):
             return ir.ImportFrom(self.number(node), module, (("*", "*"),))
         names = tuple(
-            (dotted_name(alias.name), dotted_name(alias.asname.name) if alias.asname else dotted_name(alias.name))  # type: ignore[arg-type]
+            (
+                dotted_name(alias.name),
+                dotted_name(alias.asname.name) if alias.asname else dotted_name(alias.name),
+            )  # type: ignore[arg-type]
             for alias in node.names
         )
         return ir.ImportFrom(self.number(node), module, names)

@@ -71,7 +71,18 @@ def _unknown(
     elif name == "zero_grad":
         for optimizer, states in list(state.gradients.items()):
             state.gradients[optimizer] = states | training.after_clear(states, frame.site(at), "module")
-    elif name in ("train", "eval", "cpu", "cuda", "to", "parameters", "named_parameters", "detach", "item", "numpy"):
+    elif name in (
+        "train",
+        "eval",
+        "cpu",
+        "cuda",
+        "to",
+        "parameters",
+        "named_parameters",
+        "detach",
+        "item",
+        "numpy",
+    ):
         if name == "item":
             return Tensor(requires=False, python=True, open=False)
         if name in ("parameters", "named_parameters"):
@@ -124,6 +135,7 @@ def _tensor_result(
     if name in functions.NON_DIFFERENTIABLE or name in functions.CASTS_TO_INTEGER:
         return expressions.cut(run, frame, tensor, name, at)
     if name == "requires_grad_":
+        run.frozen |= tensor.sources
         on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
         if isinstance(on, Const) and bool(on.value) and not tensor.sources:
             leaf = Obj(frame.site(at), frame.calls, "leaf")
@@ -168,6 +180,10 @@ def store_on_tensor(
             training.clear_sources(run, frame, state, tensor.sources, tensor.open, True, "hand", at)
         else:
             _gradients_written(run, state, tensor)
+    elif name == "requires_grad":
+        run.frozen |= tensor.sources
+    elif name == "data" and isinstance(tensor, Tensor):
+        run.loaded |= tensor.sources
     elif name == "data" and isinstance(tensor, Parameters):
         if tensor.shape == "gradient":
             _gradients_written(run, state, tensor)
@@ -211,8 +227,14 @@ def _parameters(
             )
         elif name in ("copy_", "add_", "sub_", "set_"):
             _gradients_written(run, state, parameters)
-        return replace(parameters) if name in ("detach_", "detach", "view", "clone") else Tensor(requires=False, open=True)
+        return (
+            replace(parameters)
+            if name in ("detach_", "detach", "view", "clone")
+            else Tensor(requires=False, open=True)
+        )
     if parameters.shape in ("element", "data"):
+        if name == "requires_grad_":
+            run.frozen |= parameters.sources
         if name.endswith("_") and name not in ("requires_grad_", "detach_"):
             training.hand_update(run, frame, state, parameters, at)
             return parameters
@@ -284,7 +306,11 @@ def _module_attribute(run: Run, frame: Frame, state: State, instance: Instance, 
                 return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
             return UNKNOWN
         # A part of a network from a library: an object of its own, so that it can be replaced and held apart.
-        part = Instance(Obj(instance.obj.site, instance.obj.calls, f"{instance.obj.part}.{name}"), Ref("?part"), Kind.MODULE)
+        part = Instance(
+            Obj(instance.obj.site, instance.obj.calls, f"{instance.obj.part}.{name}"),
+            Ref("?part"),
+            Kind.MODULE,
+        )
         state.set_attribute(instance.obj, name, part)
         state.heap.setdefault(part.obj, {})
         return part
@@ -333,11 +359,29 @@ def _module(
 ) -> Value:
     if name in ("parameters", "named_parameters"):
         sources, is_open = objects.parameter_sources(run, state, module)
-        whole = frozenset(objects.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
-        return Parameters(
-            sources, is_open, whole, "pairs" if name == "named_parameters" else "iterator", site=frame.site(at)
+        whole = (
+            frozenset(objects.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
         )
-    if name in ("train", "eval", "to", "cuda", "cpu", "half", "float", "double", "bfloat16", "requires_grad_", "apply"):
+        return Parameters(
+            sources,
+            is_open,
+            whole,
+            "pairs" if name == "named_parameters" else "iterator",
+            site=frame.site(at),
+        )
+    if name in (
+        "train",
+        "eval",
+        "to",
+        "cuda",
+        "cpu",
+        "half",
+        "float",
+        "double",
+        "bfloat16",
+        "requires_grad_",
+        "apply",
+    ):
         if name == "requires_grad_":
             _freeze(run, state, module, args, keywords)
         if name == "to" and any(isinstance(arg, Instance) for arg in args):
@@ -384,6 +428,11 @@ def _module(
         return calls.layer_result(run, frame, state, module, args)
     if name in ("items", "keys") and isinstance(module.type, Ref):
         return UNKNOWN
+    if name == "load_state_dict":
+        sources, _ = objects.parameter_sources(run, state, module)
+        run.loaded |= sources
+        if dict(keywords).get("assign") == Const(True):
+            training.replaced(run, frame, state, "load_state_dict", sources, frozenset(), at)
     if module.kind is Kind.LIGHTNING and name in _LIGHTNING_METHODS:
         return _lightning(run, frame, state, module, name, args, keywords, at)
     if name in _MODULE_METHODS:
@@ -398,6 +447,7 @@ FROZEN = "[frozen]"
 def _freeze(run: Run, state: State, module: Instance, args: tuple[Value, ...], keywords: Keywords) -> None:
     on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
     frozen = isinstance(on, Const) and not on.value
+    run.frozen |= objects.parameter_sources(run, state, module)[0]
     for obj in objects.modules_below(run, state, module):
         state.set_attribute(obj, FROZEN, Const(frozen) if isinstance(on, Const) else UNKNOWN)
 
@@ -422,7 +472,11 @@ def _lightning(
         configured = state.attribute(module.obj, OPTIMIZERS)
         if configured is not None:
             return configured
-        optimizer = Instance(Obj(module.obj.site, module.obj.calls, "optimizers()"), Ref("torch.optim.Optimizer"), Kind.OPTIMIZER)
+        optimizer = Instance(
+            Obj(module.obj.site, module.obj.calls, "optimizers()"),
+            Ref("torch.optim.Optimizer"),
+            Kind.OPTIMIZER,
+        )
         training.adopt_optimizer(run, state, optimizer)
         return Choice((optimizer, UNKNOWN))
     if name == "toggle_optimizer":
@@ -492,7 +546,9 @@ def _scaler(
     if name == "step" and args:
         for option in options_of(args[0]):
             if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER:
-                training.step(run, frame, state, option, training.closure_given(args[1:], keywords), at, scaler.obj)
+                training.step(
+                    run, frame, state, option, training.closure_given(args[1:], keywords), at, scaler.obj
+                )
         return UNKNOWN
     if name == "unscale_" and args:
         for option in options_of(args[0]):
@@ -572,7 +628,11 @@ def _collection(
     elif name == "update":
         for arg in args:
             items = state.items(collection.obj)
-            added = objects.element_of(run, frame, state, arg) if not isinstance(arg, Collection) else state.items(arg.obj).element
+            added = (
+                objects.element_of(run, frame, state, arg)
+                if not isinstance(arg, Collection)
+                else state.items(arg.obj).element
+            )
             state.set_attribute(collection.obj, ITEMS, Items(None, join(items.element, added)))
         for key, value in keywords:
             objects.store_item(run, frame, state, collection, Const(key), value, at)
@@ -582,7 +642,9 @@ def _collection(
             return objects.get_item(run, frame, state, collection, args[0], at)
         return items.element if items.exact is None else objects.join_values(items.exact)
     elif name == "clear":
-        state.set_attribute(collection.obj, ITEMS, Items((), UNKNOWN, () if collection.kind == "dict" else None))
+        state.set_attribute(
+            collection.obj, ITEMS, Items((), UNKNOWN, () if collection.kind == "dict" else None)
+        )
     elif name == "copy":
         obj = objects.allocate(frame, at)
         state.heap[obj] = dict(state.attributes(collection.obj))
@@ -595,7 +657,9 @@ def _view(run: Run, frame: Frame, state: State, collection: Collection, name: st
     if items.exact is not None and items.keys is not None:
         keys = [Const(key) for key in items.keys]
         if name == "items":
-            pairs: list[Value] = [TupleValue((key, value)) for key, value in zip(keys, items.exact, strict=False)]
+            pairs: list[Value] = [
+                TupleValue((key, value)) for key, value in zip(keys, items.exact, strict=False)
+            ]
             return objects.make_collection(run, frame, state, "list", pairs, True, at)
         values: list[Value] = list(items.exact) if name == "values" else list(keys)
         return objects.make_collection(run, frame, state, "list", values, True, at)
@@ -618,7 +682,12 @@ def _super(
     self_value = receiver.self_value
     calls.record_call(run, frame, f"super.{name}", self_value, args, keywords, UNKNOWN, at)
     if not isinstance(self_value, Instance) or name == "__init__":
-        if isinstance(self_value, Instance) and self_value.kind is Kind.OPTIMIZER and name == "__init__" and args:
+        if (
+            isinstance(self_value, Instance)
+            and self_value.kind is Kind.OPTIMIZER
+            and name == "__init__"
+            and args
+        ):
             training.adopt_optimizer(run, state, self_value)
         if isinstance(self_value, Instance) and _is_container_class(run, self_value):
             _fill_container(run, state, self_value, args)
@@ -638,7 +707,11 @@ def _is_container_class(run: Run, instance: Instance) -> bool:
 
 
 def _fill_container(run: Run, state: State, instance: Instance, args: tuple[Value, ...]) -> None:
-    sole = objects.exact_items(run, state, args[0]) if len(args) == 1 and not isinstance(args[0], Instance) else None
+    sole = (
+        objects.exact_items(run, state, args[0])
+        if len(args) == 1 and not isinstance(args[0], Instance)
+        else None
+    )
     exact = sole if sole is not None else args
     state.set_attribute(instance.obj, ITEMS, Items(tuple(exact), objects.join_values(exact)))
 
@@ -665,5 +738,3 @@ def _of_class(
         return instance
     training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
     return UNKNOWN
-
-

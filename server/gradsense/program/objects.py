@@ -99,7 +99,9 @@ def build_class(
             elif isinstance(member, ir.Function):
                 made = statements.make_function(run, body, state, member, owner=code.name)
                 previous = state.variable(number, member.name)
-                if isinstance(made, FunctionValue) and any(d.endswith((".setter", ".deleter")) for d in made.decorators):
+                if isinstance(made, FunctionValue) and any(
+                    d.endswith((".setter", ".deleter")) for d in made.decorators
+                ):
                     made = previous if previous is not None else made
                 state.set_variable(number, member.name, made)
             else:
@@ -112,7 +114,9 @@ def build_class(
     for name, member_value in members_dict.items():
         if isinstance(member_value, FunctionValue):
             members_dict[name] = replace(
-                member_value, closure=Closure(frame.file, frame.closure.frames if frame.code else ()), owner=made_class
+                member_value,
+                closure=Closure(frame.file, frame.closure.frames if frame.code else ()),
+                owner=made_class,
             )
     if frame.code is not None:
         for name, member_value in members_dict.items():
@@ -120,15 +124,29 @@ def build_class(
                 members_dict[name] = replace(
                     member_value, closure=Closure(frame.file, (frame.number, *frame.closure.frames))
                 )
+    run.imports.orders.clear()
+    run.imports.classes.pop(made_class, None)
+    run.imports.classes[made_class] = made_class
     return made_class
 
 
-def find_member(run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None = None) -> tuple[str, Value]:
+def find_member(
+    run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None = None
+) -> tuple[str, Value]:
     """Look `name` up along the bases of `cls`, depth first.
 
     Gives (`found`, value), (`external`, `Ref` of the base outside the user's files), or (`unknown`, UNKNOWN) where
     a base or broken code could define it. With `after`, the search begins behind that class (`super()`).
     """
+    found = _find_member(run, cls, name, after)
+    if isinstance(cls, ClassValue):
+        run.reads["member", cls, name, after] = found
+    return found
+
+
+def _find_member(
+    run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None
+) -> tuple[str, Value]:
     order, known = mro(run, cls)
     begun = after is None
     for each in order:
@@ -145,11 +163,29 @@ def find_member(run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | 
             return "external", each
     if not known:
         return "unknown", UNKNOWN
-    return "external", next((each for each in reversed(order) if isinstance(each, Ref)), Ref("builtins.object"))
+    return "external", next(
+        (each for each in reversed(order) if isinstance(each, Ref)), Ref("builtins.object")
+    )
 
 
 def mro(run: Run, cls: ClassValue | Ref) -> tuple[list[ClassValue | Ref], bool]:
     """The classes in order of look-up, and whether all of them are known."""
+    cached = run.imports.orders.get(cls)
+    if cached is None:
+        asked: dict[str, tuple[str, ...] | None] = {}
+        order, known = _mro(run, cls, asked)
+        cached = order, known, asked
+        run.imports.orders[cls] = cached
+    elif cached[2]:
+        for name in cached[2]:
+            # Ask again, so that the answer is among what this run rests on.
+            run.imports.ancestry(name)
+    return cached[0], cached[1]
+
+
+def _mro(
+    run: Run, cls: ClassValue | Ref, asked: dict[str, tuple[str, ...] | None]
+) -> tuple[list[ClassValue | Ref], bool]:
     order: list[ClassValue | Ref] = []
     known = True
     stack: list[Value] = [cls]
@@ -159,6 +195,7 @@ def mro(run: Run, cls: ClassValue | Ref) -> tuple[list[ClassValue | Ref], bool]:
             known = False
             stack[:0] = list(each.options)
         elif isinstance(each, ClassValue):
+            each = run.imports.classes.get(each, each)
             if each not in order:
                 order.append(each)
                 stack[:0] = [base for base in each.bases]
@@ -168,6 +205,7 @@ def mro(run: Run, cls: ClassValue | Ref) -> tuple[list[ClassValue | Ref], bool]:
             order.append(each)
             if classes.kind_of(each.name) is None and not each.name.startswith("builtins."):
                 ancestry = run.imports.ancestry(each.name)
+                asked[each.name] = ancestry
                 if ancestry is None:
                     known = False
                 else:
@@ -183,7 +221,15 @@ def kind_of_class(run: Run, cls: ClassValue | Ref) -> tuple[Kind, bool]:
     """The kind of a class's instances, and whether its whole ancestry is known."""
     order, known = mro(run, cls)
     kinds = {classes.kind_of(each.name) for each in order if isinstance(each, Ref)}
-    for kind in (Kind.LIGHTNING, Kind.MODULE, Kind.OPTIMIZER, Kind.SCHEDULER, Kind.SCALER, Kind.ENGINE, Kind.DATA):
+    for kind in (
+        Kind.LIGHTNING,
+        Kind.MODULE,
+        Kind.OPTIMIZER,
+        Kind.SCHEDULER,
+        Kind.SCALER,
+        Kind.ENGINE,
+        Kind.DATA,
+    ):
         if kind in kinds:
             return kind, known
     return Kind.OTHER, known
@@ -213,7 +259,11 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return run.imports.attribute(run, frame, state, receiver, name)
     if isinstance(receiver, Choice):
         return join_values(
-            [get_attribute(run, frame, state, option, name, at) for option in receiver.options if option != NONE]
+            [
+                get_attribute(run, frame, state, option, name, at)
+                for option in receiver.options
+                if option != NONE
+            ]
         )
     if isinstance(receiver, Tensor):
         return _tensor_attribute(run, frame, receiver, name, at)
@@ -244,7 +294,9 @@ _TELLING = frozenset(
 """Names that mean something even on an unknown receiver."""
 
 
-def _instance_attribute(run: Run, frame: Frame, state: State, instance: Instance, name: str, at: int) -> Value:
+def _instance_attribute(
+    run: Run, frame: Frame, state: State, instance: Instance, name: str, at: int
+) -> Value:
     held = state.attribute(instance.obj, name)
     if held is not None:
         return held
@@ -312,7 +364,9 @@ def _parameters_attribute(parameters: Parameters, name: str) -> Value:
     return Method(parameters, name)
 
 
-def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: str, value: Value, at: int) -> None:
+def store_attribute(
+    run: Run, frame: Frame, state: State, receiver: Value, name: str, value: Value, at: int
+) -> None:
     """`receiver.name = value`."""
     for option in options_of(receiver):
         if isinstance(option, Instance):
@@ -320,6 +374,7 @@ def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name:
             if old is None and not isinstance(option.type, ClassValue) and is_module(option):
                 old = methods.external_attribute(run, frame, state, option, name, at)
             run.record(Store(frame.site(at), run.context(frame), option, name, value, old), frame)
+            training.module_replaced(run, frame, state, old, value, at)
             state.set_attribute(option.obj, name, value)
         elif isinstance(option, (Tensor, Parameters)):
             run.record(Store(frame.site(at), run.context(frame), option, name, value, None), frame)
@@ -327,7 +382,9 @@ def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name:
     expressions.use(run, value)
 
 
-def value_of_annotation(run: Run, frame: Frame, state: State, annotation: ir.Expr, at: int, part: str = "") -> Value:
+def value_of_annotation(
+    run: Run, frame: Frame, state: State, annotation: ir.Expr, at: int, part: str = ""
+) -> Value:
     """What a variable of an annotated type is; UNKNOWN if the annotation names nothing known."""
     if isinstance(annotation, ir.Constant) and isinstance(annotation.value, str):
         named = expressions.lookup(run, frame, state, annotation.value)
@@ -394,7 +451,9 @@ def exact_items(run: Run, state: State, value: Value) -> tuple[Value, ...] | Non
 def worth_unrolling(elements: tuple[Value, ...]) -> bool:
     """A loop over objects of the program (optimizers, networks) is followed item by item."""
     return any(
-        isinstance(option, (Instance, TupleValue, Parameters)) for element in elements for option in options_of(element)
+        isinstance(option, (Instance, TupleValue, Parameters))
+        for element in elements
+        for option in options_of(element)
     )
 
 
@@ -486,11 +545,18 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
         return join_values([get_item(run, frame, state, option, index, at) for option in receiver.options])
     key = index.value if isinstance(index, Const) else None
     if isinstance(receiver, (TupleValue, Collection)) or (
-        isinstance(receiver, Instance) and isinstance(receiver.type, Ref) and classes.is_container(receiver.type.name)
+        isinstance(receiver, Instance)
+        and isinstance(receiver.type, Ref)
+        and classes.is_container(receiver.type.name)
     ):
         if isinstance(receiver, Collection) and receiver.kind == "dict":
             items = state.items(receiver.obj)
-            if items.keys is not None and items.exact is not None and key in items.keys and isinstance(index, Const):
+            if (
+                items.keys is not None
+                and items.exact is not None
+                and key in items.keys
+                and isinstance(index, Const)
+            ):
                 return items.exact[items.keys.index(key)]
             return items.element
         exact = exact_items(run, state, receiver)
@@ -499,10 +565,14 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
         if isinstance(key, slice):
             if isinstance(receiver, Instance):
                 return receiver
-            return make_collection(run, frame, state, "list", [element_of(run, frame, state, receiver)], False, at)
+            return make_collection(
+                run, frame, state, "list", [element_of(run, frame, state, receiver)], False, at
+            )
         return element_of(run, frame, state, receiver)
     if isinstance(receiver, Tensor):
-        return replace(receiver, parameter=None, leaf=None, made_by="" if receiver.made_by == "" else receiver.made_by)
+        return replace(
+            receiver, parameter=None, leaf=None, made_by="" if receiver.made_by == "" else receiver.made_by
+        )
     if isinstance(receiver, Parameters):
         if receiver.shape == "list":
             return replace(receiver, shape="element" if isinstance(key, int) else "list", partial=True)
@@ -514,21 +584,30 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
     return UNKNOWN
 
 
-def store_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value, value: Value, at: int) -> None:
+def store_item(
+    run: Run, frame: Frame, state: State, receiver: Value, index: Value, value: Value, at: int
+) -> None:
     """`receiver[index] = value`."""
     expressions.use(run, value)
     for option in options_of(receiver):
         if isinstance(option, Collection):
             items = state.items(option.obj)
             key = index.value if isinstance(index, Const) else None
-            if isinstance(index, Const) and option.kind == "dict" and items.exact is not None and items.keys is not None:
+            if (
+                isinstance(index, Const)
+                and option.kind == "dict"
+                and items.exact is not None
+                and items.keys is not None
+            ):
                 if key in items.keys:
                     at_key = items.keys.index(key)
                     exact = (*items.exact[:at_key], value, *items.exact[at_key + 1 :])
                     state.set_attribute(option.obj, ITEMS, Items(exact, join_values(exact), items.keys))
                 else:
                     exact = (*items.exact, value)
-                    state.set_attribute(option.obj, ITEMS, Items(exact, join_values(exact), (*items.keys, key)))
+                    state.set_attribute(
+                        option.obj, ITEMS, Items(exact, join_values(exact), (*items.keys, key))
+                    )
                 continue
             if isinstance(key, int) and items.exact is not None and 0 <= key < len(items.exact):
                 exact = (*items.exact[:key], value, *items.exact[key + 1 :])
@@ -540,8 +619,16 @@ def store_item(run: Run, frame: Frame, state: State, receiver: Value, index: Val
             if isinstance(option.type, Ref) and classes.is_container(option.type.name):
                 items = state.items(option.obj)
                 key = index.value if isinstance(index, Const) else None
-                run.record(Store(frame.site(at), run.context(frame), option, "[item]", value, items.element), frame)
+                run.record(
+                    Store(frame.site(at), run.context(frame), option, "[item]", value, items.element), frame
+                )
                 if isinstance(key, int) and items.exact is not None and -len(items.exact) <= key < len(items.exact):
+                    training.module_replaced(run, frame, state, items.exact[key], value, at)
+                if (
+                    isinstance(key, int)
+                    and items.exact is not None
+                    and -len(items.exact) <= key < len(items.exact)
+                ):
                     key %= len(items.exact)
                     exact = (*items.exact[:key], value, *items.exact[key + 1 :])
                     state.set_attribute(option.obj, ITEMS, Items(exact, join_values(exact), items.keys))
@@ -608,7 +695,9 @@ def repeated(run: Run, frame: Frame, state: State, left: Value, right: Value, at
     if isinstance(left, Collection) and left.kind == "list":
         items = state.items(left.obj)
         obj = allocate(frame, at)
-        state.heap[obj] = {ITEMS: Items(None, items.element if items.exact is None else join_values(items.exact))}
+        state.heap[obj] = {
+            ITEMS: Items(None, items.element if items.exact is None else join_values(items.exact))
+        }
         return Collection(obj, "list")
     return None
 
@@ -632,7 +721,11 @@ def parameters_from_elements(
     element: Value, source: Value, filtered: bool, kind: str, site: Site
 ) -> Parameters | None:
     """`[p for p in m.parameters() if ...]`: parameters again."""
-    if isinstance(element, Parameters) and element.shape == "element" and kind in ("list", "set", "generator"):
+    if (
+        isinstance(element, Parameters)
+        and element.shape == "element"
+        and kind in ("list", "set", "generator")
+    ):
         shape = "iterator" if kind == "generator" else "list"
         return replace(
             element,
@@ -689,13 +782,18 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
             if not known or any(isinstance(c, ClassValue) and c.broken for c in order):
                 is_open = True
                 sources.add(each.obj)
-            if any(isinstance(c, Ref) and classes.is_layer(c.name) and classes.has_parameters(c.name) for c in order):
+            if any(
+                isinstance(c, Ref) and classes.is_layer(c.name) and classes.has_parameters(c.name)
+                for c in order
+            ):
                 sources.add(each.obj)
         for name, held in state.attributes(each.obj).items():
             if name == ITEMS:
                 assert isinstance(held, Items)
                 stack.extend(held.exact if held.exact is not None else (held.element,))
-            elif isinstance(held, (Instance, Choice)) or (isinstance(held, Tensor) and held.parameter is not None):
+            elif isinstance(held, (Instance, Choice)) or (
+                isinstance(held, Tensor) and held.parameter is not None
+            ):
                 stack.append(held)
     return frozenset(sources), is_open
 
@@ -783,7 +881,11 @@ def decorator_name(value: Value) -> str:
 
 def grad_mode(value: Value) -> tuple[bool | None] | None:
     """What a context manager (`torch.no_grad()`) switches gradients to; None for other managers."""
-    if isinstance(value, Partial) and isinstance(value.function, Ref) and value.function.name in functions.GRAD_MODES:
+    if (
+        isinstance(value, Partial)
+        and isinstance(value.function, Ref)
+        and value.function.name in functions.GRAD_MODES
+    ):
         mode = functions.GRAD_MODES[value.function.name]
         if value.function.name == "torch.set_grad_enabled" or (
             value.function.name == "torch.inference_mode" and value.args
@@ -794,5 +896,3 @@ def grad_mode(value: Value) -> tuple[bool | None] | None:
             mode = bool(given.value) if mode is None else not bool(given.value)
         return (mode,)
     return None
-
-

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import libcst as cst
 
@@ -28,6 +28,7 @@ from gradsense.program.values import (
     Instance,
     Kind,
     Obj,
+    Ref,
     Site,
     Tensor,
     TupleValue,
@@ -36,9 +37,16 @@ from gradsense.program.values import (
     Where,
     join,
 )
+from gradsense.snapshot import SourceFile
 from gradsense.source.blocks import Block
+from gradsense.source.memo import Memo
 
 F = TypeVar("F")
+R = TypeVar("R")
+
+_VERSIONS = 2
+"""Results kept of one entry: an edit and its undoing find theirs again."""
+_memory: Memo[tuple[object, ...], list[Any]] = Memo(1500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,18 @@ class ClassFacts:
         return self.kind in (Kind.MODULE, Kind.LIGHTNING)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """What the methods of a class find: the instance's attributes after `__init__`, and every object that the run
+    has made or changed. Methods that begin from the same `token` begin from the same state.
+    """
+
+    run: Run
+    attributes: dict[str, object]
+    heap: dict[Obj, dict[str, object]]
+    token: Run
+
+
 class Program:
     """One file's facts, each worked out when it is first asked for."""
 
@@ -177,6 +197,7 @@ class Program:
             run_module(run, state, self.file)
             run.stack.clear()
             run.facts.clear()
+        run.end = state
         self.runs.append(run)
         return run, state
 
@@ -190,7 +211,11 @@ class Program:
         """The classes that the module's body defines, by name."""
         facts: dict[str, ClassFacts] = {}
         for value in list(self._names.values()):
-            if isinstance(value, ClassValue) and value.code.where.path == self.file.path and value.name not in facts:
+            if (
+                isinstance(value, ClassValue)
+                and value.code.where.path == self.file.path
+                and value.name not in facts
+            ):
                 made = self._class_facts(value)
                 if made is not None:
                     facts[value.name] = made
@@ -208,9 +233,9 @@ class Program:
                 and value.code not in run.reached
                 and not TELLING_NAMES.isdisjoint(self._names_in(value.code))
             ):
-                result = self._run_entry(name, value, self._fresh_state())
+                result = self._run_entry(name, value)
                 if result is not None:
-                    made[name] = result
+                    made[name] = result[1]
         return made
 
     def _names_in(self, code: Code) -> frozenset[str]:
@@ -224,38 +249,79 @@ class Program:
         state.scaled.clear()
         return state
 
-    def _entry_run(self, name: str) -> Run:
+    def _entry_run(self, name: str, base: Run | None = None) -> Run:
+        """A run that begins where the script ended; `base` (an `__init__`) has added to what is held."""
         script = self.script[0]
         run = Run(self.imports, name)
         run.frames = script.frames + 1000
         run.module_frames = dict(script.module_frames)
         run.holdings = dict(script.holdings)
         run.optimizers = dict(script.optimizers)
+        if base is not None:
+            run.holdings.update(base.holdings)
+            run.optimizers.update(base.optimizers)
         return run
 
-    def _run_entry(self, name: str, function: FunctionValue, state: State, run: Run | None = None) -> FunctionRun | None:
-        run = run or self._entry_run(name)
-        run.entry = name
-        frame = Frame(
-            run.frame_number(), self.file, function.code.where, None, None, Closure(self.file), (), ()
-        )
-        state = state.copy()
-        returns: list[tuple[State, Returned]] = []
-        try:
-            returns = _enter(run, frame, state, function)
-        except Exhausted:
-            self.incomplete.add(name)
-            return None
-        self.runs.append(run)
-        end: State | None = None
-        toggled: dict[Obj, Site] = {}
-        for each, _ in returns:
-            end = each if end is None else end.joined(each)
-            toggled.update(each.toggled)
-        complete = not any(site.where == function.code.where or site.where.unit for site in run.lost)
-        return FunctionRun(
-            function.code.name, function.code, tuple(how for _, how in returns), end, toggled, complete
-        )
+    def _remembered(self, key: tuple[object, ...], work: Callable[[], tuple[Run, R] | None]) -> tuple[Run, R] | None:
+        """What `work` gives for `key`, from memory while everything that its run has read is still the same."""
+        candidates: list[tuple[Run, R]] = _memory.get(key) or []
+        for run, result in candidates:
+            if self._holds(run):
+                return run, result
+        self.imports.asking = None
+        made = work()
+        self.imports.asking = None
+        if made is not None and all(_is_comparable(value) for value in made[0].reads.values()):
+            _memory.put(key, [made, *candidates[: _VERSIONS - 1]])
+        return made
+
+    def _holds(self, run: Run) -> bool:
+        script, state = self.script
+        for read, value in run.reads.items():
+            if read[0] == "name":
+                frame = script.module_frames.get(read[1])  # type: ignore[call-overload]
+                now = state.variable(frame, read[2]) if frame is not None else None  # type: ignore[arg-type]
+                if now is not value and now != value:
+                    return False
+            elif read[0] == "member":
+                cls = self.imports.classes.get(read[1])  # type: ignore[call-overload]
+                if cls is None or objects.find_member(script, cls, read[2], read[3]) != value:  # type: ignore[arg-type]
+                    return False
+            elif self.imports.ask(read[1]) != value:  # type: ignore[arg-type]
+                return False
+        return True
+
+    def _run_entry(
+        self, name: str, function: FunctionValue, base: Entry | None = None
+    ) -> tuple[Run, FunctionRun] | None:
+        """Run a function with unknown arguments from the state that code entered later finds."""
+
+        def work() -> tuple[Run, FunctionRun] | None:
+            run = self._entry_run(name, base.run if base is not None else None)
+            self.imports.asking = run
+            state = self._fresh_state() if base is None else self._as_entered(base)
+            frame = Frame(
+                run.frame_number(), self.file, function.code.where, None, None, Closure(self.file), (), ()
+            )
+            try:
+                returns = _enter(run, frame, state, function)
+            except Exhausted:
+                self.incomplete.add(name)
+                return None
+            end: State | None = None
+            toggled: dict[Obj, Site] = {}
+            for each, _ in returns:
+                end = each if end is None else end.joined(each)
+                toggled.update(each.toggled)
+            run.end = end
+            complete = not any(site.where == function.code.where or site.where.unit for site in run.lost)
+            ways = tuple(how for _, how in returns)
+            return run, FunctionRun(function.code.name, function.code, ways, end, toggled, complete)
+
+        made = self._remembered(("function", name, function.code, base.token if base is not None else None), work)
+        if made is not None:
+            self.runs.append(made[0])
+        return made
 
     def _class_facts(self, cls: ClassValue) -> ClassFacts | None:
         script = self.script[0]
@@ -268,22 +334,16 @@ class Program:
                 members.update({n: v for n, v in each.members.items() if isinstance(v, FunctionValue)})
         if kind is Kind.OTHER and TELLING_NAMES.isdisjoint(self._names_in(cls.code)):
             return None
-        run = self._entry_run(f"{cls.name}.__init__")
-        state = self._fresh_state()
         instance = Instance(Obj(cls.code.site, (), "self"), cls, kind)
-        state.heap[instance.obj] = {} if known else {"[open]": True}
-        frame = Frame(run.frame_number(), self.file, cls.code.where, None, None, Closure(self.file), (), ())
-        try:
-            calls.initialise(run, frame, state, instance, (), (), cls.code.site.at, unknown_arguments=True)
-        except Exhausted:
-            self.incomplete.add(cls.name)
+        loose = frozenset().union(
+            *(assigned_attributes(function.code) for name, function in members.items() if name != "__init__")
+        )
+        entry = self._initialised(cls, instance, known, loose)
+        if entry is None:
             return None
-        self.runs.append(run)
-        after_init = {k: v for k, v in state.attributes(instance.obj).items()}
-        self._loosen(state, instance, cls, members)
         runs: dict[str, FunctionRun] = {}
         if kind is Kind.LIGHTNING:
-            self._configure(cls, instance, members, state, run, runs)
+            entry = self._configure(cls, instance, members, entry, runs)
         for name, function in members.items():
             if name == "__init__" or name in runs or function.code.where.path != self.file.path:
                 continue
@@ -291,66 +351,85 @@ class Program:
                 continue
             if function.code in script.reached and kind not in (Kind.LIGHTNING, Kind.MODULE):
                 continue
-            if TELLING_NAMES.isdisjoint(self._names_in(cls.code)):
+            if kind is not Kind.LIGHTNING and self.file.loud_names.isdisjoint(self._names_in(function.code)):
                 continue
-            bound = function if "builtins.staticmethod" in function.decorators else replace(function, self_value=instance)
-            entry = self._entry_run(f"{cls.name}.{name}")
-            entry.holdings.update(run.holdings)
-            entry.optimizers.update(run.optimizers)
-            result = self._run_entry(f"{cls.name}.{name}", bound, self._as_entered(state), entry)
-            if result is not None:
-                runs[name] = result
-        return ClassFacts(cls.name, cls, kind, known and not broken, instance, after_init, state, members, runs)
+            made = self._run_entry(f"{cls.name}.{name}", _bound(function, instance), entry)
+            if made is not None:
+                runs[name] = made[1]
+        state = self._as_entered(entry)
+        return ClassFacts(
+            cls.name, cls, kind, known and not broken, instance, entry.attributes, state, members, runs
+        )
 
-    def _as_entered(self, state: State) -> State:
-        copied = state.copy()
-        training.forget_all_gradients(copied)
-        return copied
+    def _initialised(
+        self, cls: ClassValue, instance: Instance, known: bool, loose: frozenset[str]
+    ) -> Entry | None:
+        """An instance after `__init__`; what other methods assign too may be anything by the time that one runs."""
 
-    def _loosen(self, state: State, instance: Instance, cls: ClassValue, members: dict[str, FunctionValue]) -> None:
-        """What methods other than `__init__` assign may be anything by the time that a method runs."""
-        for name, function in members.items():
-            if name == "__init__":
-                continue
-            for attr in assigned_attributes(function.code):
-                held = state.attribute(instance.obj, attr)
-                if isinstance(held, (Const, Tensor, Unknown)):
+        def work() -> tuple[Run, Entry] | None:
+            run = self._entry_run(f"{cls.name}.__init__")
+            self.imports.asking = run
+            state = self._fresh_state()
+            before = dict(state.heap)
+            state.heap[instance.obj] = {} if known else {"[open]": True}
+            frame = Frame(run.frame_number(), self.file, cls.code.where, None, None, Closure(self.file), (), ())
+            try:
+                calls.initialise(run, frame, state, instance, (), (), cls.code.site.at, unknown_arguments=True)
+            except Exhausted:
+                self.incomplete.add(cls.name)
+                return None
+            attributes = dict(state.attributes(instance.obj))
+            for attr in loose:
+                if isinstance(state.attribute(instance.obj, attr), (Const, Tensor, Unknown)):
                     state.set_attribute(instance.obj, attr, UNKNOWN)
+            return run, Entry(run, attributes, _changes(before, state.heap), run)
+
+        made = self._remembered(("class", cls, loose, known), work)
+        if made is None:
+            return None
+        self.runs.append(made[0])
+        return made[1]
+
+    def _as_entered(self, entry: Entry) -> State:
+        """The script's last state with what an `__init__` has made; gradients may be anything."""
+        state = self._fresh_state()
+        state.heap.update(entry.heap)
+        for optimizer in entry.run.optimizers:
+            state.gradients[optimizer] = training.UNKNOWN_GRADIENTS
+        return state
 
     def _configure(
         self,
         cls: ClassValue,
         instance: Instance,
         members: dict[str, FunctionValue],
-        state: State,
-        run: Run,
+        entry: Entry,
         runs: dict[str, FunctionRun],
-    ) -> None:
+    ) -> Entry:
         """Lightning's order: `setup`, `configure_model`, `configure_optimizers` before any step."""
         for name in ("prepare_data", "setup", "configure_model", "configure_optimizers"):
             function = members.get(name)
             if function is None:
                 continue
-            entry = self._entry_run(f"{cls.name}.{name}")
-            entry.holdings.update(run.holdings)
-            entry.optimizers.update(run.optimizers)
-            result = self._run_entry(f"{cls.name}.{name}", replace(function, self_value=instance), state, entry)
-            if result is None:
+            before = self._as_entered(entry).heap
+            made = self._run_entry(f"{cls.name}.{name}", replace(function, self_value=instance), entry)
+            if made is None:
                 continue
+            run, result = made
             runs[name] = result
-            run.holdings.update(entry.holdings)
-            run.optimizers.update(entry.optimizers)
-            if result.state is not None:
-                result_state = result.state.copy()
-                result_state.frames = dict(state.frames)
-                state.become(result_state)
+            if result.state is None:
+                continue
+            heap = {**entry.heap, **_changes(before, result.state.heap)}
             if name == "configure_optimizers" and result.returns:
                 value = result.returns[0].value
                 for returned in result.returns[1:]:
                     value = join(value, returned.value)
-                configured = configured_optimizers(self, state, value)
+                configured = configured_optimizers(self, result.state, value)
                 if configured is not None:
-                    state.set_attribute(instance.obj, methods.OPTIMIZERS, configured)
+                    heap[instance.obj] = {**heap.get(instance.obj, {}), methods.OPTIMIZERS: configured}
+            # The token of the run stands for its result: the same run gives the same entry for what follows.
+            entry = Entry(run, entry.attributes, heap, run)
+        return entry
 
     # -- facts --
 
@@ -358,7 +437,9 @@ class Program:
     def _all_facts(self) -> list[tuple[Run, Fact]]:
         self.ensure_runs()
         path = self.file.path
-        return [(run, fact) for run in self.runs for fact in run.facts.values() if fact.site.where.path == path]
+        return [
+            (run, fact) for run in self.runs for fact in run.facts.values() if fact.site.where.path == path
+        ]
 
     def ensure_runs(self) -> None:
         """Run everything there is to run."""
@@ -380,6 +461,14 @@ class Program:
         for run in self.runs:
             merged.update(run.holdings)
         return merged
+
+    @cached_property
+    def hands_off(self) -> frozenset[Obj]:
+        """Modules and parameters that are not the program's to train, or not by a known optimizer alone: frozen or
+        loaded somewhere, or given to code that is not known.
+        """
+        self.ensure_runs()
+        return frozenset().union(*(run.frozen | run.loaded | run.escaped for run in self.runs))
 
     @cached_property
     def lost(self) -> tuple[Lost, ...]:
@@ -422,6 +511,9 @@ def _enter(run: Run, frame: Frame, state: State, function: FunctionValue) -> lis
 
 def assigned_attributes(code: Code) -> frozenset[str]:
     """The names X of all `self.X = ...` in a method."""
+    known = _assigned.get(code)
+    if known is not None:
+        return known
     node = code.node
     assert isinstance(node, ir.Function)
     if not node.params:
@@ -457,7 +549,12 @@ def assigned_attributes(code: Code) -> frozenset[str]:
         frame.where, frame.tree = outer
 
     walk(node.body)
-    return frozenset(found)
+    result = frozenset(found)
+    _assigned.put(code, result)
+    return result
+
+
+_assigned: Memo[Code, frozenset[str]] = Memo(8192)
 
 
 def configured_optimizers(program: Program, state: State, value: Value) -> Value | None:
@@ -497,7 +594,25 @@ def _is_dict(value: Value) -> bool:
     return isinstance(value, Collection) and value.kind == "dict"
 
 
+def _bound(function: FunctionValue, instance: Instance) -> FunctionValue:
+    return function if "builtins.staticmethod" in function.decorators else replace(function, self_value=instance)
+
+
+def _changes(
+    before: dict[Obj, dict[str, object]], after: dict[Obj, dict[str, object]]
+) -> dict[Obj, dict[str, object]]:
+    return {obj: attributes for obj, attributes in after.items() if before.get(obj) is not attributes}
+
+
+def _is_comparable(value: object) -> bool:
+    """Whether equality of a value that was read says that nothing behind it has changed either."""
+    if isinstance(value, tuple):
+        return all(_is_comparable(each) for each in value)
+    if isinstance(value, FunctionValue):
+        return value.self_value is None
+    return value is None or isinstance(value, (str, Unknown, Const, Ref, ClassValue, SourceFile))
+
+
 def kinds_of(states: Iterable[GradState]) -> frozenset[Gradients]:
     """The kinds among possible states."""
     return frozenset(state.kind for state in states)
-

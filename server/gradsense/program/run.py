@@ -40,6 +40,7 @@ class Frame:
         "in_forward",
         "keeps",
         "number",
+        "outer_conditions",
         "owner",
         "returns",
         "rounds",
@@ -71,6 +72,8 @@ class Frame:
         self.self_value: Value | None = None
         self.owner: ClassValue | None = None
         self.conditions = 0
+        self.outer_conditions = 0
+        """The conditions around the calls down to it."""
         self.globals: set[str] = set()
         self.returns: list[tuple[State, Returned]] = []
         self.in_forward = False
@@ -105,7 +108,18 @@ class Run:
         """Where a parameter's `.grad` is read by the program itself."""
         self.escaped: set[Obj] = set()
         """Objects given to code that is not known."""
+        self.frozen: set[Obj] = set()
+        """Modules and parameters whose `requires_grad` the program sets, to whatever value."""
+        self.loaded: set[Obj] = set()
+        """Modules and parameters whose values the program sets by other means than training."""
+        self.rounds_at: dict[tuple[Site, tuple[Site, ...]], tuple[Round, ...]] = {}
+        """The loops around each event, by its place and the calls down to it."""
+        self.end: State | None = None
+        """The state in which the run ended."""
         self.muted = 0
+        self.reads: dict[tuple[object, ...], object] = {}
+        """What the run has looked up outside of itself, and what it found: while all of this stays equal, so does
+        everything that the run saw."""
         self.forwards: dict[tuple[object, ...], Value] = {}
 
     def frame_number(self) -> int:
@@ -118,21 +132,33 @@ class Run:
             raise Exhausted
 
     def context(self, frame: Frame) -> Context:
-        return Context(frame.calls, frame.rounds, frame.code, self.entry, frame.conditions == 0)
+        return Context(
+            frame.calls,
+            frame.rounds,
+            frame.code,
+            self.entry,
+            frame.conditions == 0,
+            frame.outer_conditions + frame.conditions,
+        )
 
     def record(self, fact: Fact, frame: Frame) -> None:
         """Keep a fact; a later look at the same event, from a larger state, takes its place."""
+        self.rounds_at[(fact.site, frame.calls)] = frame.rounds
         if not self.muted:
             self.facts[(type(fact), fact.site, frame.calls, frame.rounds)] = fact
 
     def open_holdings(self) -> Iterable[Obj]:
         """The optimizers that may hold parameters that are not known."""
         return (
-            obj for obj in self.optimizers if (held := self.holdings.get(obj)) is None or held.open or not held.sources
+            obj
+            for obj in self.optimizers
+            if (held := self.holdings.get(obj)) is None or held.open or not held.sources
         )
 
 
-def statements_of(frame: Frame, body: ir.Body) -> Iterable[tuple[Where, BlockTree | None, tuple[ir.Stmt, ...]]]:
+def statements_of(
+    frame: Frame, body: ir.Body
+) -> Iterable[tuple[Where, BlockTree | None, tuple[ir.Stmt, ...]]]:
     """The statements of a body with the block that each belongs to."""
     if not isinstance(body, ir.Slot):
         yield frame.where, frame.tree, body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradsense.program.facts import Gradients, GradState
+from gradsense.program.facts import Gradients, GradState, Replacement
 from gradsense.program.values import (
     UNKNOWN,
     Collection,
@@ -35,10 +35,22 @@ class State:
     `frames`: variables by frame number. `heap`: attributes by object. `gradients`: the possible gradient states of
     each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `grad`: whether gradients are
     recorded (None: can't tell) and the place that switched them. `assumed`: what conditions were taken to be.
-    `toggled`: optimizers toggled and where.
+    `toggled`: optimizers toggled and where. `replaced`: what each optimizer holds that was replaced since, on
+    every path.
     """
 
-    __slots__ = ("assumed", "dead", "frames", "grad", "gradients", "heap", "scaled", "switch", "toggled")
+    __slots__ = (
+        "assumed",
+        "dead",
+        "frames",
+        "grad",
+        "gradients",
+        "heap",
+        "replaced",
+        "scaled",
+        "switch",
+        "toggled",
+    )
 
     def __init__(self) -> None:
         self.frames: dict[int, dict[str, Value]] = {}
@@ -46,6 +58,7 @@ class State:
         self.gradients: dict[Obj, frozenset[GradState]] = {}
         self.scaled: dict[Obj, Obj] = {}
         self.toggled: dict[Obj, Site] = {}
+        self.replaced: dict[Obj, frozenset[Replacement]] = {}
         self.grad: bool | None = True
         self.switch: Site | None = None
         self.assumed: dict[tuple[object, ...], bool] = {}
@@ -58,6 +71,7 @@ class State:
         other.gradients = self.gradients.copy()
         other.scaled = self.scaled.copy()
         other.toggled = self.toggled.copy()
+        other.replaced = self.replaced.copy()
         other.grad = self.grad
         other.switch = self.switch
         other.assumed = self.assumed.copy() if self.assumed else {}
@@ -111,6 +125,7 @@ class State:
             and self.grad == other.grad
             and self.scaled == other.scaled
             and self.toggled == other.toggled
+            and self.replaced == other.replaced
             and self.frames == other.frames
             and self.heap == other.heap
         )
@@ -123,6 +138,7 @@ class State:
         result.gradients = _join_gradients(self.gradients, other.gradients)
         result.scaled = {k: v for k, v in self.scaled.items() if other.scaled.get(k) == v}
         result.toggled = {**other.toggled, **self.toggled}
+        result.replaced = _common(self.replaced, other.replaced)
         result.grad = self.grad if self.grad == other.grad else None
         result.switch = self.switch or other.switch
         result.assumed = {k: v for k, v in self.assumed.items() if other.assumed.get(k) is v}
@@ -156,6 +172,14 @@ class State:
                     if receiver is not None:
                         stack.append(receiver)
         return seen
+
+
+def _common(
+    left: dict[Obj, frozenset[Replacement]], right: dict[Obj, frozenset[Replacement]]
+) -> dict[Obj, frozenset[Replacement]]:
+    if not left or not right:
+        return {}
+    return {obj: found & right[obj] for obj, found in left.items() if found & right.get(obj, frozenset())}
 
 
 def _join_nested(left: dict, right: dict) -> dict:  # type: ignore[type-arg]

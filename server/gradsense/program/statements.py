@@ -155,7 +155,9 @@ def _frame_of(run: Run, frame: Frame, state: State, name: str) -> int:
 def _forget(state: State, frame: Frame, name: str) -> None:
     if state.assumed:
         state.assumed = {
-            key: truth for key, truth in state.assumed.items() if key[0] != frame.number or name not in key[1]  # type: ignore[operator]
+            key: truth
+            for key, truth in state.assumed.items()
+            if key[0] != frame.number or name not in key[1]  # type: ignore[operator]
         }
 
 
@@ -187,7 +189,9 @@ def _return(run: Run, frame: Frame, node: ir.Return, state: State, flow: Flow) -
     if node.value is not None:
         value = expressions.evaluate(run, frame, state, node.value)
         expressions.use(run, value)
-    frame.returns.append((state, Returned(frame.site(node.at), value, explicit, tuple(state.gradients.items()))))
+    frame.returns.append(
+        (state, Returned(frame.site(node.at), value, explicit, tuple(state.gradients.items())))
+    )
     return []
 
 
@@ -286,14 +290,17 @@ def make_function(run: Run, frame: Frame, state: State, node: ir.Function, owner
 
 def _class(run: Run, frame: Frame, node: ir.Class, state: State, flow: Flow) -> list[State]:
     bases = tuple(
-        expressions.evaluate(run, frame, state, base) for base in node.bases if not isinstance(base, ir.Starred)
+        expressions.evaluate(run, frame, state, base)
+        for base in node.bases
+        if not isinstance(base, ir.Starred)
     )
     qualified = f"{frame.owner.name}.{node.name}" if frame.owner is not None else node.name
     code = Code(qualified, node, frame.tree, frame.where)
     value = objects.build_class(run, frame, state, node, code, bases)
     if node.decorators:
         names = [
-            objects.decorator_name(expressions.evaluate(run, frame, state, decorator)) for decorator in node.decorators
+            objects.decorator_name(expressions.evaluate(run, frame, state, decorator))
+            for decorator in node.decorators
         ]
         if "dataclasses.dataclass" in names:
             value.members.setdefault("[dataclass]", NONE)
@@ -450,9 +457,10 @@ def _loop(
     skipped = state.copy() if may_skip else None
     if skipped is not None:
         frame.conditions += 1
+    around = frame.outer_conditions + frame.conditions
 
     def one_round(entry: State, later: bool) -> State | None:
-        frame.rounds = (*outer_rounds, Round(site, later, over))
+        frame.rounds = (*outer_rounds, Round(site, later, over, around))
         inner.continues = []
         begin(entry)
         ends = execute(run, frame, body, [entry], inner)
@@ -514,7 +522,8 @@ def _unrolled(
     inner.raises = flow.raises
     outer = frame.rounds
     for number, element in enumerate(elements):
-        frame.rounds = (*outer, Round(frame.site(node.at), False, f"literal {number}"))
+        around = frame.outer_conditions + frame.conditions
+        frame.rounds = (*outer, Round(frame.site(node.at), False, f"literal {number}", around))
         for each in states:
             bind(run, frame, each, node.target, element, node.at)
         inner.continues = []
@@ -536,7 +545,9 @@ def _while(run: Run, frame: Frame, node: ir.While, state: State, flow: Flow) -> 
     def begin(entry: State) -> None:
         expressions.evaluate(run, frame, entry, node.test)
 
-    return _loop(run, frame, node.at, "while", state, flow, begin, node.body, node.orelse, not literal, literal)
+    return _loop(
+        run, frame, node.at, "while", state, flow, begin, node.body, node.orelse, not literal, literal
+    )
 
 
 # -- with, try --
@@ -636,7 +647,6 @@ _HANDLERS: dict[type, Callable[[Run, Frame, Any, State, Flow], list[State]]] = {
     ir.Jump: _jump,
     ir.Hole: _hole,
 }
-
 
 
 def run_units(

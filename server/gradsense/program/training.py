@@ -64,17 +64,45 @@ def build_optimizer(
     run.optimizers[optimizer.obj] = optimizer
     run.holdings[optimizer.obj] = holdings
     state.gradients[optimizer.obj] = NO_GRADIENTS
-    loops = {round_.site for round_ in frame.rounds}
-    in_loop = bool(loops) and (holdings.open or any(_made_in_loop(obj, frame) for obj in holdings.sources))
+    state.replaced.pop(optimizer.obj, None)
+    in_loop = bool(frame.rounds) and (
+        holdings.open or any(_made_in_loop(run, obj, frame.rounds[-1].site) for obj in holdings.sources)
+    )
     run.record(
         Build(frame.site(at), run.context(frame), optimizer, holdings, params, keywords, in_loop),
         frame,
     )
 
 
-def _made_in_loop(obj: Obj, frame: Frame) -> bool:
-    """Whether an object may be made anew on each round of the innermost loop around: told by `loops_of` marks."""
-    return obj.part.endswith("@loop")
+def _made_in_loop(run: Run, obj: Obj, loop: Site) -> bool:
+    """Whether an object is made anew on each round of a loop."""
+    # A copy's calls go on with those of what it was copied from.
+    for depth in range(len(obj.calls), -1, -1):
+        rounds = run.rounds_at.get((obj.site, obj.calls[:depth]))
+        if rounds is not None:
+            return any(round_.site == loop for round_ in rounds)
+    return False
+
+
+def replaced(
+    run: Run, frame: Frame, state: State, how: str, lost: frozenset[Obj], new: frozenset[Obj], at: int
+) -> None:
+    """Parameters get others in their place: optimizers that hold them go on with the old ones."""
+    for optimizer in state.gradients:
+        held = run.holdings.get(optimizer)
+        if held is not None and held.sources & lost:
+            replacement = Replacement(frame.site(at), how, held.sources & lost, new)
+            state.replaced[optimizer] = state.replaced.get(optimizer, frozenset()) | {replacement}
+
+
+def module_replaced(run: Run, frame: Frame, state: State, old: object, new: Value, at: int) -> None:
+    """A Module or parameter is assigned where another one was."""
+    if not isinstance(old, (Instance, Tensor)) or not isinstance(new, (Instance, Tensor)) or not state.gradients:
+        return
+    before, _ = objects.parameter_sources(run, state, old)
+    after, _ = objects.parameter_sources(run, state, new)
+    if before - after and after - before:
+        replaced(run, frame, state, "", before - after, after - before, at)
 
 
 def holdings_of(run: Run, state: State, params: Value) -> Holdings:
@@ -91,7 +119,9 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
         element = state.items(params.obj).element
     if items is None and element is None:
         return Holdings(frozenset(), True, frozenset())
-    parts = [holdings_of(run, state, item) for item in (items if items is not None else (element or UNKNOWN,))]
+    parts = [
+        holdings_of(run, state, item) for item in (items if items is not None else (element or UNKNOWN,))
+    ]
     whole: frozenset[Obj] = frozenset()
     sources: frozenset[Obj] = frozenset()
     groups: list[frozenset[Obj]] = []
@@ -172,7 +202,10 @@ def step(
     elif isinstance(closure, Unknown):
         state.gradients[optimizer.obj] = UNKNOWN_GRADIENTS
     states = state.gradients[optimizer.obj]
-    run.record(Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler), frame)
+    replacements = state.replaced.get(optimizer.obj, frozenset())
+    run.record(
+        Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler, replacements), frame
+    )
     state.gradients[optimizer.obj] = after_step(states, frame.site(at))
     state.scaled.pop(optimizer.obj, None)
     return result
@@ -188,7 +221,14 @@ def clear(run: Run, frame: Frame, state: State, cleared: frozenset[Obj], by: str
 
 
 def clear_sources(
-    run: Run, frame: Frame, state: State, sources: frozenset[Obj], is_open: bool, partial: bool, by: str, at: int
+    run: Run,
+    frame: Frame,
+    state: State,
+    sources: frozenset[Obj],
+    is_open: bool,
+    partial: bool,
+    by: str,
+    at: int,
 ) -> None:
     """The gradients of some parameters are cleared: certain for optimizers that hold nothing else."""
     certain: set[Obj] = set()
@@ -204,6 +244,7 @@ def clear_sources(
 
 def hand_update(run: Run, frame: Frame, state: State, parameters: Parameters, at: int) -> None:
     """Parameters are changed in place by the program itself."""
+    run.loaded |= parameters.sources
     calls.record_call(run, frame, "Parameters.update", parameters, (), (), NONE, at)
 
 
@@ -260,7 +301,11 @@ def unknown_code(
     instances = state.reachable(values)
     for optimizer in list(state.gradients):
         held = run.holdings.get(optimizer)
-        touched = optimizer in instances or is_open or (held is not None and bool(held.sources & (instances | tensors)))
+        touched = (
+            optimizer in instances
+            or is_open
+            or (held is not None and bool(held.sources & (instances | tensors)))
+        )
         if touched or (held is None or held.open) and (instances or tensors):
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
     run.escaped |= instances
@@ -288,5 +333,3 @@ def closure_given(args: tuple[Value, ...], keywords: Keywords) -> Value | None:
     """The closure of a call of `step`, or None where there is none."""
     value = args[0] if args else dict(keywords).get("closure")
     return None if value is None or value == NONE else value
-
-

@@ -37,6 +37,13 @@ WRAPPERS = frozenset(
 )
 """Modules that hold another one as `module`, with the same parameters (FSDP aside, which `REPLACING` names)."""
 
+REPLACING = frozenset(
+    """torch.nn.utils.weight_norm torch.nn.utils.parametrizations.weight_norm torch.distributed.fsdp.fully_shard
+    torch.distributed.fsdp.FullyShardedDataParallel
+    torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel""".split()
+)
+"""Functions and wrappers that put new parameters in the place of those of the Module they are given."""
+
 TRANSPARENT = frozenset(
     """torch.compile torch.jit.script torch.nn.SyncBatchNorm.convert_sync_batchnorm torch.nn.utils.spectral_norm
     torch.nn.utils.parametrizations.spectral_norm torch.nn.utils.skip_init""".split()
