@@ -35,6 +35,8 @@ from gradsense.workspace.versions import installed_version
 Overlay = Mapping[str, str]
 """The unsaved text of open documents, by path."""
 
+_Key = tuple[tuple[Path, ...], str, str]
+
 _NO_OVERLAY: Overlay = MappingProxyType({})
 
 
@@ -85,7 +87,8 @@ class Session:
         """Forget what was read of configurations and environments: read them again when needed."""
         self._configurations: dict[Path, ConfigurationFile] = {}
         self._folders: dict[str, _Folder] = {}
-        self._answers: dict[Question, Answer] = {}
+        self._versions: dict[InstalledVersion, str | None] = {}
+        self._told: dict[_Key, Answer] = {}
         self._asked: dict[str, frozenset[Question]] = {}
 
     def root_of(self, path: Path | str) -> Path:
@@ -172,8 +175,9 @@ class Session:
                 case InstalledVersion():
                     answers[question] = self._version(question)
                 case ClassAncestry() | CallResult():
-                    if question in self._answers:
-                        answers[question] = self._answers[question]
+                    key = self._key_of(question)
+                    if key in self._told:
+                        answers[question] = self._told[key]
         return answers
 
     async def answer(
@@ -185,9 +189,8 @@ class Session:
         for question in asked:
             if question in answers or not isinstance(question, ClassAncestry | CallResult):
                 continue
-            answers[question] = self._answers[question] = await self._jedi_for(question.importer).ask(
-                question
-            )
+            answer = await self._jedi_for(question.importer).ask(question)
+            answers[question] = self._told[self._key_of(question)] = answer
         return answers
 
     def _module_source(
@@ -214,17 +217,22 @@ class Session:
         return SourceFile(path, text) if path is not None and text is not None else None
 
     def _version(self, question: InstalledVersion) -> str | None:
-        if question not in self._answers:
+        if question not in self._versions:
             settings, _ = self.settings_for(question.importer)
             folder = normal(question.importer).parent
-            self._answers[question] = installed_version(
+            self._versions[question] = installed_version(
                 question.distribution,
                 settings,
                 tuple(upwards(folder, self.root_of(question.importer))),
                 self.environments_for(question.importer),
             )
-        answer = self._answers[question]
-        return answer if isinstance(answer, str) else None
+        return self._versions[question]
+
+    def _key_of(self, question: ClassAncestry | CallResult) -> _Key:
+        """What the answer depends on: the environment, not the file that asks."""
+        environment = self.environment_for(question.importer)
+        packages = environment.packages if environment is not None else ()
+        return packages, type(question).__name__, question.qualified
 
     def _jedi_for(self, importer: str) -> JediProcess:
         environment = self.environment_for(importer)
