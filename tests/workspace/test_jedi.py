@@ -40,8 +40,11 @@ constant = 3
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def patience_and_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, and time enough for a busy machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for budget in ("FIRST_BUDGET", "BUDGET"):
+        monkeypatch.setattr(jedi_process, budget, 120.0)
 
 
 @pytest.fixture

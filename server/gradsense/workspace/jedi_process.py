@@ -22,7 +22,7 @@ _WORKER = Path(__file__).with_name("jedi_worker.py")
 
 FIRST_BUDGET = 20.0
 """Seconds for the first answer of a process: it imports jedi, and parses where nothing is cached."""
-BUDGET = 5.0
+BUDGET = 10.0
 """Seconds for each further answer."""
 ATTEMPTS = 3
 """Processes that may be lost in a row before the session does without."""
