@@ -52,7 +52,7 @@ async def _follow(
     """Take the child's messages until it is done, gone, or out of time. Gives the moment its work began."""
     ready: float | None = None
     token = secrets.token_hex(8)
-    child.send(json.dumps(_orders(plan, token)).encode())
+    child.send(json.dumps(orders(plan, token)).encode())
     lines = child.lines(token.encode())
     deadline = time.monotonic() + _IMPORT_LIMIT_S
     while True:
@@ -76,7 +76,7 @@ async def _follow(
             return ready
 
 
-def _orders(plan: ProbePlan, token: str) -> dict[str, Any]:
+def orders(plan: ProbePlan, token: str) -> dict[str, Any]:
     """The one line that the child reads (`worker/orders.py` is its other side)."""
     return {
         "token": token,

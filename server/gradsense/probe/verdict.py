@@ -21,6 +21,7 @@ from gradsense.probe.report import (
     place_from_json,
 )
 
+_ROUNDING = 1e-6
 _MOST_NAMES = 4
 _MOST_RELATED = 10
 
@@ -64,7 +65,7 @@ def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
         return Cause("probe-not-in-optimizer", "in no optimizer", place_from_json(facts.built["place"]))
     if gradient == "zero" and not fact.get("moved") and not _is_cancelled_bias(fact, facts):
         return Cause("probe-zero-gradient", "gradient always 0")
-    if gradient == "finite" and fact.get("moved") is False:
+    if gradient == "finite" and fact.get("moved") is False and not _is_rounding(fact, facts):
         return _unmoved(fact, facts)
     return None
 
@@ -103,6 +104,13 @@ def _is_cancelled_bias(fact: dict[str, Any], facts: Facts) -> bool:
     return len(fact["shape"]) <= 1 and any(
         other["layer"] == fact["layer"] and other["gradient"] == "finite" for other in facts.parameters
     )
+
+
+def _is_rounding(fact: dict[str, Any], facts: Facts) -> bool:
+    """A gradient that is zero but for rounding: a bias before a norm, an attention's key bias (measured 1e-8 of the
+    others)."""
+    norms = sorted(each["gradient_norm"] for each in facts.parameters if each.get("gradient_norm"))
+    return bool(norms) and (fact.get("gradient_norm") or 0.0) < _ROUNDING * norms[len(norms) // 2]
 
 
 def _findings(facts: Facts, judged: Sequence[ParameterReport]) -> Iterator[ProbeFinding]:
