@@ -70,7 +70,9 @@ def analyse(snapshot: Snapshot) -> Analysis:
                     "GS903", "other-wrong", Severity.INFORMATION, span, "Wrong. Fix it.", (related,), key="o"
                 )
             )
-    return Analysis(tuple(findings), frozenset(questions))
+    enabled = snapshot.settings.enabled
+    kept = [finding for finding in findings if enabled is None or finding.code in enabled]
+    return Analysis(tuple(kept), frozenset(questions))
 
 
 def _finding(word: str, match: re.Match[str], number: int) -> Finding:
