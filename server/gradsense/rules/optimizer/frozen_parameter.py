@@ -79,8 +79,8 @@ class FrozenParameter(Rule):
             removal = edits.delete_statement(program, small)
             yield from self.finding(
                 small,
-                f"`{owner}` keeps its random start: an optimizer is given it, but it gets no gradient. Remove "
-                "the line, or pass `requires_grad=False` to `nn.Parameter` if that is meant.",
+                f"`{owner}` keeps its random start: an optimizer is given it, but it gets no gradient. "
+                "Remove the line, or pass `requires_grad=False` to `nn.Parameter` if that is meant.",
                 related=(self.related(program, tensor.parameter.site, "random start"),),
                 fixes=(
                     Fix(f"Remove `{small.code()}` (trains `{owner}`)", (removal,), Safety.UNSAFE)
