@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 
 import libcst as cst
+import libcst.matchers as m
 
+from gradsense.findings import Edit
 from gradsense.program import ir, objects
-from gradsense.program.facts import Call, Fact, Returned, Store
+from gradsense.program.facts import Backward, Call, Fact, Returned, Store
 from gradsense.program.knowledge.lightning_hooks import CURRENT, at_least
+from gradsense.program.methods import OPTIMIZERS
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program, assigned_attributes
 from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.values import (
@@ -29,6 +32,7 @@ from gradsense.program.values import (
     Value,
     options_of,
 )
+from gradsense.rules import edits
 
 FLAG = "automatic_optimization"
 
@@ -176,8 +180,6 @@ def fitted(program: Program, facts: ClassFacts) -> bool:
 
 def configured(facts: ClassFacts) -> list[Instance] | None:
     """The optimizers that `self.optimizers()` gives; None if it can't be told."""
-    from gradsense.program.methods import OPTIMIZERS
-
     value = facts.state.attribute(facts.instance.obj, OPTIMIZERS)
     items = value.items if isinstance(value, TupleValue) else (value,)
     found = [item for item in items if isinstance(item, Instance)]
@@ -252,3 +254,42 @@ def names_in(node: cst.CSTNode) -> set[str]:
         else:
             stack.extend(each.children)
     return found
+
+
+_SUPER_INIT = m.Expr(m.Call(m.Attribute(m.Call(m.Name("super")), m.Name("__init__"))))
+
+
+def switch_to_manual(program: Program, facts: ClassFacts) -> Edit | None:
+    """Set the flag: behind `super().__init__()`, or in the class's body where it has no `__init__` of its own."""
+    init = facts.value.members.get("__init__")
+    if isinstance(init, FunctionValue):
+        for site, _ in body_of(init.code):
+            place = program.place(site)
+            if place is not None and m.matches(place.node, _SUPER_INIT):
+                return edits.insert_after(program, place, f"{self_of(init)}.{FLAG} = False")
+        return None
+    for site, _ in body_of(facts.value.code):
+        place = program.place(site)
+        if place is not None and not isinstance(place.node, cst.Expr):
+            return edits.insert_before(program, place, f"{FLAG} = False")
+    return None
+
+
+def self_of(function: FunctionValue) -> str:
+    """What a method calls its object."""
+    node = function.code.node
+    assert isinstance(node, ir.Function)
+    return node.params[0].name
+
+
+def manual_backward(program: Program, facts: ClassFacts, backward: Backward) -> Edit | None:
+    """`loss.backward(...)` as `self.manual_backward(loss, ...)`; None outside of the class's methods."""
+    place = program.place(backward.site)
+    function = backward.context.function
+    owner = next((each for each in facts.methods.values() if each.code == function), None)
+    if place is None or owner is None or not isinstance(place.node, cst.Call):
+        return None
+    if not isinstance(place.node.func, cst.Attribute):
+        return None
+    given = [place.code(place.node.func.value), *(place.code(arg).rstrip(", ") for arg in place.node.args)]
+    return edits.replace(place, place.node, f"{self_of(owner)}.manual_backward({', '.join(given)})")
