@@ -71,3 +71,10 @@ def probe(forks: subprocess.Popen[str], tmp_path: Path) -> Probe:
         return told.report("", 0.0)
 
     return run
+
+
+@pytest.fixture
+def example() -> Callable[[str], str]:
+    """The text of one of the project's examples."""
+    folder = Path(__file__).parents[2] / "examples"
+    return lambda name: (folder / name).read_text(encoding="utf-8")

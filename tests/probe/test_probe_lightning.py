@@ -74,7 +74,8 @@ def test_detached_on_the_way(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize(
-    "result", ["torch.tensor(loss.item(), requires_grad=True)", "{'loss': loss.detach()}", "loss.detach()"]
+    "result",
+    ["torch.tensor(loss.item(), requires_grad=True)", "{'loss': loss.detach()}", "loss.detach()", "loss.item()"],
 )
 def test_loss_without_history(result: str, probe: Probe) -> None:
     text = text_of(f"""

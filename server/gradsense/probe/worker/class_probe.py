@@ -47,9 +47,10 @@ class ClassProbe:
         try:
             recipe, built = self._builder.first()
         except CannotBuild as error:
+            causes = [each for _, each in self._builder.errors if isinstance(each, (SystemExit, MemoryError))]
+            if causes:
+                raise self.probe.stopped(f"`{self.name}` can't be built", causes[0]) from error
             raise Stop("build", str(error)) from error
-        except MemoryError as error:
-            raise self.probe.stopped(f"`{self.name}` can't be built", error) from error
         self.channel.send("part", name="notes", value=self._notes(recipe))
         constructor = {"text": recipe.text, "source": recipe.source, "variable": built.variable}
         self.channel.send("part", name="constructor", value=constructor)

@@ -37,7 +37,7 @@ def parameter_facts(
                 "fate": history.fate if history else None,
                 "own": type(_owner(model, name)).__module__.split(".")[0] != "torch",
                 "frozen": origins.places.place(origins.of_freezing(parameter)),
-                "reach": reach.get(name) or reach.get(""),
+                "reach": reach.get("" if history and history.gradient == "not finite" else name),
             }
         )
     return facts

@@ -123,6 +123,8 @@ class LightningProbe(ClassProbe):
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 self._optimizers = _real(getattr(trainer, "optimizers", []) or [])
                 stop = self.probe.stopped(f"`{self.name}` raises under the Trainer", error)
+                if first and not self.flow.losses:
+                    self.flow.loss(_returned(error))
                 if self.cut(stop):
                     watcher.finish(model)
                 elif stop.place is None:
@@ -147,7 +149,18 @@ class LightningProbe(ClassProbe):
     def cut(self, error: Stop) -> bool:
         """Is it autograd's word for a loss without a graph? Then the report tells why, parameter by
         parameter."""
-        return "does not require grad" in error.text
+        return "does not require grad" in error.text or ("must return" in error.text and bool(self.flow.losses))
+
+
+def _returned(error: BaseException) -> Any:
+    """What `training_step` returned as its loss when Lightning refused it; it is a local of the frame that did."""
+    step = error.__traceback__
+    while step is not None:
+        output = step.tb_frame.f_locals.get("training_step_output")
+        if output is not None:
+            return output.get("loss") if isinstance(output, dict) else output
+        step = step.tb_next
+    return None
 
 
 def _real(optimizers: list[Any]) -> list[Any]:
