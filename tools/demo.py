@@ -128,8 +128,8 @@ class Demo:
 
 
 def codes_of(diagnostics: list[types.Diagnostic]) -> set[str]:
-    """The rules behind diagnostics."""
-    return {str(diagnostic.code) for diagnostic in diagnostics}
+    """The rules behind diagnostics, those of a probe left aside."""
+    return {str(diagnostic.code) for diagnostic in diagnostics if diagnostic.source == "gradsense"}
 
 
 def listed(codes: set[str]) -> str:
