@@ -8,7 +8,7 @@ await scenario(async (workbench, step) => {
   await step('a probe that runs shows its progress', async () => {
     await workbench.openFile('endless.py');
     await workbench.trustFolder();
-    await workbench.lenses.filter({ hasText: 'Run probe' }).click();
+    await workbench.click(workbench.lenses.filter({ hasText: 'Run probe' }));
     await progress.waitFor();
   });
 

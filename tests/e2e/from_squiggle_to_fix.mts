@@ -19,7 +19,7 @@ await scenario(async (workbench, step) => {
   });
 
   await step('the lens runs the probe, which tells its verdict', async () => {
-    await workbench.lenses.filter({ hasText: 'Run probe' }).click();
+    await workbench.click(workbench.lenses.filter({ hasText: 'Run probe' }));
     await workbench.notification('DualNetwork: 4 of 6 parameters will not learn').waitFor();
     await workbench.lenses.filter({ hasText: '4 of 6 parameters will not learn' }).waitFor();
   });
@@ -27,6 +27,7 @@ await scenario(async (workbench, step) => {
   await step('the layers that will not learn have squiggles of their own', async () => {
     await workbench.hoverOver(workbench.token('nn.Linear(5,', 'critic_layer'));
     await workbench.hover.getByText('gradsense-probe').waitFor();
+    await workbench.screenshot('probe-finding');
   });
 
   await step('the report names the layers that do not learn', async () => {
@@ -40,13 +41,13 @@ await scenario(async (workbench, step) => {
     const menu = await workbench.openLightBulb(heldParameters);
     await menu.getByText('Show rule GS301').first().click();
     await workbench.webview.getByText('optimizer-misses-parameters').first().waitFor();
-    await workbench.screenshot('rule-page');
     await workbench.runCommand('View: Close Editor');
   });
 
   await step('the light bulb offers the fix first', async () => {
     const menu = await workbench.openLightBulb(heldParameters);
     await menu.getByText("Give `optimizer` all of `network`'s parameters").click();
+    await menu.waitFor({ state: 'hidden' });
   });
 
   await step('the fix changes the code and clears the squiggle', async () => {
@@ -56,7 +57,7 @@ await scenario(async (workbench, step) => {
   });
 
   await step('probed again, by the command at the cursor, every layer learns', async () => {
-    await workbench.token('super', 'super').click();
+    await workbench.click(workbench.token('super', 'super'));
     await workbench.runCommand('GradSense: Run Probe on the Model at the Cursor');
     await workbench.notification('DualNetwork: all 6 parameters learn').waitFor();
     await workbench.squiggles.first().waitFor({ state: 'detached' });

@@ -49,6 +49,8 @@ QUIET = {
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "chat.disableAIFeatures": True,
     "editor.minimap.enabled": False,
+    "editor.scrollBeyondLastLine": False,
+    "files.autoSave": "off",
     "git.openRepositoryInParentFolders": "never",
 }
 

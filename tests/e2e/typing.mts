@@ -16,6 +16,7 @@ await scenario(async (workbench, step) => {
     const menu = await workbench.openLightBulb(workbench.token('optimizer.step()', 'step'));
     await workbench.screenshot('light-bulb');
     await menu.getByText('Move `optimizer.zero_grad()` before `loss.backward()`').click();
+    await menu.waitFor({ state: 'hidden' });
   });
 
   await step('the fix clears the squiggle', async () => {

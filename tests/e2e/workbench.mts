@@ -98,21 +98,38 @@ export class Workbench {
     return this.line(line).locator('span > span', { hasText: text }).first();
   }
 
-  async hoverOver(token: Locator): Promise<void> {
-    await token.hover();
+  async hoverOver(target: Locator): Promise<void> {
+    await this.#pointAt(target);
     await this.hover.waitFor();
+  }
+
+  async click(target: Locator): Promise<void> {
+    await this.#pointAt(target);
+    await this.page.mouse.down();
+    await this.page.mouse.up();
   }
 
   /** Puts the cursor there and opens the menu of the light bulb that appears. */
   async openLightBulb(token: Locator): Promise<Locator> {
-    await token.click();
-    await this.page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first().click();
+    await this.click(token);
+    await this.click(this.page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first());
     const menu = this.page.locator('.action-widget').first();
     await menu.waitFor();
     return menu;
   }
 
+  /** Moves the mouse alone: Playwright's own click and hover scroll, and shift parts that should stand still. */
+  async #pointAt(target: Locator): Promise<void> {
+    await target.waitFor();
+    const box = await target.boundingBox();
+    if (!box) {
+      throw new Error('What is to be pointed at is not on the screen.');
+    }
+    await this.page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  }
+
   async save(): Promise<void> {
+    await this.page.locator('.tab.dirty').waitFor();
     await this.page.keyboard.press('Control+s');
     await this.page.locator('.tab.dirty').waitFor({ state: 'detached' });
   }
