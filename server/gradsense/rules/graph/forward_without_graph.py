@@ -1,0 +1,258 @@
+"""GS502."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from gradsense.program.program import Place, Program
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
+from gradsense.rules.losses import losses, tensor_of
+from gradsense.rules.networks import names_of
+
+
+class ForwardWithoutGraph(Rule):
+    """The forward pass runs with gradients switched off, and its loss is then back-propagated.
+
+    ## What it does
+
+    Reports `torch.no_grad()`, `torch.inference_mode()` (as a context or a decorator) and
+    `torch.set_grad_enabled(False)` where everything that a loss depends on is computed under them, and the loss goes
+    to `backward` (or is what a Lightning `training_step` returns).
+
+    ## Why it matters
+
+    Under `no_grad` torch records no graph, so the loss leads back to no parameter: `backward` raises "element 0 of
+    tensors does not require grad and does not have a grad_fn".
+
+    ## Fix safety
+
+    Unsafe: gradients are recorded for everything under the switch, also for what was meant to be without.
+
+    ## Stays silent when
+
+    - only a part runs without gradients (a frozen body, a target network) and something else gets them;
+    - `torch.enable_grad()` switches them on again inside;
+    - the switch depends on a value that isn't known (`torch.set_grad_enabled(training)`).
+
+    ## References
+
+    - [torch.no_grad](https://docs.pytorch.org/docs/2.13/generated/torch.no_grad.html)
+    - [torch.inference_mode](https://docs.pytorch.org/docs/2.13/generated/torch.autograd.grad_mode.inference_mode.html)
+    """
+
+    code, name, severity = "GS502", "forward-without-graph", Severity.ERROR
+    fix_safety = Safety.UNSAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        for loss in losses(program):
+            value = tensor_of(loss.value)
+            if value is None or value.sources or value.requires is not False or value.leaf is not None:
+                continue
+            off = [cut for cut in value.cuts if cut.switch is not None]
+            if not off or len(off) < len(value.cuts):
+                continue
+            switches = {cut.switch for cut in off}
+            place = program.place(off[0].switch)
+            if len(switches) > 1 or place is None:
+                continue
+            switch = switch_in(place)
+            if switch is None:
+                continue
+            spelt = "`" + switch.code().lstrip("@") + "`"
+            what = names_of(program, loss.run, frozenset().union(*(cut.sources for cut in off)))
+            called = program.place(loss.site)
+            raises = (
+                f"`{called.code()}`"
+                if called is not None and loss.how != "training_step"
+                else "Lightning's `backward`"
+            )
+            yield from self.finding(
+                switch,
+                f"{raises} raises: the loss is computed under {spelt}, which records no graph"
+                f"{' for ' + what if what else ''}. Compute it with gradients on.",
+                related=(self.related(program, loss.site, "back-propagated here"),),
+                fixes=(record_gradients(program, switch),),
+            )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                with torch.no_grad():
+            #        ^^^^^^^^^^^^^^^ GS502
+                    output = model(torch.randn(8, 4))
+                loss = output.pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("does not require grad"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Critic(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.value = nn.Linear(4, 1)
+
+                @torch.no_grad()
+            #   ^^^^^^^^^^^^^^^^ GS502
+                def forward(self, x):
+                    return self.value(x)
+
+            critic = Critic()
+            optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
+
+            for _ in range(3):
+                loss = critic(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("does not require grad"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            torch.set_grad_enabled(False)
+            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS502
+            loss = model(torch.randn(8, 4)).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            """,
+            shows=Raises("does not require grad"),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            body, head = nn.Linear(4, 8), nn.Linear(8, 1)
+            body.requires_grad_(False)
+            optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+
+            for _ in range(3):
+                with torch.no_grad():
+                    features = body(torch.randn(8, 4))
+                loss = head(features).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+
+            def sharpen(images):
+                with torch.no_grad():
+                    base = model(images)
+                    with torch.enable_grad():
+                        loss = (model(images) - base).pow(2).mean()
+                        loss.backward()
+                return images
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for phase in ["train", "val"]:
+                with torch.set_grad_enabled(phase == "train"):
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    if phase == "train":
+                        optimizer.zero_grad()
+                        loss.backward()
+                        optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            online, target = nn.Linear(4, 2), nn.Linear(4, 2)
+            target.load_state_dict(online.state_dict())
+            optimizer = torch.optim.SGD(online.parameters(), lr=0.1)
+
+            for _ in range(3):
+                with torch.no_grad():
+                    goal = target(torch.randn(8, 4)).max(dim=1).values
+                loss = (online(torch.randn(8, 4)).max(dim=1).values - goal).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """
+        ),
+    ]
+
+
+_SWITCHES = frozenset({"no_grad", "inference_mode", "set_grad_enabled"})
+
+
+def _is_switch(node: cst.CSTNode) -> bool:
+    func = node.func if isinstance(node, cst.Call) else node
+    name = func.attr if isinstance(func, cst.Attribute) else func
+    return isinstance(name, cst.Name) and name.value in _SWITCHES
+
+
+def switch_in(place: Place) -> Place | None:
+    """The call or decorator that switches gradients off, at a `with`, a function or the call itself."""
+    node = place.node
+    if isinstance(node, cst.Call):
+        return place
+    if isinstance(node, cst.With):
+        return next((place.at(item.item) for item in node.items if _is_switch(item.item)), None)
+    if isinstance(node, cst.FunctionDef):
+        return next((place.at(each) for each in node.decorators if _is_switch(each.decorator)), None)
+    return None
+
+
+def record_gradients(program: Program, switch: Place) -> Fix | None:
+    """Delete the decorator, or turn the switch round."""
+    node = switch.node
+    edit: Edit | None = None
+    if isinstance(node, cst.Decorator):
+        span = switch.span
+        title = f"Delete `{switch.code()}`"
+        if span is not None:
+            start, end = edits.line_start(program.text, span.start), edits.line_end(program.text, span.end)
+            edit = Edit(Span(start, end), "")
+    elif isinstance(node, cst.Call):
+        new = edits.name_for(program, "torch.enable_grad")[0] + "()"
+        if switch.code(node.func).endswith("set_grad_enabled"):
+            new = f"{switch.code(node.func)}(True)"
+        title = f"Record gradients with `{new}`"
+        edit = edits.replace(switch, node, new)
+    else:
+        return None
+    return (
+        Fix(f"{title} (changes all that is under it)", (edit,), Safety.UNSAFE) if edit is not None else None
+    )

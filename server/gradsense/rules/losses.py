@@ -1,0 +1,77 @@
+"""The losses of a program: the values of which gradients are computed, by `backward` or by Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gradsense.program.facts import Backward, Call
+from gradsense.program.program import ClassFacts, Program
+from gradsense.program.run import Run
+from gradsense.program.state import State
+from gradsense.program.values import Code, Collection, Const, Obj, Site, Tensor, Value, options_of
+
+
+class Loss(NamedTuple):
+    """`value` is back-propagated at `site`: a call of `backward`, or the `return` of an automatic `training_step`."""
+
+    run: Run
+    site: Site
+    function: Code | None
+    value: Value
+    how: str
+
+
+def losses(program: Program) -> Iterator[Loss]:
+    """Every loss that the file shows."""
+    for run, backward in program.runs_with_facts(Backward):
+        yield Loss(run, backward.site, backward.context.function, backward.value, backward.how)
+    for facts in program.lightning_classes:
+        step = facts.runs.get("training_step")
+        run = next((run for run in program.runs if run.entry == f"{facts.name}.training_step"), None)
+        if step is None or run is None or _is_manual(facts):
+            continue
+        for returned in step.returns:
+            if returned.site is not None and returned.explicit:
+                value = _loss_in(step.state or facts.state, returned.value)
+                yield Loss(run, returned.site, step.code, value, "training_step")
+
+
+def _is_manual(facts: ClassFacts) -> bool:
+    """Whether the class may back-propagate by itself."""
+    flag = facts.attributes.get("automatic_optimization", facts.value.members.get("automatic_optimization"))
+    return flag is not None and flag != Const(True)
+
+
+def _loss_in(state: State, value: Value) -> Value:
+    """What Lightning back-propagates of a result of `training_step`."""
+    if isinstance(value, Collection) and value.kind == "dict":
+        items = state.items(value.obj)
+        if items.exact is not None and items.keys is not None and "loss" in items.keys:
+            return items.exact[items.keys.index("loss")]
+    return value
+
+
+def tensor_of(value: Value) -> Tensor | None:
+    """The tensor that `value` is for certain, its parts all known; None otherwise."""
+    return value if isinstance(value, Tensor) and not value.open else None
+
+
+def reached(program: Program) -> frozenset[Obj] | None:
+    """Everything that some loss of the file gives a gradient to; None if that can't be told."""
+    found: frozenset[Obj] = frozenset()
+    for loss in losses(program):
+        for option in options_of(loss.value):
+            if not isinstance(option, Tensor) or option.open:
+                return None
+            found |= option.sources
+    if program.lost or program.incomplete:
+        return None
+    if any(fact.name in _OTHER_GRADIENTS for fact in program.facts(Call)):
+        return None
+    return found
+
+
+_OTHER_GRADIENTS = frozenset(
+    {"torch.autograd.grad", "torch.autograd.backward", "Unknown.backward", "Engine.backward"}
+)

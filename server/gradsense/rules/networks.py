@@ -1,0 +1,101 @@
+"""The networks that a run makes, and the names of their parts: what a message calls a layer or a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gradsense.program import objects
+from gradsense.program.facts import Make
+from gradsense.program.program import Program
+from gradsense.program.run import Run
+from gradsense.program.state import State
+from gradsense.program.values import Instance, Obj, Site, Tensor
+from gradsense.rules.naming import assigned_name
+
+_MOST_NAMES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A Module that is part of no other: its variable, and the dotted name of all below it that has parameters."""
+
+    instance: Instance
+    variable: str | None
+    site: Site
+    parts: dict[Obj, str]
+
+
+def networks(program: Program, run: Run) -> list[Network]:
+    """The networks that a run knows of, those of the script and of the class that it is in included."""
+    script, script_state = program.script
+    state = run.end or script_state
+    made: dict[Obj, tuple[Instance, Site]] = {}
+    for source in dict.fromkeys((script, run)):
+        for fact in source.facts.values():
+            if isinstance(fact, Make):
+                made.setdefault(fact.instance.obj, (fact.instance, fact.site))
+    found: list[Network] = []
+    inner: set[Obj] = set()
+    for facts in program.classes.values():
+        if facts.is_module and run.entry.startswith(f"{facts.name}."):
+            below, parts = _parts(run, facts.state, facts.instance)
+            inner |= below
+            found.append(Network(facts.instance, "self", facts.site, parts))
+    for instance, site in made.values():
+        below, parts = _parts(run, state, instance)
+        inner |= below - {instance.obj}
+        found.append(Network(instance, assigned_name(program.place(site)), site, parts))
+    return [network for network in found if network.instance.obj not in inner and network.parts]
+
+
+def _parts(run: Run, state: State, root: Instance) -> tuple[set[Obj], dict[Obj, str]]:
+    below = objects.modules_below(run, state, root)
+    trainable, _ = objects.parameter_sources(run, state, root)
+    parts = {obj: name for obj, (name, _) in below.items() if obj in trainable}
+    for obj, (name, _) in below.items():
+        for attr, held in state.attributes(obj).items():
+            if isinstance(held, Tensor) and held.parameter in trainable:
+                parts.setdefault(held.parameter, f"{name}.{attr}".lstrip("."))  # type: ignore[arg-type]
+    return set(below), parts
+
+
+def part_names(network: Network, sources: Iterable[Obj]) -> list[str]:
+    """What to call some parts of a network: the whole of it, its children as far as they are all there, or layers."""
+    wanted = set(sources)
+    mine = {obj: name for obj, name in network.parts.items() if obj in wanted}
+    if not mine:
+        return []
+    if len(mine) == len(network.parts):
+        return [network.variable or type_name(network.instance)]
+    names: dict[str, None] = {}
+    for obj in sorted(mine, key=lambda each: (each.site.where.steps, each.site.at, _order(mine[each]))):
+        first = mine[obj].partition(".")[0]
+        siblings = [each for each, name in network.parts.items() if name.partition(".")[0] == first]
+        names[first if wanted.issuperset(siblings) else mine[obj]] = None
+    return list(names)
+
+
+def _order(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
+
+
+def names_of(program: Program, run: Run, sources: frozenset[Obj]) -> str:
+    """The parts as a list in words, in code marks; empty if none has a name."""
+    names: list[str] = []
+    for network in networks(program, run):
+        names += [name for name in part_names(network, sources) if name not in names]
+    return in_words(names)
+
+
+def in_words(names: list[str]) -> str:
+    """`a`, `b` and `c`; beyond a few only how many more."""
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > _MOST_NAMES:
+        quoted = [*quoted[: _MOST_NAMES - 1], f"{len(quoted) - _MOST_NAMES + 1} more"]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else "".join(quoted)
+
+
+def type_name(instance: Instance) -> str:
+    """The name of an object's class."""
+    return instance.type.name.rpartition(".")[2]
