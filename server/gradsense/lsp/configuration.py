@@ -58,10 +58,7 @@ class Configuration:
         if configuration.path is None:
             return
         path = str(configuration.path)
-        text = ""
-        if configuration.problems:
-            text = configuration.path.read_text("utf-8", errors="replace")
-        diagnostics = [_diagnostic(problem, text) for problem in configuration.problems]
+        diagnostics = [_diagnostic(problem, configuration.text) for problem in configuration.problems]
         if diagnostics != self._told.get(path, []):
             self._told[path] = diagnostics
             # No client pulls for this file: it isn't Python.

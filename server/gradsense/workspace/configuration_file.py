@@ -26,6 +26,8 @@ class ConfigurationFile:
     path: Path | None
     """None: no file says anything, so these are the defaults."""
     problems: tuple[ConfigProblem, ...] = ()
+    text: str = ""
+    """The file, for who wants to show where the problems are."""
 
 
 def find_configuration(folder: Path, root: Path, rules: Sequence[RuleName]) -> ConfigurationFile:
@@ -37,24 +39,26 @@ def find_configuration(folder: Path, root: Path, rules: Sequence[RuleName]) -> C
         path = candidate / "pyproject.toml"
         if not path.is_file():
             continue
+        text = ""
         try:
-            table = _tool_table(path)
+            text = _text(path)
+            table = _tool_table(text)
         except _BrokenFile as error:
             message = f"{path.name} can't be read, so GradSense's defaults apply: {error}"
             problem = ConfigProblem(message, (), str(path))
-            return ConfigurationFile(_defaults(rules), candidate, path, (problem,))
+            return ConfigurationFile(_defaults(rules), candidate, path, (problem,), text)
         if table is None:
             continue
         configuration, problems = read_configuration(table, rules)
         told = tuple(replace(problem, file=str(path)) for problem in problems)
-        return ConfigurationFile(configuration, candidate, path, told)
+        return ConfigurationFile(configuration, candidate, path, told, text)
     return ConfigurationFile(_defaults(rules), root, None)
 
 
 def read_toml(path: Path) -> dict[str, Any] | None:
     """A TOML file's content, or None where there is none or it is broken."""
     try:
-        return _parse(path)
+        return _parse(_text(path))
     except _BrokenFile:
         return None
 
@@ -63,20 +67,25 @@ class _BrokenFile(Exception):
     pass
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        table: dict[str, Any] = tomllib.loads(read_bytes(path).decode("utf-8"))
-        return table
+        return read_bytes(path).decode("utf-8")
     except UnreadableFile as error:
         raise _BrokenFile(str(error)) from None
     except UnicodeDecodeError:
         raise _BrokenFile("it is not UTF-8") from None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(text)
+        return table
     except (ValueError, RecursionError) as error:
         raise _BrokenFile(str(error)) from None
 
 
-def _tool_table(path: Path) -> dict[str, Any] | None:
-    tool = _parse(path).get("tool")
+def _tool_table(text: str) -> dict[str, Any] | None:
+    tool = _parse(text).get("tool")
     table = tool.get("gradsense") if isinstance(tool, dict) else None
     if table is None:
         return None
