@@ -7,7 +7,7 @@ from dataclasses import replace
 from gradsense.program import calls, expressions, objects, training
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
-from gradsense.program.state import ITEMS, OPEN, State
+from gradsense.program.state import ITEMS, OPEN, State, after_backward
 from gradsense.program.values import (
     NONE,
     NUMBER,
@@ -433,6 +433,11 @@ def _module(
         run.loaded |= sources
         if dict(keywords).get("assign") == Const(True):
             training.replaced(run, frame, state, "load_state_dict", sources, frozenset(), at)
+    if name == CLOSURE:
+        # It runs `training_step`, clears, and computes the gradients of whatever Lightning's optimizer holds.
+        for optimizer, states in list(state.gradients.items()):
+            state.gradients[optimizer] = after_backward(states, frame.site(at), certain=True)
+        return UNKNOWN
     if module.kind is Kind.LIGHTNING and name in _LIGHTNING_METHODS:
         return _lightning(run, frame, state, module, name, args, keywords, at)
     if name in _MODULE_METHODS:
@@ -453,6 +458,14 @@ def _freeze(run: Run, state: State, module: Instance, args: tuple[Value, ...], k
 
 
 OPTIMIZERS = "[optimizers]"
+CLOSURE = "[closure]"
+"""The method that stands for the closure which Lightning gives to `optimizer_step`."""
+
+
+def some_optimizer(module: Instance) -> Instance:
+    """The optimizer of a Lightning module whose `configure_optimizers` can't tell which."""
+    obj = Obj(module.obj.site, module.obj.calls, "optimizers()")
+    return Instance(obj, Ref("torch.optim.Optimizer"), Kind.OPTIMIZER)
 
 
 def _lightning(
@@ -472,11 +485,7 @@ def _lightning(
         configured = state.attribute(module.obj, OPTIMIZERS)
         if configured is not None:
             return configured
-        optimizer = Instance(
-            Obj(module.obj.site, module.obj.calls, "optimizers()"),
-            Ref("torch.optim.Optimizer"),
-            Kind.OPTIMIZER,
-        )
+        optimizer = some_optimizer(module)
         training.adopt_optimizer(run, state, optimizer)
         return Choice((optimizer, UNKNOWN))
     if name == "toggle_optimizer":

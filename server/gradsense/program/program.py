@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,9 +14,10 @@ from gradsense.findings import Span
 from gradsense.program import calls, ir, methods, objects, statements, training
 from gradsense.program.facts import Fact, Gradients, GradState, Holdings, Lost, Returned
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
+from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.lower import lower
 from gradsense.program.run import Exhausted, Frame, Run, statements_of
-from gradsense.program.state import State
+from gradsense.program.state import NO_GRADIENTS, State
 from gradsense.program.values import (
     UNKNOWN,
     ClassValue,
@@ -27,6 +28,7 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Kind,
+    Method,
     Obj,
     Ref,
     Site,
@@ -292,9 +294,16 @@ class Program:
         return True
 
     def _run_entry(
-        self, name: str, function: FunctionValue, base: Entry | None = None
+        self,
+        name: str,
+        function: FunctionValue,
+        base: Entry | None = None,
+        given: tuple[Value, ...] = (),
     ) -> tuple[Run, FunctionRun] | None:
-        """Run a function with unknown arguments from the state that code entered later finds."""
+        """Run a function with unknown arguments from the state that code entered later finds.
+
+        `given` are the first arguments, where they are known; an optimizer among them has no gradients yet.
+        """
 
         def work() -> tuple[Run, FunctionRun] | None:
             run = self._entry_run(name, base.run if base is not None else None)
@@ -304,7 +313,7 @@ class Program:
                 run.frame_number(), self.file, function.code.where, None, None, Closure(self.file), (), ()
             )
             try:
-                returns = _enter(run, frame, state, function)
+                returns = _enter(run, frame, state, function, given)
             except Exhausted:
                 self.incomplete.add(name)
                 return None
@@ -318,7 +327,7 @@ class Program:
             ways = tuple(how for _, how in returns)
             return run, FunctionRun(function.code.name, function.code, ways, end, toggled, complete)
 
-        made = self._remembered(("function", name, function.code, base.token if base is not None else None), work)
+        made = self._remembered(("function", name, function.code, base.token if base is not None else None, given), work)
         if made is not None:
             self.runs.append(made[0])
         return made
@@ -353,7 +362,10 @@ class Program:
                 continue
             if kind is not Kind.LIGHTNING and self.file.loud_names.isdisjoint(self._names_in(function.code)):
                 continue
-            made = self._run_entry(f"{cls.name}.{name}", _bound(function, instance), entry)
+            given = ()
+            if kind is Kind.LIGHTNING and name == "optimizer_step":
+                given = self.given_to_optimizer_step(instance, entry.heap.get(instance.obj, {}))
+            made = self._run_entry(f"{cls.name}.{name}", _bound(function, instance), entry, given)
             if made is not None:
                 runs[name] = made[1]
         state = self._as_entered(entry)
@@ -389,6 +401,16 @@ class Program:
             return None
         self.runs.append(made[0])
         return made[1]
+
+    def given_to_optimizer_step(self, instance: Instance, attributes: Mapping[str, object]) -> tuple[Value, ...]:
+        """What Lightning calls `optimizer_step` with: epoch, batch index, the optimizer, (its number,) the closure."""
+        optimizer = attributes.get(methods.OPTIMIZERS)
+        if not isinstance(optimizer, Instance):
+            optimizer = methods.some_optimizer(instance)
+        closure = Method(instance, methods.CLOSURE)
+        if lightning_hooks.at_least(self.lightning_version(), lightning_hooks.CURRENT):
+            return UNKNOWN, UNKNOWN, optimizer, closure
+        return UNKNOWN, UNKNOWN, optimizer, UNKNOWN, closure
 
     def _as_entered(self, entry: Entry) -> State:
         """The script's last state with what an `__init__` has made; gradients may be anything."""
@@ -488,8 +510,10 @@ class Program:
 _NOWHERE = Code("", ir.Hole(None, frozenset(), None), None, Where("", "", ()))
 
 
-def _enter(run: Run, frame: Frame, state: State, function: FunctionValue) -> list[tuple[State, Returned]]:
-    """Run a function with unknown arguments; gives each way out with its state."""
+def _enter(
+    run: Run, frame: Frame, state: State, function: FunctionValue, given: tuple[Value, ...]
+) -> list[tuple[State, Returned]]:
+    """Run a function with unknown arguments behind those `given`; each way out with its state."""
     node = function.code.node
     assert isinstance(node, ir.Function)
     callee = calls.frame_for(run, frame, function, -1)
@@ -497,6 +521,11 @@ def _enter(run: Run, frame: Frame, state: State, function: FunctionValue) -> lis
     args: tuple[Value, ...] = ()
     if function.self_value is not None and "builtins.staticmethod" not in function.decorators:
         args = (function.self_value,)
+    for value in given:
+        if isinstance(value, Instance) and value.kind is Kind.OPTIMIZER:
+            run.optimizers.setdefault(value.obj, value)
+            state.gradients[value.obj] = NO_GRADIENTS
+    args += given
     calls.bind_parameters(run, callee, state, node.params, args, (), True)
     statements.note_conditions(callee, node.body)
     mode = next((d for d in function.decorators if d in calls.GRAD_MODES), None)

@@ -17,6 +17,7 @@ from gradsense.program.state import (
 from gradsense.program.values import (
     NONE,
     UNKNOWN,
+    Choice,
     ClassValue,
     Collection,
     Const,
@@ -28,6 +29,7 @@ from gradsense.program.values import (
     Method,
     Obj,
     Parameters,
+    Partial,
     Site,
     Tensor,
     TupleValue,
@@ -115,7 +117,10 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
         return _group_holdings(run, state, params)
     items = objects.exact_items(run, state, params)
     element: Value | None = None
-    if items is None and isinstance(params, Collection):
+    if isinstance(params, Choice):
+        # What a list holds whose items aren't all known: each of these kinds.
+        items = params.options
+    elif items is None and isinstance(params, Collection):
         element = state.items(params.obj).element
     if items is None and element is None:
         return Holdings(frozenset(), True, frozenset())
@@ -129,6 +134,8 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
         sources |= part.sources
         whole |= part.whole
         groups.append(part.sources)
+    if not any(isinstance(item, Collection) and item.kind == "dict" for item in items or ()):
+        groups = [sources]
     is_open = any(part.open for part in parts)
     partial = any(part.partial for part in parts) or (items is None)
     return Holdings(sources, is_open, whole, tuple(groups), partial)
@@ -197,7 +204,7 @@ def step(
     """`optimizer.step(...)`; a closure runs first."""
     adopt_optimizer(run, state, optimizer)
     result: Value = UNKNOWN
-    if isinstance(closure, (FunctionValue, LambdaValue, Method)):
+    if isinstance(closure, (FunctionValue, LambdaValue, Method, Partial)):
         result = calls.invoke(run, frame, state, closure, (), (), at)
     elif isinstance(closure, Unknown):
         state.gradients[optimizer.obj] = UNKNOWN_GRADIENTS
@@ -296,7 +303,7 @@ def unknown_code(
             if isinstance(option, (Tensor, Parameters)):
                 tensors |= option.sources
                 is_open = is_open or (option.open and isinstance(option, Tensor))
-            elif isinstance(option, (FunctionValue, LambdaValue)):
+            elif isinstance(option, (FunctionValue, LambdaValue, Method)):
                 is_open = is_open or bool(state.gradients)
     instances = state.reachable(values)
     for optimizer in list(state.gradients):
