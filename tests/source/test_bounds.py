@@ -1,4 +1,4 @@
-"""What would overflow the parser's stack, or take it for ever, is a hole; all else is parsed, on a small stack."""
+"""What would overflow the parser's stack, or take it for ever, is a hole."""
 
 from __future__ import annotations
 

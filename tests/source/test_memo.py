@@ -32,6 +32,18 @@ def test_the_newest_value_counts() -> None:
     assert memo.get("b") == 2
 
 
+def test_heavy_entries_leave_less_room() -> None:
+    memo: Memo[int, int] = Memo(100)
+    for key in range(50):
+        memo.put(key, key, 30)
+        assert len(memo) <= 6
+    memo.put(1000, 1, 1000)
+    assert memo.get(1000) == 1
+    memo.put(1, 1)
+    memo.put(2, 2, 100)
+    assert memo.get(1000) is None
+
+
 def test_a_memo_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Memo(0)

@@ -1,4 +1,4 @@
-"""Where nodes are: as PositionProvider says, whatever the line ends; nothing where libcst can't be trusted."""
+"""Where nodes are: as PositionProvider says, or nothing where libcst can't be trusted."""
 
 from __future__ import annotations
 

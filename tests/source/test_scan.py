@@ -64,14 +64,14 @@ def pieces(text: str) -> list[str]:
 def test_logical_lines_are_those_of_tokenize() -> None:
     different = []
     count = 0
-    for path in corpus.paths()[:300]:
+    for path in corpus.paths()[:200]:
         text = corpus.read(path)
         if text is None:
             continue
         count += 1
         if scanned(text) != tokenized(text) or scan(text).damage:
             different.append(path)
-    assert count > 260
+    assert count > 170
     assert different == []
 
 

@@ -15,14 +15,14 @@ Place = tuple[str, int, int]
 
 
 def whole(text: str) -> Counter[Place] | None:
-    """Kind and place of every node of the whole text's tree; None where libcst doesn't print what it has read."""
+    """Kind and place of every node of the whole text; None where libcst doesn't print what it has read."""
     tree = cst.parse_module(text)
     spans = node_spans(tree, text, 0)
     return Counter((type(node).__name__, *spans[node]) for node in walk(tree.body)) if spans else None
 
 
 def united(text: str) -> tuple[Counter[Place], Counter[tuple[str, int]]]:
-    """Kind and place of every node in the blocks; and kind and start of those that hold a suite that was taken out."""
+    """Kind and place of every node in the blocks; kind and start of those around a body taken out."""
     nodes: Counter[Place] = Counter()
     skeletons: Counter[tuple[str, int]] = Counter()
     for start, tree in corpus.trees(read_document(text)):
@@ -61,7 +61,7 @@ def replaced_bodies(tree: BlockTree) -> list[cst.IndentedBlock]:
 
 def test_the_union_of_the_blocks_is_the_whole_parse() -> None:
     compared = 0
-    for path in corpus.paths(library=False)[:180]:
+    for path in corpus.paths(library=False)[:130]:
         text = corpus.read(path)
         if text is None or len(text) > 16_000:
             continue
@@ -78,11 +78,11 @@ def test_the_union_of_the_blocks_is_the_whole_parse() -> None:
                 around[kind, start] -= count
         assert {place: count for place, count in around.items() if count} == {}, path
         compared += 1
-    assert compared > 80
+    assert compared > 60
 
 
 def test_blocks_cover_the_text() -> None:
-    for path in corpus.paths()[:110]:
+    for path in corpus.paths()[:50]:
         text = corpus.read(path)
         if text is None:
             continue

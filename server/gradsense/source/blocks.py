@@ -1,4 +1,4 @@
-"""Blocks: the statements of a text, each with a tree of its own, and the same object wherever the same text stands."""
+"""Blocks: the statements of a text, each with its own tree, the same object wherever the text is the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _LONG = 25
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _HOLE_HEAD = re.compile(
-    r"(?:[ \t\f]*(?:[#@][^\r\n]*)?(?:\r\n|\n|\r))*[ \t\f]*(?:async\s+)?([^\W\d]\w*)(?:[ \t]+([^\W\d]\w*))?([ \t]*=(?!=))?"
+    r"(?:[ \t\f]*(?:[#@][^\r\n]*)?(?:\r\n|\n|\r))*[ \t\f]*"
+    r"(?:async\s+)?([^\W\d]\w*)(?:[ \t]+([^\W\d]\w*))?([ \t]*=(?!=))?"
 )
 _SOFT_KEYWORDS = frozenset({"match", "case"})
 
@@ -38,7 +39,7 @@ class Hole(NamedTuple):
     defines: str | None
     """The function, class or variable that it would have defined."""
     mentions: frozenset[str]
-    """Every identifier in it, those in strings and comments too: where the damage is, nobody knows what is a string."""
+    """Every identifier in it, strings and comments included: who knows what is a string there?"""
     keyword: str | None
     """The keyword that it begins with: `def`, `class`, `return` …"""
 
@@ -65,7 +66,7 @@ class Block:
 
     @property
     def statements(self) -> tuple[cst.CSTNode, ...]:
-        """The block's own statements in `tree`: normally one; none for a hole, and for nothing but comments."""
+        """The block's own statements in `tree`: normally one, none for a hole or mere comments."""
         return self._parsed.statements if self._parsed else ()
 
     @cached_property
@@ -149,11 +150,11 @@ class BlockTree:
 
     @property
     def suites(self) -> tuple[Suite, ...]:
-        """One for each body replaced, in the order of the bodies in `block.tree`; empty for a leaf and for a hole."""
+        """One for each body replaced, in the order of `block.tree`; empty for a leaf or a hole."""
         return self._cut[1]
 
     def to_text(self, offset: int) -> int:
-        """The offset in `text` of an offset in `block.text`; what is in a `pass` line goes to where its body begins."""
+        """The offset in `text` of one in `block.text`; within a `pass` line, that of the body replaced."""
         shift = 0
         for in_block, length, in_text in self._cut[2]:
             if offset < in_block:
@@ -238,14 +239,15 @@ def _trees(
             if tree is None:
                 tree = _live_trees[key] = BlockTree(*key)
                 tree._scan = lines.part(first, end)
-            _recent.put(key, tree)
+            _recent.put(key, tree, len(tree.text))
         yield start, tree
 
 
-# What is alive is found by its text; the memos keep alive what was used last.
+# What is alive is found by its text; the memo keeps alive what was used last.
 _live_blocks: WeakValueDictionary[tuple[str, bool], Block] = WeakValueDictionary()
 _live_trees: WeakValueDictionary[tuple[str, bool], BlockTree] = WeakValueDictionary()
-_recent: Memo[tuple[str, bool], BlockTree] = Memo(4096)
+# As many characters; with tree and index a block takes some 40 bytes for each.
+_recent: Memo[tuple[str, bool], BlockTree] = Memo(1_000_000)
 
 
 def _block(text: str, *, parsable: bool = True) -> Block:
@@ -280,8 +282,8 @@ class Document:
 def read_document(text: str, cells: tuple[int, ...] = ()) -> Document:
     """The blocks of a text. Never raises, never hangs.
 
-    `cells` are the offsets at which the cells of a notebook begin: nothing that is open at the end of one reaches into
-    the next.
+    `cells` are the offsets at which the cells of a notebook begin: nothing that is open at the end of one
+    reaches into the next.
     """
     borders = [0, *sorted({cell for cell in cells if 0 < cell < len(text)}), len(text)]
     blocks: list[tuple[int, BlockTree]] = []

@@ -34,7 +34,8 @@ _TOKEN = re.compile(
     |(?P<link>\b(?:and|or|not|in|is|if|else|for|lambda|await)\b|(?:\*\*|//|->|[<>=!:]=|<<|>>|[-+*/%@&|^~<>.=:]))""",
     re.VERBOSE,
 )
-# The same where formatted strings are: there is code in them, and in that quotes that are not the ends of strings.
+# The same where formatted strings are: there is code in them, and in that quotes that are not the ends of
+# strings.
 _RAW_TOKEN = re.compile(
     r"""(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<reset>[,;])
     |(?P<link>\b(?:and|or|not|in|is|if|else|for|lambda|await)\b|[-+*/%@&|^~<>.=:]|["']+)""",
@@ -97,7 +98,7 @@ class _Level:
 
 
 def _fits(tokens: Iterable[re.Match[str]], stack: float, nesting: int) -> bool:
-    """Whether brackets nest no deeper than that, and they and the chains in them need no more than `stack`."""
+    """Whether brackets nest no deeper than `nesting`, and need no more than `stack` with their chains."""
     levels = [_Level()]
     for token in tokens:
         kind = token.lastgroup

@@ -40,6 +40,11 @@ _LAYOUT = frozenset(
 _SOURCE_ORDER: dict[type[cst.CSTNode], tuple[str, ...]] = {
     cst.FunctionDef: ("decorators", "asynchronous", "name", "type_parameters", "params", "returns", "body"),
     cst.ClassDef: ("decorators", "name", "type_parameters", "bases", "keywords", "body"),
+    cst.ExceptHandler: ("type", "name", "body"),
+    cst.ExceptStarHandler: ("type", "name", "body"),
+    cst.Parameters: ("posonly_params", "posonly_ind", "params", "star_arg", "kwonly_params", "star_kwarg"),
+    cst.MatchCase: ("pattern", "guard", "body"),
+    cst.TypeAlias: ("name", "type_parameters", "value"),
     cst.IfExp: ("body", "test", "orelse"),
     cst.Arg: ("keyword", "value"),
     cst.BinaryOperation: ("left", "operator", "right"),
@@ -99,7 +104,7 @@ def callee_name(call: cst.Call) -> str | None:
 
 
 class NodeIndex:
-    """The nodes of some statements: by class, and calls, functions and classes by name; lists in source order."""
+    """Nodes by class, and calls, functions and classes by name. All lists are in source order."""
 
     __slots__ = ("by_kind", "calls", "classes", "functions", "names")
 

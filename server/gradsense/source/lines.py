@@ -17,8 +17,9 @@ _NEWLINE = re.compile(r"\r\n|\n|\r")
 class LineIndex:
     """The lines of one text. Lines break at LF, CRLF and CR only; all numbers start at 0.
 
-    An offset or column is a number of code points; *units* are what an encoding counts: bytes in UTF-8, 16-bit words in
-    UTF-16, code points in UTF-32. A lone surrogate counts as the one word (three bytes) it would take.
+    An offset or column is a number of code points; *units* are what an encoding counts: bytes in UTF-8,
+    16-bit words in UTF-16, code points in UTF-32. A lone surrogate counts as the one word (three bytes) it
+    would take.
     """
 
     __slots__ = ("_ascii", "_ends", "_starts", "_text")
@@ -69,7 +70,8 @@ class LineIndex:
     def from_units(self, line: int, units: int, encoding: Encoding) -> int:
         """The offset of a line and a column in units of `encoding`.
 
-        Past the line's end it is the line's end, before its newline; inside of a character it is where that begins.
+        Past the line's end it is the line's end, before its newline; inside of a character it is where that
+        begins.
         """
         if self._ascii or encoding == "utf-32" or not 0 <= line < len(self._starts):
             return self.offset(line, units)

@@ -28,9 +28,9 @@ class CellPosition(NamedTuple):
 class Notebook:
     """The code cells of a notebook as one text.
 
-    `sources` are their texts, with each one's number among all cells. `text` has as many characters for each, and a
-    newline after those that don't end with one; `cells` are the offsets at which they begin, as `read_document` wants
-    them.
+    `sources` are their texts, with each one's number among all cells. `text` has as many characters for each,
+    and a newline after those that don't end with one; `cells` are the offsets at which they begin, as
+    `read_document` wants them.
     """
 
     def __init__(self, sources: Sequence[tuple[int, str]]) -> None:

@@ -13,7 +13,7 @@ from gradsense.source.scan import BYTE_ORDER_MARK
 
 # Stands above an indented block, so that it is parsed as it is written: columns and multi-line strings stay.
 _WRAPPER = "if 1:\n"
-_FIRST_CODE = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r))*([ \t\f]*)")
+_INDENTED = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r))*[ \t\f]+[^\s#]")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
@@ -30,12 +30,11 @@ class Parsed(NamedTuple):
 
 
 def parse(text: str) -> Parsed | None:
-    """The tree of a block's text, which may be indented; None if it isn't valid Python or not safe to parse."""
+    """The tree of a block's text, indented or not; None if it isn't Python, or not safe to parse."""
     if not is_bounded(text):
         return None
     source = _printable(text)
-    match = _FIRST_CODE.match(source)
-    indented = bool(match and match[1])
+    indented = _INDENTED.match(source) is not None
     if indented:
         source = _WRAPPER + source
     try:

@@ -12,7 +12,7 @@ from gradsense.findings import Span
 
 
 class _Positions(CodegenState):
-    """libcst's printing of a tree, counting offsets on the way: PositionProvider without lines and wrapper copies."""
+    """libcst's printing of a tree, with a note of where each node begins and ends."""
 
     def __init__(self, tree: cst.Module) -> None:
         super().__init__(default_indent=tree.default_indent, default_newline=tree.default_newline)
@@ -52,7 +52,7 @@ class _Positions(CodegenState):
 
 
 def node_spans(tree: cst.Module, source: str, shift: int) -> dict[cst.CSTNode, Span]:
-    """The syntactic range of every node, moved back by `shift`; nothing if the tree doesn't print as `source`."""
+    """The range of every node, moved back by `shift`; nothing if the tree isn't printed as `source`."""
     state = _Positions(tree)
     try:
         tree._codegen(state)

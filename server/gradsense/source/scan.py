@@ -24,9 +24,9 @@ class LogicalLine(NamedTuple):
     length: int
     """Code points, with the newline."""
     indent: int
-    """The column of the first token, tabs to the next multiple of eight; of a comment, too. -1 for a blank line."""
+    """The column of the first token or comment, tabs to the next multiple of eight; -1 for a blank line."""
     head: str
-    """What it begins with: a keyword that matters to the structure (`def`, `else`), `@`, `#`; else nothing."""
+    """What it begins with, if that matters to the structure: a keyword (`def`, `else`), `@` or `#`."""
     opens: bool
     """Its last token is a colon: an indented body belongs below."""
     damaged: bool
@@ -48,7 +48,7 @@ class Scan(NamedTuple):
 
     lines: Sequence[LogicalLine]
     columns: str
-    """One character for each line, its indentation: so that the next line at some depth is found by one search.
+    """One character for each line, its indentation: one search finds the next line at some depth.
 
     Lines with code have the characters below CODE_END, comments those from there on; then come blank lines.
     """
@@ -76,9 +76,9 @@ class _Chunk(NamedTuple):
 def scan(text: str) -> Scan:
     """The logical lines of `text`. Never fails.
 
-    A keyword that can't begin a line inside of brackets ends an unclosed bracket, and so does any line that is indented
-    no deeper, once it is clear that the bracket is unclosed; an unclosed quote ends with its line; a triple quote that
-    never closes, before a definition or an import that is indented no deeper.
+    A keyword that can't begin a line inside of brackets ends an unclosed bracket, and so does any line that
+    is indented no deeper, once it is clear that the bracket is unclosed; an unclosed quote ends with its
+    line; a triple quote that never closes, before a definition or an import that is indented no deeper.
     """
     if text.startswith(BYTE_ORDER_MARK):
         text = "\f" + text[1:]  # whitespace that moves no column, either
@@ -100,20 +100,23 @@ def line_end(text: str, start: int) -> int:
 def _implausible(scan: Scan) -> int:
     """How unlikely it is that the author meant these lines.
 
-    After an unclosed triple quote what was prose is code, whose apostrophes and brackets don't pair, and the definitions
-    are in strings. It may seem closed at the end all the same, as such an apostrophe swallows another triple quote.
+    After an unclosed triple quote what was prose is code, whose apostrophes and brackets don't pair, and the
+    definitions are in strings. It may seem closed at the end all the same, as such an apostrophe swallows
+    another triple quote.
     """
     return 2 * scan.damage - sum(line.head in ("def", "class") for line in scan.lines)
 
 
-# Each takes some 3 KB, and a thousand lines are 40.
-_chunks: Memo[tuple[str, bool], _Chunk] = Memo(2048)
+# As many characters: some 25,000 lines, which take about 5 MB.
+_chunks: Memo[tuple[str, bool], _Chunk] = Memo(1_000_000)
 
-# A chunk has so many characters at least, and ends before the next line that is blank or begins with one of these
-# words: where a chunk ends depends on what is there, so that an edit does not move the ends of all chunks after it.
+# A chunk has so many characters at least, and ends before the next line that is blank or begins with one of
+# these words: where a chunk ends depends on what is there, so that an edit does not move the ends of all
+# chunks after it.
 _CHUNK_LENGTH = 900
 _CHUNK_END = re.compile(
-    r"\n(?<!\\\n)(?<!\\\r\n)(?=\r?\n|[ \t]*(?:def|class|if|for|while|with|try|return|else|import|from|self|@)\b)"
+    r"\n(?<!\\\n)(?<!\\\r\n)"
+    r"(?=\r?\n|[ \t]*(?:def|class|if|for|while|with|try|return|else|import|from|self|@)\b)"
 )
 
 
@@ -129,12 +132,12 @@ def _scan(text: str, *, guess: bool) -> Scan | None:
         chunk = _chunks.get((piece, guess))
         if chunk is None:
             chunk = _chunk(piece, guess=guess)
-            _chunks.put((piece, guess), chunk)
+            _chunks.put((piece, guess), chunk, len(piece))
         lines += chunk.lines
         columns.append(chunk.columns)
         position += chunk.length
         if chunk.length < len(piece):
-            # What begins here doesn't end in the chunk, or is damaged: how far it reaches depends on what follows.
+            # What begins here doesn't end in the chunk, or is damaged: what follows tells how far it reaches.
             line = _line(text, position, guess=guess, cut=False)
             if line is not None and line.damaged:
                 line = _line(text, position, guess=guess, cut=True)
@@ -160,15 +163,12 @@ def _chunk(text: str, *, guess: bool) -> _Chunk:
 
 
 # The words that a line's head is told for.
-_HEADS = {
-    word: word
-    for word in (
-        "@ async case class def elif else except finally for if match try while with"  # headers
-    ).split()
-}
+_CONTINUATIONS = frozenset({"elif", "else", "except", "finally"})
+_BEGINNINGS = ("@", "async", "case", "class", "def", "for", "if", "match", "try", "while", "with")
+_HEADS = {word: word for word in (*_BEGINNINGS, *_CONTINUATIONS)}
 
-# Most lines are blank, or code with no more than three levels of brackets, all closed, and plain strings. Each piece
-# begins with another character, so that the pattern never tries the same characters twice.
+# Most lines are blank, or code with no more than three levels of brackets, all closed, and plain strings.
+# Each piece begins with another character, so that the pattern never tries the same characters twice.
 _PLAIN = r"""[^'"#\\\r\n()\[\]{}]*"""
 _STRING = r""""(?!"")[^"\\\r\n]*"|'(?!'')[^'\\\r\n]*'"""
 
@@ -202,7 +202,14 @@ def _simple_line(text: str, start: int) -> LogicalLine | None:
     marks = ((code - start, length - len(newline)),) if comment and _ADDRESSED in comment else ()
     last = text[code - 1]
     opens = last == ":" or (last in " \t\f" and text[begin:code].rstrip(" \t\f").endswith(":"))
-    return LogicalLine(length, _column(indent), _HEADS.get(head, ""), opens, False, marks)
+    return LogicalLine(length, _column(indent), _head(head, text, begin, code), opens, False, marks)
+
+
+def _head(word: str, text: str, start: int, end: int) -> str:
+    """The head of the line at `start` that begins with `word`."""
+    if word in _CONTINUATIONS and text.find(":", start, end) < 0:
+        return ""  # only begun: what it would go on with is whole without it
+    return _HEADS.get(word, "")
 
 
 _INDENT = re.compile(r"[ \t\f]*(?:\\(?:\r\n|\n|\r)[ \t\f]*)*")
@@ -228,21 +235,23 @@ _TRIPLE_END = {
 }
 # What no line inside of brackets begins with.
 _STATEMENT = re.compile(
-    r"[ \t\f]*(?:(?:def|class|import|return|with|while|try|raise|del|pass|break|continue|global|nonlocal|assert"
-    r"|except|finally|elif)\b(?!\s*=[^=])|async\s+def\b|from\s+[\w.]+\s+import\b)"
+    r"[ \t\f]*(?:(?:def|class|import|return|with|while|try|raise|del|pass|break|continue|global|nonlocal"
+    r"|assert|except|finally|elif)\b(?!\s*=[^=])|async\s+def\b|from\s+[\w.]+\s+import\b)"
 )
 # What no line of prose begins with: `with` and `return` are English, too.
 _DEFINITION = re.compile(
-    r"[ \t\f]*(?:(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|from\s+[\w.]+\s+import\b|@[\w.]+(?:\(|[ \t]*[\r\n])"
+    r"[ \t\f]*(?:(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|from\s+[\w.]+\s+import\b"
+    r"|@[\w.]+(?:\(|[ \t]*[\r\n])"
     r"|import\s+[\w.]+(?:\s+as\s+\w+)?[ \t]*[\r\n]|if\s+__name__\b)"
 )
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
 def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | None:
-    """The logical line at `start`; None where a triple quote never closes, unless that is what to `guess` about.
+    """The logical line at `start`; None where a triple quote never closes, unless it may `guess`.
 
-    With `cut`, brackets and unclosed strings reach no further than to the next line that is indented no deeper.
+    With `cut`, brackets and unclosed strings reach no further than to the next line that is indented no
+    deeper.
     """
     match = _INDENT.match(text, start)
     assert match
@@ -311,6 +320,8 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | Non
                     end = guessed
                     break
             position = last
+    if head in _CONTINUATIONS:
+        head = _head(head, text, start, end)
     opens = not damaged and text[last - 1] == ":"
     return LogicalLine(end - start, column, head, opens, damaged, tuple(marks))
 
@@ -332,7 +343,7 @@ def _column(indent: str) -> int:
 
 
 def _dedents(text: str, position: int, column: int) -> bool:
-    """Whether the line at `position` is indented no deeper than `column`, and no mere end of what is above."""
+    """Whether the line at `position` is indented no deeper than `column`, and closes no bracket."""
     match = _INDENT.match(text, position)
     assert match
     following = text[match.end() : match.end() + 1]

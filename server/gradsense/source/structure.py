@@ -78,8 +78,8 @@ def statements(scan: Scan, first: int, end: int, indent: int | None = None) -> l
 def clauses(scan: Scan, statement: Statement) -> list[Clause] | None:
     """The headers and bodies of a compound statement; None if it isn't one, or its structure is broken.
 
-    They follow each other without a gap, leading comments and decorators counted to the first header. A `match` has
-    its header, without a body, and one clause for each `case`.
+    They follow each other without a gap, leading comments and decorators counted to the first header. A
+    `match` has its header, without a body, and one clause for each `case`.
     """
     lines = scan.lines
     header = statement.header
@@ -155,7 +155,7 @@ def _statement_end(scan: Scan, header: int, end: int) -> int:
 
 
 def _body_end(scan: Scan, first: int, end: int, indent: int) -> int:
-    """The end of the lines from `first` that are indented deeper than `indent`, deeper comments after them included.
+    """The end of the lines from `first` that are indented deeper than `indent`, comments included.
 
     It is `first` if there is no code among them.
     """
@@ -179,7 +179,7 @@ def _no_deeper(indent: int) -> re.Pattern[str]:
 
 @cache
 def _outer_comment(indent: int | None) -> re.Pattern[str]:
-    """A comment that is indented less: parsed with a statement that it doesn't belong to, it is not printed again."""
+    """Finds a comment that is indented less: below a statement's tree it would not be printed again."""
     last = chr(ord(CODE_END) + min(indent or 0, ord(_LAST_COLUMN)) - 1)
     return re.compile(f"[{CODE_END}-{last}]" if indent else "(?!)")
 
