@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from gradsense.probe import child, client
 from gradsense.probe.child import Ending
 from gradsense.probe.plan import ProbeOptions, ProbeTarget, plan_probe

@@ -36,7 +36,11 @@ class Base(pl.LightningModule):
 
 
 def text_of(body: str, package: str = "lightning") -> str:
-    return BASE.format(package=package) + "\n\nclass Net(Base):\n" + textwrap.indent(textwrap.dedent(body), "    ")
+    return (
+        BASE.format(package=package)
+        + "\n\nclass Net(Base):\n"
+        + textwrap.indent(textwrap.dedent(body), "    ")
+    )
 
 
 @pytest.mark.parametrize("package", ["lightning", "pytorch_lightning"])
@@ -75,7 +79,12 @@ def test_detached_on_the_way(probe: Probe) -> None:
 
 @pytest.mark.parametrize(
     "result",
-    ["torch.tensor(loss.item(), requires_grad=True)", "{'loss': loss.detach()}", "loss.detach()", "loss.item()"],
+    [
+        "torch.tensor(loss.item(), requires_grad=True)",
+        "{'loss': loss.detach()}",
+        "loss.detach()",
+        "loss.item()",
+    ],
 )
 def test_loss_without_history(result: str, probe: Probe) -> None:
     text = text_of(f"""

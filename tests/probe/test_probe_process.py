@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from gradsense.probe.client import run_probe
 from gradsense.probe.plan import ProbeOptions, ProbePlan, ProbeTarget, plan_probe
 from gradsense.probe.report import ProbeReport
@@ -46,7 +47,8 @@ def plan_of(tmp_path: Path, body: str, **options: float) -> ProbePlan:
     path = tmp_path / "model.py"
     path.write_text(text, encoding="utf-8")
     settings = ProbeOptions(
-        time_limit_s=options.get("time_limit_s", 60.0), memory_limit_mb=int(options.get("memory_limit_mb", 4096))
+        time_limit_s=options.get("time_limit_s", 60.0),
+        memory_limit_mb=int(options.get("memory_limit_mb", 4096)),
     )
     return plan_probe(ProbeTarget(path, text, "Net"), settings, tmp_path)
 
@@ -91,7 +93,9 @@ class TestMisbehaviour:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="other systems watch the size instead")
     def test_endless_allocation(self, tmp_path: Path) -> None:
-        plan = plan_of(tmp_path, "kept = []\nwhile True: kept.append(bytearray(2**24))  # here\n", memory_limit_mb=256)
+        plan = plan_of(
+            tmp_path, "kept = []\nwhile True: kept.append(bytearray(2**24))  # here\n", memory_limit_mb=256
+        )
         report = run(plan)
         assert "256 MiB" in str(report.error)
         assert f"line {line_of(plan.target.text)}" in str(report.error)
@@ -114,7 +118,11 @@ class TestMisbehaviour:
         assert '{"kind": "done"}' in report.output
 
     def test_fork_goes_on_by_itself(self, tmp_path: Path) -> None:
-        report = run(plan_of(tmp_path, "if os.fork() == 0: print('child')\nelse: os.wait()\nraise ValueError('parent')\n"))
+        report = run(
+            plan_of(
+                tmp_path, "if os.fork() == 0: print('child')\nelse: os.wait()\nraise ValueError('parent')\n"
+            )
+        )
         assert "ValueError: parent" in str(report.error)
         assert report.output.count("child") == 1
 

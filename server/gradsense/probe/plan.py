@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 _HINT = re.compile(r"#\s*gradsense:\s*probe\b\s*(?P<expression>.*\S)")
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 class ProbeError(Exception):
@@ -135,7 +135,7 @@ def _find_class(tree: ast.Module, qualname: str) -> ast.ClassDef:
 def _hint_above(text: str, line: int) -> str | None:
     """The expression of a `# gradsense: probe …` comment in the block of comments right above `line`
     (1-based)."""
-    lines = _LINE_BREAK.split(text)
+    lines = LINE_BREAK.split(text)
     for number in range(line - 2, -1, -1):
         stripped = lines[number].strip() if number < len(lines) else ""
         if not stripped.startswith("#"):

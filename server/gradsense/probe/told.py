@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradsense.probe.child import Ending
-from gradsense.probe.plan import ProbePlan
+from gradsense.probe.plan import LINE_BREAK, ProbePlan
 from gradsense.probe.report import (
     InputReport,
     Place,
@@ -98,7 +98,7 @@ class Told:
             match = _FRAME.match(line)
             if match and match["file"] == str(self._plan.target.path):
                 number = int(match["line"])
-                lines = self._plan.target.text.splitlines()
+                lines = LINE_BREAK.split(self._plan.target.text)
                 text = lines[number - 1] if 0 < number <= len(lines) else ""
                 return Place(
                     match["file"], number, len(text) - len(text.lstrip()), number, len(text.rstrip())

@@ -1,0 +1,120 @@
+"""The report's words, its table and its JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from gradsense.probe.report import (
+    Cause,
+    InputReport,
+    OptimizerReport,
+    ParameterReport,
+    Place,
+    ProbeFinding,
+    ProbeReport,
+)
+
+BUILT = Place("/project/examples/dual_network.py", 18, 0, 18, 60)
+
+
+def parameter(
+    layer: str, kind: str, count: int, norm: float, ratio: float | None, cause: Cause | None
+) -> ParameterReport:
+    place = Place(BUILT.path, 12, 8, 12, 40)
+    return ParameterReport(
+        f"{layer}.{kind}",
+        layer,
+        (count,),
+        count,
+        True,
+        place,
+        "finite",
+        norm,
+        ratio,
+        ratio is not None,
+        (),
+        cause,
+    )
+
+
+OUT = Cause("probe-not-in-optimizer", "in no optimizer", BUILT)
+REPORT = ProbeReport(
+    target="DualNetwork",
+    path=BUILT.path,
+    line=9,
+    ok=True,
+    constructor="DualNetwork()",
+    constructor_source="line 17",
+    inputs=(InputReport("x", "float32 (4, 10)", "synthesised"),),
+    loss="random projection of both outputs",
+    optimizers=(OptimizerReport("Adam", BUILT, ("shared_layer.weight",)),),
+    parameters=(
+        parameter("shared_layer", "weight", 50, 0.3, 1.1e-2, None),
+        parameter("shared_layer", "bias", 5, 0.1, 1.0e-2, None),
+        parameter("critic_layer", "weight", 5, 0.18, None, OUT),
+        parameter("critic_layer", "bias", 1, 0.01, None, OUT),
+        parameter("actor_layer", "weight", 10, 0.24, None, OUT),
+        parameter("actor_layer", "bias", 2, 0.01, None, OUT),
+    ),
+    findings=(
+        ProbeFinding(
+            "probe-not-in-optimizer",
+            "`critic_layer` gets gradients that nobody applies: `Adam` on line 18 doesn't hold it. "
+            "Pass `network.parameters()`.",
+            "warning",
+            BUILT.path,
+            12,
+            8,
+            12,
+            40,
+            (("optimizer built here", BUILT.path, 18, 0, 18, 60),),
+        ),
+    ),
+    seconds=0.09,
+)
+
+TABLE = """\
+DualNetwork  /project/examples/dual_network.py:9
+batch   x: float32 (4, 10), synthesised     loss  random projection of both outputs     optimizer  Adam from line 18
+
+  layer              params   gradient   update/weight
+  shared_layer           55    3.2e-01         1.1e-02
+  critic_layer            6    1.8e-01               0   in no optimizer     dual_network.py:18
+  actor_layer            12    2.4e-01               0   in no optimizer     dual_network.py:18
+
+2 of 3 layers will not learn. Pass network.parameters() to Adam (line 18).                  0.09 s, cpu
+"""
+
+
+def test_table() -> None:
+    assert REPORT.render_text(False) == TABLE
+
+
+def test_colour_is_no_carrier_of_meaning() -> None:
+    import re
+
+    coloured = REPORT.render_text(True)
+    assert "\x1b[31m" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured).split() == TABLE.split()
+
+
+def test_summary() -> None:
+    assert REPORT.summary() == "4 of 6 parameters will not learn"
+    healthy = replace(REPORT, parameters=tuple(replace(each, cause=None) for each in REPORT.parameters))
+    assert healthy.summary() == "all 6 parameters learn"
+    assert replace(healthy, findings=()).render_text(False).splitlines()[-1].startswith("All 3 layers learn.")
+    assert replace(REPORT, parameters=()).summary() == "no parameters"
+    assert replace(REPORT, parameters=REPORT.parameters[:1]).summary() == "the parameter learns"
+    assert replace(REPORT, ok=False, error="It broke. Mend it.").summary() == "It broke."
+
+
+def test_json_and_back() -> None:
+    told = json.loads(json.dumps(REPORT.to_json()))
+    assert told["summary"] == "4 of 6 parameters will not learn"
+    assert ProbeReport.from_json(told) == REPORT
+
+
+def test_error_shows_the_last_output() -> None:
+    broken = replace(REPORT, ok=False, error="It broke.", output="one\ntwo\n", parameters=())
+    assert broken.render_text(False).endswith("\nIt broke.\nIts last output:\n  one\n  two\n")
