@@ -362,7 +362,7 @@ class Program:
                 continue
             if kind is not Kind.LIGHTNING and self.file.loud_names.isdisjoint(self._names_in(function.code)):
                 continue
-            given = ()
+            given: tuple[Value, ...] = ()
             if kind is Kind.LIGHTNING and name == "optimizer_step":
                 given = self.given_to_optimizer_step(instance, entry.heap.get(instance.obj, {}))
             made = self._run_entry(f"{cls.name}.{name}", _bound(function, instance), entry, given)
