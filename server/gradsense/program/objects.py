@@ -753,7 +753,7 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
             stack.extend(option for option in each.options if option != NONE)
             continue
         if isinstance(each, Tensor):
-            if each.parameter is not None:
+            if each.parameter is not None and each.leaf is None:
                 sources.add(each.parameter)
             continue
         if not isinstance(each, Instance) or not is_module(each):
