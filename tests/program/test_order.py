@@ -1,0 +1,252 @@
+"""The order of events: what an optimizer's gradients may be when it steps."""
+
+from __future__ import annotations
+
+from gradsense.snapshot import ModuleSource, SourceFile
+from tests.program.seen import HEADER, step_states
+
+
+def only(*kinds: str) -> set[frozenset[str]]:
+    return {frozenset(kinds)}
+
+
+def test_a_healthy_round_finds_fresh_gradients() -> None:
+    assert step_states(
+        """
+        for x in torch.randn(3, 8, 4):
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            optimizer.step()
+        """
+    ) == only("FRESH")
+
+
+def test_the_first_round_of_a_loop_is_told_apart_from_the_later_ones() -> None:
+    states = step_states(
+        """
+        for x in torch.randn(3, 8, 4):
+            model(x).sum().backward()
+            optimizer.step()
+        """
+    )
+    assert states == {frozenset({"FRESH"}), frozenset({"PILED"})}
+
+
+def test_clearing_at_the_end_of_the_loop_counts_for_the_next_round() -> None:
+    assert step_states(
+        """
+        for x in torch.randn(3, 8, 4):
+            model(x).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        """
+    ) == only("FRESH")
+
+
+def test_a_condition_tested_twice_splits_the_state() -> None:
+    assert step_states(
+        """
+        def train(use_amp, scaler: torch.amp.GradScaler):
+            for x in torch.randn(3, 8, 4):
+                optimizer.zero_grad()
+                loss = model(x).sum()
+                if use_amp:
+                    scaler.scale(loss).backward()
+                else:
+                    loss.backward()
+                if use_amp:
+                    scaler.step(optimizer)
+                else:
+                    optimizer.step()
+        train(flag, torch.amp.GradScaler())
+        """
+    ) == only("FRESH")
+
+
+def test_a_condition_that_is_assigned_in_between_is_another_one() -> None:
+    states = step_states(
+        """
+        def train(ready):
+            optimizer.zero_grad()
+            if ready:
+                model(torch.randn(8, 4)).sum().backward()
+            ready = torch.rand(1) > 0.5
+            if ready:
+                optimizer.step()
+        train(unknown)
+        """
+    )
+    assert states == only("FRESH", "CLEARED")
+
+
+def test_finally_runs_on_each_way_out() -> None:
+    assert step_states(
+        """
+        def one(x):
+            try:
+                model(x).sum().backward()
+                return x
+            finally:
+                optimizer.step()
+        one(torch.randn(8, 4))
+        """
+    ) == only("FRESH")
+
+
+def test_any_call_in_a_try_body_may_raise() -> None:
+    states = step_states(
+        """
+        optimizer.zero_grad()
+        try:
+            loss = model(torch.randn(8, 4)).sum()
+            loss.backward()
+        except RuntimeError:
+            pass
+        optimizer.step()
+        """
+    )
+    assert states == only("FRESH", "CLEARED")
+
+
+def test_continue_carries_its_state_to_the_next_round() -> None:
+    states = step_states(
+        """
+        optimizer.zero_grad()
+        for x in torch.randn(3, 8, 4):
+            model(x).sum().backward()
+            if x.isnan().any():
+                continue
+            optimizer.step()
+            optimizer.zero_grad()
+        """
+    )
+    assert states == {frozenset({"FRESH"}), frozenset({"FRESH", "PILED"})}
+
+
+def test_an_endless_loop_is_left_by_break_only() -> None:
+    assert step_states(
+        """
+        optimizer.zero_grad()
+        while True:
+            model(torch.randn(8, 4)).sum().backward()
+            if done():
+                break
+            optimizer.zero_grad()
+        optimizer.step()
+        """
+    ) == only("FRESH")
+
+
+def test_helpers_are_followed() -> None:
+    assert step_states(
+        """
+        def clear():
+            optimizer.zero_grad()
+
+        def compute(x):
+            model(x).sum().backward()
+
+        for x in torch.randn(3, 8, 4):
+            compute(x)
+            clear()
+            optimizer.step()
+        """
+    ) == only("LOST")
+
+
+def test_methods_of_an_object_in_an_attribute_are_followed() -> None:
+    assert step_states(
+        """
+        class Engine:
+            def __init__(self, optimizer):
+                self.optimizer = optimizer
+
+            def step(self):
+                self.optimizer.step()
+
+        class Trainer:
+            def __init__(self):
+                self.engine = Engine(optimizer)
+
+            def fit(self):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).sum().backward()
+                self.engine.step()
+
+        Trainer().fit()
+        """
+    ) >= only("FRESH")
+
+
+def test_functions_of_another_file_are_followed() -> None:
+    helper = "def finish(loss, optimizer):\n    loss.backward()\n    optimizer.zero_grad()\n    optimizer.step()\n"
+    text = """
+        from training import finish
+        finish(model(torch.randn(8, 4)).sum(), optimizer)
+        optimizer.step()
+        """
+    answers = {ModuleSource("training", "main.py"): SourceFile("training.py", helper)}
+    assert step_states(text, answers) == only("CLEARED")
+    assert step_states(text) == only("UNKNOWN")
+
+
+def test_recursion_is_not_followed_for_ever() -> None:
+    states = step_states(
+        """
+        def descend(depth):
+            if depth:
+                descend(depth - 1)
+            optimizer.step()
+        descend(unknown)
+        """
+    )
+    assert states
+
+
+def test_code_that_is_not_known_makes_unknown_what_it_reaches_and_nothing_else() -> None:
+    states = step_states(
+        """
+        other = nn.Linear(4, 1)
+        second = torch.optim.SGD(other.parameters(), lr=0.1)
+        optimizer.zero_grad()
+        second.zero_grad()
+        from somewhere import tune
+        tune(other)
+        optimizer.step()
+        second.step()
+        """
+    )
+    assert states == {frozenset({"CLEARED"}), frozenset({"UNKNOWN"})}
+
+
+def test_broken_code_is_unknown_not_absent() -> None:
+    assert step_states(
+        """
+        optimizer.zero_grad()
+        optimizer.(model
+        optimizer.step()
+        """
+    ) == only("UNKNOWN")
+
+
+def test_a_loop_over_known_optimizers_is_its_rounds() -> None:
+    states = step_states(
+        """
+        other = nn.Linear(1, 1)
+        second = torch.optim.SGD(other.parameters(), lr=0.1)
+        for each in [optimizer, second]:
+            each.zero_grad()
+        other(model(torch.randn(8, 4))).sum().backward()
+        for each in [optimizer, second]:
+            each.step()
+        """
+    )
+    assert states == only("FRESH")
+
+
+def test_other_steps_are_no_optimizer_s() -> None:
+    assert step_states("environment.step(3)\n") == set()
+
+
+def test_the_header_is_python() -> None:
+    compile(HEADER, "header", "exec")

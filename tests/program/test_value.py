@@ -1,0 +1,105 @@
+"""The way of the gradient: which parameters a loss still reaches, and what cut it."""
+
+from __future__ import annotations
+
+import pytest
+from gradsense.program.facts import Build
+from tests.program.seen import losses, program
+
+
+def test_a_loss_reaches_the_network_it_comes_from() -> None:
+    (loss,) = losses("model(torch.randn(8, 4)).pow(2).mean().backward()")
+    assert len(loss.sources) == 1
+    assert loss.requires is True
+    assert not loss.cuts
+
+
+@pytest.mark.parametrize(
+    ("expression", "how"),
+    [
+        ("torch.tensor(loss, requires_grad=True)", "torch.tensor"),
+        ("loss.detach().requires_grad_()", "detach"),
+        ("(loss > 0).float().requires_grad_()", "`>`"),
+        ("loss.data.requires_grad_()", "data"),
+        ("torch.tensor(loss.item(), requires_grad=True)", "item"),
+    ],
+)
+def test_what_cuts_is_remembered(expression: str, how: str) -> None:
+    (loss,) = losses(f"loss = model(torch.randn(8, 4)).mean()\n({expression}).backward()\n")
+    assert [cut.how for cut in loss.cuts] == [how]
+
+
+def test_no_grad_cuts_and_names_the_line_that_switched() -> None:
+    (loss,) = losses(
+        """
+        with torch.no_grad():
+            out = model(torch.randn(8, 4))
+        out.sum().backward()
+        """
+    )
+    assert not loss.sources
+    (cut,) = loss.cuts
+    assert cut.how == "no_grad"
+    assert cut.switch is not None
+
+
+def test_another_way_to_the_loss_keeps_the_gradient() -> None:
+    (loss,) = losses("out = model(torch.randn(8, 4))\n(out.mean() + out.detach().mean()).backward()\n")
+    assert loss.sources
+    assert loss.cuts
+
+
+def test_values_go_through_containers_helpers_and_forward() -> None:
+    (loss,) = losses(
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 1)
+
+            def forward(self, x):
+                parts = {"logits": self.head(torch.relu(self.body(x)))}
+                return parts, x
+
+        def loss_of(parts):
+            values = [parts["logits"].mean()]
+            values.append(parts["logits"].std())
+            return sum(values)
+
+        net = Net()
+        parts, _ = net(torch.randn(8, 4))
+        loss_of(parts).backward()
+        """
+    )
+    assert len(loss.sources) == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "count"),
+    [
+        ("net.parameters()", 2),
+        ("[p for p in net.parameters() if p.requires_grad]", 2),
+        ("list(net.body.parameters()) + list(net.head.parameters())", 2),
+        ("[{'params': net.body.parameters()}, {'params': net.head.parameters(), 'lr': 0.1}]", 2),
+        ("itertools.chain(net.body.parameters(), net.head.parameters())", 2),
+        ("filter(lambda p: p.requires_grad, net.head.parameters())", 1),
+        ("[{'params': net.head.parameters()}]", 1),
+    ],
+)
+def test_an_optimizer_holds_what_it_is_given(parameters: str, count: int) -> None:
+    made = program(
+        f"""
+        import itertools
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 1)
+
+        net = Net()
+        second = torch.optim.SGD({parameters}, lr=0.1)
+        """
+    )
+    build = made.facts(Build)[-1]
+    assert len(build.holdings.sources) == count
+    assert not build.holdings.open
