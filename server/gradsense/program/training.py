@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from gradsense.program import calls, expressions, objects
-from gradsense.program.facts import Backward, Build, Clear, Clip, Gradients, GradState, Holdings, Step
+from gradsense.program.facts import (
+    Backward,
+    Build,
+    Clear,
+    Clip,
+    Gradients,
+    GradState,
+    Holdings,
+    Replacement,
+    Step,
+)
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import (
     NO_GRADIENTS,

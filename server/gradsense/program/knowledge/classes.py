@@ -74,7 +74,7 @@ _NOT_MODULES = frozenset(
 def is_layer(name: str) -> bool:
     """Whether `name` is a Module class of `torch.nn`, other than the base class."""
     head, _, last = name.rpartition(".")
-    return head == "torch.nn" and last[:1].isupper() and name not in _NOT_MODULES
+    return head == "torch.nn" and last[:1].isupper() and last != "Module" and name not in _NOT_MODULES
 
 
 def is_loss(name: str) -> bool:
