@@ -36,12 +36,13 @@ Run = Callable[..., Result]
 def analyse(snapshot: Snapshot) -> Analysis:
     """Finds three words, in order of position."""
     findings: list[Finding] = []
+    related: tuple[Related, ...]
     for match in re.finditer(r"\b(bad|worse|odd)\(\)", snapshot.text):
         span = Span(*match.span())
         key = f"{match[0]}#{len(findings)}"
         if match[1] == "bad":
             fix = Fix("Write `good()`", (Edit(span, "good()"),), Safety.SAFE)
-            related: tuple[Related, ...] = ()
+            related = ()
             if (origin := snapshot.text.find("origin")) >= 0:
                 related = (Related("it starts here", Span(origin, origin + len("origin"))),)
             other = Path(snapshot.path).with_name("other.py")
@@ -77,8 +78,9 @@ def analyse(snapshot: Snapshot) -> Analysis:
             )
         else:
             message = "`odd()` is odd. Leave it."
+            related = (Related("odd itself", span),)
             findings.append(
-                Finding("GS101", "missing-loss-return", Severity.INFORMATION, span, message, key=key)
+                Finding("GS101", "missing-loss-return", Severity.INFORMATION, span, message, related, key=key)
             )
     enabled = snapshot.settings.enabled
     shown = [finding for finding in findings if enabled is None or finding.code in enabled]

@@ -54,6 +54,11 @@ def test_text(run: Run, folder: Path) -> None:
     assert result.err == ""
 
 
+def test_words_on_the_very_place_stand_beside_it(run: Run, folder: Path) -> None:
+    write_files(folder, {"a.py": "x = odd()\n"})
+    assert "  |     ^^^^^ odd itself" in run("check").out.splitlines()
+
+
 def test_summaries(run: Run, folder: Path) -> None:
     write_files(folder, {"a.py": "bad(); worse()\nodd()\n", "b.py": "worse()\nworse()\n", "c.py": ""})
     assert run("check").out.splitlines()[-1] == (

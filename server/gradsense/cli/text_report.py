@@ -49,9 +49,10 @@ def _write_finding(console: Console, report: Report, document: Document, finding
     console.print(heading, soft_wrap=True)
     related = report.related(document, finding)
     view = document.view(finding.span.start)
-    here = [place for place in related if place.view is view]
+    same = ", ".join(place.message for place in related if place.view is view and place.span == finding.span)
+    here = [place for place in related if place.view is view and place.span != finding.span]
     elsewhere = [place for place in related if place.view is not view]
-    marks = [Mark(finding.span, "", style, "^"), *(Mark(it.span, it.message, _RELATED, "-") for it in here)]
+    marks = [Mark(finding.span, same, style, "^"), *(Mark(it.span, it.message, _RELATED, "-") for it in here)]
     width = gutter_width(view, marks)
     _write_location(console, view.location(finding.span), width, "-->")
     for line in excerpt(view, marks, width):
