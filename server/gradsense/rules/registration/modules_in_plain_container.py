@@ -56,8 +56,8 @@ class ModulesInPlainContainer(Rule):
             wrapper, kind = ("nn.ModuleDict", "dict") if hidden.keyed else ("nn.ModuleList", hidden.kind)
             yield from self.finding(
                 hidden.place,
-                f"The layers in `{attribute}` are not among the parameters of `{facts.name}`, so no "
-                f"optimizer moves them: torch does not look into a {kind}. Wrap `{attribute}` in `{wrapper}`.",
+                f"The layers in `{attribute}` are not in `parameters()` of `{facts.name}`, so no optimizer "
+                f"moves them: torch does not look into a {kind}. Wrap `{attribute}` in `{wrapper}`.",
                 fixes=(
                     containers.wrap(program, facts, hidden, containers.MODULE_LIST, containers.MODULE_DICT),
                 ),

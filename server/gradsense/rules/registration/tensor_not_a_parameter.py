@@ -84,8 +84,8 @@ class TensorNotAParameter(Rule):
             return
         yield from self.finding(
             value,
-            f"`{place.code()}` gets a gradient, but it is no parameter of `{facts.name}`: no optimizer moves it. Wrap "
-            "the tensor in `nn.Parameter`.",
+            f"`{place.code()}` gets a gradient, but it is no parameter of `{facts.name}`: no optimizer moves "
+            "it. Wrap the tensor in `nn.Parameter`.",
             fixes=(_wrap(program, place.code(), value, value),),
         )
 
@@ -108,7 +108,7 @@ class TensorNotAParameter(Rule):
             fix = _wrap(program, f"{owner}.{name}", place.at(tensor), place, f"{owner}.{name} = ")
         yield from self.finding(
             place,
-            f"`{owner}.{name}` gets a gradient, but it is a buffer of `{facts.name}`, and no optimizer moves it. "
+            f"`{owner}.{name}` gets a gradient, but it is a buffer of `{facts.name}`: no optimizer moves it. "
             "Make it an `nn.Parameter`.",
             fixes=(fix,),
         )
