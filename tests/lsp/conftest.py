@@ -1,4 +1,4 @@
-"""Sessions of each editor with the scripted server, one for each module of tests."""
+"""Sessions of each editor with the scripted server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.lsp.editor import EXTENSION_OPTIONS, Editor, editor
 PROFILES = ("vscode", "neovim@v0.7", "neovim@v0.11", "emacs@v29.1")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PROFILES)
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=PROFILES)
 async def each_editor(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Editor]:
@@ -23,13 +23,13 @@ async def each_editor(
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def vscode(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Editor]:
     async with session("vscode", tmp_path_factory.mktemp("workspace")) as running:
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def neovim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Editor]:
     async with session("neovim@v0.7", tmp_path_factory.mktemp("workspace")) as running:
         yield running

@@ -9,7 +9,7 @@ from lsprotocol import types
 
 from tests.lsp.editor import Editor
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TEXT = "import torch\n\nbad_call()\nodd_call()\nbad_call()\n"
 

@@ -7,7 +7,7 @@ from lsprotocol import types
 
 from tests.lsp.editor import Editor
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def hover(editor: Editor, uri: str, line: int, character: int) -> types.Hover | None:

@@ -8,7 +8,7 @@ from lsprotocol import types
 from tests.lsp.editor import Editor
 from tests.lsp.test_actions import applied
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def cell(editor: Editor, name: str, text: str, language: str = "python") -> types.TextDocumentItem:

@@ -17,8 +17,10 @@ from tests.lsp.editor import EXTENSION_OPTIONS, Editor, editor
 TEXT = "import torch\n\nclass Net:\n    x = 1\n\nclass Other:\n    y = 1\n"
 
 
-async def probe(editor: Editor, uri: str, target: str | None, **rest: Any) -> dict[str, Any]:
-    params = {"uri": uri, "target": target, "position": None, "workDoneToken": "probe-1", **rest}
+async def probe(
+    editor: Editor, uri: str, target: str | None, position: Any = None, token: str | None = None
+) -> dict[str, Any]:
+    params = {"uri": uri, "target": target, "position": position, "workDoneToken": token}
     return await editor.ask_plain("gradsense/probe", params)
 
 
@@ -30,7 +32,7 @@ def of_probe(found: Any) -> list[types.Diagnostic]:
     return [d for d in found if d.source == "gradsense-probe"]
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_lens_above_each_class_runs_the_right_command(each_editor: Editor) -> None:
     uri = each_editor.open("lens.py", TEXT)
     lenses = await each_editor.lenses(uri)
@@ -43,16 +45,16 @@ async def test_a_lens_above_each_class_runs_the_right_command(each_editor: Edito
     assert list(lenses[0].command.arguments) == [uri, "Net"]
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_result_lasts_until_the_next_edit_of_its_class(vscode: Editor) -> None:
     uri = vscode.open("lasts.py", TEXT)
-    answer = await probe(vscode, uri, "Net")
+    answer = await probe(vscode, uri, "Net", token="lasts")
     assert answer["summary"] == "Net: 1 of 1 parameter will not learn"
     assert answer["error"] is None
     assert not answer["ok"]
     assert answer["report"]["target"] == "Net"
     assert answer["text"]
-    assert [value["kind"] for token, value in map(_plain, vscode.progress) if token == "probe-1"] == [
+    assert [value["kind"] for token, value in map(_plain, vscode.progress) if token == "lasts"] == [
         "begin",
         "report",
         "end",
@@ -73,7 +75,7 @@ async def test_a_result_lasts_until_the_next_edit_of_its_class(vscode: Editor) -
     assert await titles(vscode, uri) == ["▷ Run probe", "▷ Run probe"]
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_an_edit_of_one_class_leaves_the_other_s_result(vscode: Editor) -> None:
     uri = vscode.open("both.py", TEXT)
     await probe(vscode, uri, "Net")
@@ -84,7 +86,7 @@ async def test_an_edit_of_one_class_leaves_the_other_s_result(vscode: Editor) ->
     assert left.range.start.line == 5
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_the_class_at_the_cursor(vscode: Editor) -> None:
     uri = vscode.open("cursor.py", TEXT)
     answer = await probe(vscode, uri, None, position={"line": 6, "character": 4})
@@ -94,7 +96,7 @@ async def test_the_class_at_the_cursor(vscode: Editor) -> None:
     assert "`Nothing`" in (await probe(vscode, uri, "Nothing"))["error"]
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_cancelling_the_request_ends_the_probe(vscode: Editor) -> None:
     uri = vscode.open("slow.py", "class Net:\n    slow = 1\n")
     params = {"uri": uri, "target": "Net", "position": None, "workDoneToken": "slow"}
@@ -107,22 +109,22 @@ async def test_cancelling_the_request_ends_the_probe(vscode: Editor) -> None:
     await vscode.until(lambda: [_plain(p)[1]["kind"] for p in vscode.progress if p[0] == "slow"][-1] == "end")
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_an_edit_of_the_class_ends_its_probe(vscode: Editor) -> None:
     uri = vscode.open("edited.py", "class Net:\n    slow = 1\n")
-    request = asyncio.ensure_future(probe(vscode, uri, "Net", workDoneToken="edited"))
+    request = asyncio.ensure_future(probe(vscode, uri, "Net", token="edited"))
     await vscode.until(lambda: any(token == "edited" for token, _ in vscode.progress))
     vscode.edit(uri, 2, (1, 4), (1, 8), "fast")
     assert "was edited while the probe ran" in (await asyncio.wait_for(request, 20))["error"]
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_what_is_printed_never_reaches_the_protocol(vscode: Editor) -> None:
     uri = vscode.open("loud.py", "class Net:\n    loud = 1\n")
     assert (await probe(vscode, uri, "Net"))["error"] is None
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_as_a_command_with_progress_that_can_be_cancelled(neovim: Editor) -> None:
     uri = neovim.open("command.py", TEXT + "class Slow:\n    slow = 1\n")
     params = types.ExecuteCommandParams("gradsense.probe", [uri, "Net"])
@@ -161,7 +163,7 @@ async def test_nothing_runs_until_the_workspace_is_trusted(tmp_path: Path) -> No
 async def test_the_server_s_end_ends_a_running_probe(tmp_path: Path) -> None:
     async with editor("vscode", tmp_path, EXTENSION_OPTIONS) as running:
         uri = running.open("ends.py", "class Net:\n    slow = 1\n")
-        request = asyncio.ensure_future(probe(running, uri, "Net", workDoneToken="ends"))
+        request = asyncio.ensure_future(probe(running, uri, "Net", token="ends"))
         await running.until(lambda: any(token == "ends" for token, _ in running.progress))
     with pytest.raises(JsonRpcException):
         await request

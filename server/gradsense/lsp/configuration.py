@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -65,6 +66,15 @@ class Configuration:
             self._server.text_document_publish_diagnostics(
                 types.PublishDiagnosticsParams(uri_of(path), diagnostics)
             )
+
+
+def _text(path: Path) -> str:
+    from gradsense.workspace.files import UnreadableFile, read_bytes
+
+    try:
+        return read_bytes(path).decode("utf-8", "replace")
+    except UnreadableFile:
+        return ""
 
 
 def _diagnostic(problem: ConfigProblem, text: str) -> types.Diagnostic:

@@ -7,7 +7,6 @@ reporting errors are replaced here, each for a reason given at the place.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Callable, Coroutine, Sequence
@@ -349,11 +348,13 @@ class Server(LanguageServer):
     # --- to the client
 
     def request(self, method: str, params: Any = None) -> None:
-        """Send a request whose answer doesn't matter, but for an error, which is logged."""
+        """Send a request whose answer doesn't matter."""
 
         async def send() -> None:
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await self.protocol.send_request_async(method, params)
+            except JsonRpcException as error:
+                logger.info("The client answers %s with an error: %s", method, error)
 
         self.start(send())
 
