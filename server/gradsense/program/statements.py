@@ -102,8 +102,17 @@ def execute(run: Run, frame: Frame, body: ir.Body, states: list[State], flow: Fl
 
 
 def _evaluate(run: Run, frame: Frame, node: ir.Evaluate, state: State, flow: Flow) -> list[State]:
-    expressions.evaluate(run, frame, state, node.value)
+    value = expressions.evaluate(run, frame, state, node.value)
+    if isinstance(node.value, (ir.Name, ir.Attribute)) and (frame.code is not None or value is UNKNOWN):
+        # A name that does nothing is a line that is still being typed (`retu`, `loss.backw`): as good as broken.
+        return _hole(run, frame, ir.Hole(None, _names_in(node.value), None), state, flow)
     return [state]
+
+
+def _names_in(node: ir.Expr) -> frozenset[str]:
+    while isinstance(node, ir.Attribute):
+        node = node.value
+    return frozenset((node.id,)) if isinstance(node, ir.Name) else frozenset()
 
 
 def _assign(run: Run, frame: Frame, node: ir.Assign, state: State, flow: Flow) -> list[State]:
