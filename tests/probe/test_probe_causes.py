@@ -387,3 +387,64 @@ def test_not_finite(probe: Probe) -> None:
     [finding] = probe(text).findings
     assert finding.code == "probe-not-finite"
     assert [related[2] for related in finding.related] == [line_of(text)]
+
+
+def test_layer_made_in_forward(probe: Probe) -> None:
+    text = HEADER + textwrap.dedent("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(10, 5)
+
+            def forward(self, x):
+                fresh = nn.Linear(5, 2)  # here
+                return fresh(torch.relu(self.layer(x)))
+        """)
+    report = probe(text)
+    assert [(each.code, each.line) for each in report.findings] == [("probe-made-in-forward", line_of(text))]
+    assert "`Linear` is made anew at every step" in report.render_text(False)
+
+
+def test_the_criterion_of_the_file_judges(probe: Probe) -> None:
+    text = HEADER + textwrap.dedent("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(10, 5)
+
+            def forward(self, x):
+                return self.layer(x)
+
+        def train(network, batches, criterion):
+            for x, y in batches:
+                scores = network(x)
+                loss = criterion(scores, y)  # here
+
+        def main():
+            model = Net()
+            criterion = nn.CrossEntropyLoss()
+            train(model, [], criterion)
+        """)
+    report = probe(text)
+    assert report.findings == ()
+    assert report.loss == f"CrossEntropyLoss as on line {line_of(text)}"
+
+
+def test_inputs_that_the_file_makes_up(probe: Probe) -> None:
+    text = HEADER + textwrap.dedent("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Conv2d(3, 5, 3)
+
+            def forward(self, x):
+                return self.layer(x)
+
+        if __name__ == "__main__":
+            size = 20
+            model = Net()
+            x = torch.randn(2, 3, size, size)
+            print(model(x).shape)  # here
+        """)
+    [given] = probe(text).inputs
+    assert (given.text, given.source) == ("float32 (2, 3, 20, 20)", f"as on line {line_of(text)}")

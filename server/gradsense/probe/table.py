@@ -38,6 +38,9 @@ def _lines(report: ProbeReport) -> list[Text]:
     if report.parameters and report.measured:
         lines += [Text(""), *_table(report)]
     lines.append(Text(""))
+    for finding in report.findings:
+        if finding.code == "probe-made-in-forward":  # it is about a layer that has no row
+            lines.append(Text(f"line {finding.line}: {finding.message}", "red"))
     lines += [Text(f"note: {note}", "dim") for note in report.notes]
     if report.error is not None:
         lines.append(Text(report.error, "red"))

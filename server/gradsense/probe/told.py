@@ -127,6 +127,7 @@ class Told:
             parameters=self._parts.get("parameters", []),
             optimizers=self._parts.get("optimizers", []),
             model_name=self._parts.get("constructor", {}).get("variable"),
+            made=self._parts.get("made", []),
         )
         parameters, findings = judge(facts) if "measured" in self._parts else (facts.unjudged(), ())
         if self._raised_in_training and self._error_place is not None:

@@ -36,6 +36,7 @@ class Facts:
     parameters: Sequence[dict[str, Any]]
     optimizers: Sequence[dict[str, Any]]
     model_name: str | None = None
+    made: Sequence[dict[str, Any]] = ()
 
     def unjudged(self) -> tuple[ParameterReport, ...]:
         """The parameters when nothing was measured: no cause is known, and none is made up."""
@@ -50,7 +51,7 @@ class Facts:
 def judge(facts: Facts) -> tuple[tuple[ParameterReport, ...], tuple[ProbeFinding, ...]]:
     """Each parameter with its cause, and the findings: one for each cause and line."""
     judged = tuple(replace(parameter_from_json(each), cause=_cause(each, facts)) for each in facts.parameters)
-    return judged, tuple(_findings(facts, judged))
+    return judged, (*_findings(facts, judged), *map(_made_each_time, facts.made))
 
 
 def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
@@ -138,6 +139,22 @@ def _findings(facts: Facts, judged: Sequence[ParameterReport]) -> Iterator[Probe
             end_column=place.end_column,
             related=tuple(_related(group, place)),
         )
+
+
+def _made_each_time(made: dict[str, Any]) -> ProbeFinding:
+    place = place_from_json(made["place"])
+    assert place is not None
+    return ProbeFinding(
+        "probe-made-in-forward",
+        f"`{made['kind']}` is made anew at every step, with random weights that no optimizer ever sees. "
+        "Make it in `__init__`.",
+        "warning",
+        place.path,
+        place.line,
+        place.column,
+        place.end_line,
+        place.end_column,
+    )
 
 
 def _where(parameter: ParameterReport) -> Place | None:

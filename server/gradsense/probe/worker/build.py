@@ -316,7 +316,9 @@ class Builder:
         functions = self._functions(scope)
         bodies = [each.body for each in functions] or [scope.body]
         statements = [
-            each for body in bodies for each in self.program.before(body, last if body is bodies[-1] else None)
+            each
+            for body in bodies
+            for each in self.program.before(body, last if body is bodies[-1] else None)
         ]
         needed = self.program.reads_deeply(*targets)
         forced = [each for each in targets if isinstance(each, ast.stmt)] if run_targets else []

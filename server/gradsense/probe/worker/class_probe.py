@@ -39,15 +39,16 @@ class ClassProbe:
         self.recorder = Recorder()
         self.flow = Flow(probe.places, probe.orders.device)
         self.reach: dict[str, dict[str, Any]] = {}
-        self._builder = Builder(loaded, probe.origins, target, probe.orders.hint)
+        self._made_before = 0
+        self.builder = Builder(loaded, probe.origins, target, probe.orders.hint)
 
     def build(self) -> tuple[Recipe, Built]:
         """The model, by the first recipe that works."""
         self.channel.stage(f"Building {self.name}")
         try:
-            recipe, built = self._builder.first()
+            recipe, built = self.builder.first()
         except CannotBuild as error:
-            causes = [each for _, each in self._builder.errors if isinstance(each, (SystemExit, MemoryError))]
+            causes = [each for _, each in self.builder.errors if isinstance(each, (SystemExit, MemoryError))]
             if causes:
                 raise self.probe.stopped(f"`{self.name}` can't be built", causes[0]) from error
             raise Stop("build", str(error)) from error
@@ -60,9 +61,9 @@ class ClassProbe:
     def _notes(self, recipe: Recipe) -> list[str]:
         """What the probe had to do without, or made up."""
         notes = []
-        if self._builder.guessed:
-            notes.append(f"Globals that the probe guessed: {', '.join(self._builder.guessed)}.")
-        for _, error in self._builder.errors:
+        if self.builder.guessed:
+            notes.append(f"Globals that the probe guessed: {', '.join(self.builder.guessed)}.")
+        for _, error in self.builder.errors:
             line = self.probe.places.raised(error)
             if not isinstance(error, (LookupError, NameError)) and line is not None:
                 words = str(error).partition("\n")[0]
@@ -80,6 +81,11 @@ class ClassProbe:
         except Exception as error:
             raise self.probe.stopped("The hint's inputs can't be made", error) from error
 
+    @property
+    def search_seconds(self) -> float:
+        """How long a search may take."""
+        return self.probe.orders.time_limit_s * _SHARE_OF_SEARCH
+
     def search(
         self,
         arguments: list[Node],
@@ -90,8 +96,7 @@ class ClassProbe:
         """Arguments that `call` accepts; the hint to write is for the report where there are none."""
         self.channel.stage("Finding inputs")
         try:
-            seconds = self.probe.orders.time_limit_s * _SHARE_OF_SEARCH
-            return Search(arguments, call, meta_call, seconds).found()
+            return Search(arguments, call, meta_call, self.search_seconds).found()
         except NoInputs as error:
             if isinstance(error.error, (SystemExit, MemoryError)):
                 raise self.probe.stopped(f"`{self.name}` raises on its batch", error.error) from error
@@ -125,8 +130,13 @@ class ClassProbe:
                 return None
         return None
 
+    def starts(self) -> None:
+        """Training begins: from here on no layer should be made."""
+        self._made_before = len(self.probe.origins.modules)
+
     def explain(self, model: Any) -> None:
-        """After the recorded step: why each parameter without a gradient has none."""
+        """After the recorded step: why each parameter without a gradient has none, and what layers it has made."""
+        self.send_made(model)
         for name, parameter in trainable(model).items():
             if parameter.requires_grad:
                 found = self.flow.explain(parameter)
@@ -137,6 +147,21 @@ class ClassProbe:
             self.reach[""] = {"how": "not-finite", "words": "", "place": place}
         self.flow.forget()
 
+    def send_made(self, model: Any) -> None:
+        """Layers with weights that a step made and didn't keep."""
+        origins = self.probe.origins
+        kept = {id(each) for each in model.modules()}
+        made: dict[int, dict[str, Any]] = {}
+        for each in origins.modules[self._made_before :]:
+            line = origins.of_module(each)
+            if (
+                id(each) not in kept
+                and line is not None
+                and next(each.parameters(recurse=False), None) is not None
+            ):
+                made.setdefault(line[1], {"kind": type(each).__name__, "place": origins.places.place(line)})
+        self.channel.send("part", name="made", value=list(made.values()))
+
     def send_parameters(self, model: Any, optimizers: list[Any]) -> None:
         """What is known of the parameters by now."""
         value = parameter_facts(model, optimizers, self.recorder, self.probe.origins, self.reach)
@@ -146,8 +171,14 @@ class ClassProbe:
         value = optimizer_facts(model, optimizers, from_file, self.probe.origins)
         self.channel.send("part", name="optimizers", value=value)
 
-    def send_inputs(self, nodes: list[Node]) -> None:
-        self.channel.send("part", name="inputs", value=[_described(each) for each in nodes])
+    def send_inputs(self, nodes: list[Node], harvested: dict[str, tuple[Leaf, int]] | None = None) -> None:
+        """`harvested` are tensors that the file makes up itself, with their line."""
+        described = [_described(each) for each in nodes]
+        for node, told in zip(nodes, described):
+            leaf, line = (harvested or {}).get(told["name"], (None, 0))
+            if leaf == node:
+                told["source"] = f"as on line {line}"
+        self.channel.send("part", name="inputs", value=described)
 
 
 def _described(node: Node) -> dict[str, str]:

@@ -40,6 +40,8 @@ class LightningProbe(ClassProbe):
             torch.manual_seed(seed)
             if seed != SEEDS[0]:
                 built = recipe.make()
+            if seed == SEEDS[0]:
+                self.starts()
             error = self.fit(built.model, batch, first=seed == SEEDS[0])
             optimizers = self._optimizers
             if seed == SEEDS[0]:
@@ -149,7 +151,9 @@ class LightningProbe(ClassProbe):
     def cut(self, error: Stop) -> bool:
         """Is it autograd's word for a loss without a graph? Then the report tells why, parameter by
         parameter."""
-        return "does not require grad" in error.text or ("must return" in error.text and bool(self.flow.losses))
+        return "does not require grad" in error.text or (
+            "must return" in error.text and bool(self.flow.losses)
+        )
 
 
 def _returned(error: BaseException) -> Any:

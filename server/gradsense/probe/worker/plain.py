@@ -1,17 +1,23 @@
-"""Probe a plain `nn.Module`: the file's optimizers over it, or SGD; a random projection of its outputs as
-the loss."""
+"""Probe a plain `nn.Module`: the file's optimizers and criterion, or SGD and a random projection of the outputs."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
-from .batch import Node, Value, made, real
+from .batch import Leaf, Node, Value, made, real
+from .build import Built
 from .class_probe import SEEDS, ClassProbe, meta_copy
-from .outputs import Projection
+from .outputs import Projection, tensors_of
+from .search import NoInputs, Search
 from .steps import train
 from .stop import Stop
-from .structure import guessed, signature_of
+from .structure import guessed, leaf_by_name, signature_of
 from .unregistered import trainable
+from .usage import Criterion, Usage
+
+_SHARE_FOR_TARGETS = 0.3  # of the search's time
 
 
 class PlainProbe(ClassProbe):
@@ -22,8 +28,9 @@ class PlainProbe(ClassProbe):
         import torch
 
         recipe, built = self.build()
-        nodes = self.inputs(built.model)
-        self.send_inputs(nodes)
+        usage = Usage(self.builder, built)
+        nodes = self.inputs(built.model, usage)
+        criterion, target = self.criterion(built, nodes, usage)
         self.channel.stage("Running optimizer steps")
         for seed in SEEDS:
             torch.manual_seed(seed)
@@ -35,12 +42,13 @@ class PlainProbe(ClassProbe):
                 optimizers = built.optimizers or own_optimizer(model)
                 if first:
                     self.send_optimizers(model, optimizers, bool(built.optimizers))
+                    self.starts()
                 projection = Projection()
                 train(
                     model,
                     lambda: [made(node, real) for node in nodes],
                     optimizers,
-                    projection,
+                    projection if criterion is None else judged(criterion, target),
                     self.recorder,
                     around=lambda step: self.flow.active(trainable(model), first and step == 0),  # noqa: B023
                     on_loss=self.flow.loss if first else None,
@@ -49,31 +57,81 @@ class PlainProbe(ClassProbe):
                 raise self.probe.stopped(f"`{self.name}` raises on its batch", error) from error
             if first:
                 self.explain(model)
-            self.channel.send("part", name="loss", value=projection.words)
+            self.channel.send("part", name="loss", value=criterion.words if criterion else projection.words)
             self.send_parameters(model, built.optimizers)
             self.channel.send("part", name="measured", value=True)
 
-    def inputs(self, model: Any) -> list[Node]:
-        """The arguments for `model(...)`."""
+    def inputs(self, model: Any, usage: Usage) -> list[Node]:
+        """The arguments for `model(...)`; also sent."""
         import torch
 
-        hinted = self.hinted()
         parameters = signature_of(model.forward)
+        hinted = self.hinted()
+        if hinted is None and isinstance(getattr(model, "example_input_array", None), torch.Tensor):
+            hinted = [model.example_input_array]
         if hinted is not None:
             names = [each.name for each in parameters] + [f"input {i}" for i in range(len(hinted))]
-            return [Value(name, value) for name, value in zip(names, hinted)]
+            nodes: list[Node] = [Value(name, value) for name, value in zip(names, hinted)]
+            self.send_inputs(nodes)
+            return nodes
         if type(model).forward is torch.nn.Module.forward:
             raise Stop("inputs", f"`{self.name}` has no `forward`. Probe the module that calls its layers.")
+        harvested = usage.inputs(list(inspect.signature(model.forward).parameters))
         body = self.body_of("forward")
-        arguments = [guessed(each.name, each.annotation, body, model) for each in parameters]
+        arguments = [
+            harvested[each.name][0]
+            if each.name in harvested
+            else guessed(each.name, each.annotation, body, model)
+            for each in parameters
+        ]
         on_meta = meta_copy(model)
         call = ", ".join(each.name for each in parameters)
-        return self.search(
+        found = self.search(
             arguments,
             lambda values: model(*values),
             (lambda values: on_meta(*values)) if on_meta is not None else None,
             f"{self.name}(...)({call})",
         )
+        self.send_inputs(found, harvested)
+        return found
+
+    def criterion(
+        self, built: Built, nodes: list[Node], usage: Usage
+    ) -> tuple[Criterion | None, Node | None]:
+        """The file's criterion with a target that fits the model's one output; None where that can't be had."""
+        import torch
+
+        criterion = usage.criterion()
+        if criterion is None:
+            return None, None
+        model, judge = built.model, criterion.function
+
+        def loss(values: list[Any]) -> Any:
+            output = model(*(made(node, real) for node in nodes))
+            if not isinstance(output, torch.Tensor):
+                raise TypeError("more outputs than one")
+            return judge(output, values[0])
+
+        try:
+            start = _target_like(model, nodes) or leaf_by_name(criterion.target)
+            seconds = self.search_seconds * _SHARE_FOR_TARGETS
+            [target] = Search([start], loss, None, seconds).found()
+            value = loss([made(target, real)])
+        except (NoInputs, Exception):
+            return None, None
+        fits = isinstance(value, torch.Tensor) and value.dim() == 0 and bool(torch.isfinite(value))
+        return (criterion, target) if fits else (None, None)
+
+
+def _target_like(model: Any, nodes: list[Node]) -> Leaf | None:
+    """A target with the output's shape; criteria that want class indices say so."""
+    outputs = list(tensors_of(model(*(made(node, real) for node in nodes))))
+    return Leaf("target", tuple(outputs[0].shape)) if len(outputs) == 1 else None
+
+
+def judged(criterion: Criterion, target: Node | None) -> Callable[[Any], Any]:
+    """The criterion as a function of the output alone, on a fresh target each time."""
+    return lambda output: criterion.function(output, made(target, real)) if target is not None else None
 
 
 def own_optimizer(model: Any) -> list[Any]:
