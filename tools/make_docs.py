@@ -7,6 +7,7 @@ again only when it changes (or with --run-again): last digits differ from machin
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,12 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 LONGEST_OUTPUT = 8
 """Lines; of a longer output the last ones, where the symptom shows."""
+
+_NOISE = re.compile(
+    r"[┏┡┃│└━]|it/s|params\b|Modules in (train|eval) mode|Total FLOPs|PU (available|used)|HPU|"
+    r"fast_dev_run|`Trainer\.fit` stopped|Tip:|litlogger|logger"
+)
+"""Lines that Lightning prints in every run."""
 
 Run = Callable[[str], str]
 
@@ -72,7 +79,7 @@ def run_program(program: str) -> str:
     from tests.prover.judge import describe
 
     result = run(program)
-    lines = [line.rstrip() for line in result.output.splitlines() if line.strip()]
+    lines = [line.rstrip() for line in result.output.splitlines() if line.strip() and not _NOISE.search(line)]
     shown = ["...", *lines[-LONGEST_OUTPUT:]] if len(lines) > LONGEST_OUTPUT else lines
     if result.error is None:
         shown = [*shown, describe(result)]
