@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,20 @@ def test_nothing_is_executed(root: Path, marker: Path) -> None:
     assert answers[CallResult("gi.make", user)] == "gi.Module"
     assert answers[InstalledVersion("lightning", user)] == "2.6.6"
     assert answers[ModuleSource("user", user)] is not None
+
+
+def test_the_command_line_executes_nothing(root: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder full of traps, as a user would run it."""
+    for variable in ("PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME"):
+        monkeypatch.delenv(variable)  # these would reach any Python, whoever starts it
+    monkeypatch.setenv("VIRTUAL_ENV", str(root / ".venv"))
+    monkeypatch.setenv("PATH", str(root / ".venv" / "bin"), prepend=":")
+    program = "import torch, jedi, user\nfrom torch import Module, make\nclass Net(Module): pass\nmake()\n"
+    write_files(root, {"train.py": program})
+    gradsense = Path(sys.executable).with_name("gradsense")
+    for arguments in (["check"], ["check", "--fix"], ["check", "-"], ["rules"], ["explain", "GS401"]):
+        done = subprocess.run(
+            [gradsense, *arguments], cwd=root, input=program, capture_output=True, text=True, check=False
+        )
+        assert done.returncode in (0, 1), done.stderr
+    assert not marker.exists(), marker.read_text()
