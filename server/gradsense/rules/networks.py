@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from gradsense.program import objects
 from gradsense.program.facts import Make
+from gradsense.program.knowledge import classes
 from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.state import State
-from gradsense.program.values import Instance, Obj, Site, Tensor
+from gradsense.program.values import Instance, Obj, Ref, Site, Tensor
 from gradsense.rules.naming import assigned_name
 
 _MOST_NAMES = 4
@@ -99,3 +100,22 @@ def in_words(names: list[str]) -> str:
 def type_name(instance: Instance) -> str:
     """The name of an object's class."""
     return instance.type.name.rpartition(".")[2]
+
+
+def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]:
+    """Those of `sources` that begin at random values: layers of `torch.nn` and parameters, in networks of the file.
+
+    What a library makes may come with weights.
+    """
+    own: set[Obj] = set()
+    for network in networks(program, run):
+        own.update(network.parts)
+    made = {
+        fact.instance.obj
+        for source in (program.script[0], run)
+        for fact in source.facts.values()
+        if isinstance(fact, Make)
+        and isinstance(fact.instance.type, Ref)
+        and classes.is_layer(fact.instance.type.name)
+    }
+    return frozenset(obj for obj in sources & own if obj in made or obj.part == "parameter")

@@ -301,7 +301,7 @@ def _wrapped(place: Place) -> Iterator[cst.CSTNode]:
             and node.args
             and node.args[0].keyword is None
             and not node.args[0].star
-            and (node is place.node or isinstance(node.func, cst.Name) and node.func.value == "float")
+            and (node is place.node or (isinstance(node.func, cst.Name) and node.func.value == "float"))
         ):
             node = node.args[0].value
         else:

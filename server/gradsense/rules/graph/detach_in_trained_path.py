@@ -1,0 +1,258 @@
+"""GS505."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program.facts import Step
+from gradsense.program.program import Place, Program
+from gradsense.program.values import Cut, Obj, Site, Tensor
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
+from gradsense.rules.losses import Loss, losses, reached
+from gradsense.rules.networks import fresh, names_of
+
+
+class DetachInTrainedPath(Rule):
+    """The only path from a trained module to the loss is cut by `detach()` or `.data`.
+
+    ## What it does
+
+    Follows each loss of the file back to the modules that it depends on. Reports a `detach()` or `.data` behind which
+    there are modules that an optimizer holds and steps, and that no loss of the file gives a gradient to.
+
+    ## Why it matters
+
+    What stands behind the cut gets no gradient. The loss still falls, because the rest learns to make do with random
+    features, so nothing looks broken.
+
+    ## Fix safety
+
+    Unsafe: the gradient flows on, and more is trained than before.
+
+    ## Stays silent when
+
+    - some loss reaches the module on another path: value and advantage, generator and discriminator, online and
+      target branch, straight-through estimators;
+    - the module is frozen, pretrained, loaded, updated by hand (averages of weights), or in no optimizer;
+    - a loss, or what it depends on, isn't known.
+
+    ## References
+
+    - [torch.Tensor.detach](https://docs.pytorch.org/docs/2.13/generated/torch.Tensor.detach.html)
+    """
+
+    code, name, severity = "GS505", "detach-in-trained-path", Severity.WARNING
+    fix_safety = Safety.UNSAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        behind: dict[Site, tuple[Loss, Cut]] = {}
+        for loss in losses(program):
+            if isinstance(loss.value, Tensor):
+                for cut in loss.value.cuts:
+                    if cut.how in ("detach", "data"):
+                        behind.setdefault(cut.site, (loss, cut))
+        if not behind:
+            return
+        with_gradient = reached(program)
+        if with_gradient is None:
+            return
+        trained = stepped(program) - program.hands_off - with_gradient
+        for site, (loss, cut) in behind.items():
+            lost = fresh(program, loss.run, cut.sources & trained)
+            place = program.place(site)
+            names = names_of(program, loss.run, lost)
+            if place is None or not names:
+                continue
+            spelt = ".data" if cut.how == "data" else ".detach()"
+            plural = " and " in names
+            yield from self.finding(
+                place,
+                f"{names} {'get' if plural else 'gets'} no gradient, and never {'change' if plural else 'changes'}: "
+                f"`{spelt}` cuts the only path to the loss. Remove it.",
+                related=(self.related(program, loss.site, "ends at the cut"),),
+                fixes=(keep_graph(place, spelt),),
+            )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Classifier(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.encoder = nn.Linear(4, 8)
+                    self.head = nn.Linear(8, 2)
+
+                def forward(self, x):
+                    features = self.encoder(x).relu().detach()
+            #                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS505
+                    return self.head(features)
+
+            model = Classifier()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("encoder"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            encoder, decoder = nn.Linear(4, 2), nn.Linear(2, 4)
+            optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()])
+
+            for _ in range(3):
+                x = torch.randn(8, 4)
+                code = encoder(x)
+                loss = (decoder(code.data) - x).pow(2).mean()
+            #                   ^^^^^^^^^ GS505
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("encoder"),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            generator, discriminator = nn.Linear(2, 4), nn.Linear(4, 1)
+            optimizer_g = torch.optim.SGD(generator.parameters(), lr=0.1)
+            optimizer_d = torch.optim.SGD(discriminator.parameters(), lr=0.1)
+
+            for _ in range(3):
+                fake = generator(torch.randn(8, 2))
+                real = discriminator(torch.randn(8, 4))
+                loss_d = discriminator(fake.detach()).exp().mean() - real.mean()
+                optimizer_d.zero_grad()
+                loss_d.backward()
+                optimizer_d.step()
+                loss_g = -discriminator(fake).mean()
+                optimizer_g.zero_grad()
+                loss_g.backward()
+                optimizer_g.step()
+            """,
+            shows=Trains(),
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            actor, critic = nn.Linear(4, 2), nn.Linear(4, 1)
+            optimizer = torch.optim.Adam([*actor.parameters(), *critic.parameters()])
+
+            for _ in range(3):
+                states, returns = torch.randn(8, 4), torch.randn(8, 1)
+                values = critic(states)
+                advantages = returns - values.detach()
+                log_probs = actor(states).log_softmax(dim=1)
+                loss = -(log_probs * advantages).mean() + (returns - values).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import copy
+            import torch
+            from torch import nn
+
+            online = nn.Linear(4, 2)
+            target = copy.deepcopy(online)
+            optimizer = torch.optim.Adam(online.parameters())
+
+            for _ in range(3):
+                x = torch.randn(8, 4)
+                loss = (online(x) - target(x).detach()).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            import torchvision
+            from torch import nn
+
+            class Probe(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.body = torchvision.models.resnet18(weights="DEFAULT")
+                    self.head = nn.Linear(1000, 2)
+
+                def forward(self, x):
+                    return self.head(self.body(x).detach())
+
+            model = Probe()
+            optimizer = torch.optim.Adam(model.parameters())
+            loss = model(torch.randn(2, 3, 64, 64)).mean()
+            loss.backward()
+            optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            class Quantiser(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.scale = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    z = self.scale(x)
+                    return z + (z.round() - z).detach()
+
+            model = Quantiser()
+            optimizer = torch.optim.Adam(model.parameters())
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+    ]
+
+
+def stepped(program: Program) -> frozenset[Obj]:
+    """What the optimizers hold that the file steps, or that Lightning steps for it."""
+    held: frozenset[Obj] = frozenset()
+    for step in program.facts(Step):
+        holdings = program.holdings.get(step.optimizer.obj)
+        if holdings is not None:
+            held |= holdings.sources
+    for run in program.runs:
+        if run.entry.endswith(".configure_optimizers"):
+            for holdings in run.holdings.values():
+                held |= holdings.sources
+    return held
+
+
+def keep_graph(place: Place, spelt: str) -> Fix | None:
+    """`h.detach()`, `h.data` -> `h`."""
+    node = place.node
+    inner: cst.BaseExpression | None = None
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and not node.args:
+        inner = node.func.value if node.func.attr.value == "detach" else None
+    elif isinstance(node, cst.Attribute):
+        inner = node.value
+    edit = edits.replace(place, node, place.code(inner)) if inner is not None else None
+    return Fix(f"Remove `{spelt}` (changes what is trained)", (edit,), Safety.UNSAFE) if edit else None
