@@ -68,6 +68,8 @@ class _Unit:
     reads: frozenset[str] = frozenset()
     """The paths of the files whose text took part in the newest result."""
     result: Analysed | None = None
+    answering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while questions are answered: a newer text's are asked afterwards, when most are known."""
     queued: bool = False
     """Whether an analysis of the newest text is about to begin."""
 
@@ -168,15 +170,21 @@ class Analyses:
             self._accept(state, source, snapshot, current.analysis.findings, complete=not current.asked)
             if not current.asked:
                 return
-            answers = await session.answer(current.asked, overlay)
+            async with state.answering:
+                if self._is_stale(source):
+                    return
+                answers = await session.answer(current.asked, overlay)
             await self._quiet()
-            if self._documents.revision(source.uri) != source.revision:
+            if self._is_stale(source):
                 return
             snapshot = replace(snapshot, answers=MappingProxyType({**snapshot.answers, **answers}))
             try:
                 current = loop.send(answers)
             except StopIteration:
                 return
+
+    def _is_stale(self, source: Source) -> bool:
+        return self._documents.revision(source.uri) != source.revision
 
     def _accept(
         self,

@@ -1,0 +1,171 @@
+"""When what is analysed: the newest text, once, after all messages; answers in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsprotocol import types
+
+import gradsense.workspace.solve
+from gradsense.config import Settings
+from gradsense.engine import Analysis
+from gradsense.lsp.analyses import Analyses
+from gradsense.lsp.documents import Documents
+from gradsense.snapshot import Answer, InstalledVersion, Question, Snapshot
+
+pytestmark = pytest.mark.asyncio
+
+URI = "file:///a.py"
+QUESTION = InstalledVersion("torch", "/a.py")
+
+
+class World:
+    """What lies outside the documents, under the test's control."""
+
+    def __init__(self) -> None:
+        self.roots: tuple[Path, ...] = ()
+        self.answered = asyncio.Event()
+        self.asked = 0
+        self.known_answers: dict[Question, Answer] = {}
+
+    def settings_for(self, path: str) -> tuple[Settings, list[Any]]:
+        return Settings(), []
+
+    def known(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
+        return {q: self.known_answers[q] for q in questions if q in self.known_answers}
+
+    async def answer(
+        self, questions: Iterable[Question], overlay: Mapping[str, str]
+    ) -> dict[Question, Answer]:
+        self.asked += 1
+        await self.answered.wait()
+        self.known_answers = dict.fromkeys(questions, "2.13.0")
+        return self.known_answers
+
+
+class Bench:
+    """Documents and analyses without a server around them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world = World()
+        self.documents = Documents("utf-16")
+        self.waiting = 0
+        """How often the reader will still say that messages wait."""
+        self.seen: list[tuple[str, bool]] = []
+        """Each analysed text, and whether the question was answered."""
+        self.analyses = Analyses(self.documents, lambda: self.world, self._ready, self._messages_wait)  # type: ignore[arg-type, return-value]
+        monkeypatch.setattr(gradsense.workspace.solve, "analyse", self._analyse)
+
+    def _ready(self) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def _messages_wait(self) -> bool:
+        self.waiting -= 1
+        return self.waiting >= 0
+
+    def _analyse(self, snapshot: Snapshot) -> Analysis:
+        if "crash" in snapshot.text:
+            raise RuntimeError
+        self.seen.append((snapshot.text, QUESTION in snapshot.answers))
+        return Analysis((), frozenset({QUESTION} if "ask" in snapshot.text else ()))
+
+    def type(self, text: str, version: int = 1) -> None:
+        self.documents.open(types.TextDocumentItem(URI, "python", version, text))
+        self.analyses.touch(URI)
+
+
+async def test_a_burst_of_edits_is_one_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    for i in range(10):
+        bench.type(f"x = {i}")
+    result = await bench.analyses.current(URI)
+    assert result is not None
+    assert result.source.text == "x = 9"
+    assert bench.seen == [("x = 9", False)]
+
+
+async def test_messages_that_wait_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.waiting = 5
+    bench.type("old")
+    asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(bench.type, "new"))
+    await bench.analyses.current(URI)
+    assert bench.seen == [("new", False)]
+
+
+async def test_the_first_result_waits_for_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.type("ask")
+    first = await bench.analyses.current(URI)
+    assert first is not None
+    assert not first.complete
+    bench.world.answered.set()
+    last = await bench.analyses.complete(URI)
+    assert last is not None
+    assert last.complete
+    assert bench.seen == [("ask", False), ("ask", True)]
+
+
+async def test_an_answer_for_an_older_text_starts_no_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.type("ask 1")
+    await bench.analyses.current(URI)
+    bench.type("ask 2")
+    await bench.analyses.current(URI)
+    bench.world.answered.set()
+    await bench.analyses.complete(URI)
+    assert bench.seen == [("ask 1", False), ("ask 2", False), ("ask 2", True)]
+    bench.type("ask 3")
+    await bench.analyses.current(URI)
+    assert bench.seen[-1] == ("ask 3", True)
+
+
+async def test_typing_while_questions_are_open_asks_them_once_more_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch)
+    for i in range(20):
+        bench.type(f"ask {i}")
+        await bench.analyses.current(URI)
+    bench.world.answered.set()
+    await bench.analyses.complete(URI)
+    assert bench.world.asked <= 2
+    assert bench.seen[-1] == ("ask 19", True)
+
+
+async def test_listeners_hear_what_is_new_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    heard: list[tuple[str, bool]] = []
+    bench.analyses.listeners.append(lambda result, edited: heard.append((result.source.text, edited)))
+    bench.world.answered.set()
+    bench.type("ask")
+    await bench.analyses.complete(URI)
+    assert heard == [("ask", True)]
+
+
+async def test_who_waits_is_told_when_the_document_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.waiting = 1000
+    bench.type("x")
+    waiting = asyncio.ensure_future(bench.analyses.current(URI))
+    await asyncio.sleep(0)
+    bench.documents.close(URI)
+    bench.analyses.touch(URI)
+    assert await asyncio.wait_for(waiting, 10) is None
+
+
+async def test_a_crash_gives_an_empty_result(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(monkeypatch)
+    bench.type("crash")
+    result = await asyncio.wait_for(bench.analyses.current(URI), 10)
+    assert result is not None
+    assert result.findings == ()
+    assert "The analysis of /a.py failed" in caplog.text
