@@ -263,15 +263,21 @@ def switch_to_manual(program: Program, facts: ClassFacts) -> Edit | None:
     """Set the flag: behind `super().__init__()`, or in the class's body where it has no `__init__` of its own."""
     init = facts.value.members.get("__init__")
     if isinstance(init, FunctionValue):
-        for site, _ in body_of(init.code):
-            place = program.place(site)
-            if place is not None and m.matches(place.node, _SUPER_INIT):
-                return edits.insert_after(program, place, f"{self_of(init)}.{FLAG} = False")
-        return None
+        return after_super_init(program, facts.value, f"{self_of(init)}.{FLAG} = False")
     for site, _ in body_of(facts.value.code):
         place = program.place(site)
         if place is not None and not isinstance(place.node, cst.Expr):
             return edits.insert_before(program, place, f"{FLAG} = False")
+    return None
+
+
+def after_super_init(program: Program, cls: ClassValue, code: str) -> Edit | None:
+    """Put a statement behind `super().__init__()` of the class's own `__init__`; None where there is none."""
+    init = cls.members.get("__init__")
+    for site, _ in body_of(init.code) if isinstance(init, FunctionValue) else ():
+        place = program.place(site)
+        if place is not None and m.matches(place.node, _SUPER_INIT):
+            return edits.insert_after(program, place, code)
     return None
 
 

@@ -65,12 +65,17 @@ REMOVED = {
     "test_end": Removed((1, 0), False, "on_test_epoch_end"),
 }
 
-REMOVED_FROM_CALLBACKS = frozenset(
-    """on_epoch_start on_epoch_end on_batch_start on_batch_end on_pretrain_routine_start on_pretrain_routine_end
-    on_init_start on_init_end on_configure_sharded_model""".split()
-)
-
-SAME_IN_CALLBACKS = {"on_batch_start": None, "on_batch_end": None}
+REMOVED_FROM_CALLBACKS = {
+    "on_epoch_start": Removed((1, 8), False, "on_train_epoch_start"),
+    "on_epoch_end": Removed((1, 8), False, "on_train_epoch_end"),
+    "on_batch_start": Removed((1, 8), False, "on_train_batch_start"),
+    "on_batch_end": Removed((1, 8), False, "on_train_batch_end"),
+    "on_pretrain_routine_start": Removed((1, 8), False, "on_fit_start", same=True),
+    "on_pretrain_routine_end": Removed((1, 8), False, "on_fit_start", same=True),
+    "on_init_start": Removed((1, 8), False, "setup"),
+    "on_init_end": Removed((1, 8), False, "setup"),
+    "on_configure_sharded_model": Removed((1, 8), False, "setup"),
+}
 
 OPTIMIZER_INDEX = frozenset(
     """training_step on_before_optimizer_step configure_gradient_clipping optimizer_step optimizer_zero_grad backward
@@ -78,7 +83,12 @@ OPTIMIZER_INDEX = frozenset(
 )
 """Hooks that got the optimizer's number before 2.0, and raise now if they ask for it."""
 
-EVALUATION = {"validation_step": "validation", "test_step": "test"}
+STEP_OF = {
+    "training_epoch_end": "training_step",
+    "validation_epoch_end": "validation_step",
+    "test_epoch_end": "test_step",
+}
+"""The steps whose outputs the removed hooks got."""
 
 
 def parse(version: str | None) -> tuple[int, int] | None:
