@@ -6,6 +6,7 @@ import type { Server } from './server';
 export const documentSelector = [
   { scheme: 'file', language: 'python' },
   { scheme: 'untitled', language: 'python' },
+  { scheme: 'vscode-notebook-cell', language: 'python' },
 ];
 
 export class ServerStatus implements Disposable {

@@ -97,6 +97,10 @@ def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> 
     assert "optim.Adam(network.parameters(), lr=0.01)" in fixed
 
 
+def test_a_notebook_is_checked_across_its_cells(vscode: str, project: Path, screenshots: Path) -> None:
+    play("notebook", address_of(vscode, project), screenshots)
+
+
 def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path) -> None:
     play("cancelled_probe", address_of(vscode, project), screenshots)
 
