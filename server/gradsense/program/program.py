@@ -456,12 +456,15 @@ class Program:
     # -- facts --
 
     @cached_property
-    def _all_facts(self) -> list[tuple[Run, Fact]]:
+    def _by_kind(self) -> dict[type, list[tuple[Run, Any]]]:
         self.ensure_runs()
         path = self.file.path
-        return [
-            (run, fact) for run in self.runs for fact in run.facts.values() if fact.site.where.path == path
-        ]
+        sorted_out: dict[type, list[tuple[Run, Any]]] = {}
+        for run in self.runs:
+            for fact in run.facts.values():
+                if fact.site.where.path == path:
+                    sorted_out.setdefault(type(fact), []).append((run, fact))
+        return sorted_out
 
     def ensure_runs(self) -> None:
         """Run everything there is to run."""
@@ -469,11 +472,11 @@ class Program:
 
     def facts(self, kind: type[F]) -> list[F]:
         """Every fact of a kind whose place is in this file, from all runs."""
-        return [fact for _, fact in self._all_facts if isinstance(fact, kind)]
+        return [fact for _, fact in self._by_kind.get(kind, ())]
 
     def runs_with_facts(self, kind: type[F]) -> list[tuple[Run, F]]:
         """The same with the run that saw each."""
-        return [(run, fact) for run, fact in self._all_facts if isinstance(fact, kind)]
+        return self._by_kind.get(kind, [])
 
     @cached_property
     def holdings(self) -> dict[Obj, Holdings]:
