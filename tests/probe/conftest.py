@@ -1,4 +1,5 @@
-"""Probes for tests: quick ones through `forks.py`, and texts that mark the line they are about with `# here`."""
+"""Probes for tests: quick ones through `forks.py`, and texts that mark the line they are about with `#
+here`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A process that has imported torch once and forks for every probe: a test then waits for the probe alone.
 
-Run as `python forks.py WORKER_FOLDER`. Each line of JSON on standard input is one probe's orders; the worker's lines
-come out, then `END` and the exit status. The probe's process itself is tested in `test_probe_process.py`.
+Run as `python forks.py WORKER_FOLDER`. Each line of JSON on standard input is one probe's orders; the
+worker's lines come out, then `END` and the exit status. The probe's process itself is tested in
+`test_probe_process.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The walls of the house: who imports torch, and what the worker needs to run under the user's interpreter."""
+"""The walls of the house: who imports torch, and what the worker needs to run under the user's
+interpreter."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ MODELS = {
             def __init__(self, n_actions=4):
                 super().__init__()
                 self.conv = nn.Sequential(
-                    nn.Conv2d(4, 16, 8, stride=4), nn.ReLU(), nn.Conv2d(16, 32, 4, stride=2), nn.ReLU(), nn.Flatten()
+                    nn.Conv2d(4, 16, 8, stride=4), nn.ReLU(),
+                    nn.Conv2d(16, 32, 4, stride=2), nn.ReLU(), nn.Flatten(),
                 )
                 self.head = nn.Linear(32 * 9 * 9, n_actions)
 

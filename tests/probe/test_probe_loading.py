@@ -117,7 +117,8 @@ def test_missing_packages_are_only_missed_where_they_are_used(probe: Probe) -> N
 def test_what_cannot_be_built_names_the_argument_and_the_line(probe: Probe) -> None:
     report = probe(net("").replace("width", "zzz"))
     assert report.error == (
-        "`Net` needs `zzz`, and the file shows no value. Add above the class: `# gradsense: probe Net(zzz=…)`."
+        "`Net` needs `zzz`, and the file shows no value. "
+        "Add above the class: `# gradsense: probe Net(zzz=…)`."
     )
 
 
@@ -176,7 +177,8 @@ def test_own_modules_line_is_reported_in_their_file(probe: Probe, tmp_path: obje
 
     block = Path(str(tmp_path)) / "own_blocks_for_probe.py"
     block.write_text(
-        "import torch.nn as nn\n\nclass Block(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "import torch.nn as nn\n\nclass Block(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n"
         "        self.used = nn.Linear(4, 4)\n        self.unused = nn.Linear(4, 4)\n\n"
         "    def forward(self, x):\n        return self.used(x)\n",
         encoding="utf-8",

@@ -1,7 +1,8 @@
-"""The child process: whatever user code does to it, a clear report comes back, and nothing of it stays behind.
+"""The child process: whatever user code does to it, a clear report comes back, and nothing of it stays
+behind.
 
-Most tests run user code in a constructor under a stand-in for torch that imports at once. What must be gone holds the
-write end of a named pipe: its end of file is the event the tests wait for.
+Most tests run user code in a constructor under a stand-in for torch that imports at once. What must be gone
+holds the write end of a named pipe: its end of file is the event the tests wait for.
 """
 
 from __future__ import annotations

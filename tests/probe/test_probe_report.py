@@ -76,7 +76,8 @@ REPORT = ProbeReport(
 
 TABLE = """\
 DualNetwork  /project/examples/dual_network.py:9
-batch   x: float32 (4, 10), synthesised     loss  random projection of both outputs     optimizer  Adam from line 18
+batch   x: float32 (4, 10), synthesised     loss  random projection of both outputs     optimizer  Adam from
+line 18
 
   layer              params   gradient   update/weight
   shared_layer           55    3.2e-01         1.1e-02

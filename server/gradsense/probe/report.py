@@ -24,8 +24,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a parameter won't learn: one of `CAUSES`, in a few words, and the line that does it, where there
-    is one."""
+    """Why a parameter won't learn: its code, a few words, and the line that does it, if there is one."""
 
     code: str
     words: str

@@ -108,8 +108,7 @@ def _is_cancelled_bias(fact: dict[str, Any], facts: Facts) -> bool:
 
 
 def _is_rounding(fact: dict[str, Any], facts: Facts) -> bool:
-    """A gradient that is zero but for rounding: a bias before a norm, an attention's key bias (measured 1e-8 of the
-    others)."""
+    """Zero but for rounding: a bias before a norm, an attention's key bias (1e-8 of the others)."""
     norms = sorted(each["gradient_norm"] for each in facts.parameters if each.get("gradient_norm"))
     return bool(norms) and (fact.get("gradient_norm") or 0.0) < _ROUNDING * norms[len(norms) // 2]
 

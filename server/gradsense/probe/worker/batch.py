@@ -1,5 +1,4 @@
-"""What a batch looks like: tensors of a shape and kind, plain values, and tuples, lists, dicts and objects
-of them."""
+"""What a batch looks like: tensors, plain values, and tuples, lists, dicts and objects of them."""
 
 from __future__ import annotations
 

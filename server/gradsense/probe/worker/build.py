@@ -1,9 +1,8 @@
 """Build the model, and the optimizers that the file builds over it.
 
 In order: the user's hint; the file's own optimizer statements, run with all they depend on; a construction
-elsewhere in
-the file; the constructor's defaults; small values by name. Each way is a recipe that can be repeated under
-another seed.
+elsewhere in the file; the constructor's defaults; small values by name. Each way is a recipe that can be
+repeated under another seed.
 """
 
 from __future__ import annotations

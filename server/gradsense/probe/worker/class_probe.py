@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .batch import Group, Leaf, Node, Value, leaves
-from .build import Builder, Built, CannotBuild, Recipe, hinted_inputs
+from .build import Builder, Built, CannotBuild, Recipe, hinted_constructor, hinted_inputs
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
 from .load import Loaded
@@ -63,8 +63,10 @@ class ClassProbe:
         notes = []
         if self.builder.guessed:
             notes.append(f"Globals that the probe guessed: {', '.join(self.builder.guessed)}.")
-        for _, error in self.builder.errors:
+        for text, error in self.builder.errors:
             line = self.probe.places.raised(error)
+            if hinted_constructor(self.probe.orders.hint, self.name) is not None and line is None:
+                notes.append(f"The hint `{text}` raises {type(error).__name__}: {error}. It was left out.")
             if not isinstance(error, (LookupError, NameError)) and line is not None:
                 words = str(error).partition("\n")[0]
                 notes.append(f"Line {line[1]} raises {type(error).__name__}: {words}. It was left out.")
@@ -135,7 +137,7 @@ class ClassProbe:
         self._made_before = len(self.probe.origins.modules)
 
     def explain(self, model: Any) -> None:
-        """After the recorded step: why each parameter without a gradient has none, and what layers it has made."""
+        """After the recorded step: why parameters have no gradient, and what layers it has made."""
         self.send_made(model)
         for name, parameter in trainable(model).items():
             if parameter.requires_grad:

@@ -1,11 +1,9 @@
 """Where the gradient is cut: a shadow of the data flow that goes on where autograd's graph ends.
 
-A `TorchFunctionMode` sees each operation with its operands and results. Where a result depends on a
-parameter but has
-no history, the operation and the user's line are kept as a break. Values that leave torch (`item`, `numpy`)
-are linked
-again when they come back. A parameter without a gradient that reaches the loss in the shadow was cut, at the
-first break on its way; otherwise the loss doesn't use it.
+A `TorchFunctionMode` sees each operation with its operands and results. Where a result depends on a parameter
+but has no history, the operation and the user's line are kept as a break. Values that leave torch (`item`,
+`numpy`) are linked again when they come back. A parameter without a gradient that reaches the loss in the
+shadow was cut, at the first break on its way; otherwise the loss doesn't use it.
 
 Blind: `torch.jit.script`, compiled regions, the inside of C++ operations.
 """

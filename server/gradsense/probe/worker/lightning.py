@@ -157,7 +157,7 @@ class LightningProbe(ClassProbe):
 
 
 def _returned(error: BaseException) -> Any:
-    """What `training_step` returned as its loss when Lightning refused it; it is a local of the frame that did."""
+    """The loss that Lightning refused: a local of the frame that did."""
     step = error.__traceback__
     while step is not None:
         output = step.tb_frame.f_locals.get("training_step_output")

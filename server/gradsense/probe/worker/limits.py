@@ -15,10 +15,9 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent(pipe: int) -> None:
     """End this process and everything it started when the parent ends, however it ends.
 
-    `pipe` is the descriptor the parent holds open. A process of our own group waits for its end and kills
-    the group:
-    a thread would wait for ever behind a loop in C that keeps the interpreter locked. On Linux the kernel
-    kills us too, should a child of the parent's have inherited the pipe.
+    `pipe` is the descriptor the parent holds open. A process of our own group waits for its end and kills the
+    group: a thread would wait for ever behind a loop in C that keeps the interpreter locked. On Linux the
+    kernel kills us too, should a child of the parent's have inherited the pipe.
     """
     parent = os.getppid()
     if not hasattr(os, "fork"):

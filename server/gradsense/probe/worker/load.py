@@ -1,5 +1,5 @@
-"""The filtered load: run of the user's file what defines things, and nothing that trains, parses arguments
-or fetches.
+"""The filtered load: run of the user's file what defines things, and nothing that trains, parses arguments or
+fetches.
 
 Statements run one by one under the file's true name, so lines match; what fails leaves its names unbound and
 is remembered, for it only matters if the model needs them.

@@ -1,7 +1,7 @@
 """What layers and operations need of their operands, checked before they run.
 
-A `Need` names the operand and the property it lacks; `search.py` finds the argument it comes from and
-repairs that.
+A `Need` names the operand and the property it lacks; `search.py` finds the argument it comes from and repairs
+that.
 """
 
 from __future__ import annotations
@@ -56,11 +56,8 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
         rank = len(module.kernel_size) + 2
         yield from _float(x)
         yield from _rank(x, (rank, rank - 1), rank)
-        yield from (
-            _size(x, 1 - rank + (x.dim() != rank), module.in_channels)
-            if x.dim() != rank
-            else _size(x, 1, module.in_channels)
-        )
+        if x.dim() == rank:
+            yield from _size(x, 1, module.in_channels)
         if not module.transposed:
             for i, kernel in enumerate(module.kernel_size):
                 padding = module.padding[i] if not isinstance(module.padding, str) else kernel

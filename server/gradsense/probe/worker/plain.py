@@ -1,4 +1,4 @@
-"""Probe a plain `nn.Module`: the file's optimizers and criterion, or SGD and a random projection of the outputs."""
+"""Probe a plain `nn.Module`: the file's optimizers and criterion, or SGD and a random projection."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PlainProbe(ClassProbe):
     def criterion(
         self, built: Built, nodes: list[Node], usage: Usage
     ) -> tuple[Criterion | None, Node | None]:
-        """The file's criterion with a target that fits the model's one output; None where that can't be had."""
+        """The file's criterion and a target that fits the model's one output, or None."""
         import torch
 
         criterion = usage.criterion()

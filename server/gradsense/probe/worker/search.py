@@ -110,7 +110,7 @@ class Search:
         raise NoInputs(best[1], best[2])
 
     def _shrunk(self, state: State) -> State:
-        """`state` with smaller images where it makes more numbers than a probe needs (a generator's latents)."""
+        """`state` with smaller images, where it makes more numbers than a probe needs."""
         for _ in range(5):
             if self._tried[state].elements < _ENOUGH_ELEMENTS:
                 break

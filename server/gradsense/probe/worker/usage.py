@@ -122,7 +122,7 @@ class Usage:
         return (node.value for node in sorted(found, key=lambda node: -node.lineno))
 
     def _loss(self, call: ast.Call) -> tuple[str, Callable[[Any, Any], Any]] | None:
-        """The criterion that `call` calls: a function of torch's, or an object the file makes of a `…Loss` class."""
+        """The criterion that `call` calls: a function of torch's, or an object of a `…Loss` class."""
         name = last_name(call.func)
         try:
             if name in _LOSSES:
@@ -145,13 +145,15 @@ class Usage:
             return None
 
     def _maker_of(self, function: ast.expr) -> ast.Call | None:
-        """`nn.MSELoss()` for `criterion` after `criterion = nn.MSELoss()`, also where it is passed on by that name."""
+        """`nn.MSELoss()` for `criterion`, if the file says `criterion = nn.MSELoss()` in whatever function."""
+        name = dotted(function)
         for node in ast.walk(self._program.tree):
             if (
-                isinstance(node, ast.Assign)
+                name is not None
+                and isinstance(node, ast.Assign)
                 and isinstance(node.value, ast.Call)
                 and last_name(node.value.func).endswith("Loss")
-                and any(dotted(target) == dotted(function) for target in node.targets)
+                and any(dotted(target) == name for target in node.targets)
             ):
                 return node.value
         if isinstance(function, ast.Call) and last_name(function.func).endswith("Loss"):

@@ -1,4 +1,5 @@
-"""As much of torch as the worker touches before it runs a class: it imports at once, for tests of the process."""
+"""As much of torch as the worker touches before it runs a class: it imports at once, for tests of the
+process."""
 
 import types
 
