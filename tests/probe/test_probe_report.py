@@ -74,10 +74,13 @@ REPORT = ProbeReport(
     seconds=0.09,
 )
 
-TABLE = """\
+ASSUMED = (
+    "batch   x: float32 (4, 10), synthesised     loss  random projection of both outputs     "
+    "optimizer  Adam from line 18"
+)
+TABLE = f"""\
 DualNetwork  /project/examples/dual_network.py:9
-batch   x: float32 (4, 10), synthesised     loss  random projection of both outputs     optimizer  Adam from
-line 18
+{ASSUMED}
 
   layer              params   gradient   update/weight
   shared_layer           55    3.2e-01         1.1e-02

@@ -145,7 +145,7 @@ class Usage:
             return None
 
     def _maker_of(self, function: ast.expr) -> ast.Call | None:
-        """`nn.MSELoss()` for `criterion`, if the file says `criterion = nn.MSELoss()` in whatever function."""
+        """`nn.MSELoss()` for `criterion`, if the file anywhere says `criterion = nn.MSELoss()`."""
         name = dotted(function)
         for node in ast.walk(self._program.tree):
             if (
