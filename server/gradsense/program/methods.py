@@ -188,7 +188,7 @@ def store_on_tensor(
         if tensor.shape == "gradient":
             _gradients_written(run, state, tensor)
         else:
-            training.hand_update(run, frame, state, tensor, at)
+            training.hand_update(run, frame, state, replace(tensor, shape="data"), at)
 
 
 def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> None:
@@ -260,7 +260,7 @@ def external_attribute(run: Run, frame: Frame, state: State, instance: Instance,
         sources = held.sources if held is not None else frozenset()
         group = Obj(instance.obj.site, instance.obj.calls, "group")
         params = Parameters(sources, held is None or held.open, shape="list")
-        state.heap[group] = {ITEMS: Items(None, params, None)}
+        state.heap[group] = {ITEMS: Items((params,), UNKNOWN, ("params",))}
         groups = Obj(instance.obj.site, instance.obj.calls, "groups")
         state.heap[groups] = {ITEMS: Items(None, Collection(group, "dict"))}
         return Collection(groups, "list")

@@ -260,9 +260,10 @@ def clear_sources(
 
 
 def hand_update(run: Run, frame: Frame, state: State, parameters: Parameters, at: int) -> None:
-    """Parameters are changed in place by the program itself."""
+    """Parameters are changed in place by the program itself; the record tells whether gradients are recorded."""
     run.loaded |= parameters.sources
-    calls.record_call(run, frame, "Parameters.update", parameters, (), (), NONE, at)
+    recorded = (("grad", Const(state.grad)),)
+    calls.record_call(run, frame, "Parameters.update", parameters, (), recorded, NONE, at)
 
 
 def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> None:
