@@ -124,7 +124,7 @@ _WORD = {
     "training": "train", "val": "validation", "valid": "validation", "validate": "validation", "eval": "validation",
     "evaluate": "validation", "validating": "validation", "testing": "test", "prediction": "predict",
     "predicting": "predict", "optimizers": "optimizer", "optim": "optimizer", "optimiser": "optimizer",
-    "optimisers": "optimizer", "dataloaders": "dataloader", "loader": "dataloader", "configured": "configure",
+    "optimisers": "optimizer", "dataloaders": "dataloader", "configured": "configure",
     "config": "configure", "begin": "start", "finish": "end", "callback": "callbacks", "steps": "step",
 }  # fmt: skip
 
