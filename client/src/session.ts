@@ -37,10 +37,7 @@ export class Session {
   }
 
   restart(): Promise<void> {
-    return this.#enqueue(async () => {
-      await this.#stop();
-      await this.#start();
-    });
+    return this.#enqueue(() => this.#startAfresh());
   }
 
   stop(): Promise<void> {
@@ -52,8 +49,7 @@ export class Session {
     return this.#enqueue(async () => {
       const launch = await this.#choose();
       if (!sameProcess(launch, this.#launch)) {
-        await this.#stop();
-        await this.#start();
+        await this.#startAfresh();
       }
     });
   }
@@ -66,8 +62,7 @@ export class Session {
         this.#status.running(launch.server, launch.interpreter, this.#client.initializeResult?.serverInfo);
         await this.#client.sendNotification(trustNotification, { trusted: true });
       } else {
-        await this.#stop();
-        await this.#start();
+        await this.#startAfresh();
       }
     });
   }
@@ -75,6 +70,11 @@ export class Session {
   #enqueue(action: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(action).catch((error: unknown) => this.#fail(error));
     return this.#queue;
+  }
+
+  async #startAfresh(): Promise<void> {
+    await this.#stop();
+    await this.#start();
   }
 
   async #choose(): Promise<Launch | undefined> {
