@@ -26,6 +26,7 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Obj,
+    Ref,
     Site,
     Tensor,
     TupleValue,
@@ -45,7 +46,8 @@ def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
     if flag is None:
         run, _ = program.script
         found, member = objects.find_member(run, facts.value, FLAG)
-        flag = member if found == "found" else Const(True) if found == "external" else UNKNOWN
+        default = Const(True) if found == "external" and has_plain_bases(program, facts) else UNKNOWN
+        flag = member if found == "found" else default
     if not isinstance(flag, Const) or not isinstance(flag.value, bool):
         return None
     if flag.value and any(
@@ -62,6 +64,19 @@ def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
         ):
             return None
     return flag.value
+
+
+_PLAIN = ("lightning.LightningModule", "lightning.core.", "torch.nn.Module", "builtins.", "abc.", "typing.")
+
+
+def has_plain_bases(program: Program, facts: ClassFacts) -> bool:
+    """Whether all that a class inherits from outside the user's files is LightningModule itself.
+
+    What another package's module overrides is not looked up.
+    """
+    run, _ = program.script
+    order, known = objects.mro(run, facts.value)
+    return known and all(each.name.startswith(_PLAIN) for each in order if isinstance(each, Ref))
 
 
 def own_hook(program: Program, facts: ClassFacts, name: str) -> FunctionValue | None:

@@ -49,7 +49,7 @@ class MisnamedHook(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for facts in program.lightning_classes:
-            if facts.known:
+            if facts.known and lightning.has_plain_bases(program, facts):
                 yield from self._misnamed(program, facts)
             yield from self._twice(program, facts)
 
