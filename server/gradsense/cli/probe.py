@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
+from typing import TextIO
+
+from rich.text import Text
 
 from gradsense.cli.documents import read_document
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
+from gradsense.cli.terminal import console_for
 from gradsense.probe.client import run_probe
 from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe
+from gradsense.probe.report import ProbeReport
+from gradsense.probe.table import styled
 from gradsense.workspace.files import UnreadableFile
 from gradsense.workspace.roots import project_root
 from gradsense.workspace.session import Session
@@ -47,11 +52,17 @@ def probe(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        sys.stdout.write(report.render_text(colour).rstrip("\n") + "\n")
+        show(report, sys.stdout)
     if report.error is not None:
         return ERROR
     return CLEAN if all(parameter.learns for parameter in report.parameters) else FINDINGS
+
+
+def show(report: ProbeReport, stream: TextIO) -> None:
+    """Print a report as a table, with colours where the stream takes them."""
+    console = console_for(stream)
+    for line in styled(report):
+        console.print(Text.assemble(*line), soft_wrap=True)
 
 
 def _tell(stage: str) -> None:

@@ -15,6 +15,7 @@ from gradsense.cli.fixing import fix_of
 from gradsense.cli.report import RelatedPlace, Report
 from gradsense.cli.terminal import console_for
 from gradsense.findings import Finding, Safety, Severity
+from gradsense.rules.pages import page_url
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFORMATION: "bold cyan"}
 _RELATED = "blue"
@@ -45,7 +46,10 @@ def write_statistics(report: Report, stream: TextIO, *, as_json: bool) -> None:
 def _write_finding(console: Console, report: Report, document: Document, finding: Finding) -> None:
     style = _STYLES[finding.severity]
     kind = f"{finding.severity.value}[{finding.code}]"
-    heading = Text.assemble((kind, style), (f" {finding.message}", "bold"))
+    linked = (
+        f"{style} link {page_url(finding.name)}"  # where the terminal knows links, a click opens the page
+    )
+    heading = Text.assemble((kind, linked), (f" {finding.message}", "bold"))
     console.print(heading, soft_wrap=True)
     related = report.related(document, finding)
     view = document.view(finding.span.start)
