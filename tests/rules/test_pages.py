@@ -46,7 +46,7 @@ RULE: Any = SimpleNamespace(
 
 def test_a_page() -> None:
     bad = RULE.examples[0].program
-    page = page_of(RULE, "`step()` finds no gradients. Clear before `backward()`.", {bad: "0 moved"})
+    page = page_of(RULE, "`step()` finds no gradients. Clear before `backward()`.", outputs={bad: "0 moved"})
     assert page.splitlines() == [
         "# gradients-cleared-before-step",
         "",
