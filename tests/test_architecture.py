@@ -30,7 +30,7 @@ DOORS = {
     "lsprotocol": {"lsp"},
     "pygls": {"lsp"},
     "argparse": {"cli", "probe/worker"},
-    "rich": {"cli", "probe"},
+    "rich": {"cli"},
     "jedi": {"workspace"},
     "torch": {"probe/worker"},
     "lightning": {"probe/worker"},

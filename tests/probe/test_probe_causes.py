@@ -402,7 +402,7 @@ def test_layer_made_in_forward(probe: Probe) -> None:
         """)
     report = probe(text)
     assert [(each.code, each.line) for each in report.findings] == [("probe-made-in-forward", line_of(text))]
-    assert "`Linear` is made anew at every step" in report.render_text(False)
+    assert "`Linear` is made anew at every step" in report.render_text()
 
 
 def test_the_criterion_of_the_file_judges(probe: Probe) -> None:

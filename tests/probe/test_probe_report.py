@@ -14,6 +14,7 @@ from gradsense.probe.report import (
     ProbeFinding,
     ProbeReport,
 )
+from gradsense.probe.table import styled
 
 BUILT = Place("/project/examples/dual_network.py", 18, 0, 18, 60)
 
@@ -92,22 +93,20 @@ DualNetwork  /project/examples/dual_network.py:9
 
 
 def test_table() -> None:
-    assert REPORT.render_text(False) == TABLE
+    assert REPORT.render_text() == TABLE
 
 
-def test_colour_is_no_carrier_of_meaning() -> None:
-    import re
-
-    coloured = REPORT.render_text(True)
-    assert "\x1b[31m" in coloured
-    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured).split() == TABLE.split()
+def test_styles_are_no_carriers_of_meaning() -> None:
+    lines = ["".join(piece.text for piece in line).rstrip() for line in styled(REPORT)]
+    assert lines == TABLE.splitlines()
+    assert {piece.style for line in styled(REPORT) for piece in line} == {"", "bold", "dim", "red"}
 
 
 def test_summary() -> None:
     assert REPORT.summary() == "4 of 6 parameters will not learn"
     healthy = replace(REPORT, parameters=tuple(replace(each, cause=None) for each in REPORT.parameters))
     assert healthy.summary() == "all 6 parameters learn"
-    assert replace(healthy, findings=()).render_text(False).splitlines()[-1].startswith("All 3 layers learn.")
+    assert replace(healthy, findings=()).render_text().splitlines()[-1].startswith("All 3 layers learn.")
     assert replace(REPORT, parameters=()).summary() == "no parameters"
     assert replace(REPORT, parameters=REPORT.parameters[:1]).summary() == "the parameter learns"
     assert replace(REPORT, ok=False, error="It broke. Mend it.").summary() == "It broke."
@@ -121,4 +120,4 @@ def test_json_and_back() -> None:
 
 def test_error_shows_the_last_output() -> None:
     broken = replace(REPORT, ok=False, error="It broke.", output="one\ntwo\n", parameters=())
-    assert broken.render_text(False).endswith("\nIt broke.\nIts last output:\n  one\n  two\n")
+    assert broken.render_text().endswith("\nIt broke.\nIts last output:\n  one\n  two\n")

@@ -136,7 +136,7 @@ class Probes:
         return {
             "ok": report.error is None and all(parameter.learns for parameter in report.parameters),
             "summary": f"{run.qualname}: {report.summary()}",
-            "text": report.render_text(color=False),
+            "text": report.render_text(),
             "report": report.to_json(),
             "error": report.error,
         }

@@ -160,11 +160,11 @@ class ProbeReport:
             device=str(data["device"]),
         )
 
-    def render_text(self, color: bool) -> str:
-        """The terminal's report, as a table; colour only marks what the words already say."""
-        from gradsense.probe.table import render
+    def render_text(self) -> str:
+        """The report as a table."""
+        from gradsense.probe.table import plain
 
-        return render(self, color)
+        return plain(self)
 
 
 def parameter_from_json(data: Mapping[str, Any]) -> ParameterReport:

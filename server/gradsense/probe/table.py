@@ -1,57 +1,62 @@
-"""The report in a terminal: a header, one row for each layer, a verdict. Colour marks what the words already
-say."""
+"""The report as lines of text: a header, one row for each layer, a verdict. Styles mark what the words say
+already; how they look is for `cli/` to decide."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from rich.console import Console
-from rich.text import Text
+from typing import Literal, NamedTuple
 
 from gradsense.probe.report import Cause, ParameterReport, ProbeReport
 
 _WIDTH = 103  # the layout's; the table itself is as wide as its names need
 
 
-def render(report: ProbeReport, color: bool) -> str:
-    """The report as text, with ANSI colours if `color`."""
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer, force_terminal=color, no_color=not color, color_system="standard" if color else None,
-        width=10_000, highlight=False, legacy_windows=False, soft_wrap=True,
-    )  # fmt: skip
-    for line in _lines(report):
-        console.print(line, soft_wrap=True)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n")).rstrip("\n") + "\n"
+Style = Literal["", "bold", "dim", "red", "yellow", "green"]
 
 
-def _lines(report: ProbeReport) -> list[Text]:
-    lines = [Text.assemble((report.target, "bold"), f"  {_short(report.path)}:{report.line}")]
+class Piece(NamedTuple):
+    """A stretch of a line, and how it looks where there are colours."""
+
+    text: str
+    style: Style = ""
+
+
+Line = tuple[Piece, ...]
+
+
+def plain(report: ProbeReport) -> str:
+    """The report as text without styles."""
+    texts = ("".join(piece.text for piece in line) for line in styled(report))
+    return "\n".join(text.rstrip() for text in texts).rstrip("\n") + "\n"
+
+
+def styled(report: ProbeReport) -> list[Line]:
+    """The report's lines."""
+    lines: list[Line] = [(Piece(report.target, "bold"), Piece(f"  {_short(report.path)}:{report.line}"))]
     assumed = _assumed(report)
     if assumed:
-        lines.append(Text(assumed, "dim"))
+        lines.append((Piece(assumed, "dim"),))
     if report.constructor_source == "guessed":
-        lines.append(Text(f"model   {report.constructor}, arguments guessed", "yellow"))
+        lines.append((Piece(f"model   {report.constructor}, arguments guessed", "yellow"),))
     if report.parameters and report.measured:
-        lines += [Text(""), *_table(report)]
-    lines.append(Text(""))
+        lines += [(), *_table(report)]
+    lines.append(())
     for finding in report.findings:
         if finding.code == "probe-made-in-forward":  # it is about a layer that has no row
-            lines.append(Text(f"line {finding.line}: {finding.message}", "red"))
-    lines += [Text(f"note: {note}", "dim") for note in report.notes]
+            lines.append((Piece(f"line {finding.line}: {finding.message}", "red"),))
+    lines += [(Piece(f"note: {note}", "dim"),) for note in report.notes]
     if report.error is not None:
-        lines.append(Text(report.error, "red"))
+        lines.append((Piece(report.error, "red"),))
         if report.output.strip():
-            lines.append(Text("Its last output:", "dim"))
-            lines += [Text(f"  {line}", "dim") for line in report.output.rstrip().splitlines()[-8:]]
+            lines.append((Piece("Its last output:", "dim"),))
+            lines += [(Piece(f"  {line}", "dim"),) for line in report.output.rstrip().splitlines()[-8:]]
         return lines
     verdict, style = _verdict(report)
     timing = f"{_seconds(report.seconds)}, {report.device}"
     gap = " " * max(4, _WIDTH - len(verdict) - len(timing))
-    lines.append(Text.assemble((verdict, style), gap, (timing, "dim")))
+    lines.append((Piece(verdict, style), Piece(gap), Piece(timing, "dim")))
     return lines
 
 
@@ -97,21 +102,22 @@ def layers(parameters: Sequence[ParameterReport]) -> list[tuple[str, list[Parame
     return list(found.items())
 
 
-def _table(report: ProbeReport) -> list[Text]:
+def _table(report: ProbeReport) -> list[Line]:
     rows = [_row(name, members) for name, members in layers(report.parameters)]
     name_width = max(16, *(len(row.name) for row in rows))
     words_width = max([len(row.cause.words) for row in rows if row.cause] or [0])
     head = f"  {'layer':<{name_width}}   {'params':>6}   gradient   update/weight"
-    lines = [Text(head, "dim")]
+    lines: list[Line] = [(Piece(head, "dim"),)]
     for row in rows:
-        style = "" if row.cause is None else ("yellow" if row.cause.code == "probe-zero-gradient" else "red")
-        line = Text(f"  {row.name:<{name_width}}   {row.count:>6}   {row.gradient:>8}   {row.ratio:>13}")
+        line = Piece(f"  {row.name:<{name_width}}   {row.count:>6}   {row.gradient:>8}   {row.ratio:>13}")
         if row.cause is not None:
             place = row.cause.place
             where = f"{os.path.basename(place.path)}:{place.line}" if place else ""
             words = f"{row.cause.words}{', in part' if row.partly else ''}"
-            line.append(f"   {words:<{words_width}}     {where}".rstrip(), style)
-        lines.append(line)
+            style: Style = "yellow" if row.cause.code == "probe-zero-gradient" else "red"
+            lines.append((line, Piece(f"   {words:<{words_width}}     {where}".rstrip(), style)))
+        else:
+            lines.append((line,))
     return lines
 
 
@@ -136,7 +142,7 @@ def number(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def _verdict(report: ProbeReport) -> tuple[str, str]:
+def _verdict(report: ProbeReport) -> tuple[str, Style]:
     grouped = layers(report.parameters)
     stuck = [members for _, members in grouped if any(each.cause for each in members)]
     total = len(grouped)
