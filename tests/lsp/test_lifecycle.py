@@ -117,6 +117,15 @@ async def test_the_end_of_the_client_s_process_ends_the_server() -> None:
         assert await wire.exit_code() == 1
 
 
+async def test_a_client_in_another_container_is_no_reason_to_end() -> None:
+    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await gone.wait()
+    async with server() as wire:
+        await wire.initialize(processId=gone.pid)
+        wire.send("shutdown", request=1)
+        await wire.answer(1)
+
+
 async def test_shutdown_with_a_request_in_flight() -> None:
     async with server() as wire:
         await wire.initialize(initializationOptions={"trusted": True})

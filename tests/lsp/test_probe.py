@@ -67,6 +67,7 @@ async def test_a_result_lasts_until_the_next_edit_of_its_class(vscode: Editor) -
     vscode.edit(uri, 2, (0, 0), (0, 0), "'''\n\f\n'''\n")
     (found,) = of_probe(await vscode.diagnostics(uri))
     assert found.range.start == types.Position(5, 6)
+    assert found.related_information[0].location.range.start == types.Position(5, 0)
     vscode.edit(uri, 3, (9, 4), (9, 5), "z")
     assert of_probe(await vscode.diagnostics(uri))
 

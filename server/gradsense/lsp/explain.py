@@ -1,5 +1,4 @@
-"""What a rule says, by its code or its name: for the client that asks, and as a command for those that
-don't."""
+"""What a rule says: for clients that ask, and as a command for those that don't."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The probe, asked for by the client's request, by a lens, or as a command, and its findings until the next
-edit.
+"""The probe: asked for by request, lens or command; its findings, until the next edit of their class.
 
-A result belongs to a class's text. Edits elsewhere move its findings along; the next edit of that class drops
-them, and ends a probe of it that still runs.
+Edits elsewhere move the findings along. An edit of the class drops them, and ends a probe of it that still
+runs.
 """
 
 from __future__ import annotations
@@ -52,12 +51,36 @@ def moved(span: Span, edit: Edit) -> Span | None:
 
 
 @dataclass
-class Mark:
-    """A finding of the probe, and where it is now."""
+class Spot:
+    """A place that moves along with its text."""
 
     uri: str
-    span: Span
+    span: Span | None
+    """None in a file that isn't open."""
+    told: types.Range
+    """As the probe told it, its columns in code points: without the text, they can't be converted."""
+
+    def follow(self, uri: str, edits: Iterable[Edit]) -> bool:
+        """Move along with edits of `uri`; False if they changed what is here."""
+        if uri != self.uri:
+            return True
+        for edit in edits:
+            self.span = moved(self.span, edit) if self.span is not None else None
+        return self.span is not None
+
+
+@dataclass
+class Mark:
+    """A finding of the probe, and where it and the places that take part are now."""
+
     finding: ProbeFinding
+    at: Spot
+    related: list[tuple[str, Spot]]
+
+    def follow(self, uri: str, edits: Iterable[Edit]) -> bool:
+        """Move along with edits of `uri`; False if they changed what was found."""
+        self.related = [(message, spot) for message, spot in self.related if spot.follow(uri, edits)]
+        return self.at.follow(uri, edits)
 
 
 @dataclass
@@ -113,8 +136,8 @@ class Probes:
 
     async def command(self, arguments: list[Any], token: int | str | None) -> dict[str, Any]:
         """The same for clients without a command of their own: tells the verdict in a message."""
-        uri, target = [*map(str, arguments[:2]), *[""] * 2][:2]
-        answer = await self._answer(uri, target or None, None, token)
+        uri, target, *_ = (*arguments, None, None)
+        answer = await self._answer(str(uri), target and str(target), None, token)
         message = answer["error"] or answer["summary"]
         kind = types.MessageType.Info if answer["ok"] else types.MessageType.Warning
         self._server.window_show_message(types.ShowMessageParams(kind, message))
@@ -158,20 +181,18 @@ class Probes:
         self._runs[key] = run
         run.task = self._server.start(work)
         try:
-            report = await run.task
-        except asyncio.CancelledError:
+            run.report = await run.task
+        except BaseException:
             run.task.cancel()
             if self._runs.get(key) is run:
                 del self._runs[key]
             if run.edited:
-                raise NoProbeError(
-                    f"`{run.qualname}` was edited while the probe ran. Run the probe again."
-                ) from None
+                problem = f"`{run.qualname}` was edited while the probe ran. Run the probe again."
+                raise NoProbeError(problem) from None
             raise
         finally:
             run.task = None
-        run.report = report
-        self._mark(run, report)
+        self._mark(run, run.report)
         return run
 
     async def _chosen(self, uri: str, target: str | None, position: types.Position | None) -> Run:
@@ -231,12 +252,9 @@ class Probes:
 
     def diagnostics(self, uri: str) -> list[types.Diagnostic]:
         """The probe's findings in one file, where they are now."""
-        marks = [mark for run in self._runs.values() for mark in run.marks if mark.uri == uri]
-        if not marks:
-            return []
-        document = self._server.documents.get(uri)
-        lines = LineIndex(document.text) if document else None
-        return [self._diagnostic(mark, lines) for mark in marks]
+        return [
+            self._diagnostic(mark) for run in self._runs.values() for mark in run.marks if mark.at.uri == uri
+        ]
 
     def edited(self, uri: str, edits: Iterable[Edit]) -> None:
         """Move what is known along with the text; drop what is about a class whose text has changed."""
@@ -252,7 +270,7 @@ class Probes:
             run.span = span
             if run.task is not None and run.uri == uri:
                 run.edits += edits
-            run.marks = [mark for mark in run.marks if mark.uri != uri or _move(mark, edits)]
+            run.marks = [mark for mark in run.marks if mark.follow(uri, edits)]
 
     def closed(self, uri: str) -> None:
         for key in [key for key in self._runs if key[0] == uri]:
@@ -266,62 +284,55 @@ class Probes:
             self._changed(run)
 
     def _mark(self, run: Run, report: ProbeReport) -> None:
-        """Put the findings to their places, now that the class is known to be still the one that ran."""
-        marks = [self._placed(run, finding) for finding in report.findings]
-        run.marks = [mark for mark in marks if mark.uri != run.uri or _move(mark, run.edits)]
+        """Put the findings to their places: the class is still the one that ran, but it may have moved."""
+        marks = [
+            Mark(
+                f,
+                self._spot(run, f.path, f.line, f.column, f.end_line, f.end_column),
+                [
+                    (message, self._spot(run, path, line, column, end_line, end_column))
+                    for message, path, line, column, end_line, end_column in f.related
+                ],
+            )
+            for f in report.findings
+        ]
+        run.marks = [mark for mark in marks if mark.follow(run.uri, run.edits)]
         self._changed(run)
 
     def _changed(self, run: Run) -> None:
         self.serial += 1
-        self._server.diagnostics.changed({run.uri, *(mark.uri for mark in run.marks)})
+        self._server.diagnostics.changed({run.uri, *(mark.at.uri for mark in run.marks)})
         self._server.lenses.refresh()
 
-    def _placed(self, run: Run, finding: ProbeFinding) -> Mark:
-        uri = self._uri(finding.path)
-        document = self._server.documents.get(uri)
-        if uri != run.uri and document is None:
-            return Mark(uri, Span(0, 0), finding)
-        lines = run.lines if uri == run.uri or document is None else LineIndex(document.text)
-        start = lines.offset(finding.line - 1, finding.column)
-        return Mark(uri, Span(start, lines.offset(finding.end_line - 1, finding.end_column)), finding)
+    def _spot(self, run: Run, path: str, line: int, column: int, end_line: int, end_column: int) -> Spot:
+        uri = self._server.documents.uri_for_path(path) or uri_of(path)
+        told = types.Range(types.Position(line - 1, column), types.Position(end_line - 1, end_column))
+        lines = run.lines if uri == run.uri else self._lines(uri)
+        if lines is None:
+            return Spot(uri, None, told)
+        start, end = lines.offset(line - 1, column), lines.offset(end_line - 1, end_column)
+        return Spot(uri, Span(start, end), told)
 
-    def _diagnostic(self, mark: Mark, lines: LineIndex | None) -> types.Diagnostic:
-        finding, client = mark.finding, self._server.client
-        where = (
-            range_of(lines, mark.span, client.encoding)
-            if lines
-            else _range(finding.line, finding.column, finding.end_line, finding.end_column)
-        )
+    def _lines(self, uri: str) -> LineIndex | None:
+        document = self._server.documents.get(uri)
+        return LineIndex(document.text) if document else None
+
+    def _diagnostic(self, mark: Mark) -> types.Diagnostic:
         related = [
-            types.DiagnosticRelatedInformation(
-                types.Location(self._uri(path), _range(line, column, end_line, end_column)), message
-            )
-            for message, path, line, column, end_line, end_column in finding.related
+            types.DiagnosticRelatedInformation(types.Location(spot.uri, self._range(spot)), message)
+            for message, spot in mark.related
         ]
         return types.Diagnostic(
-            range=where,
-            message=finding.message,
-            severity=SEVERITIES[Severity(finding.severity)],
-            code=finding.code,
+            range=self._range(mark.at),
+            message=mark.finding.message,
+            severity=SEVERITIES[Severity(mark.finding.severity)],
+            code=mark.finding.code,
             source=SOURCE,
-            related_information=related if client.takes_related_information else None,
+            related_information=related if self._server.client.takes_related_information else None,
         )
 
-    def _uri(self, path: str) -> str:
-        return self._server.documents.uri_for_path(path) or uri_of(path)
-
-
-def _move(mark: Mark, edits: Iterable[Edit]) -> bool:
-    """Move a mark along with its text; False if its own text has changed."""
-    span: Span | None = mark.span
-    for edit in edits:
-        span = moved(span, edit) if span is not None else None
-    if span is None:
-        return False
-    mark.span = span
-    return True
-
-
-def _range(line: int, column: int, end_line: int, end_column: int) -> types.Range:
-    """A range in a file that isn't open: without its text, columns can only be taken as they are."""
-    return types.Range(types.Position(line - 1, column), types.Position(end_line - 1, end_column))
+    def _range(self, spot: Spot) -> types.Range:
+        lines = self._lines(spot.uri)
+        if lines is None or spot.span is None:
+            return spot.told
+        return range_of(lines, spot.span, self._server.client.encoding)

@@ -211,6 +211,7 @@ class Server(LanguageServer):
         self._session: Session | None = None
         self._engine: asyncio.Future[None] | None = None
         self._exit: asyncio.Future[int] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.work_progress = Progress(self)
         self.configuration = Configuration(self)
@@ -255,8 +256,9 @@ class Server(LanguageServer):
         self.is_initialized = True
         loop = asyncio.get_running_loop()
         log_to_client(self, loop)
-        if self.process_id is not None:
-            self.start(parent.wait_for_end(self.process_id, lambda: self.end(1)))
+        # A process that isn't there is one in another container, which only the end of the input can tell of.
+        if self.process_id is not None and parent.is_running(self.process_id):
+            self._watch = loop.create_task(parent.wait_for_end(self.process_id, lambda: self.end(1)))
         # Once the answer is on its way: everything else that the first analysis needs.
         loop.call_soon(self.engine_imported)
 
@@ -293,6 +295,8 @@ class Server(LanguageServer):
 
     async def _close(self) -> None:
         self.drop_work()
+        if self._watch is not None:
+            self._watch.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.is_initialized:
             await self.analyses.close()
