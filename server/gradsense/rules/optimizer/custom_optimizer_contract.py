@@ -18,38 +18,37 @@ from gradsense.rules.syntax import places_below, places_in
 
 
 class CustomOptimizerContract(Rule):
-    """An optimizer of your own breaks what `step` has to do: change the parameters, run the closure, skip what has
-    no gradient.
+    """An optimizer of your own breaks what a `step` has to keep to.
 
-        ## What it does
+    ## What it does
 
-        Reports a `step` of a subclass of `torch.optim.Optimizer` that
+    Reports a `step` of a subclass of `torch.optim.Optimizer` that
 
-        - never changes a parameter (the result goes to a local name: `p = p - lr * p.grad`);
-        - changes parameters in place while gradients are recorded;
-        - takes a closure and never looks at it;
-        - reads `p.grad` without a check for None.
+    - never changes a parameter (the result goes to a local name: `p = p - lr * p.grad`);
+    - changes parameters in place while gradients are recorded;
+    - takes a closure and never looks at it;
+    - reads `p.grad` without a check for None.
 
-        ## Why it matters
+    ## Why it matters
 
-        In order: nothing is ever trained; torch raises on the first step ("a leaf Variable that requires grad is
-        being used in an in-place operation"); Lightning, which packs forward and backward into the closure, never
-        runs them; a frozen or unused layer makes the step raise.
+    In order: nothing is ever trained; torch raises on the first step ("a leaf Variable that requires grad is
+    being used in an in-place operation"); Lightning, which packs forward and backward into the closure, never
+    runs them; a frozen or unused layer makes the step raise.
 
-        ## Fix safety
+    ## Fix safety
 
-        Nothing to apply: what the step is to do is the author's to say.
+    Nothing to apply: what the step is to do is the author's to say.
 
-        ## Stays silent when
+    ## Stays silent when
 
-        - `step` hands its parameters or gradients on, delegates to `super().step(closure)`, or has decorators
-          that are not known;
-        - the update goes through `.data`, `torch.no_grad()` or a function.
+    - `step` hands its parameters or gradients on, delegates to `super().step(closure)`, or has decorators
+      that are not known;
+    - the update goes through `.data`, `torch.no_grad()` or a function.
 
-        ## References
+    ## References
 
-        - [torch.optim.Optimizer.step](https://docs.pytorch.org/docs/2.13/generated/torch.optim.Optimizer.step.html)
-        - `torch/optim/sgd.py` (PyTorch 2.13): the contract as torch's own optimizers keep it
+    - [torch.optim.Optimizer.step](https://docs.pytorch.org/docs/2.13/generated/torch.optim.Optimizer.step.html)
+    - `torch/optim/sgd.py` (PyTorch 2.13): the contract as torch's own optimizers keep it
     """
 
     code, name, severity = "GS311", "custom-optimizer-contract", Severity.WARNING
@@ -78,31 +77,29 @@ class CustomOptimizerContract(Rule):
         delegates = any(fact.name == "super.step" for fact in calls)
         loops = list(_parameter_loops(program, step.code))
         if loops or delegates:
-            yield from self._closure(program, where, step)
+            yield from self._closure(program, step)
         if delegates or not loops:
             return
         for update in updates:
-            if isinstance(update.receiver, Parameters) and update.receiver.shape == "element":
-                if ("grad", Const(True)) in update.keywords:
-                    yield from self._recorded(program, update)
-                    break
+            on_leaf = isinstance(update.receiver, Parameters) and update.receiver.shape == "element"
+            if on_leaf and ("grad", Const(True)) in update.keywords:
+                yield from self._recorded(program, update)
+                break
         if not updates and not _hands_on(program, step.code):
             yield from self._never(program, facts, where, loops)
         yield from self._unguarded(program, step, loops)
 
-    def _closure(self, program: Program, where: Place, step: FunctionValue) -> Iterator[Finding]:
-        assert isinstance(step.code.node, ir.Function) and isinstance(where.node, cst.FunctionDef)
-        params = [param for param in step.code.node.params if param.kind == "plain"]
-        if len(params) < 2:
-            return
-        name = params[1].name
-        uses = [p for p in places_in(program, step.code, cst.Name) if p.node.value == name]  # type: ignore[attr-defined]
-        if len(uses) != 1:
+    def _closure(self, program: Program, step: FunctionValue) -> Iterator[Finding]:
+        name = _closure_name(step.code)
+        uses = [
+            place for place in places_in(program, step.code, cst.Name) if m.matches(place.node, m.Name(name))
+        ]
+        if not name or len(uses) != 1:
             return
         yield from self.finding(
             uses[0],
-            f"`step` never runs `{name}`: whoever passes one (Lightning always does) gets no forward and no backward "
-            f"pass. Call it under `torch.enable_grad()` if it is not None, and return its loss.",
+            f"`step` never runs `{name}`: whoever passes one (Lightning always does) gets no forward and "
+            f"no backward pass. Call it under `torch.enable_grad()` if it is not None, and return its loss.",
         )
 
     def _recorded(self, program: Program, update: Call) -> Iterator[Finding]:
@@ -111,8 +108,8 @@ class CustomOptimizerContract(Rule):
             return
         yield from self.finding(
             place,
-            f"`{place.code()}` changes a parameter in place while gradients are recorded, and raises. Decorate `step` "
-            "with `@torch.no_grad()`.",
+            f"`{place.code()}` changes a parameter in place while gradients are recorded, and raises. Decorate "
+            "`step` with `@torch.no_grad()`.",
         )
 
     def _never(
@@ -132,14 +129,15 @@ class CustomOptimizerContract(Rule):
         because = f"`{rebound.code()}` gives the result to a local name" if rebound else "it only reads them"
         yield from self.finding(
             rebound or where.at(where.node.name),
-            f"`{facts.name}.step` never changes a parameter: {because}, and nothing is trained. Change the parameter "
-            "in place, as in `p.add_(update, alpha=-lr)`.",
+            f"`{facts.name}.step` never changes a parameter: {because}, and nothing is trained. Change the "
+            "parameter in place, as in `p.add_(update, alpha=-lr)`.",
         )
 
     def _unguarded(
         self, program: Program, step: FunctionValue, loops: list[tuple[Place, str]]
     ) -> Iterator[Finding]:
-        if any(_is_guard(place) for place in places_in(program, step.code, *_TESTS)):
+        closure = _closure_name(step.code)
+        if any(_is_guard(place, closure) for place in places_in(program, step.code, *_TESTS)):
             return
         for loop, variable in loops:
             read = m.Attribute(m.Name(variable), m.Name("grad"))
@@ -147,8 +145,8 @@ class CustomOptimizerContract(Rule):
                 if m.matches(place.node, read):
                     yield from self.finding(
                         place,
-                        f"`{place.code()}` is None for a parameter that the loss does not reach, and `step` raises "
-                        f"there. Skip those: `if {place.code()} is None: continue`.",
+                        f"`{place.code()}` is None for a parameter that the loss does not reach, and `step` "
+                        f"raises there. Skip those: `if {place.code()} is None: continue`.",
                     )
                     return
 
@@ -459,6 +457,18 @@ class CustomOptimizerContract(Rule):
                                 lamb_update(p, p.grad, group["lr"])
 
 
+            class Named(torch.optim.Optimizer):
+                def step(self, closure=None):
+                    loss = closure() if closure is not None else None
+                    for group in self.param_groups:
+                        for p in group["params"]:
+                            grad = p.grad
+                            if grad is None:
+                                continue
+                            p.data.add_(grad, alpha=-group["lr"])
+                    return loss
+
+
             class Base(torch.optim.Optimizer):
                 def step(self, closure=None):
                     raise NotImplementedError
@@ -479,9 +489,15 @@ def _parameter_loops(program: Program, step: Code) -> Iterator[tuple[Place, str]
             yield loop, loop.node.target.value
 
 
-_PARAMS = m.Subscript(
-    slice=[m.SubscriptElement(m.Index(m.SimpleString('"params"') | m.SimpleString("'params'")))]
-)
+_KEY = m.SimpleString('"params"') | m.SimpleString("'params'")
+_PARAMS = m.Subscript(slice=[m.SubscriptElement(m.Index(_KEY))])
+
+
+def _closure_name(step: Code) -> str:
+    """The parameter of `step` that is given the closure; empty if it has none."""
+    assert isinstance(step.node, ir.Function)
+    plain = [param.name for param in step.node.params if param.kind == "plain"]
+    return plain[1] if len(plain) > 1 else ""
 
 
 def _hands_on(program: Program, step: Code) -> bool:
@@ -499,7 +515,7 @@ def _is_loop_target(place: Place, loop: Place) -> bool:
 
 
 def _only_reads(place: Place) -> bool:
-    """Whether a use of a parameter can't change it: arithmetic, its gradient, its shape, a key of the state."""
+    """Whether a use of a parameter can't change it: arithmetic, gradient, shape, a key of the state."""
     above = place.parent()
     if above is None:
         return False
@@ -526,13 +542,13 @@ def _only_reads(place: Place) -> bool:
 _LIKE = m.OneOf(*(m.Name(f"{name}_like") for name in ("zeros", "ones", "empty", "rand", "randn", "full")))
 
 
-def _is_guard(place: Place) -> bool:
+def _is_guard(place: Place, closure: str) -> bool:
     """Whether a test may be the one that leaves out parameters without a gradient."""
     node = place.node
     if isinstance(node, cst.Try):
         return True
     if isinstance(node, cst.Comparison):
-        return m.matches(node, _WITH_NONE) and not isinstance(node.left, cst.Name)
+        return m.matches(node, _WITH_NONE) and not m.matches(node.left, m.Name(closure))
     assert isinstance(node, (cst.If, cst.IfExp, cst.CompIf))
     return m.findall(node.test, m.Attribute(attr=m.OneOf(m.Name("grad"), m.Name("requires_grad")))) != []
 

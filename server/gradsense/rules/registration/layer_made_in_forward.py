@@ -342,7 +342,7 @@ _MOVES = m.Attribute(attr=m.OneOf(m.Name("to"), m.Name("cuda"), m.Name("train"),
 
 
 def _fate(program: Program, place: Place, function: Code | None) -> str | None:
-    """What becomes of a new layer: `used` up in this call, `kept` for the next; None where it can't be told."""
+    """What becomes of a new layer: `used` up in this call, `kept` for the next; None: can't tell."""
     above = place.parent()
     if above is None or function is None:
         return None
