@@ -12,6 +12,7 @@ from gradsense.program.run import DEPTH, Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
 from gradsense.program.values import (
     NONE,
+    PLAIN,
     UNKNOWN,
     Choice,
     ClassValue,
@@ -33,6 +34,7 @@ from gradsense.program.values import (
     Unknown,
     Value,
     combine,
+    is_plain,
     join,
 )
 
@@ -70,7 +72,10 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
             keywords.append(("**", UNKNOWN))
     if state.dead:
         return UNKNOWN
-    return invoke(run, frame, state, callee, tuple(args), tuple(keywords), node.at)
+    result = invoke(run, frame, state, callee, tuple(args), tuple(keywords), node.at)
+    if result is UNKNOWN and callee == PLAIN and isinstance(node.func, ir.Attribute) and all(map(is_plain, args)):
+        return PLAIN
+    return result
 
 
 def _many(run: Run, frame: Frame, state: State, value: Value) -> Value:
@@ -155,13 +160,21 @@ def _call_function(
     at: int,
 ) -> Value:
     run.reached.add(function.code)
+    own = function.self_value
+    if isinstance(own, Instance) and own.kind is Kind.OPTIMIZER and function.code.name == "step":
+        # An optimizer of the user's own: a step all the same, whatever its body does.
+        training.step(run, frame, state, own, None, at)
     decorators = [d for d in function.decorators if d not in _IGNORED_DECORATORS]
     mode = next((d for d in decorators if d in GRAD_MODES), None)
     opaque = any(d not in GRAD_MODES and not d.startswith(_KNOWN_DECORATORS) for d in decorators)
     if function.code in run.stack or len(run.stack) >= DEPTH:
         training.unknown_code(run, state, (*args, *(v for _, v in keywords), function.self_value or NONE))
         return UNKNOWN
-    if _is_quiet(function, args, keywords):
+    if _is_quiet(run, function, args, keywords):
+        given = (*args, *(value for _, value in keywords))
+        seen: set[str] = set()
+        if all(map(is_plain, given)) and _sees_data_only(run, frame, state, function.code, seen):
+            return PLAIN
         return UNKNOWN
     grad, switch = state.grad, state.switch
     if mode is not None:
@@ -174,13 +187,15 @@ def _call_function(
     return UNKNOWN if opaque and not isinstance(result, Instance) else result
 
 
-def _is_quiet(function: FunctionValue, args: tuple[Value, ...], keywords: Keywords) -> bool:
+def _is_quiet(run: Run, function: FunctionValue, args: tuple[Value, ...], keywords: Keywords) -> bool:
     """Whether a function of the user's can have nothing to do with training: nothing telling in it or below it,
     and no tensor, network or optimizer given to it.
     """
     file = function.closure.file
     tree = function.code.tree
-    if not file.loud_names.isdisjoint(tree.names):  # type: ignore[attr-defined]
+    loud = not file.loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
+    run.reads["loud", file.path, tree] = loud  # type: ignore[attr-defined]
+    if loud:
         return False
     if isinstance(function.self_value, Instance) and function.self_value.kind is not Kind.OTHER:
         return False
@@ -189,6 +204,25 @@ def _is_quiet(function: FunctionValue, args: tuple[Value, ...], keywords: Keywor
         isinstance(value, (Const, Unknown)) or (isinstance(value, Tensor) and (value.python or value.data))
         for value in values
     )
+
+
+def _sees_data_only(run: Run, frame: Frame, state: State, code: Code, seen: set[str]) -> bool:
+    """Whether the names in a function lead to nothing trained, as far as they are followed."""
+    for name in code.tree.names:  # type: ignore[attr-defined]
+        if name in seen:
+            continue
+        seen.add(name)
+        value = expressions.lookup(run, frame, state, name)
+        if isinstance(value, (FunctionValue, ClassValue)):
+            if value.code is not code and not _sees_data_only(run, frame, state, value.code, seen):
+                return False
+        elif value is not None and not is_plain(value) and not _is_data_object(value):
+            return False
+    return True
+
+
+def _is_data_object(value: Value) -> bool:
+    return isinstance(value, Instance) and value.kind is Kind.DATA
 
 
 _IGNORED_DECORATORS = frozenset(

@@ -11,6 +11,7 @@ from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
     NONE,
     NUMBER,
+    PLAIN,
     UNKNOWN,
     ClassValue,
     Closure,
@@ -31,6 +32,7 @@ from gradsense.program.values import (
     TupleValue,
     Value,
     combine,
+    is_plain,
     join,
     options_of,
 )
@@ -45,6 +47,8 @@ def lookup(run: Run, frame: Frame, state: State, name: str) -> Value | None:
     """The value of a variable: local, of an enclosing function, of the module; None if nothing defines it."""
     value = state.variable(frame.number, name)
     if value is not None:
+        if isinstance(value, (FunctionValue, ClassValue)) and run.module_frames.get(frame.file.path) == frame.number:
+            run.reads["name", frame.file.path, name] = value
         return value
     for number in frame.closure.frames:
         value = state.variable(number, name)
@@ -65,8 +69,10 @@ def _name(run: Run, frame: Frame, state: State, node: ir.Name) -> Value:
     value = lookup(run, frame, state, node.id)
     if value is not None:
         return value
-    if node.id in objects.BUILTINS and node.id not in frame.file.mentioned_by_holes:
-        return Ref(f"builtins.{node.id}")
+    if node.id in objects.BUILTINS:
+        broken = node.id in frame.file.mentioned_by_holes
+        run.reads["broken", frame.file.path, node.id] = broken
+        return UNKNOWN if broken else Ref(f"builtins.{node.id}")
     return UNKNOWN
 
 
@@ -184,7 +190,7 @@ def _compare(run: Run, frame: Frame, op: str, operands: tuple[Value, ...], at: i
             return Const((left.value == right.value) is (op == "=="))
     tensors = [operand for operand in operands if isinstance(operand, Tensor)]
     if not tensors:
-        return UNKNOWN
+        return PLAIN if all(map(is_plain, operands)) else UNKNOWN
     return cut(run, frame, combine(tensors), f"`{op}`", at)
 
 

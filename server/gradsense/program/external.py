@@ -15,6 +15,7 @@ from gradsense.program.values import (
     DATA,
     NONE,
     NUMBER,
+    PLAIN,
     UNKNOWN,
     ClassValue,
     Collection,
@@ -34,6 +35,7 @@ from gradsense.program.values import (
     Unknown,
     Value,
     combine,
+    is_plain,
     options_of,
 )
 
@@ -109,7 +111,9 @@ def _result(
     if name.split(".")[0] in ("numpy", "math") and any(isinstance(arg, Tensor) for arg in args):
         return expressions.cut(run, frame, combine(args), name, at, python=True)
     if name.split(".")[0] in functions.HARMLESS_ROOTS or name in functions.HARMLESS_CALLS:
-        return UNKNOWN
+        return PLAIN if all(map(is_plain, args)) else UNKNOWN
+    if name.split(".")[0] in functions.DATA_ROOTS and all(map(is_plain, (*args, *(v for _, v in keywords)))):
+        return PLAIN
     ancestry = run.imports.ancestry(name) if last[:1].isupper() else None
     if ancestry:
         kinds = {classes.kind_of(canonical(base)) for base in ancestry}
@@ -460,7 +464,9 @@ def _builtin(
         return UNKNOWN
     if name in ("vars", "globals", "locals", "exec", "eval"):
         training.forget_all_gradients(state)
-    return Ref("builtins.text") if name == "str" else UNKNOWN
+    if name == "str":
+        return Ref("builtins.text")
+    return PLAIN if name == "len" or (args and all(map(is_plain, args))) else UNKNOWN
 
 
 def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], at: int) -> Value:

@@ -273,12 +273,18 @@ _SETTLED = frozenset(
 )
 
 
-def run_module(run: Run, state: State, file: File) -> int:
-    """Run a module's body; gives the number of the frame with its names."""
+_DEFINITIONS = (ir.Function, ir.Class, ir.Import, ir.ImportFrom)
+
+
+def run_module(run: Run, state: State, file: File, definitions_only: bool = False) -> int:
+    """Run a module's body, or only its functions, classes and imports; gives the number of the frame with its names."""
     number = run.frame_number()
     run.module_frames[file.path] = number
     frame = Frame(number, file, Where(file.path, "", (0,)), None, None, Closure(file), (), ())
     frame.keeps = True
     state.frames[number] = {}
-    statements.run_units(run, frame, state, file.units)
+    units = file.units
+    if definitions_only:
+        units = tuple(unit for unit in units if unit[3].statements and isinstance(unit[3].statements[0], _DEFINITIONS))
+    statements.run_units(run, frame, state, units)
     return number

@@ -11,6 +11,7 @@ from gradsense.program.state import ITEMS, OPEN, State, after_backward
 from gradsense.program.values import (
     NONE,
     NUMBER,
+    PLAIN,
     UNKNOWN,
     Choice,
     ClassValue,
@@ -31,6 +32,7 @@ from gradsense.program.values import (
     Unknown,
     Value,
     combine,
+    is_plain,
     join,
     options_of,
 )
@@ -55,7 +57,10 @@ def call_method(
         return _super(run, frame, state, receiver, name, args, keywords, at)
     if isinstance(receiver, ClassValue):
         return _of_class(run, frame, state, receiver, name, args, keywords, at)
-    return _unknown(run, frame, state, name, args, keywords, at)
+    result = _unknown(run, frame, state, name, args, keywords, at)
+    if result is UNKNOWN and receiver == PLAIN and (name in functions.SAME_TENSOR or all(map(is_plain, args))):
+        return PLAIN
+    return result
 
 
 def _unknown(
@@ -154,7 +159,7 @@ def _tensor_result(
     if name in ("retain_grad", "pin_memory"):
         return tensor
     if name in ("size", "dim", "numel", "nelement", "is_contiguous", "register_hook", "element_size"):
-        return UNKNOWN
+        return PLAIN
     if name in ("new_zeros", "new_ones", "new_tensor", "new_full", "new_empty"):
         return Tensor(requires=False, data=True)
     if name in ("split", "chunk", "unbind", "topk", "max", "min", "sort"):

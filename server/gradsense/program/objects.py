@@ -16,6 +16,7 @@ from gradsense.program.values import (
     DATA,
     NONE,
     NUMBER,
+    PLAIN,
     UNKNOWN,
     Choice,
     ClassValue,
@@ -252,7 +253,7 @@ def external_class(instance: Instance, run: Run) -> str:
 def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: str, at: int) -> Value:
     """`receiver.name`."""
     if isinstance(receiver, Unknown):
-        return Method(UNKNOWN, name) if name in _TELLING else UNKNOWN
+        return Method(receiver, name) if name in _TELLING else receiver
     if isinstance(receiver, Instance):
         return _instance_attribute(run, frame, state, receiver, name, at)
     if isinstance(receiver, Ref):
@@ -343,7 +344,7 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
             return Parameters(frozenset((tensor.parameter,)), shape="gradient", site=frame.site(at))
         return UNKNOWN
     if name in ("shape", "device", "dtype", "ndim", "is_cuda", "names", "layout", "itemsize"):
-        return UNKNOWN
+        return PLAIN
     if name == "requires_grad":
         return UNKNOWN if tensor.requires is None else Const(tensor.requires)
     if name in ("T", "mT", "H", "real", "imag"):
@@ -468,7 +469,7 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
         return items.element if items.exact is None else join_values(items.exact)
     if isinstance(value, Instance):
         if value.kind is Kind.DATA:
-            return UNKNOWN
+            return PLAIN
         if isinstance(value.type, Ref) and classes.is_container(value.type.name):
             items = state.items(value.obj)
             return items.element if items.exact is None else join_values(items.exact)
@@ -481,14 +482,16 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
         return replace(value, parameter=None, leaf=None, made_by="")
     if isinstance(value, Partial) and isinstance(value.function, Ref):
         return _element_of_view(run, frame, state, value)
-    return UNKNOWN
+    return PLAIN if value == PLAIN else UNKNOWN
 
 
 def _element_of_view(run: Run, frame: Frame, state: State, view: Partial) -> Value:
     assert isinstance(view.function, Ref)
     kind = view.function.name
     if kind == "builtins.enumerate":
-        return TupleValue((UNKNOWN, element_of(run, frame, state, view.args[0])))
+        return TupleValue((PLAIN, element_of(run, frame, state, view.args[0])))
+    if kind == "builtins.range":
+        return PLAIN
     if kind == "builtins.zip":
         return TupleValue(tuple(element_of(run, frame, state, arg) for arg in view.args))
     if kind == "builtins.items" and isinstance(view.args[0], Collection):
@@ -531,6 +534,8 @@ def unpacked(run: Run, state: State, value: Value, count: int) -> tuple[Value, .
     if isinstance(value, Tensor):
         part = replace(value, parameter=None, leaf=None, made_by="")
         return (part,) * count
+    if value == PLAIN:
+        return (PLAIN,) * count
     if isinstance(value, Choice):
         each = [unpacked(run, state, option, count) for option in value.options]
         if any(parts is None for parts in each):
@@ -541,6 +546,8 @@ def unpacked(run: Run, state: State, value: Value, count: int) -> tuple[Value, .
 
 def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value, at: int) -> Value:
     """`receiver[index]`."""
+    if receiver == PLAIN:
+        return PLAIN
     if isinstance(receiver, Choice):
         return join_values([get_item(run, frame, state, option, index, at) for option in receiver.options])
     key = index.value if isinstance(index, Const) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ import libcst as cst
 from gradsense.config import Settings
 from gradsense.findings import Span
 from gradsense.program import calls, ir, methods, objects, statements, training
-from gradsense.program.facts import Fact, Gradients, GradState, Holdings, Lost, Returned
+from gradsense.program.facts import Gradients, GradState, Holdings, Lost, Returned
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.lower import lower
@@ -146,6 +147,8 @@ class Program:
         self.text = file.document.text
         self.runs: list[Run] = []
         self.incomplete: set[str] = set()
+        self._asker = Run(imports, "")
+        self._frames: tuple[dict[str, int], State] = {}, State()
 
     def lightning_version(self) -> str | None:
         """Lightning's version: configured, pinned or installed; None (take the newest) if nothing tells."""
@@ -183,23 +186,38 @@ class Program:
 
     @cached_property
     def script(self) -> tuple[Run, State]:
-        """The module's body, run as a script."""
-        run = Run(self.imports, "")
-        state = State()
-        try:
-            run_module(run, state, self.file)
-        except Exhausted:
+        """The module's body, run as a script; from memory while the definitions that it uses are the same."""
+        definitions = Run(self.imports, "")
+        defined = State()
+        run_module(definitions, defined, self.file, definitions_only=True)
+        self._frames = definitions.module_frames, defined
+        key = (
+            "script",
+            self.file.path,
+            tuple(where if where.unit else tree for where, _, tree, _ in self.file.units),
+        )
+
+        def work() -> tuple[Run, State] | None:
+            run, state = Run(self.imports, ""), State()
+            self.imports.asking = run
+            try:
+                run_module(run, state, self.file)
+            except Exhausted:
+                return None
+            return run, state
+
+        made = self._remembered(key, work, script=True)
+        if made is None:
             self.incomplete.add("")
-            run.facts.clear()
-            # The definitions are still needed: run them without following any call.
-            run = Run(self.imports, "")
-            run.remaining = 10**9
-            state = State()
-            run.stack = [_NOWHERE] * 100
-            run_module(run, state, self.file)
-            run.stack.clear()
-            run.facts.clear()
-        run.end = state
+            return definitions, defined
+        run, state = made
+        state = state.copy()
+        names = dict(state.frames[run.module_frames[self.file.path]])
+        for name, value in defined.frames[definitions.module_frames[self.file.path]].items():
+            if isinstance(value, _DEFINED) and isinstance(names.get(name), _DEFINED):
+                names[name] = value
+        state.frames[run.module_frames[self.file.path]] = names
+        self._frames = run.module_frames, state
         self.runs.append(run)
         return run, state
 
@@ -264,32 +282,51 @@ class Program:
             run.optimizers.update(base.optimizers)
         return run
 
-    def _remembered(self, key: tuple[object, ...], work: Callable[[], tuple[Run, R] | None]) -> tuple[Run, R] | None:
-        """What `work` gives for `key`, from memory while everything that its run has read is still the same."""
+    def _remembered(
+        self, key: tuple[object, ...], work: Callable[[], tuple[Run, R] | None], script: bool = False
+    ) -> tuple[Run, R] | None:
+        """What `work` gives for `key`, from memory while everything that its run has read is still the same.
+
+        What a `script` reads of its own variables is its own doing: only definitions and answers are compared.
+        """
         candidates: list[tuple[Run, R]] = _memory.get(key) or []
         for run, result in candidates:
-            if self._holds(run):
-                return run, result
-        self.imports.asking = None
+            if self._holds(run, script):
+                current = copy.copy(run)
+                current.imports = self.imports
+                return current, result
         made = work()
         self.imports.asking = None
-        if made is not None and all(_is_comparable(value) for value in made[0].reads.values()):
+        if made is not None and (script or all(_is_comparable(value) for value in made[0].reads.values())):
             _memory.put(key, [made, *candidates[: _VERSIONS - 1]])
         return made
 
-    def _holds(self, run: Run) -> bool:
-        script, state = self.script
+    def _holds(self, run: Run, script: bool) -> bool:
+        frames, state = self._frames
         for read, value in run.reads.items():
-            if read[0] == "name":
-                frame = script.module_frames.get(read[1])  # type: ignore[call-overload]
-                now = state.variable(frame, read[2]) if frame is not None else None  # type: ignore[arg-type]
-                if now is not value and now != value:
+            now: object
+            match read:
+                case ("name", str(path), str(name)):
+                    if script and (not isinstance(value, _DEFINED) or path != self.file.path):
+                        continue
+                    frame = frames.get(path)
+                    now = state.variable(frame, name) if frame is not None else None
+                case ("member", ClassValue() as cls, str(name), after):
+                    current = self.imports.classes.get(cls)
+                    if current is None:
+                        if script:
+                            continue
+                        return False
+                    now = objects.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
+                case ("loud", str(path), tree):
+                    now = not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
+                case ("broken", str(path), str(name)):
+                    now = name in self.imports.files[path].mentioned_by_holes
+                case (_, question):
+                    now = self.imports.ask(question)  # type: ignore[arg-type]
+                case _:
                     return False
-            elif read[0] == "member":
-                cls = self.imports.classes.get(read[1])  # type: ignore[call-overload]
-                if cls is None or objects.find_member(script, cls, read[2], read[3]) != value:  # type: ignore[arg-type]
-                    return False
-            elif self.imports.ask(read[1]) != value:  # type: ignore[arg-type]
+            if now is not value and now != value:
                 return False
         return True
 
@@ -510,9 +547,6 @@ class Program:
         return [facts for facts in self.classes.values() if facts.is_module]
 
 
-_NOWHERE = Code("", ir.Hole(None, frozenset(), None), None, Where("", "", ()))
-
-
 def _enter(
     run: Run, frame: Frame, state: State, function: FunctionValue, given: tuple[Value, ...]
 ) -> list[tuple[State, Returned]]:
@@ -636,13 +670,16 @@ def _changes(
     return {obj: attributes for obj, attributes in after.items() if before.get(obj) is not attributes}
 
 
+_DEFINED = (FunctionValue, ClassValue)
+
+
 def _is_comparable(value: object) -> bool:
     """Whether equality of a value that was read says that nothing behind it has changed either."""
     if isinstance(value, tuple):
         return all(_is_comparable(each) for each in value)
     if isinstance(value, FunctionValue):
         return value.self_value is None
-    return value is None or isinstance(value, (str, Unknown, Const, Ref, ClassValue, SourceFile))
+    return value is None or isinstance(value, (str, bool, Unknown, Const, Ref, ClassValue, SourceFile))
 
 
 def kinds_of(states: Iterable[GradState]) -> frozenset[Gradients]:

@@ -54,13 +54,16 @@ class Kind(enum.Enum):
 
 
 class Unknown(NamedTuple):
-    """May be anything."""
+    """May be anything. `data`: but comes from where nothing trained was, so it leads back to no parameter."""
+
+    data: bool = False
 
     def __repr__(self) -> str:
-        return "UNKNOWN"
+        return "PLAIN" if self.data else "UNKNOWN"
 
 
 UNKNOWN = Unknown()
+PLAIN = Unknown(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +323,7 @@ def join(left: Value, right: Value) -> Value:
     if left is right or left == right:
         return left
     if isinstance(left, Unknown) or isinstance(right, Unknown):
-        return UNKNOWN
+        return PLAIN if is_plain(left) and is_plain(right) else UNKNOWN
     if isinstance(left, Tensor) and isinstance(right, Tensor):
         return join_tensors(left, right)
     if isinstance(left, Parameters) and isinstance(right, Parameters) and left.shape == right.shape:
@@ -347,6 +350,15 @@ def join(left: Value, right: Value) -> Value:
     return options[0] if len(options) == 1 else Choice(tuple(options))
 
 
+def is_plain(value: Value) -> bool:
+    """Whether `value` is a constant, a number or data: nothing that a gradient goes through."""
+    if isinstance(value, Tensor):
+        return value.data and not value.sources and not value.cuts
+    if isinstance(value, TupleValue):
+        return all(is_plain(item) for item in value.items)
+    return isinstance(value, (Const, Ref)) or value == PLAIN
+
+
 def options_of(value: Value) -> tuple[Value, ...]:
     """The values that `value` stands for: itself, or each of a choice's."""
     return value.options if isinstance(value, Choice) else (value,)
@@ -371,6 +383,7 @@ def join_tensors(left: Tensor, right: Tensor) -> Tensor:
 
 def combine(operands: Iterable[Value], made_by: str = "") -> Value:
     """The result of a differentiable operation on `operands` (tensors, numbers, unknowns)."""
+    operands = tuple(operands)
     sources: frozenset[Obj] = frozenset()
     cuts: frozenset[Cut] = frozenset()
     gradients: frozenset[Site] = frozenset()
@@ -399,13 +412,13 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
             sources |= operand.sources
             is_open = is_open or operand.open
             requires = requires or (True if operand.shape != "gradient" else requires)
-        elif not isinstance(operand, (Const, Ref)):
+        elif not isinstance(operand, (Const, Ref)) and operand != PLAIN:
             is_open = True
             data = False
             if requires is False:
                 requires = None
     if not tensor:
-        return UNKNOWN
+        return PLAIN if operands and all(is_plain(operand) for operand in operands) else UNKNOWN
     return Tensor(
         sources, cuts, requires, is_open, None, None, scaler, python, gradients, made_by, data and not sources
     )

@@ -48,6 +48,9 @@ HARMLESS_ROOTS = frozenset(
 )
 """Packages whose calls leave models, optimizers and gradients as they are."""
 
+DATA_ROOTS = frozenset("numpy pandas sklearn scipy PIL cv2 gym gymnasium ale_py".split())
+"""Packages whose calls give data: no parameter of the program stands behind it unless one was given."""
+
 HARMLESS_CALLS = frozenset(
     """torch.save torch.manual_seed torch.cuda.synchronize torch.cuda.empty_cache torch.onnx.export
     torch.backends torch.set_printoptions torchvision.utils.save_image torchvision.utils.make_grid
