@@ -97,6 +97,10 @@ def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> 
     assert "optim.Adam(network.parameters(), lr=0.01)" in fixed
 
 
+def test_the_probe_tells_what_will_not_learn(vscode: str, project: Path, screenshots: Path) -> None:
+    play("probe", address_of(vscode, project), screenshots)
+
+
 def test_a_notebook_is_checked_across_its_cells(vscode: str, project: Path, screenshots: Path) -> None:
     play("notebook", address_of(vscode, project), screenshots)
 
@@ -108,4 +112,5 @@ def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path)
 def test_the_bundled_server_does_it_too(project: Path, screenshots: Path, tmp_path: Path) -> None:
     """As users have it: nothing is set but an interpreter that has torch."""
     with installed(tmp_path / "vscode", {"gradsense.interpreter": sys.executable}) as address:
-        play("from_squiggle_to_fix", address_of(address, project), screenshots)
+        play("typing", address_of(address, project), screenshots)
+        play("probe", address_of(address, project), screenshots)
