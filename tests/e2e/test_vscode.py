@@ -109,8 +109,8 @@ def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path)
     play("cancelled_probe", address_of(vscode, project), screenshots)
 
 
-def test_the_bundled_server_does_it_too(project: Path, screenshots: Path, tmp_path: Path) -> None:
+def test_the_bundled_server_does_it_too(project: Path, tmp_path: Path) -> None:
     """As users have it: nothing is set but an interpreter that has torch."""
     with installed(tmp_path / "vscode", {"gradsense.interpreter": sys.executable}) as address:
-        play("typing", address_of(address, project), screenshots)
-        play("probe", address_of(address, project), screenshots)
+        play("typing", address_of(address, project), tmp_path)
+        play("probe", address_of(address, project), tmp_path)
