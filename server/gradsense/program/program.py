@@ -147,6 +147,8 @@ class Program:
         self.text = file.document.text
         self.runs: list[Run] = []
         self.incomplete: set[str] = set()
+        self._facts: dict[type, list[Any]] = {}
+        self._facts_by_run: dict[type, list[tuple[Run, Any]]] = {}
         self._asker = Run(imports, "")
         self._frames: tuple[dict[str, int], State] = {}, State()
 
@@ -492,28 +494,26 @@ class Program:
 
     # -- facts --
 
-    @cached_property
-    def _by_kind(self) -> dict[type, list[tuple[Run, Any]]]:
-        self.ensure_runs()
-        path = self.file.path
-        sorted_out: dict[type, list[tuple[Run, Any]]] = {}
-        for run in self.runs:
-            for fact in run.facts.values():
-                if fact.site.where.path == path:
-                    sorted_out.setdefault(type(fact), []).append((run, fact))
-        return sorted_out
-
     def ensure_runs(self) -> None:
         """Run everything there is to run."""
         _ = self.script, self.functions, self.classes
 
     def facts(self, kind: type[F]) -> list[F]:
         """Every fact of a kind whose place is in this file, from all runs."""
-        return [fact for _, fact in self._by_kind.get(kind, ())]
+        found = self._facts.get(kind)
+        if found is None:
+            found = self._facts[kind] = [fact for _, fact in self.runs_with_facts(kind)]
+        return found
 
     def runs_with_facts(self, kind: type[F]) -> list[tuple[Run, F]]:
         """The same with the run that saw each."""
-        return self._by_kind.get(kind, [])
+        found = self._facts_by_run.get(kind)
+        if found is None:
+            self.ensure_runs()
+            path = self.file.path
+            found = [(run, fact) for run in self.runs for fact in run.sorted_facts(path).get(kind, ())]
+            self._facts_by_run[kind] = found
+        return found
 
     @cached_property
     def holdings(self) -> dict[Obj, Holdings]:

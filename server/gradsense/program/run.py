@@ -93,6 +93,7 @@ class Run:
         self.imports = imports
         self.entry = entry
         self.facts: dict[tuple[object, ...], Fact] = {}
+        self._sorted: dict[type, list[Fact]] = {}
         self.lost: dict[Site, Lost] = {}
         self.remaining = STEPS
         self.stack: list[Code] = []
@@ -147,13 +148,13 @@ class Run:
         if not self.muted:
             self.facts[(type(fact), fact.site, frame.calls, frame.rounds)] = fact
 
-    def open_holdings(self) -> Iterable[Obj]:
-        """The optimizers that may hold parameters that are not known."""
-        return (
-            obj
-            for obj in self.optimizers
-            if (held := self.holdings.get(obj)) is None or held.open or not held.sources
-        )
+    def sorted_facts(self, path: str) -> dict[type, list[Fact]]:
+        """The facts with a place in the file `path`, by kind; for a run that has ended."""
+        if not self._sorted:
+            for fact in self.facts.values():
+                if fact.site.where.path == path:
+                    self._sorted.setdefault(type(fact), []).append(fact)
+        return self._sorted
 
 
 def statements_of(
