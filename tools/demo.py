@@ -52,6 +52,7 @@ class Demo:
         """Open an example, print its diagnostics, apply the preferred fixes and show what they changed."""
         text = path.read_text("utf-8")
         self.console.rule(Text(f"examples/{path.name}", "bold"), align="left")
+        self.console.print(Text(text.partition("\n")[0].strip('"'), "italic"))
         self.examples += 1
         await self.session.open(path, text)
         diagnostics = await self.session.diagnostics(path, 1, lambda found: codes_of(found) == codes)
@@ -108,15 +109,17 @@ class Demo:
 
     def _print(self, diagnostic: types.Diagnostic, text: str) -> None:
         severity = diagnostic.severity or types.DiagnosticSeverity.Error
-        line = diagnostic.range.start.line
         heading = Text.assemble((f"{severity.name.lower()}[{diagnostic.code}]", _STYLES[severity]))
         self.console.print(heading.append(f" {diagnostic.message}", "bold"))
-        self.console.print(Text.assemble((f"{line + 1:>5} | ", "blue"), text.splitlines()[line]))
+        here = diagnostic.range.start.line
+        lines = text.splitlines()
+        places: dict[int, list[str]] = {here: []}
         for related in diagnostic.related_information or ():
-            where = related.location.range.start.line
-            source = Path(path_of(related.location.uri)).read_text("utf-8").splitlines()[where]
-            words = (f"{where + 1:>5} | ", "blue"), source, (f"   <- {related.message}", "blue")
-            self.console.print(Text.assemble(*words))
+            places.setdefault(related.location.range.start.line, []).append(related.message)
+        for number, words in sorted(places.items()):
+            margin = f"{'>' if number == here else ' '}{number + 1:>4} | "
+            told = f"   <- {', '.join(words)}" if words else ""
+            self.console.print(Text.assemble((margin, "blue"), lines[number], (told, "blue")))
 
     def _print_diff(self, before: str, after: str) -> None:
         lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
@@ -135,13 +138,6 @@ def codes_of(diagnostics: list[types.Diagnostic]) -> set[str]:
 def listed(codes: set[str]) -> str:
     """Codes in words."""
     return ", ".join(sorted(codes)) or "nothing"
-
-
-def path_of(uri: str) -> str:
-    """The path of a file's address."""
-    from pygls.uris import to_fs_path
-
-    return to_fs_path(uri) or uri
 
 
 def field(answer: object, name: str) -> str | None:
