@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Union
 
@@ -80,6 +81,32 @@ def made(node: Node, tensor: Callable[[Leaf], Any]) -> Any:
     if node.kind == "object":
         return types.SimpleNamespace(**dict(zip(node.keys, parts)))
     return tuple(parts) if node.kind == "tuple" else parts
+
+
+def reranked(leaf: Leaf, rank: int) -> Iterator[Leaf]:
+    """`leaf` with another rank, its batch and last (or channel) size kept where that makes sense."""
+    if rank < 0 or rank > 6:
+        return
+    shape = leaf.shape
+    last = shape[-1] if shape else 8
+    batch = shape[0] if shape else BATCH
+    if leaf.kind == "long" and rank <= 2:
+        yield replace(leaf, shape=((), (batch,), (batch, 6))[rank])
+    elif rank == 0:
+        yield replace(leaf, shape=())
+    elif rank == 1:
+        yield replace(leaf, shape=(batch,))
+    elif rank == 2:
+        yield replace(leaf, shape=(batch, last))
+    elif rank == 3:
+        yield replace(leaf, shape=(batch, 6, last))
+        yield replace(leaf, shape=(batch, last, 32))
+    elif rank == 4:
+        channels = shape[1] if len(shape) in (3, 5) else 3
+        yield replace(leaf, shape=(batch, channels, 32, 32))
+        yield replace(leaf, shape=(batch, 6, 6, last))
+    elif rank == 5:
+        yield replace(leaf, shape=(batch, shape[1] if len(shape) > 2 else 3, 8, 16, 16))
 
 
 def real(leaf: Leaf) -> Any:

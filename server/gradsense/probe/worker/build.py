@@ -263,7 +263,7 @@ class Builder:
             def make(call: ast.Call = call) -> Built:
                 scope = self.program.scope_of(call)
                 statement = self.program.statement_of(call)
-                if isinstance(statement, (ast.Assign, ast.AnnAssign)) and not forbidden(statement):
+                if _assigns(statement, call) and not forbidden(statement):
                     try:
                         return self._run(scope, [statement])  # with what changes the model right after
                     except LookupError:
@@ -422,6 +422,14 @@ class Builder:
                 except Exception:
                     break
         return small_value(name, "", self.program)
+
+
+def _assigns(statement: ast.stmt, call: ast.Call) -> bool:
+    """Is it `model = Net(…)`, perhaps with `.to(…)` behind, and nothing more?"""
+    value = statement.value if isinstance(statement, (ast.Assign, ast.AnnAssign)) else None
+    while value is not call and isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        value = value.func.value
+    return value is call
 
 
 class _Self:

@@ -138,6 +138,11 @@ def of_operation(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
         yield from _size(tensors[0], 1, tensors[1].shape[1] * groups)
     elif name == "embedding" and len(tensors) >= 2:
         yield from _whole(tensors[0], tensors[1].shape[0])
+    elif name == "layer_norm" and tensors:
+        wanted = kwargs.get("normalized_shape", args[1] if len(args) > 1 else ())
+        yield from _float(tensors[0])
+        for i, size in enumerate(reversed(tuple(wanted) if isinstance(wanted, (tuple, list)) else ())):
+            yield from _size(tensors[0], -1 - i, size)
     elif name in ("matmul", "__matmul__", "mm", "bmm", "__rmatmul__") and len(tensors) >= 2:
         left, right = (tensors[0], tensors[1]) if name != "__rmatmul__" else (tensors[1], tensors[0])
         yield from _float(left, right)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from . import needs
-from .batch import BATCH, Leaf, Node, leaves, made, meta, real, rebuilt
+from .batch import BATCH, Leaf, Node, leaves, made, meta, real, rebuilt, reranked
 from .devices import softened
 from .needs import Need, Unfit, raised_to
 
@@ -30,8 +30,8 @@ State = tuple[Leaf, ...]
 
 @dataclass
 class Run:
-    """One run: how far it went (`_STEP` for each operation, less one for each unmet need), what stopped it
-    (`error` None: nothing), whole-number bounds seen."""
+    """One run: how far it went (`_STEP` for each operation, a part of it for one whose needs are known), what
+    stopped it (`error` None: nothing), and the whole-number bounds seen."""
 
     progress: int = 0
     elements: int = 0  # of all results
@@ -300,32 +300,6 @@ class Search:
                 yield (*state[:index], replace(state[index], shape=state[other].shape), *state[index + 1 :])
 
 
-def reranked(leaf: Leaf, rank: int) -> Iterator[Leaf]:
-    """`leaf` with another rank, its batch and last (or channel) size kept where that makes sense."""
-    if rank < 0 or rank > 6:
-        return
-    shape = leaf.shape
-    last = shape[-1] if shape else 8
-    batch = shape[0] if shape else BATCH
-    if leaf.kind == "long" and rank <= 2:
-        yield replace(leaf, shape=((), (batch,), (batch, 6))[rank])
-    elif rank == 0:
-        yield replace(leaf, shape=())
-    elif rank == 1:
-        yield replace(leaf, shape=(batch,))
-    elif rank == 2:
-        yield replace(leaf, shape=(batch, last))
-    elif rank == 3:
-        yield replace(leaf, shape=(batch, 6, last))
-        yield replace(leaf, shape=(batch, last, 32))
-    elif rank == 4:
-        channels = shape[1] if len(shape) in (3, 5) else 3
-        yield replace(leaf, shape=(batch, channels, 32, 32))
-        yield replace(leaf, shape=(batch, 6, 6, last))
-    elif rank == 5:
-        yield replace(leaf, shape=(batch, shape[1] if len(shape) > 2 else 3, 8, 16, 16))
-
-
 def _counted(leaf: Leaf, size: int) -> Iterator[Leaf]:
     """Shapes with `size` elements per sample."""
     batch = leaf.shape[0] if leaf.shape else BATCH
@@ -451,7 +425,9 @@ class Watch:
         stopping = raised_to(found)
         if stopping:
             unmet = sum(_WEIGHTS.get(need.what, 1) for need in stopping)
-            self._run.progress -= min(unmet, _STEP - 1)  # one need less is progress, too
+            self._run.progress += max(
+                1, _STEP - unmet
+            )  # to know what is needed is progress, one need less is more
             raise Unfit(stopping, what)
 
     def traced(self, found: list[Need]) -> list[tuple[int, Need, tuple[int, ...]]]:

@@ -14,6 +14,7 @@ from .program import Program
 # Patterns on the lower-case name, first match wins. Values are chosen so that layers built from several of
 # them fit.
 _BY_NAME: tuple[tuple[str, Any], ...] = (
+    (r"shape", (3, 32, 32)),
     (r"head", 2),
     (r"(num|n)_?(layers?|blocks?|stages?|stacks?)|layers?$|depth$|blocks?$", 2),
     (r"vocab|ntokens?|num_?embeddings|n_?tokens|num_?tokens|words", 64),

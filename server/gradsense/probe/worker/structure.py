@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from .batch import BATCH, Group, Leaf, Node, Value
+from .batch import BATCH, Group, Leaf, Node, Value, reranked
 
 _STATES = r"(prev_?|init(ial)?_?|last_?)?(hidden|state|states|hx|hc|h|c|h_?0|c_?0|cell|memory)(_?states?)?"
 
@@ -62,7 +62,23 @@ def guessed(name: str, annotation: Any, body: ast.AST | None, model: Any = None)
         r"tuple\[\s*(torch\.)?tensor\s*,\s*(torch\.)?tensor\s*\]", words.lower() or str(annotation).lower()
     ):
         return Group("tuple", (leaf_by_name(f"{name}[0]"), leaf_by_name(f"{name}[1]")))
-    return leaf_by_name(name)
+    leaf = leaf_by_name(name)
+    rank = _rank_in(name, body)
+    return leaf if rank is None else next(reranked(leaf, rank), leaf)
+
+
+def _rank_in(name: str, body: ast.AST | None) -> int | None:
+    """The rank that the code takes for granted: 3 for `B, T, C = x.shape`."""
+    for node in ast.walk(body) if body is not None else ():
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            value = node.value.func if isinstance(node.value, ast.Call) else node.value
+            if (
+                isinstance(value, ast.Attribute)
+                and value.attr in ("shape", "size")
+                and _is(value.value, name)
+            ):
+                return len(node.targets[0].elts)
+    return None
 
 
 def _state(name: str, model: Any) -> Node | None:
