@@ -336,9 +336,12 @@ def _keep(state: State, frame: Frame, name: str, wanted: Callable[[Value], bool]
 def _sequence(run: Run, frame: Frame, state: State, node: ir.Sequence) -> Value:
     values: list[Value] = []
     exact = True
+    parameters: list[Parameters] = []
     for item in node.items:
         if isinstance(item, ir.Starred):
             inner = evaluate(run, frame, state, item.value)
+            if isinstance(inner, Parameters) and inner.shape in ("iterator", "list"):
+                parameters.append(inner)
             known = objects.exact_items(run, state, inner)
             if known is None:
                 exact = False
@@ -347,6 +350,12 @@ def _sequence(run: Run, frame: Frame, state: State, node: ir.Sequence) -> Value:
                 values += known
         else:
             values.append(evaluate(run, frame, state, item))
+            single = values[-1]
+            if isinstance(single, Tensor) and single.parameter is not None:
+                parameters.append(Parameters(frozenset((single.parameter,)), shape="list"))
+    if not exact and len(parameters) == len(node.items):
+        # `[*encoder.parameters(), *decoder.parameters(), scale]`: parameters again.
+        return objects.merged_parameters(parameters, "list", frame.site(node.at))
     if node.kind == "tuple" and exact:
         return TupleValue(tuple(values))
     return objects.make_collection(
