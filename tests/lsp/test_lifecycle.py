@@ -207,7 +207,7 @@ async def test_lone_surrogates_and_null_bytes_are_text_like_any_other() -> None:
 
 async def test_before_the_answer_nothing_is_imported_but_pygls() -> None:
     program = (
-        "import sys, gradsense.lsp.server\n"
+        "import sys, gradsense.lsp.language_server\n"
         "later = {'libcst', 'jedi', 'rich', 'platformdirs', 'gradsense.engine', 'gradsense.workspace'}\n"
         "print(sorted(later & set(sys.modules)))"
     )

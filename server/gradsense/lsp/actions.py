@@ -18,7 +18,7 @@ from gradsense.lsp.convert import offset_at
 from gradsense.lsp.diagnostics import SOURCE
 
 if TYPE_CHECKING:
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
 
 FIX_ALL = "source.fixAll.gradsense"
 FIX_ALL_TITLE = "Apply all safe fixes of GradSense"

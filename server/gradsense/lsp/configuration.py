@@ -14,7 +14,7 @@ from gradsense.lsp.diagnostics import SOURCE
 
 if TYPE_CHECKING:
     from gradsense.config import ConfigProblem
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
 
 WATCHED = (
     "**/*.py",

@@ -18,7 +18,7 @@ from gradsense.lsp.convert import SEVERITIES, TAGS, range_of, uri_of
 from gradsense.lsp.documents import Part
 
 if TYPE_CHECKING:
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
 
 SOURCE = "gradsense"
 

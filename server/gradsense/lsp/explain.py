@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 if TYPE_CHECKING:
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
     from gradsense.rules.base import Rule
 
 EXPLAIN_REQUEST = "gradsense/explain"

@@ -12,7 +12,7 @@ from gradsense.lsp.convert import offset_at
 from gradsense.lsp.explain import markdown_of
 
 if TYPE_CHECKING:
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
 
 
 class Hovers:

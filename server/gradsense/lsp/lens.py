@@ -11,7 +11,7 @@ from gradsense.findings import Span
 from gradsense.lsp.analyses import Analysed
 
 if TYPE_CHECKING:
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
 
 TITLE = "▷ Run probe"
 

@@ -21,7 +21,7 @@ from gradsense.lsp.explain import Command
 from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
     from gradsense.probe.report import ProbeFinding, ProbeReport
 
 SOURCE = "gradsense-probe"

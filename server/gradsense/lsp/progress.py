@@ -11,7 +11,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 if TYPE_CHECKING:
-    from gradsense.lsp.server import Server
+    from gradsense.lsp.language_server import Server
 
 logger = logging.getLogger(__name__)
 
