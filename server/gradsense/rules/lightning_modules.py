@@ -243,6 +243,14 @@ def dict_keys(facts: FunctionRun, value: Value) -> tuple[object, ...] | None:
     return items.keys if items.exact is not None else None
 
 
+def loss_in(run: FunctionRun, value: Value) -> Value:
+    """What Lightning takes for the loss: the value itself, or what a dictionary holds under `"loss"`."""
+    keys = dict_keys(run, value)
+    if keys is not None and "loss" in keys and run.state is not None and isinstance(value, Collection):
+        return (run.state.items(value.obj).exact or ())[keys.index("loss")]
+    return value
+
+
 def class_values(program: Program) -> list[ClassValue]:
     """All classes that the file's own body defines, the ones that have nothing to do with training too."""
     run, state = program.script

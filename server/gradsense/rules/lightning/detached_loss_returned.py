@@ -8,8 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Returned
-from gradsense.program.program import FunctionRun, Place, Program
-from gradsense.program.values import Collection, Cut, Tensor, Value, options_of
+from gradsense.program.program import Place, Program
+from gradsense.program.values import Cut, Tensor, Value, options_of
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
@@ -57,7 +57,9 @@ class DetachedLossReturned(Rule):
             if "training_step_end" in facts.methods and not lightning.has_current_contract(program):
                 continue
             losses = [
-                (each, _loss_in(run, each.value)) for each in run.returns if not lightning.is_none(each)
+                (each, lightning.loss_in(run, each.value))
+                for each in run.returns
+                if not lightning.is_none(each)
             ]
             cut = [(each, loss) for each, loss in losses if _what_is_lost(loss)]
             certain = len(cut) == len(losses)
@@ -245,14 +247,6 @@ class DetachedLossReturned(Rule):
             """
         ),
     ]
-
-
-def _loss_in(run: FunctionRun, value: Value) -> Value:
-    """What Lightning takes for the loss: the value itself, or what a dictionary holds under `"loss"`."""
-    keys = lightning.dict_keys(run, value)
-    if keys is not None and "loss" in keys and run.state is not None and isinstance(value, Collection):
-        return (run.state.items(value.obj).exact or ())[keys.index("loss")]
-    return value
 
 
 _CUTS = frozenset({"detach", "detach_", "item", "tolist", "numpy", "data", "float", "builtins.float", "int"})

@@ -1,0 +1,261 @@
+"""GS113."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import libcst as cst
+import libcst.matchers as m
+
+from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program import objects
+from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.values import ClassValue, Code, Collection
+from gradsense.rules import edits
+from gradsense.rules import lightning_modules as lightning
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, GraphKept, Silent
+
+
+class StepOutputUnused(Rule):
+    """A step collects its outputs in a list that nothing reads.
+
+    ## What it does
+
+    Reports `self.outputs.append(...)` in a step of a Lightning module where the file only fills, clears and renews the
+    list.
+
+    ## Why it matters
+
+    Since Lightning 2.0 the module itself keeps what an epoch's end needs. A list without a reader computes nothing; it
+    holds every batch's tensors in memory, in training with their graphs.
+
+    ## Fix safety
+
+    Unsafe: the list may have been meant to be read.
+
+    ## Stays silent when
+
+    - anything reads the list, a base class or a string among it;
+    - the file neither fits the module nor clears the list: another file may read it;
+    - the outputs are returned: Lightning takes them, and most validation steps return something.
+
+    ## References
+
+    - [Migrating to Lightning 2.0: collect outputs in the module](https://lightning.ai/docs/pytorch/2.6.0/upgrade/migration_guide.html)
+    """
+
+    code, name, severity = "GS113", "step-output-unused", Severity.WARNING
+    fix_safety = Safety.UNSAFE
+    pattern = m.Call(func=m.Attribute(value=m.Attribute(value=m.Name()), attr=m.Name("append")))
+
+    def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
+        call = place.node
+        assert isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute)
+        held = call.func.value
+        assert isinstance(held, cst.Attribute) and isinstance(held.value, cst.Name)
+        name = held.attr.value
+        for facts in program.lightning_classes:
+            step = next((each for each in _STEPS if _stands_in(program, place, facts, each)), None)
+            if step is None or lightning.self_of(facts.methods[step]) != held.value.value:
+                continue
+            if not isinstance(facts.attributes.get(name), Collection) or _is_read(program, facts, name):
+                continue
+            collected = place.code(held)
+            keeps = ", graph and all" if step == "training_step" else ""
+            yield from self.finding(
+                place,
+                f"`{collected}` keeps what `{step}` computes{keeps}, and nothing reads it. "
+                f"Read it in `{_STEPS[step]}`, or leave it out.",
+                fixes=(_leave_out(program, place, collected),),
+            )
+
+    examples = [
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+                    self.losses = []
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    loss = nn.functional.mse_loss(self.net(x), y)
+                    self.losses.append(loss)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^ GS113
+                    return loss
+
+                def on_train_epoch_end(self):
+                    self.losses.clear()
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(64, 4), torch.randn(64, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=8, accelerator="cpu").fit(Regressor(), data)
+            """,
+            shows=GraphKept(),
+        ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+                    self.outputs = []
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    return nn.functional.mse_loss(self.net(x), y)
+
+                def validation_step(self, batch, batch_idx):
+                    self.outputs.append(self.net(batch[0]))
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS113
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data, data)
+            """,
+            shows=GraphKept(),
+            unproven="outputs of validation hold no graph: they only fill memory",
+        ),
+        Good(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+                    self.outputs = []
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    return nn.functional.mse_loss(self.net(x), y)
+
+                def validation_step(self, batch, batch_idx):
+                    self.outputs.append(self.net(batch[0]))
+
+                def on_validation_epoch_end(self):
+                    print(torch.cat(self.outputs).mean())
+                    self.outputs.clear()
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data, data)
+            """
+        ),
+        # Returned, read by a helper, read elsewhere perhaps.
+        Silent(
+            """
+            import lightning as L
+            from torch import nn
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+                    self.predictions, self.errors = [], []
+
+                def validation_step(self, batch, batch_idx):
+                    output = self.net(batch)
+                    self.errors.append(output.mean())
+                    return {"output": output}
+
+                def test_step(self, batch, batch_idx):
+                    self.predictions.append(self.net(batch))
+
+                def on_validation_epoch_end(self):
+                    self.log_mean("errors")
+
+                def log_mean(self, name):
+                    values = getattr(self, name)
+                    self.log(name, sum(values) / len(values))
+                    values.clear()
+            """
+        ),
+    ]
+
+
+_STEPS = {
+    "validation_step": "on_validation_epoch_end",
+    "test_step": "on_test_epoch_end",
+    "training_step": "on_train_epoch_end",
+}
+
+
+def _stands_in(program: Program, place: Place, facts: ClassFacts, step: str) -> bool:
+    """Whether a node stands in the body of a class's own step."""
+    function = lightning.own_hook(program, facts, step)
+    return function is not None and _is_within(program, place, function.code)
+
+
+def _is_within(program: Program, place: Place, code: Code) -> bool:
+    own, outer = place.where, code.where
+    if own.unit != outer.unit or own.steps[: len(outer.steps)] != outer.steps:
+        return False
+    if own != outer:
+        return True
+    function = program.place(code.site)
+    here: Place | None = place
+    while here is not None and function is not None:
+        if here.node is function.node:
+            return True
+        here = here.parent()
+    return False
+
+
+def _is_read(program: Program, facts: ClassFacts, name: str) -> bool:
+    """Whether anything may do more with a list than fill, clear and renew it."""
+    word = re.escape(name)
+    uses = re.findall(
+        rf"\.{word}\b(?P<use>\s*\.(?:append|extend|clear)\(|(?:\s*:[^=\n]*)?\s*=\s*\[\]|)", program.text
+    )
+    if any(not use for use in uses) or re.search(rf"[\"']{word}[\"']", program.text):
+        return True
+    run, _ = program.script
+    order, known = objects.mro(run, facts.value)
+    elsewhere = any(
+        isinstance(each, ClassValue)
+        and each.code.where.path != program.file.path
+        and name in each.code.tree.names  # type: ignore[attr-defined]
+        for each in order
+    )
+    if not known or elsewhere:
+        return True
+    return not lightning.fitted(program, facts) and not re.search(rf"\.{word}\s*\.clear\(", program.text)
+
+
+def _leave_out(program: Program, place: Place, collected: str) -> Fix | None:
+    statement = place.parent()
+    if statement is None or not isinstance(statement.node, cst.Expr):
+        return None
+    edit = edits.delete_statement(program, statement)
+    title = f"Stop filling `{collected}` (nothing reads it)"
+    return Fix(title, (edit,), Safety.UNSAFE) if edit is not None else None
