@@ -204,6 +204,20 @@ def test_an_unreadable_file_leaves_the_others(run: Run, folder: Path) -> None:
     assert "b.py:1:1" in result.out
 
 
+def test_a_missing_path_leaves_the_others(run: Run, folder: Path) -> None:
+    write_files(folder, {"b.py": "bad()\n"})
+    result = run("check", "missing.py", "b.py", "--format", "github")
+    assert result.code == 2
+    assert "missing.py doesn't exist. Name files or folders" in result.err
+    assert result.out.count("::error") == 1
+
+
+def test_standard_input_takes_the_configuration_of_its_place(run: Run, folder: Path) -> None:
+    write_files(folder, {"deep/pyproject.toml": "[tool.gradsense]\nignore = ['GS4']\n"})
+    assert run("check", "-", "--stdin-filename", "deep/a.py", stdin=b"bad()").code == 0
+    assert run("check", "-", "--stdin-filename", "a.py", stdin=b"bad()").code == 1
+
+
 def test_options_that_do_nothing_alone_are_told(run: Run, folder: Path) -> None:
     result = run("check", "--unsafe-fixes")
     assert result.code == 2

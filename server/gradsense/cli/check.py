@@ -37,7 +37,8 @@ def check(options: argparse.Namespace) -> int:
     if STDIN in options.paths and options.paths != [STDIN]:
         raise CommandError("- is standard input, and is checked alone. Check the other paths in another run.")
     here = Path.cwd()
-    roots = {project_root(here / name, here) for name in options.paths if name != STDIN} or {here}
+    named = [options.stdin_filename or "."] if options.paths == [STDIN] else options.paths
+    roots = {project_root(here / name, here) for name in named}
     session = Session(sorted(roots))
     try:
         return _Check(options, session, here).run()
@@ -81,7 +82,7 @@ class _Check:
             except UnreadableFile as error:
                 raise CommandError(f"standard input can't be read: {error}") from None
             return
-        for path in find_files(self.options.paths, self.here):
+        for path in find_files(self.options.paths, self.here, self._fail):
             document = self._read(path)
             if document is not None:
                 yield document

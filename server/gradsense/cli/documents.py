@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -132,16 +132,19 @@ def display_name(path: Path, working_directory: Path) -> str:
     return (path.relative_to(working_directory) if inside else path).as_posix()
 
 
-def find_files(paths: Iterable[str], working_directory: Path) -> Iterator[Path]:
+def find_files(
+    paths: Iterable[str], working_directory: Path, complain: Callable[[str], None]
+) -> Iterator[Path]:
     """The files that the command's paths mean, each once, folders in the order of their names.
 
-    Raises CommandError for a path that doesn't exist. A file that is named is taken whatever its suffix.
+    `complain` gets a message for each path that doesn't exist. A named file is taken whatever its suffix.
     """
     seen: set[Path] = set()
     for name in paths:
         path = normal(working_directory / name)
         if not path.exists():
-            raise CommandError(f"{name} doesn't exist. Name files or folders, or - for standard input.")
+            complain(f"{name} doesn't exist. Name files or folders, or - for standard input.")
+            continue
         for file in python_files(path) if path.is_dir() else (path,):
             if file not in seen:
                 seen.add(file)
