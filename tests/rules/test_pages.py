@@ -92,6 +92,25 @@ def test_a_page() -> None:
     assert recorded_outputs(page) == {fingerprint(bad): "0 moved"}
 
 
+def test_a_small_change_of_a_long_program_is_shown_as_one() -> None:
+    lines = [f"line_{number} = {number}" for number in range(30)]
+    bad = Bad("\n".join([*lines, "bad()", *lines]), shows=NothingMoves())
+    page = page_of(
+        SimpleNamespace(**vars(RULE) | {"examples": [bad]}), instead=bad.program.replace("bad", "good")
+    )
+    assert page.partition("## Instead\n\n")[2].splitlines()[:9] == [
+        "```diff",
+        "...",
+        " line_28 = 28",
+        " line_29 = 29",
+        "-bad()",
+        "+good()",
+        " line_0 = 0",
+        " line_1 = 1",
+        "```",
+    ]
+
+
 def test_without_a_run_the_symptom_is_told_in_words() -> None:
     assert "Run, it ends without an error, and no parameter has moved." in page_of(RULE)
 

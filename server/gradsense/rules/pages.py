@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +72,8 @@ def page_of(
         ]
     instead = instead or instead_of(rule)
     if instead is not None:
-        parts += ["## Instead", _code(instead), *_shown(instead, outputs, "")]
+        shown = _change(bad.program, instead) if bad is not None else _code(instead)
+        parts += ["## Instead", shown, *_shown(instead, outputs, "")]
     for heading, body in sections_of(rule.documentation):
         if heading not in _OWN_SECTIONS and body:
             parts.append(f"## {heading}\n\n{body}" if heading else body)
@@ -126,6 +128,16 @@ def _facts(rule: DocumentedRule) -> str:
 
 def _code(program: str) -> str:
     return f"```python\n{program.rstrip()}\n```"
+
+
+def _change(before: str, after: str) -> str:
+    """What turns one program into the other; the other as a whole where that is no longer."""
+    old, new = before.splitlines(), after.splitlines()
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=2))[2:]
+    hunks = ["..." if line.startswith("@@") else line for line in lines]
+    if not hunks or len(hunks) >= len(new):
+        return _code(after)
+    return "```diff\n" + "\n".join(hunks) + "\n```"
 
 
 def _marked(source: str) -> str:
