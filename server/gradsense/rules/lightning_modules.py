@@ -1,4 +1,5 @@
-"""What the rules about Lightning ask: is optimization automatic, what does a hook return, who else has that name."""
+"""What the rules about Lightning ask: is optimization automatic, what does a hook return, who else has that
+name."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ FLAG = "automatic_optimization"
 
 
 def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
-    """Whether Lightning optimizes: True by default, False where the flag is switched off, None if it can't be told."""
+    """Whether Lightning optimizes: True by default, False where the flag is switched off, None if it can't
+    be told."""
     if facts.state.is_open(facts.instance.obj):
         return None
     flag = facts.attributes.get(FLAG)
@@ -213,7 +215,8 @@ _REDUCTIONS = ("mean", "sum", "norm")
 
 
 def looks_like_loss(value: Value) -> bool:
-    """Whether a value is a trained scalar, as far as can be told: a loss function's result, a mean, a sum of such."""
+    """Whether a value is a trained scalar, as far as can be told: a loss function's result, a mean, a sum
+    of such."""
     if not isinstance(value, Tensor) or value.requires is False or not (value.sources or value.open):
         return False
     last = value.made_by.rpartition(".")[2]
@@ -270,9 +273,7 @@ def names_in(node: cst.CSTNode) -> set[str]:
         each = stack.pop()
         if isinstance(each, cst.Name):
             found.add(each.value)
-        elif isinstance(each, cst.Attribute):
-            stack.append(each.value)
-        elif isinstance(each, cst.Arg):
+        elif isinstance(each, (cst.Attribute, cst.Arg)):
             stack.append(each.value)
         else:
             stack.extend(each.children)
@@ -283,7 +284,8 @@ _SUPER_INIT = m.Expr(m.Call(m.Attribute(m.Call(m.Name("super")), m.Name("__init_
 
 
 def switch_to_manual(program: Program, facts: ClassFacts) -> Edit | None:
-    """Set the flag: behind `super().__init__()`, or in the class's body where it has no `__init__` of its own."""
+    """Set the flag: behind `super().__init__()`, or in the class's body where it has no `__init__` of its
+    own."""
     init = facts.value.members.get("__init__")
     if isinstance(init, FunctionValue):
         return after_super_init(program, facts.value, f"{self_of(init)}.{FLAG} = False")

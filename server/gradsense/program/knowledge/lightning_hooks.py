@@ -11,13 +11,14 @@ CURRENT = 2, 0
 _STAGES = ("train", "validation", "test", "predict")
 
 HOOKS = frozenset(
-    """training_step validation_step test_step predict_step configure_optimizers configure_model configure_callbacks
-    configure_gradient_clipping configure_sharded_model train_dataloader val_dataloader test_dataloader
-    predict_dataloader prepare_data setup teardown optimizer_step optimizer_zero_grad lr_scheduler_step backward
-    on_fit_start on_fit_end on_before_zero_grad on_before_backward on_after_backward on_before_optimizer_step
-    on_save_checkpoint on_load_checkpoint transfer_batch_to_device on_before_batch_transfer on_after_batch_transfer
-    on_validation_model_eval on_validation_model_train on_validation_model_zero_grad on_test_model_eval
-    on_test_model_train on_predict_model_eval on_predict_model_train""".split()
+    """training_step validation_step test_step predict_step configure_optimizers configure_model
+    configure_callbacks configure_gradient_clipping configure_sharded_model train_dataloader val_dataloader
+    test_dataloader predict_dataloader prepare_data setup teardown optimizer_step optimizer_zero_grad
+    lr_scheduler_step backward on_fit_start on_fit_end on_before_zero_grad on_before_backward
+    on_after_backward on_before_optimizer_step on_save_checkpoint on_load_checkpoint
+    transfer_batch_to_device on_before_batch_transfer on_after_batch_transfer on_validation_model_eval
+    on_validation_model_train on_validation_model_zero_grad on_test_model_eval on_test_model_train
+    on_predict_model_eval on_predict_model_train""".split()
 ) | frozenset(
     f"on_{stage}_{moment}"
     for stage in _STAGES
@@ -78,8 +79,8 @@ REMOVED_FROM_CALLBACKS = {
 }
 
 OPTIMIZER_INDEX = frozenset(
-    """training_step on_before_optimizer_step configure_gradient_clipping optimizer_step optimizer_zero_grad backward
-    lr_scheduler_step""".split()
+    """training_step on_before_optimizer_step configure_gradient_clipping optimizer_step
+    optimizer_zero_grad backward lr_scheduler_step""".split()
 )
 """Hooks that got the optimizer's number before 2.0, and raise now if they ask for it."""
 
@@ -121,8 +122,9 @@ _SHORTEST = 9
 """Shorter names are too often a letter away from a hook by chance."""
 
 _WORD = {
-    "training": "train", "val": "validation", "valid": "validation", "validate": "validation", "eval": "validation",
-    "evaluate": "validation", "validating": "validation", "testing": "test", "prediction": "predict",
+    "training": "train", "val": "validation", "valid": "validation", "validate": "validation",
+    "eval": "validation", "evaluate": "validation", "validating": "validation", "testing": "test",
+    "prediction": "predict",
     "predicting": "predict", "optimizers": "optimizer", "optim": "optimizer", "optimiser": "optimizer",
     "optimisers": "optimizer", "dataloaders": "dataloader", "configured": "configure",
     "config": "configure", "begin": "start", "finish": "end", "callback": "callbacks", "steps": "step",

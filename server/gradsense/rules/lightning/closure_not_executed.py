@@ -23,14 +23,16 @@ class ClosureNotExecuted(Rule):
 
     ## What it does
 
-    Follows the closure that Lightning gives to `optimizer_step` along every path: a path has to hand it to `step`, to
-    call it, or to leave both to `super().optimizer_step`. Reports hooks without such a path (an error), hooks where
-    some path does none of it (a warning), and hooks that always call the closure and never step.
+    Follows the closure that Lightning gives to `optimizer_step` along every path: a path has to hand it to
+    `step`, to call it, or to leave both to `super().optimizer_step`. Reports hooks without such a path (an
+    error), hooks where some path does none of it (a warning), and hooks that always call the closure and
+    never step.
 
     ## Why it matters
 
-    The closure is `training_step`, `zero_grad` and `backward` in one. Left out, the model is never even called, and
-    Lightning raises as soon as it looks for the loss. Called without a step, everything runs, and no weight moves.
+    The closure is `training_step`, `zero_grad` and `backward` in one. Left out, the model is never even
+    called, and Lightning raises as soon as it looks for the loss. Called without a step, everything runs,
+    and no weight moves.
 
     ## Fix safety
 
@@ -67,7 +69,8 @@ class ClosureNotExecuted(Rule):
                 where = "" if seen.never_runs else " on some paths"
                 yield from self.finding(
                     program.place(at.site) if at is not None else lightning.name_place(program, run.code),
-                    f"`optimizer_step` never runs `{closure}`{where}, so there is no training step and no backward, "
+                    f"`optimizer_step` never runs `{closure}`{where}, so there is no training step and no "
+                    "backward, "
                     f"and `fit` raises. Pass it on: `{optimizer}.step(closure={closure})`.",
                     fixes=(_pass_closure(program, run, seen, closure, optimizer),),
                     severity=None if seen.never_runs else Severity.WARNING,
@@ -75,7 +78,8 @@ class ClosureNotExecuted(Rule):
             elif seen.never_steps:
                 yield from self.finding(
                     program.place(seen.closures[0].site),
-                    f"`optimizer_step` runs `{closure}` and never steps `{optimizer}`, so gradients are computed and no "
+                    f"`optimizer_step` runs `{closure}` and never steps `{optimizer}`, so gradients are "
+                    "computed and no "
                     f"weight moves. Call `{optimizer}.step(closure={closure})` instead.",
                     fixes=(_step_instead(program, seen, closure, optimizer),),
                 )
@@ -304,8 +308,8 @@ class ClosureNotExecuted(Rule):
                 def training_step(self, batch, batch_idx):
                     return self.net(batch).mean()
 
-                def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_idx, optimizer_closure, **kwargs):
-                    optimizer.step(closure=optimizer_closure)
+                def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_idx, closure, **kwargs):
+                    optimizer.step(closure=closure)
 
                 def configure_optimizers(self):
                     return optim.SGD(self.parameters(), lr=0.1)

@@ -21,13 +21,13 @@ class DetachedLossReturned(Rule):
 
     ## What it does
 
-    Reports a loss that leaves a `training_step` under automatic optimization as a number (`item()`, `float()`,
-    NumPy), as a detached tensor, or wrapped in a new tensor; alone or under `"loss"`.
+    Reports a loss that leaves a `training_step` under automatic optimization as a number (`item()`,
+    `float()`, NumPy), as a detached tensor, or wrapped in a new tensor; alone or under `"loss"`.
 
     ## Why it matters
 
-    Lightning calls backward on what is returned. A number or a detached tensor raises there; a new tensor that
-    requires a gradient does not: it takes the gradient itself, and no weight ever moves.
+    Lightning calls backward on what is returned. A number or a detached tensor raises there; a new tensor
+    that requires a gradient does not: it takes the gradient itself, and no weight ever moves.
 
     ## Fix safety
 
@@ -273,9 +273,10 @@ def _loss_place(program: Program, returned: Returned) -> Place | None:
     if place is None or not isinstance(place.node, cst.Dict):
         return place
     for element in place.node.elements:
-        if isinstance(element, cst.DictElement) and isinstance(element.key, cst.SimpleString):
-            if element.key.evaluated_value == "loss":
-                return place.at(element.value)
+        if not isinstance(element, cst.DictElement) or not isinstance(element.key, cst.SimpleString):
+            continue
+        if element.key.evaluated_value == "loss":
+            return place.at(element.value)
     return place
 
 

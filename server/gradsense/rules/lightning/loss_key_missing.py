@@ -21,18 +21,18 @@ class LossKeyMissing(Rule):
 
     ## What it does
 
-    Reports what a `training_step` under automatic optimization returns if Lightning can't find a loss in it: a
-    dictionary whose keys are all known and `"loss"` not among them, or any other collection.
+    Reports what a `training_step` under automatic optimization returns if Lightning can't find a loss in
+    it: a dictionary whose keys are all known and `"loss"` not among them, or any other collection.
 
     ## Why it matters
 
-    Lightning takes a tensor, or a dictionary with the key `"loss"`. With anything else `fit` raises at the first
-    batch.
+    Lightning takes a tensor, or a dictionary with the key `"loss"`. With anything else `fit` raises at the
+    first batch.
 
     ## Fix safety
 
-    Safe where a single entry can be the loss: its key is renamed. Leaving a tuple's other items out is unsafe: what a
-    hook or a callback reads of them is gone.
+    Safe where a single entry can be the loss: its key is renamed. Leaving a tuple's other items out is
+    unsafe: what a hook or a callback reads of them is gone.
 
     ## Stays silent when
 

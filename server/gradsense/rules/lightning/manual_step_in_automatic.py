@@ -20,15 +20,15 @@ class ManualStepInAutomatic(Rule):
 
     ## What it does
 
-    Reports, in a `training_step` of a class that never switches `automatic_optimization` off: `manual_backward()`,
-    `backward()` on the loss that is also returned, and `step()` of an optimizer that Lightning manages. A whole
-    round by hand that returns nothing is a warning.
+    Reports, in a `training_step` of a class that never switches `automatic_optimization` off:
+    `manual_backward()`, `backward()` on the loss that is also returned, and `step()` of an optimizer that
+    Lightning manages. A whole round by hand that returns nothing is a warning.
 
     ## Why it matters
 
-    Lightning makes its own round around `training_step`. A second backward through the same graph raises, a second
-    step uses stale gradients or none, and `manual_backward` raises by itself. A round by hand that returns nothing
-    trains, but passes precision, clipping and accumulation by.
+    Lightning makes its own round around `training_step`. A second backward through the same graph raises, a
+    second step uses stale gradients or none, and `manual_backward` raises by itself. A round by hand that
+    returns nothing trains, but passes precision, clipping and accumulation by.
 
     ## Fix safety
 
@@ -78,17 +78,20 @@ class ManualStepInAutomatic(Rule):
                 )
             elif returns_loss and isinstance(first, Backward):
                 message = (
-                    f"Lightning calls backward once more on the loss that `training_step` returns after `{call}`, and "
+                    "Lightning calls backward once more on the loss that `training_step` returns after "
+                    f"`{call}`, and "
                     f"that raises. Leave the round to Lightning, or {switch}."
                 )
             elif returns_loss:
                 message = (
-                    f"`{call}` runs before Lightning's own backward and step on this batch, so it uses old gradients "
+                    f"`{call}` runs before Lightning's own backward and step on this batch, so it uses "
+                    "old gradients "
                     f"or none. Leave it out, or {switch}."
                 )
             elif backward and step is not None:
                 message = (
-                    "`training_step` trains by hand and returns nothing, so Lightning's precision, clipping and "
+                    "`training_step` trains by hand and returns nothing, so Lightning's precision, "
+                    "clipping and "
                     f"accumulation never apply. Return the loss instead, or {switch}."
                 )
                 severity = Severity.WARNING
@@ -321,11 +324,11 @@ def _by_hand(program: Program, facts: ClassFacts, run: FunctionRun) -> list[Back
     for _, fact in lightning.hook_facts(program, facts, "training_step"):
         if isinstance(fact, Step) and lightning.is_lightnings(facts, fact.optimizer.obj):
             found[fact.site] = fact
-        elif isinstance(fact, Backward):
-            if fact.how == "manual_backward" or (
-                fact.how == "backward" and (nothing or _of(program, fact, returned))
-            ):
-                found[fact.site] = fact
+        elif isinstance(fact, Backward) and (
+            fact.how == "manual_backward"
+            or (fact.how == "backward" and (nothing or _of(program, fact, returned)))
+        ):
+            found[fact.site] = fact
     return sorted(found.values(), key=lambda fact: isinstance(fact, Step))
 
 

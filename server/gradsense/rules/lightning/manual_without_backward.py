@@ -19,13 +19,14 @@ class ManualWithoutBackward(Rule):
 
     ## What it does
 
-    Reports a `training_step` under manual optimization that never comes to a backward pass, or never to a step of an
-    optimizer; and, as a warning, `loss.backward()` where `self.manual_backward(loss)` belongs.
+    Reports a `training_step` under manual optimization that never comes to a backward pass, or never to a
+    step of an optimizer; and, as a warning, `loss.backward()` where `self.manual_backward(loss)` belongs.
 
     ## Why it matters
 
-    With `automatic_optimization = False` Lightning leaves the whole round to the step, and checks nothing: the loss is
-    logged, and no weight moves. `loss.backward()` passes precision, strategies and the backward hooks by.
+    With `automatic_optimization = False` Lightning leaves the whole round to the step, and checks nothing:
+    the loss is logged, and no weight moves. `loss.backward()` passes precision, strategies and the backward
+    hooks by.
 
     ## Fix safety
 
@@ -85,7 +86,8 @@ class ManualWithoutBackward(Rule):
             lacks, remedy = "never steps an optimizer", "Call `self.optimizers().step()` after backward"
         yield from self.finding(
             lightning.name_place(program, run.code),
-            f"`training_step` {lacks}, and with `{lightning.FLAG}` off Lightning doesn't either, so no weight moves. "
+            f"`training_step` {lacks}, and with `{lightning.FLAG}` off Lightning doesn't either, so no "
+            "weight moves. "
             f"{remedy}.",
         )
 

@@ -21,13 +21,13 @@ class MisnamedHook(Rule):
     ## What it does
 
     Reports a method of a Lightning module whose name is one slip away from a hook (`val_step`,
-    `configure_optimizer`), which nothing in the file calls, while the class and its bases lack the hook itself; and
-    the first of two definitions of one hook.
+    `configure_optimizer`), which nothing in the file calls, while the class and its bases lack the hook
+    itself; and the first of two definitions of one hook.
 
     ## Why it matters
 
-    Lightning finds hooks by name. A slip goes unnoticed: the method is never called, and the default, mostly empty,
-    runs in its place.
+    Lightning finds hooks by name. A slip goes unnoticed: the method is never called, and the default,
+    mostly empty, runs in its place.
 
     ## Fix safety
 
@@ -83,7 +83,8 @@ class MisnamedHook(Rule):
                 continue
             yield from self.finding(
                 place.at(place.node.name),  # type: ignore[attr-defined]
-                f"This `{statement.name}` never runs, because the one on line {program.line_of(again)} takes its "
+                f"This `{statement.name}` never runs, because the one on line {program.line_of(again)} "
+                "takes its "
                 "place. Keep one of them.",
                 related=(self.related(program, site, "takes its place"),),
             )

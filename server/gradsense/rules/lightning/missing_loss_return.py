@@ -18,13 +18,13 @@ class MissingLossReturn(Rule):
 
     ## What it does
 
-    Reports a `training_step` under automatic optimization whose end is reached without a `return`: an error if no
-    path returns a loss, a warning if some do.
+    Reports a `training_step` under automatic optimization whose end is reached without a `return`: an error
+    if no path returns a loss, a warning if some do.
 
     ## Why it matters
 
-    Lightning takes None for "skip this batch": it warns once, calls neither backward nor the optimizer, and the
-    progress bar runs on.
+    Lightning takes None for "skip this batch": it warns once, calls neither backward nor the optimizer, and
+    the progress bar runs on.
 
     ## Fix safety
 
@@ -67,12 +67,14 @@ class MissingLossReturn(Rule):
             what = f"`{loss.name}`" if loss is not None else "the loss"
             if losses:
                 message = (
-                    "`training_step` returns no loss on some paths, so Lightning skips backward and the optimizer step "
+                    "`training_step` returns no loss on some paths, so Lightning skips backward and the "
+                    "optimizer step "
                     f"on their batches. Return {what} there too, or `None` to skip on purpose."
                 )
             else:
                 message = (
-                    "`training_step` never returns its loss, so Lightning skips backward and the optimizer step on "
+                    "`training_step` never returns its loss, so Lightning skips backward and the "
+                    "optimizer step on "
                     f"every batch. Return {what}."
                 )
             falls_off = all(returned.site is None for returned in ends)

@@ -23,18 +23,20 @@ class OptimizersNotReturned(Rule):
 
     ## What it does
 
-    Reports a Lightning module that is given to `fit` without a `configure_optimizers`; one whose end is reached
-    without a `return`; and returned values that raise: an empty list, a scheduler, an optimizer and a scheduler side by
-    side, a dictionary without `"optimizer"`, `ReduceLROnPlateau` without a `"monitor"`, an unknown `"interval"`.
+    Reports a Lightning module that is given to `fit` without a `configure_optimizers`; one whose end is
+    reached without a `return`; and returned values that raise: an empty list, a scheduler, an optimizer and
+    a scheduler side by side, a dictionary without `"optimizer"`, `ReduceLROnPlateau` without a `"monitor"`,
+    an unknown `"interval"`.
 
     ## Why it matters
 
-    Without an optimizer Lightning warns once and trains with a dummy: every batch is computed, and no weight moves.
+    Without an optimizer Lightning warns once and trains with a dummy: every batch is computed, and no
+    weight moves.
 
     ## Fix safety
 
-    Safe: the one optimizer (and scheduler) that is built there is returned. Choosing what a scheduler monitors is
-    unsafe.
+    Safe: the one optimizer (and scheduler) that is built there is returned. Choosing what a scheduler
+    monitors is unsafe.
 
     ## Stays silent when
 
@@ -105,7 +107,8 @@ class OptimizersNotReturned(Rule):
         name = assigned_name(place)
         yield from self.finding(
             lightning.name_place(program, run.code),
-            "`configure_optimizers` returns no optimizer, so Lightning trains with a dummy and no weight moves. "
+            "`configure_optimizers` returns no optimizer, so Lightning trains with a dummy and no weight "
+            "moves. "
             f"Return {f'`{name}`' if name else 'it'}.",
             related=tuple(self.related(program, site, "built and dropped") for site in builds),
             fixes=(_return_it(program, facts, run, place, name),),
@@ -365,7 +368,10 @@ def _trouble(run: FunctionRun, value: Value, automatic: bool) -> str | None:
         )
     schedulers = [item for item in items if isinstance(item, Instance) and item.kind is Kind.SCHEDULER]
     if schedulers and isinstance(items[0], Instance):
-        return "returns a scheduler where Lightning looks for an optimizer. Return two lists: `[optimizer], [scheduler]`."
+        return (
+            "returns a scheduler where Lightning looks for an optimizer. "
+            "Return two lists: `[optimizer], [scheduler]`."
+        )
     if automatic and len(items) == 2 and _items(run, items[0]) is not None:
         for schedule in _items(run, items[1]) or ():
             trouble = _trouble_of_schedule(run, schedule, False)

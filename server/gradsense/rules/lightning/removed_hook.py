@@ -10,7 +10,6 @@ import libcst as cst
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import ir, objects
 from gradsense.program.knowledge.lightning_hooks import (
-    CURRENT,
     OPTIMIZER_INDEX,
     REMOVED,
     REMOVED_FROM_CALLBACKS,
@@ -31,19 +30,19 @@ class RemovedHook(Rule):
 
     ## What it does
 
-    Reports methods of Lightning modules and callbacks that the project's version of Lightning no longer knows, and
-    hooks that ask for arguments it no longer passes (`optimizer_idx`, `hiddens`). An error where its presence raises,
-    a warning where it is never called.
+    Reports methods of Lightning modules and callbacks that the project's version of Lightning no longer
+    knows, and hooks that ask for arguments it no longer passes (`optimizer_idx`, `hiddens`). An error where
+    its presence raises, a warning where it is never called.
 
     ## Why it matters
 
-    `*_epoch_end(outputs)` keeps `fit` from starting. The others are silent: the method stays in the class, looks like
-    a hook, and never runs.
+    `*_epoch_end(outputs)` keeps `fit` from starting. The others are silent: the method stays in the class,
+    looks like a hook, and never runs.
 
     ## Fix safety
 
-    Safe where the new hook takes the same arguments, or those that it no longer gets are not used. Collecting the
-    outputs in a list is unsafe: they stay in memory for the epoch.
+    Safe where the new hook takes the same arguments, or those that it no longer gets are not used.
+    Collecting the outputs in a list is unsafe: they stay in memory for the epoch.
 
     ## Stays silent when
 
@@ -364,7 +363,7 @@ def _parameter(function: cst.FunctionDef, name: str) -> cst.Param | None:
 def _text_of(program: Program, function: Place) -> str:
     """The whole text of a function, its body included where that stands in blocks of its own."""
     tree = function.tree
-    return tree.text if getattr(tree, "suites", ()) else function.code()  # type: ignore[attr-defined, no-any-return]
+    return tree.text if getattr(tree, "suites", ()) else function.code()  # type: ignore[attr-defined]
 
 
 def _uses(program: Program, function: Place, name: str) -> bool:
@@ -436,7 +435,8 @@ def _rename_unused(program: Program, cls: ClassValue, function: FunctionValue, g
 def _collect(
     program: Program, cls: ClassValue, name: str, function: FunctionValue, gone: Removed
 ) -> Fix | None:
-    """Collect what the step returns in a list, and read that in the hook that takes the place of the removed one."""
+    """Collect what the step returns in a list, and read that in the hook that takes the place of the
+    removed one."""
     node = _header(program, cls, function, gone)
     place = program.place(function.code.site)
     facts = program.classes.get(cls.name)
@@ -495,7 +495,8 @@ def _collect(
 
 
 def _append(collected: str, step: str, name: str, *, dict_like: bool) -> str:
-    """The removed hook of training got dictionaries with detached losses, those of evaluation what was returned."""
+    """The removed hook of training got dictionaries with detached losses, those of evaluation what was
+    returned."""
     if step != "training_step":
         return f"{collected}.append({name})"
     if dict_like:

@@ -23,13 +23,13 @@ class StepOutputUnused(Rule):
 
     ## What it does
 
-    Reports `self.outputs.append(...)` in a step of a Lightning module where the file only fills, clears and renews the
-    list.
+    Reports `self.outputs.append(...)` in a step of a Lightning module where the file only fills, clears and
+    renews the list.
 
     ## Why it matters
 
-    Since Lightning 2.0 the module itself keeps what an epoch's end needs. A list without a reader computes nothing; it
-    holds every batch's tensors in memory, in training with their graphs.
+    Since Lightning 2.0 the module itself keeps what an epoch's end needs. A list without a reader computes
+    nothing; it holds every batch's tensors in memory, in training with their graphs.
 
     ## Fix safety
 
@@ -52,9 +52,11 @@ class StepOutputUnused(Rule):
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         call = place.node
-        assert isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute)
-        held = call.func.value
-        assert isinstance(held, cst.Attribute) and isinstance(held.value, cst.Name)
+        held = (
+            call.func.value if isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) else None
+        )
+        if not isinstance(held, cst.Attribute) or not isinstance(held.value, cst.Name):
+            return
         name = held.attr.value
         for facts in program.lightning_classes:
             step = next((each for each in _STEPS if _stands_in(program, place, facts, each)), None)

@@ -29,8 +29,8 @@ class UncoveredSubnetwork(Rule):
 
     ## Why it matters
 
-    Lightning steps what `configure_optimizers` returns and nothing else. The network left out gets gradients, stays at
-    its random start, and the loss falls a little all the same.
+    Lightning steps what `configure_optimizers` returns and nothing else. The network left out gets
+    gradients, stays at its random start, and the loss falls a little all the same.
 
     ## Fix safety
 
@@ -38,7 +38,8 @@ class UncoveredSubnetwork(Rule):
 
     ## Stays silent when
 
-    - the network is frozen, loaded, from a library, given to code that isn't known, or only used without gradients;
+    - the network is frozen, loaded, from a library, given to code that isn't known, or only used without
+      gradients;
     - an optimizer holds part of it (fine-tuning, a linear probe), or may hold more than is known;
     - another optimizer of the class holds it.
 
@@ -79,7 +80,8 @@ class UncoveredSubnetwork(Rule):
             whole = f"`{_self_name(facts)}.parameters()`"
             yield from self.finding(
                 place,
-                f"{names} {'get' if plural else 'gets'} gradients in `training_step` that nobody applies: the "
+                f"{names} {'get' if plural else 'gets'} gradients in `training_step` that nobody applies: "
+                "the "
                 f"optimizer holds {rest} alone. "
                 + (
                     f"Pass {whole}."
@@ -160,7 +162,8 @@ class UncoveredSubnetwork(Rule):
             class Distilled(L.LightningModule):
                 def __init__(self):
                     super().__init__()
-                    self.student, self.teacher, self.frozen = nn.Linear(4, 8), nn.Linear(4, 8), nn.Linear(4, 4)
+                    self.student, self.teacher = nn.Linear(4, 8), nn.Linear(4, 8)
+                    self.frozen = nn.Linear(4, 4)
                     self.frozen.requires_grad_(False)
 
                 def training_step(self, batch, batch_idx):

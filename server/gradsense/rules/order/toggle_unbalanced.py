@@ -21,13 +21,13 @@ class ToggleUnbalanced(Rule):
 
     ## What it does
 
-    Reports `toggle_optimizer` in a Lightning module with several optimizers where some path leaves `training_step`
-    without `untoggle_optimizer` for it.
+    Reports `toggle_optimizer` in a Lightning module with several optimizers where some path leaves
+    `training_step` without `untoggle_optimizer` for it.
 
     ## Why it matters
 
-    Toggling freezes the parameters of all other optimizers. Never untoggled, they stay frozen for good: their losses
-    are computed, and they get no gradient.
+    Toggling freezes the parameters of all other optimizers. Never untoggled, they stay frozen for good:
+    their losses are computed, and they get no gradient.
 
     ## Fix safety
 
@@ -61,8 +61,10 @@ class ToggleUnbalanced(Rule):
                     continue
                 yield from self.finding(
                     place,
-                    f"`{given}` stays toggled when `training_step` ends, so the other optimizers' parameters stay "
-                    f"frozen and get no gradient. Call `{_call(place, 'untoggle_optimizer')}` after its step.",
+                    f"`{given}` stays toggled when `training_step` ends, so the other optimizers' "
+                    "parameters stay "
+                    f"frozen and get no gradient. Call `{_call(place, 'untoggle_optimizer')}` after its "
+                    "step.",
                     fixes=(_untoggle(program, facts, place, optimizer),),
                 )
 
@@ -194,11 +196,11 @@ class ToggleUnbalanced(Rule):
 
 def _untoggles_elsewhere(program: Program, facts: ClassFacts) -> bool:
     """Whether another method of the class untoggles."""
-    step = f"{facts.name}.training_step"
     return any(
-        isinstance(fact, Call) and fact.name == "Lightning.untoggle_optimizer" and run.entry != step
+        isinstance(fact, Call)
+        and fact.name == "Lightning.untoggle_optimizer"
+        and run.entry != f"{facts.name}.training_step"
         for run, fact in lightning.hook_facts(program, facts)
-        if fact.context.function is not None and fact.context.function.name != "training_step"
     )
 
 
@@ -210,7 +212,8 @@ def _argument(place: Place | None) -> str | None:
 
 def _call(place: Place, method: str) -> str:
     """The call at `place` with another method's name."""
-    assert isinstance(place.node, cst.Call) and isinstance(place.node.func, cst.Attribute)
+    assert isinstance(place.node, cst.Call)
+    assert isinstance(place.node.func, cst.Attribute)
     return f"{place.code(place.node.func.value)}.{method}({place.code(place.node.args[0].value)})"
 
 
