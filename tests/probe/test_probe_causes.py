@@ -336,6 +336,25 @@ def test_learning_rate_zero(probe: Probe) -> None:
     ]
 
 
+def test_learning_rate_below_float_resolution(probe: Probe) -> None:
+    text = HEADER + textwrap.dedent("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(10, 5)
+
+            def forward(self, x):
+                return self.layer(x)
+
+        def main():
+            model = Net()
+            optimizer = torch.optim.SGD(model.parameters(), lr=1e-12)
+        """)
+    [finding] = probe(text).findings
+    assert finding.code == "probe-unmoved"
+    assert "too small to change a float32" in finding.message
+
+
 def test_head_made_after_the_optimizer(probe: Probe) -> None:
     text = HEADER + textwrap.dedent("""
         class Net(nn.Module):
@@ -371,6 +390,7 @@ def test_dead_weights_are_doubtful_not_certain(probe: Probe) -> None:
     report = probe(text)
     assert {each.code for each in report.findings} == {"probe-zero-gradient"}
     assert {each.severity for each in report.findings} == {"information"}
+    assert report.summary() == "3 of 4 parameters get a gradient of 0"
 
 
 def test_not_finite(probe: Probe) -> None:

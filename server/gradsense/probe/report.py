@@ -51,7 +51,12 @@ class ParameterReport:
 
     @property
     def learns(self) -> bool:
-        return self.cause is None
+        """Not known to stand still: a gradient of exactly 0 may be the batch's doing, and is but doubt."""
+        return self.cause is None or self.doubtful
+
+    @property
+    def doubtful(self) -> bool:
+        return self.cause is not None and self.cause.code == "probe-zero-gradient"
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,9 @@ class ProbeReport:
             return "no parameters"
         stuck = sum(not parameter.learns for parameter in self.parameters)
         noun = "parameter" if total == 1 else "parameters"
+        doubtful = sum(parameter.doubtful for parameter in self.parameters)
+        if stuck == 0 and doubtful:
+            return f"{doubtful} of {total} {noun} get{'s' if doubtful == 1 else ''} a gradient of 0"
         if stuck == 0:
             return f"the {noun} learns" if total == 1 else f"all {total} {noun} learn"
         return f"{stuck} of {total} {noun} will not learn"

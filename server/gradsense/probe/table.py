@@ -144,10 +144,15 @@ def number(value: float) -> str:
 
 def _verdict(report: ProbeReport) -> tuple[str, Style]:
     grouped = layers(report.parameters)
-    stuck = [members for _, members in grouped if any(each.cause for each in members)]
+    stuck = [members for _, members in grouped if not all(each.learns for each in members)]
+    doubtful = [members for _, members in grouped if any(each.doubtful for each in members)]
     total = len(grouped)
     if total == 0:
         return f"{report.target} has no parameters: there is nothing to train.", "yellow"
+    if not stuck and doubtful:
+        some = f"{len(doubtful)} of {total} layer{'s' if total > 1 else ''}"
+        verb = "gets" if len(doubtful) == 1 else "get"
+        return f"{some} {verb} a gradient of 0. {_advice(report)}".rstrip(), "yellow"
     if not stuck:
         return ("The layer learns." if total == 1 else f"All {total} layers learn."), "green"
     verdict = f"{len(stuck)} of {total} layer{'s' if total > 1 else ''} will not learn."

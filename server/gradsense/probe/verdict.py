@@ -22,6 +22,7 @@ from gradsense.probe.report import (
 )
 
 _ROUNDING = 1e-6
+_FLOAT32 = 2.0**-24
 _MOST_NAMES = 4
 _MOST_RELATED = 10
 
@@ -67,7 +68,7 @@ def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
     if gradient == "zero" and not fact.get("moved") and not _is_cancelled_bias(fact, facts):
         return Cause("probe-zero-gradient", "gradient always 0")
     if gradient == "finite" and fact.get("moved") is False and not _is_rounding(fact, facts):
-        return _unmoved(fact, facts)
+        return _unmoved(fact, facts) if facts.built is not None else None  # SGD of ours proves nothing
     return None
 
 
@@ -96,7 +97,16 @@ def _unmoved(fact: dict[str, Any], facts: Facts) -> Cause:
         return Cause("probe-unmoved", "its optimizer never steps", built)
     if held and all(rate == 0 for each in held for rate in each.get("rates", [1])):
         return Cause("probe-unmoved", "learning rate 0", built)
+    if held and _is_below_resolution(fact, held):
+        return Cause("probe-unmoved", "update below float resolution", built)
     return Cause("probe-unmoved", "unchanged by the step", built)
+
+
+def _is_below_resolution(fact: dict[str, Any], held: Sequence[dict[str, Any]]) -> bool:
+    """Is even the learning rate, or the plain gradient step, lost in float32's 24 bits beside the weight?"""
+    rate = max((rate for each in held for rate in each.get("rates", [])), default=1.0)
+    step = rate * max(1.0, fact.get("gradient_norm") or 0.0)
+    return bool(step < _FLOAT32 * max(1e-3, fact.get("weight_norm") or 0.0))
 
 
 def _is_cancelled_bias(fact: dict[str, Any], facts: Facts) -> bool:
@@ -264,6 +274,11 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         )
     if cause.words == "learning rate 0":
         return f"{subject} {gets} a gradient, but the optimizer's learning rate is 0. Set `lr`."
+    if cause.words == "update below float resolution":
+        return (
+            f"{subject} {gets} a gradient, but the update is too small to change a float32. "
+            "Raise the learning rate."
+        )
     if cause.words == "its optimizer never steps":
         return (
             f"{subject} {gets} a gradient, but the optimizer that holds {it} never steps. Call its `step()`."

@@ -33,6 +33,7 @@ def parameter_facts(
                 "gradient": history.gradient if history else "unknown",
                 "gradient_norm": history.norms[0] if history and history.norms else None,
                 "update_ratio": history.ratios[0] if history and history.ratios else None,
+                "weight_norm": float(parameter.detach().double().norm()) if parameter.numel() else 0.0,
                 "moved": history.moved if history else None,
                 "fate": history.fate if history else None,
                 "own": type(_owner(model, name)).__module__.split(".")[0] != "torch",
