@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gradsense.program import expressions, external, ir, methods, objects, statements, training
 from gradsense.program.facts import Call, Forward, Make, Returned
@@ -505,8 +505,55 @@ def _call_module(
         return layer_result(run, frame, state, instance, values)
     found, forward = objects.find_member(run, instance.type, "forward")
     if found == "found" and isinstance(forward, FunctionValue):
-        return invoke(run, frame, state, replace(forward, self_value=instance), args, keywords, at)
+        return _forward(run, frame, state, instance, forward, args, keywords, at)
     return layer_result(run, frame, state, instance, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a forward pass without side effects gave: for the same arguments, while the attributes of everything that
+    it can reach are the same, it gives that again. `made` are the objects that it made on the way.
+    """
+
+    reached: tuple[tuple[Obj, object], ...]
+    result: Value
+    made: dict[Obj, dict[str, object]]
+
+
+def _forward(
+    run: Run,
+    frame: Frame,
+    state: State,
+    instance: Instance,
+    forward: FunctionValue,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    """Follow a user's `forward`, or take its summary: a training loop calls the same network round after round."""
+    bound = replace(forward, self_value=instance)
+    key = (forward.code, instance.obj, args, keywords, state.grad, state.switch)
+    try:
+        summary = run.summaries.get(key)
+    except TypeError:
+        # An argument that can't be hashed (a slice).
+        return invoke(run, frame, state, bound, args, keywords, at)
+    if summary is not None and all(state.heap.get(obj) is held for obj, held in summary.reached):
+        state.heap.update(summary.made)
+        return summary.result
+    given = (instance, *args, *(value for _, value in keywords))
+    reached = tuple((obj, state.heap.get(obj)) for obj in state.reachable(given))
+    heap = state.heap.copy()
+    before = (state.gradients, state.scaled, state.toggled, run.outside_reads)
+    result = invoke(run, frame, state, bound, args, keywords, at)
+    if (
+        not state.dead
+        and (state.gradients, state.scaled, state.toggled, run.outside_reads) == before
+        and all(state.heap.get(obj) is held for obj, held in heap.items())
+    ):
+        made = {obj: held for obj, held in state.heap.items() if obj not in heap}
+        run.summaries[key] = Summary(reached, result, made)
+    return result
 
 
 def layer_result(

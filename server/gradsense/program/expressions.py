@@ -53,6 +53,7 @@ def lookup(run: Run, frame: Frame, state: State, name: str) -> Value | None:
     for number in frame.closure.frames:
         value = state.variable(number, name)
         if value is not None:
+            run.outside_reads += 1
             return value
     return module_variable(run, state, frame.file.path, name)
 
@@ -62,6 +63,8 @@ def module_variable(run: Run, state: State, path: str, name: str) -> Value | Non
     module = run.module_frames.get(path)
     value = state.variable(module, name) if module is not None else None
     run.reads["name", path, name] = value
+    if not isinstance(value, (FunctionValue, ClassValue, Ref, Const, type(None))):
+        run.outside_reads += 1
     return value
 
 

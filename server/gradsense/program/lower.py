@@ -139,10 +139,13 @@ class _Lowering:
         return tuple([self.expression(node) for node in nodes])
 
     def _integer(self, node: cst.Integer) -> ir.Expr:
-        return ir.Constant(self.number(node), _literal(node.value))
+        text = node.value
+        return ir.Constant(self.number(node), int(text) if text.isdecimal() else _literal(text))
 
     def _string(self, node: cst.SimpleString) -> ir.Expr:
-        return ir.Constant(self.number(node), _literal(node.value))
+        text = node.value
+        plain = text[0] in "'\"" and "\\" not in text and text[:3] not in ("'''", '"""')
+        return ir.Constant(self.number(node), text[1:-1] if plain else _literal(text))
 
     def _concatenated(self, node: cst.ConcatenatedString) -> ir.Expr:
         return ir.Operation(self.number(node), "f-string", self._all((node.left, node.right)))

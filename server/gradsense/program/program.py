@@ -282,6 +282,8 @@ class Program:
         if base is not None:
             run.holdings.update(base.holdings)
             run.optimizers.update(base.optimizers)
+        run.inherited = dict(run.holdings)
+        run.world = script.facts
         return run
 
     def _remembered(
@@ -311,6 +313,10 @@ class Program:
                 case ("name", str(path), str(name)):
                     if script and (not isinstance(value, _DEFINED) or path != self.file.path):
                         continue
+                    if not script and isinstance(value, (Instance, Collection)):
+                        # What an object holds is in no value: it is as it was only if the script is.
+                        if run.world is not self.script[0].facts:
+                            return False
                     frame = frames.get(path)
                     now = state.variable(frame, name) if frame is not None else None
                 case ("member", ClassValue() as cls, str(name), after):
@@ -375,7 +381,6 @@ class Program:
         script = self.script[0]
         kind, known = objects.kind_of_class(script, cls)
         order, _ = objects.mro(script, cls)
-        broken = any(isinstance(each, ClassValue) and each.broken for each in order)
         members: dict[str, FunctionValue] = {}
         for each in reversed(order):
             if isinstance(each, ClassValue):
@@ -409,7 +414,7 @@ class Program:
                 runs[name] = made[1]
         state = self._as_entered(entry)
         return ClassFacts(
-            cls.name, cls, kind, known and not broken, instance, entry.attributes, state, members, runs
+            cls.name, cls, kind, known, instance, entry.attributes, state, members, runs
         )
 
     def _initialised(
@@ -521,7 +526,7 @@ class Program:
         self.ensure_runs()
         merged: dict[Obj, Holdings] = {}
         for run in self.runs:
-            merged.update(run.holdings)
+            merged.update({k: v for k, v in run.holdings.items() if run.inherited.get(k) != v})
         return merged
 
     @cached_property

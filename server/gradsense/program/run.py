@@ -14,6 +14,7 @@ from gradsense.program.values import ClassValue, Closure, Code, Instance, Obj, S
 from gradsense.source.blocks import BlockTree
 
 if TYPE_CHECKING:
+    from gradsense.program.calls import Summary
     from gradsense.program.file import File, Imports
 
 STEPS = 60_000
@@ -115,13 +116,19 @@ class Run:
         """Modules and parameters whose values the program sets by other means than training."""
         self.rounds_at: dict[tuple[Site, tuple[Site, ...]], tuple[Round, ...]] = {}
         """The loops around each event, by its place and the calls down to it."""
+        self.inherited: dict[Obj, Holdings] = {}
+        """What the optimizers held before the run began."""
+        self.world: object = None
+        """The facts of the script from whose end the run began."""
         self.end: State | None = None
         """The state in which the run ended."""
         self.muted = 0
         self.reads: dict[tuple[object, ...], object] = {}
         """What the run has looked up outside of itself, and what it found: while all of this stays equal, so does
         everything that the run saw."""
-        self.forwards: dict[tuple[object, ...], Value] = {}
+        self.summaries: dict[tuple[object, ...], Summary] = {}
+        self.outside_reads = 0
+        """How often something with attributes of its own was read from outside of a function."""
 
     def frame_number(self) -> int:
         self.frames += 1
