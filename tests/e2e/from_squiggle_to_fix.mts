@@ -11,7 +11,7 @@ await scenario(async (workbench, step) => {
     await workbench.lenses.first().waitFor();
     await workbench.hoverOver(heldParameters);
     await workbench.hover.getByText('`optimizer` holds 1 of the 3 layers').waitFor();
-    await workbench.hover.getByText('GS301').waitFor();
+    await workbench.hover.getByRole('link', { name: 'GS301' }).waitFor();
     await workbench.screenshot('hover');
   });
 
