@@ -41,7 +41,7 @@ def networks(program: Program, run: Run) -> list[Network]:
     for facts in program.classes.values():
         if facts.is_module and run.entry.startswith(f"{facts.name}."):
             below, parts = _parts(run, facts.state, facts.instance)
-            inner |= below
+            inner |= below - {facts.instance.obj}
             found.append(Network(facts.instance, "self", facts.site, parts))
     for instance, site in made.values():
         below, parts = _parts(run, state, instance)
