@@ -96,6 +96,8 @@ def _result(
     ):
         return args[0] if args else UNKNOWN
     head, _, last = name.rpartition(".")
+    if head == "torch.nn.init" and last.endswith("_"):
+        return args[0] if args else UNKNOWN
     if name.startswith("torch.") and (
         name.split(".", 2)[1] in _NO_TENSORS or name in functions.HARMLESS_CALLS
     ):
@@ -264,7 +266,7 @@ def _construct_module(
         state.set_attribute(
             instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN)
         )
-    elif (affine := dict(keywords).get("affine")) is not None:
+    elif (affine := dict(keywords).get("affine", dict(keywords).get("elementwise_affine"))) is not None:
         state.set_attribute(instance.obj, "affine", affine)
 
 

@@ -781,7 +781,7 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
                 stack.extend(items.exact if items.exact is not None else (items.element,))
                 continue
             if classes.is_layer(name):
-                if classes.has_parameters(name) or _affine(state, each):
+                if _has_parameters(state, each, name):
                     sources.add(each.obj)
             elif name not in classes.WRAPPERS:
                 sources.add(each.obj)
@@ -806,8 +806,9 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
     return frozenset(sources), is_open
 
 
-def _affine(state: State, layer: Instance) -> bool:
-    return state.attribute(layer.obj, "affine") == Const(True)
+def _has_parameters(state: State, layer: Instance, name: str) -> bool:
+    affine = state.attribute(layer.obj, "affine")
+    return affine == Const(True) or (classes.has_parameters(name) and affine != Const(False))
 
 
 def modules_below(run: Run, state: State, value: Value) -> dict[Obj, tuple[str, Instance]]:

@@ -62,6 +62,8 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
             continue
         if any(objects.find_member(program.script[0], facts.value, name)[0] == "found" for name in _OWN_WAYS):
             continue
+        if not _OWN_TABLES.isdisjoint(facts.value.code.tree.names):  # type: ignore[attr-defined]
+            continue
         registered: set[Obj] | None = None
         for name, held in facts.attributes.items():
             if not isinstance(held, (Collection, TupleValue)):
@@ -83,6 +85,8 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
 
 _OWN_WAYS = ("parameters", "named_parameters", "__setattr__", "_apply")
 """Methods with which a class may tell torch itself what it has."""
+_OWN_TABLES = frozenset({"_modules", "_parameters"})
+"""Where torch keeps what is registered: a class that mentions them may write there."""
 
 
 def _content(state: State, value: object, depth: int) -> Iterator[tuple[Value, int]]:

@@ -60,6 +60,7 @@ _FREE = frozenset(
     MaxUnpool1d MaxUnpool2d MaxUnpool3d Upsample UpsamplingNearest2d UpsamplingBilinear2d PixelShuffle PixelUnshuffle
     ChannelShuffle ZeroPad1d ZeroPad2d ZeroPad3d ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d
     ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d
+    CircularPad3d LPPool3d NLLLoss2d Container
     CosineSimilarity PairwiseDistance LocalResponseNorm CrossMapLRN2d Fold Unfold InstanceNorm1d InstanceNorm2d
     InstanceNorm3d""".split()
 )

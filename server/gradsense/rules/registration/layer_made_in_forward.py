@@ -72,7 +72,7 @@ class LayerMadeInForward(Rule):
             if learns is None or place is None or not isinstance(place.node, cst.Call):
                 continue
             fate = _fate(program, place, fact.context.function)
-            if fate is None or (fate == "kept" and not fact.context.certain):
+            if fate is None or (fate == "kept" and _may_be_guarded(program, fact, place)):
                 continue
             method = fact.context.entry.rpartition(".")[2]
             layer = place.code(place.node.func)
@@ -270,6 +270,34 @@ class LayerMadeInForward(Rule):
                     return self.heads[task](self.projection(x)) * self.scale
 
 
+            class Built(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.scale = nn.Parameter(torch.ones(1))
+                    self.fc = None
+
+                def _build(self, width):
+                    self.fc = nn.Linear(width, 4)
+
+                def forward(self, x):
+                    if self.fc is None:
+                        self._build(x.shape[-1])
+                    return self.fc(x) * self.scale
+
+
+            class Early(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.scale = nn.Parameter(torch.ones(1))
+                    self.fc = None
+
+                def forward(self, x):
+                    if self.fc is not None:
+                        return self.fc(x) * self.scale
+                    self.fc = nn.Linear(x.shape[-1], 4)
+                    return self.fc(x) * self.scale
+
+
             class Blur(nn.Module):
                 def __init__(self):
                     super().__init__()
@@ -323,19 +351,26 @@ def learns_at_random(program: Program, fact: Make) -> bool | None:
 
 
 def _learns(value: Value) -> bool | None:
-    if (
-        not isinstance(value, Instance)
-        or not isinstance(value.type, Ref)
-        or not classes.is_layer(value.type.name)
-    ):
+    name = value.type.name if isinstance(value, Instance) and isinstance(value.type, Ref) else ""
+    if name in classes.WRAPPERS or name in classes.PARAMETER_CONTAINERS:
         return None
-    if not classes.has_parameters(value.type.name):
+    if not classes.is_layer(name) or not classes.has_parameters(name):
         return None
-    return not value.type.name.endswith(_CONSTANT_START)
+    return not name.endswith(_CONSTANT_START)
 
 
 def _items(value: Value) -> tuple[Value, ...]:
     return value.items if isinstance(value, TupleValue) else (value,)
+
+
+def _may_be_guarded(program: Program, fact: Make, place: Place) -> bool:
+    """Whether a condition may see to it that a layer kept on `self` is made only once."""
+    if not fact.context.certain or fact.context.calls or fact.context.function is None or place.span is None:
+        return True
+    return any(
+        test.span is None or test.span < place.span
+        for test in places_in(program, fact.context.function, cst.If, cst.Try, cst.IfExp)
+    )
 
 
 _MOVES = m.Attribute(attr=m.OneOf(m.Name("to"), m.Name("cuda"), m.Name("train"), m.Name("double")))

@@ -217,6 +217,17 @@ class ModulesInPlainContainer(Rule):
                     return self.student(x) - target
 
 
+            class Tabled(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layers = [nn.Linear(4, 4) for _ in range(3)]
+                    for number, layer in enumerate(self.layers):
+                        self._modules[str(number)] = layer
+
+                def forward(self, x):
+                    return self.layers[0](x)
+
+
             class Deep(nn.Module):
                 def __init__(self):
                     super().__init__()

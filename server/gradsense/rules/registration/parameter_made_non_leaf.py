@@ -67,7 +67,7 @@ class ParameterMadeNonLeaf(Rule):
                 call = _call_within(program, value, made)
                 how = operations(value, call) if call is not None else ["an operation"]
                 changing = [operation for operation in how if operation not in _SAME]
-                if not changing:
+                if not changing or (_CONVERSIONS.issuperset(changing) and _may_be_converted(program, call)):
                     continue
                 attribute = place.code()
                 only_moved = all(operation == "to" for operation in changing)
@@ -183,6 +183,8 @@ class ParameterMadeNonLeaf(Rule):
                     self.fixed = nn.Parameter(torch.zeros(4), requires_grad=False).cuda()
                     self.layers = nn.ParameterList([nn.Parameter(torch.zeros(4))])
                     self.count = nn.Parameter(torch.zeros(4)).numel()
+                    self.there = nn.Parameter(torch.zeros(4, device="cuda")).cuda()
+                    self.first = nn.init.normal_(nn.Parameter(torch.empty(4)))
 
                 def forward(self, x):
                     return x + self.raw
@@ -198,6 +200,26 @@ class ParameterMadeNonLeaf(Rule):
 
 _SAME = frozenset({"float", "cpu", "contiguous", "requires_grad_"})
 """Operations that give a new parameter itself back."""
+
+
+_CONVERSIONS = frozenset({"to", "cuda", "half", "double", "bfloat16", "type"})
+"""Operations that give the same parameter back where it is on that device, of that dtype, already."""
+
+
+def _may_be_converted(program: Program, call: Place | None) -> bool:
+    """Whether a parameter may have been made on another device or of another dtype."""
+    defaults = ("set_default_device", "set_default_dtype", "set_default_tensor_type")
+    if not program.file.document.names.isdisjoint(defaults):
+        return True
+    return call is None or any(
+        (isinstance(node, cst.Attribute) and node.attr.value in _CONVERSIONS)
+        or (
+            isinstance(node, cst.Arg)
+            and node.keyword is not None
+            and node.keyword.value in ("device", "dtype")
+        )
+        for node in walk((call.node,))
+    )
 
 
 def _made_from(program: Program, facts: ClassFacts, store: Store) -> Obj | None:

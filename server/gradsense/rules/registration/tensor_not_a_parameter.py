@@ -19,8 +19,10 @@ from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.modules import held_by_optimizers
 from gradsense.rules.syntax import (
     all_places,
+    attributes_of_self,
     calls_named,
     is_read_by_methods,
+    is_target,
     stores_on,
     value_assigned,
 )
@@ -218,6 +220,17 @@ class TensorNotAParameter(Rule):
                     self.delta.data += 0.1 * self.delta.grad.sign()
 
 
+            class Recurrent(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.cell = nn.GRUCell(4, 4)
+                    self.hidden = torch.zeros(1, 4, requires_grad=True)
+
+                def forward(self, x):
+                    self.hidden = self.cell(x, self.hidden)
+                    return self.hidden
+
+
             class Own(nn.Module):
                 def __init__(self):
                     super().__init__()
@@ -258,12 +271,24 @@ def _is_lost(program: Program, facts: ClassFacts, name: str, value: Value) -> bo
         return False
     if facts.attributes.get(name) != value and not isinstance(facts.attributes.get(name), Tensor):
         return False
+    if _is_set_again(program, facts, name):
+        return False
     if held_by_optimizers(program, (value.parameter,)) or not is_read_by_methods(program, facts, name):
         return False
     return not _is_handled(program, name)
 
 
 _PARAMETER = "torch.nn.Parameter"
+
+
+def _is_set_again(program: Program, facts: ClassFacts, name: str) -> bool:
+    """Whether another method assigns the attribute: a running state, nothing to learn."""
+    return any(
+        is_target(place)
+        for method, function in facts.methods.items()
+        if method != "__init__"
+        for place in attributes_of_self(program, function.code, name)
+    )
 
 
 def _is_handled(program: Program, name: str) -> bool:
