@@ -219,7 +219,7 @@ def _mro(
 
 
 def kind_of_class(run: Run, cls: ClassValue | Ref) -> tuple[Kind, bool]:
-    """The kind of a class's instances, and whether all that makes them is known: every base, and no broken code."""
+    """The kind of a class's instances, and whether all of it is known: every base, and no broken code in it."""
     order, known = mro(run, cls)
     known = known and not any(isinstance(each, ClassValue) and each.broken for each in order)
     kinds = {classes.kind_of(each.name) for each in order if isinstance(each, Ref)}
