@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import libcst as cst
+
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Call, Local
+from gradsense.program.facts import Backward, Call, Local, Returned
 from gradsense.program.program import ClassFacts, FunctionRun, Program
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
@@ -18,8 +20,8 @@ class MissingLossReturn(Rule):
 
     ## What it does
 
-    Reports a `training_step` under automatic optimization whose end is reached without a `return`: an error
-    if no path returns a loss, a warning if some do.
+    Reports a `training_step` under automatic optimization whose end is reached without a `return`, or that
+    returns what a helper without one gives: an error if no path returns a loss, a warning if some do.
 
     ## Why it matters
 
@@ -53,7 +55,7 @@ class MissingLossReturn(Rule):
                 continue
             if lightning.overridden(program, facts, "training_step", "training_step_end"):
                 continue
-            ends = [returned for returned in run.returns if not returned.explicit]
+            ends = [each for each in run.returns if not each.explicit or _gives_nothing(program, each)]
             losses = [returned for returned in run.returns if not lightning.is_none(returned)]
             if not ends or (losses and all(returned.site is not None for returned in ends)):
                 continue
@@ -114,6 +116,66 @@ class MissingLossReturn(Rule):
             L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
             """,
             shows=NothingMoves(),
+        ),
+        # The helper keeps it.
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def shared_step(self, batch, stage):
+                    x, y = batch
+                    loss = nn.functional.mse_loss(self.net(x), y)
+                    self.log(f"{stage}_loss", loss)
+
+                def training_step(self, batch, batch_idx):
+            #       ^^^^^^^^^^^^^ GS101
+                    return self.shared_step(batch, "train")
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def shared_step(self, batch, stage):
+                    x, y = batch
+                    loss = nn.functional.mse_loss(self.net(x), y)
+                    self.log(f"{stage}_loss", loss)
+                    return loss
+
+                def training_step(self, batch, batch_idx):
+                    return self.shared_step(batch, "train")
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
         ),
         Good(
             """
@@ -222,6 +284,12 @@ class MissingLossReturn(Rule):
             """
         ),
     ]
+
+
+def _gives_nothing(program: Program, returned: Returned) -> bool:
+    """`return self.helper(batch)` where the helper returns nothing."""
+    place = lightning.returned_place(program, returned)
+    return lightning.is_none(returned) and place is not None and isinstance(place.node, cst.Call)
 
 
 def _computes_gradients(program: Program, facts: ClassFacts) -> bool:
