@@ -102,6 +102,12 @@ def test_what_is_no_notebook_is_told(run: Run, folder: Path, content: str) -> No
     assert "a.ipynb is not checked: not a notebook" in result.err
 
 
+def test_a_notebook_may_hold_large_outputs(run: Run, folder: Path) -> None:
+    with_output = CELLS[2] | {"outputs": [{"data": {"image/png": "A" * 5_000_000}}]}
+    write_files(folder, {"a.ipynb": notebook(with_output)})
+    assert "a.ipynb:cell 1:2:8" in run("check").out
+
+
 def test_an_empty_notebook_is_fine(run: Run, folder: Path) -> None:
     write_files(folder, {"a.ipynb": notebook(), "b.ipynb": notebook(cell(kind="markdown"))})
     for form in ("text", "json", "sarif", "github"):

@@ -13,7 +13,15 @@ from gradsense.cli.exits import CommandError
 from gradsense.findings import Edit, Span, apply_edits
 from gradsense.source.lines import LineIndex
 from gradsense.workspace.discovery import python_files
-from gradsense.workspace.files import TextFile, UnreadableFile, decode, normal, read_bytes, write_atomically
+from gradsense.workspace.files import (
+    LARGEST_NOTEBOOK,
+    TextFile,
+    UnreadableFile,
+    decode,
+    normal,
+    read_bytes,
+    write_atomically,
+)
 
 STDIN = "-"
 
@@ -109,7 +117,8 @@ class Document:
 def read_document(path: Path, working_directory: Path) -> Document:
     """A document from a file. Raises UnreadableFile."""
     path = normal(path)
-    return _document(display_name(path, working_directory), path, read_bytes(path))
+    data = read_bytes(path, LARGEST_NOTEBOOK if path.suffix == ".ipynb" else None)
+    return _document(display_name(path, working_directory), path, data)
 
 
 def read_stdin(name: str | None, working_directory: Path) -> Document:

@@ -14,6 +14,9 @@ from pathlib import Path
 LARGEST_FILE = 4 * 1024 * 1024
 """Bytes. Nobody writes such a program by hand; generated ones aren't worth the time."""
 
+LARGEST_NOTEBOOK = 64 * 1024 * 1024
+"""Bytes. Pictures in a notebook's outputs add up."""
+
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
 _BLANK = re.compile(rb"^[ \t\f]*(?:#[^\r\n]*)?$", re.ASCII)
 
@@ -73,13 +76,14 @@ def read_file(path: Path) -> TextFile:
     return decode(read_bytes(path))
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, largest: int | None = None) -> bytes:
     """A file's bytes. Raises UnreadableFile if it's missing, too large or no regular file."""
     try:
         if not path.is_file():  # a FIFO would block for ever
             raise UnreadableFile("no such file" if not path.exists() else "not a file")
-        if path.stat().st_size > LARGEST_FILE:
-            raise UnreadableFile(f"larger than {LARGEST_FILE // 1024 // 1024} MiB")
+        largest = LARGEST_FILE if largest is None else largest
+        if path.stat().st_size > largest:
+            raise UnreadableFile(f"larger than {largest // 1024 // 1024} MiB")
         return path.read_bytes()
     except OSError as error:
         raise UnreadableFile(error.strerror or str(error)) from None
