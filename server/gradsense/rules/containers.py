@@ -79,7 +79,10 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
                 continue
             items = [option for value, _ in content for option in options_of(value)]
             pure = all(objects.is_module(i) if want == "modules" else isinstance(i, Tensor) for i in items)
+            value = value_assigned(place)
             kind = held.kind if isinstance(held, Collection) else "tuple"
+            if value is not None and m.matches(value.node, m.Call(func=m.Name("tuple"))):
+                kind = "tuple"
             yield facts, Hidden(store, place, kind, any(depth for _, depth in content), pure)
 
 
@@ -236,7 +239,7 @@ def wrap(
     used = _methods_used(program, facts, hidden.store.attr)
     if hidden.nested and (not inner or used & {"append", "extend", "insert"}):
         return None
-    name, _ = edits.name_for(program, container.name)
+    name = edits.name_for(program, container.name)[0]
     fits = used <= container.methods and not (hidden.keyed and keys is None) and not _is_used_later(value)
     safety = Safety.SAFE if fits else Safety.UNSAFE
     return Fix(f"Wrap `{hidden.place.code()}` in `{name}`", tuple(dict.fromkeys(changes)), safety)
@@ -296,14 +299,27 @@ def _items(node: cst.CSTNode) -> list[cst.BaseExpression]:
 
 
 def _methods_used(program: Program, facts: ClassFacts, name: str) -> set[str]:
-    """The methods that the class calls on an attribute of its own."""
+    """What the class does with an attribute of its own: methods that it calls on it, `+` and calls it is given to."""
     used: set[str] = set()
     for function in facts.methods.values():
         for place in attributes_of_self(program, function.code, name):
             above = place.parent()
-            if above is not None and isinstance(above.node, cst.Attribute):
+            if above is None:
+                continue
+            if isinstance(above.node, cst.Attribute):
                 used.add(above.node.attr.value)
+            elif isinstance(above.node, cst.BinaryOperation):
+                used.add("+")
+            elif isinstance(above.node, cst.Arg) and not above.node.star:
+                call = above.parent()
+                if call is None or not m.matches(call.node, m.Call(func=_TAKES_ANY)):
+                    used.add("()")
     return used
+
+
+_ITERATING = ("len", "zip", "enumerate", "sum", "list", "tuple", "iter", "reversed", "map", "all", "any")
+_TAKES_ANY = m.OneOf(*(m.Name(name) for name in _ITERATING))
+"""Functions that take torch's containers like a list."""
 
 
 def _is_used_later(value: Place) -> bool:

@@ -108,8 +108,8 @@ class CustomOptimizerContract(Rule):
             return
         yield from self.finding(
             place,
-            f"`{place.code()}` changes a parameter in place while gradients are recorded, and raises. Decorate "
-            "`step` with `@torch.no_grad()`.",
+            f"`{place.code()}` changes a parameter in place while gradients are recorded, and raises. "
+            "Decorate `step` with `@torch.no_grad()`.",
         )
 
     def _never(

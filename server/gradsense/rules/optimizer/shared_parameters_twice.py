@@ -99,8 +99,8 @@ class SharedParametersTwice(Rule):
             other = name_of(program, second.optimizer.obj, "another")
             yield from self.finding(
                 place,
-                f"{name} is moved twice by the same gradient: `{one}` and `{other}` both hold it. Leave it out of "
-                "one of them.",
+                f"{name} is moved twice by the same gradient: `{one}` and `{other}` both hold it. Leave it "
+                "out of one of them.",
                 related=(
                     self.related(program, first.site, "moved here first"),
                     self.related(program, _in_order(shared)[0].site, "held by both"),

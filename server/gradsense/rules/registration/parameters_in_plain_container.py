@@ -123,6 +123,34 @@ class ParametersInPlainContainer(Rule):
             """,
             shows=Unmoved("more"),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Basis(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear = nn.Linear(3, 1)
+                    self.vectors = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
+            #       ^^^^^^^^^^^^ GS202
+
+                def forward(self, x):
+                    first, second = self.vectors
+                    return self.linear(torch.stack([x @ first, x @ second, x.sum(-1)], dim=-1))
+
+
+            network = Basis()
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = network(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("vectors"),
+        ),
         Good(
             """
             import torch
