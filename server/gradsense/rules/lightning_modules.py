@@ -186,13 +186,12 @@ def mentions(program: Program, name: str) -> bool:
 
 def fitted(program: Program, facts: ClassFacts) -> bool:
     """Whether the file gives an object of this class to a Trainer's `fit`."""
-    for call in program.facts(Call):
-        if call.name == "Engine.fit":
-            for value in (call.argument(0, "model"),):
-                for option in options_of(value) if value is not None else ():
-                    if isinstance(option, Instance) and option.type == facts.value:
-                        return True
-    return False
+    return any(
+        isinstance(option, Instance) and option.type == facts.value
+        for call in program.facts(Call)
+        if call.name == "Engine.fit" and (given := call.argument(0, "model")) is not None
+        for option in options_of(given)
+    )
 
 
 def configured(facts: ClassFacts) -> list[Instance] | None:
