@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gradsense.program import objects
-from gradsense.program.facts import Make
+from gradsense.program.facts import Call, Make
 from gradsense.program.knowledge import classes
 from gradsense.program.program import Program
 from gradsense.program.run import Run
@@ -36,6 +36,9 @@ def networks(program: Program, run: Run) -> list[Network]:
         for fact in source.facts.values():
             if isinstance(fact, Make):
                 made.setdefault(fact.instance.obj, (fact.instance, fact.site))
+            elif isinstance(fact, Call) and fact.name == "copy.deepcopy" and objects.is_module(fact.result):
+                assert isinstance(fact.result, Instance)
+                made.setdefault(fact.result.obj, (fact.result, fact.site))
     found: list[Network] = []
     inner: set[Obj] = set()
     for facts in program.classes.values():

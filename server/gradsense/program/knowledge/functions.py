@@ -23,6 +23,9 @@ NON_DIFFERENTIABLE = frozenset(
 )
 """Functions and methods whose result is integer or boolean."""
 
+WITH_INDICES = frozenset("max min sort topk median mode kthvalue cummax cummin".split())
+"""Functions and methods that give `values` and `indices`."""
+
 CASTS_TO_INTEGER = frozenset({"long", "int", "short", "bool", "byte", "char"})
 
 LEAVES_TORCH = frozenset({"item", "tolist", "numpy"})

@@ -355,6 +355,8 @@ def _linked(program: Program, run: Run, missing: frozenset[Obj], mine: frozenset
     if not missing or not mine:
         return frozenset()
     linked: set[Obj] = set()
+    # An input or a prompt that is optimized is no part of a network: the network is not what is trained.
+    mine &= frozenset(obj for network in networks(program, run) for obj in network.parts)
     for network in networks(program, run):
         if mine & network.parts.keys():
             linked |= missing & network.parts.keys()
