@@ -231,7 +231,7 @@ class Returned:
     site: Site | None
     value: Value
     explicit: bool
-    """The `return` names a value (or None) in so many words."""
+    """There is a `return`, a bare one included: it is meant, or still being typed."""
     optimizers: tuple[tuple[Obj, frozenset[GradState]], ...] = ()
 
 

@@ -258,6 +258,9 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
     if isinstance(receiver, Instance):
         return _instance_attribute(run, frame, state, receiver, name, at)
     if isinstance(receiver, Ref):
+        if name in ("step", "zero_grad") or (name == "backward" and not receiver.name.endswith("autograd")):
+            # `optimizer = torch.optim.Adam` without its arguments: still being typed.
+            return Method(UNKNOWN, name)
         return run.imports.attribute(run, frame, state, receiver, name)
     if isinstance(receiver, Choice):
         return join_values(
@@ -286,7 +289,7 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return Method(receiver, name)
     if isinstance(receiver, FunctionValue) and name == "__self__" and receiver.self_value is not None:
         return receiver.self_value
-    return UNKNOWN
+    return Method(UNKNOWN, name) if name in _TELLING else UNKNOWN
 
 
 _TELLING = frozenset(

@@ -184,6 +184,11 @@ class Program:
         """Every block of the file."""
         return self.file.blocks()
 
+    @cached_property
+    def has_holes(self) -> bool:
+        """Broken code stands somewhere in the file: nothing can be said to be absent from all of it."""
+        return any(tree.block.hole is not None for _, _, tree in self.file.blocks())
+
     # -- runs --
 
     @cached_property

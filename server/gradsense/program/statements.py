@@ -103,7 +103,9 @@ def execute(run: Run, frame: Frame, body: ir.Body, states: list[State], flow: Fl
 
 def _evaluate(run: Run, frame: Frame, node: ir.Evaluate, state: State, flow: Flow) -> list[State]:
     value = expressions.evaluate(run, frame, state, node.value)
-    if isinstance(node.value, (ir.Name, ir.Attribute)) and (frame.code is not None or value is UNKNOWN):
+    if isinstance(node.value, ir.Attribute) or (
+        isinstance(node.value, ir.Name) and (frame.code is not None or value is UNKNOWN)
+    ):
         # A name that does nothing is a line that is still being typed (`retu`, `loss.backw`): as good as broken.
         return _hole(run, frame, ir.Hole(None, _names_in(node.value), None), state, flow)
     return [state]
@@ -194,12 +196,11 @@ def _aug_assign(run: Run, frame: Frame, node: ir.AugAssign, state: State, flow: 
 
 def _return(run: Run, frame: Frame, node: ir.Return, state: State, flow: Flow) -> list[State]:
     value: Value = NONE
-    explicit = node.value is not None
     if node.value is not None:
         value = expressions.evaluate(run, frame, state, node.value)
         expressions.use(run, value)
     frame.returns.append(
-        (state, Returned(frame.site(node.at), value, explicit, tuple(state.gradients.items())))
+        (state, Returned(frame.site(node.at), value, True, tuple(state.gradients.items())))
     )
     return []
 
