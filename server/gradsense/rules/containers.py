@@ -33,7 +33,7 @@ from gradsense.rules.modules import (
     registered_in,
     trainable_below,
 )
-from gradsense.rules.syntax import attributes_of_self, stores_on, value_assigned
+from gradsense.rules.syntax import attributes_of_self, in_broken_code, stores_on, value_assigned
 from gradsense.source.index import walk
 
 
@@ -66,7 +66,7 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
             continue
         registered: set[Obj] | None = None
         for name, held in facts.attributes.items():
-            if not isinstance(held, (Collection, TupleValue)):
+            if not isinstance(held, (Collection, TupleValue)) or in_broken_code(program, name):
                 continue
             if registered is None:
                 registered = registered_in(program, facts, facts.state)
@@ -299,7 +299,7 @@ def _items(node: cst.CSTNode) -> list[cst.BaseExpression]:
 
 
 def _methods_used(program: Program, facts: ClassFacts, name: str) -> set[str]:
-    """What the class does with an attribute of its own: methods that it calls on it, `+` and calls it is given to."""
+    """What the class does with an attribute of its own: methods called on it, `+`, calls that get it (`()`)."""
     used: set[str] = set()
     for function in facts.methods.values():
         for place in attributes_of_self(program, function.code, name):

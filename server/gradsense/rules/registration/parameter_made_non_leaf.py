@@ -60,7 +60,7 @@ class ParameterMadeNonLeaf(Rule):
                 continue
             for store in stores_on(program, facts):
                 made = _made_from(program, facts, store)
-                place = program.place(store.site)
+                place = program.place(store.site) if made is not None else None
                 value = value_assigned(place) if place is not None else None
                 if made is None or place is None or value is None:
                     continue

@@ -19,6 +19,7 @@ from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.modules import held_by_optimizers
 from gradsense.rules.syntax import (
     all_places,
+    in_broken_code,
     attributes_of_self,
     calls_named,
     is_read_by_methods,
@@ -271,7 +272,7 @@ def _is_lost(program: Program, facts: ClassFacts, name: str, value: Value) -> bo
         return False
     if facts.attributes.get(name) != value and not isinstance(facts.attributes.get(name), Tensor):
         return False
-    if _is_set_again(program, facts, name):
+    if _is_set_again(program, facts, name) or in_broken_code(program, name):
         return False
     if held_by_optimizers(program, (value.parameter,)) or not is_read_by_methods(program, facts, name):
         return False
