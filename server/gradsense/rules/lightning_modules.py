@@ -136,8 +136,11 @@ def subclasses(program: Program, facts: ClassFacts) -> list[ClassFacts]:
 
 
 def overridden(program: Program, facts: ClassFacts, *names: str) -> bool:
-    """Whether a subclass in the file has one of these methods or attributes of its own."""
-    return any(name in other.value.members for other in subclasses(program, facts) for name in names)
+    """Whether a subclass in the file has, or in broken code may have, one of these methods or attributes."""
+    return any(
+        other.value.broken or not other.value.members.keys().isdisjoint(names)
+        for other in subclasses(program, facts)
+    )
 
 
 def switched_below(program: Program, facts: ClassFacts) -> bool:

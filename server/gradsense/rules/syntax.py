@@ -58,6 +58,12 @@ def all_places(program: Program, kind: type[cst.CSTNode]) -> Iterator[Place]:
                 yield Place(node, tree.block, where, offset, tree)
 
 
+def in_broken_code(program: Program, name: str) -> bool:
+    """Whether code that does not parse mentions a name: who knows what it does with it."""
+    holes = (tree.block.hole for _, _, tree in program.file.blocks())
+    return any(hole is not None and name in hole.mentions for hole in holes)
+
+
 def value_assigned(place: Place) -> Place | None:
     """The right-hand side of the assignment that a target belongs to; None for `a, b = ...`."""
     above = place.parent()

@@ -62,7 +62,9 @@ class StepOutputUnused(Rule):
             step = next((each for each in _STEPS if _stands_in(program, place, facts, each)), None)
             if step is None or lightning.self_of(facts.methods[step]) != held.value.value:
                 continue
-            if not isinstance(facts.attributes.get(name), Collection) or _is_read(program, facts, name):
+            if not facts.known or not isinstance(facts.attributes.get(name), Collection):
+                continue
+            if _is_read(program, facts, name):
                 continue
             collected = place.code(held)
             keeps = ", graph and all" if step == "training_step" else ""

@@ -15,7 +15,13 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.modules import held_by_optimizers
-from gradsense.rules.syntax import all_places, call_that_made, is_target, value_assigned
+from gradsense.rules.syntax import (
+    all_places,
+    call_that_made,
+    in_broken_code,
+    is_target,
+    value_assigned,
+)
 from gradsense.source.index import walk
 
 
@@ -72,7 +78,14 @@ class FrozenParameter(Rule):
                 program, (tensor.parameter,)
             ):
                 continue
-            if _is_set_elsewhere(program, attribute.value.attr.value):
+            name = attribute.value.attr.value
+            if _is_set_elsewhere(program, name) or in_broken_code(program, name):
+                continue
+            if any(
+                not facts.known
+                for facts in program.classes.values()
+                if facts.site.where.unit == made.where.unit
+            ):
                 continue
             owner = place.code(attribute.value)
             small = _small_statement(place)

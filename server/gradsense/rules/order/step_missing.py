@@ -8,7 +8,7 @@ from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Build, Call, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Tensor
+from gradsense.program.values import ClassValue, Instance, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
@@ -48,7 +48,9 @@ class StepMissing(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         stepped = {fact.optimizer.obj for fact in program.facts(Step)}
         builds = [
-            (run, fact) for run, fact in program.runs_with_facts(Build) if fact.optimizer.obj not in stepped
+            (run, fact)
+            for run, fact in program.runs_with_facts(Build)
+            if fact.optimizer.obj not in stepped and not _is_broken(fact.optimizer)
         ]
         if not builds or any(fact.name in _OTHER_STEPS for fact in program.facts(Call)):
             return
@@ -165,6 +167,11 @@ class StepMissing(Rule):
 
 
 _OTHER_STEPS = frozenset({"Unknown.step", "Engine.backward", "Parameters.update"})
+
+
+def _is_broken(optimizer: Instance) -> bool:
+    """Whether its class has code that does not parse: nobody can tell what its `step` does."""
+    return isinstance(optimizer.type, ClassValue) and optimizer.type.broken
 
 
 def _in_training_loop(backward: Backward) -> bool:

@@ -19,9 +19,9 @@ from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.modules import held_by_optimizers
 from gradsense.rules.syntax import (
     all_places,
-    in_broken_code,
     attributes_of_self,
     calls_named,
+    in_broken_code,
     is_read_by_methods,
     is_target,
     stores_on,
