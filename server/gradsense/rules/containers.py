@@ -299,7 +299,7 @@ def _items(node: cst.CSTNode) -> list[cst.BaseExpression]:
 
 
 def _methods_used(program: Program, facts: ClassFacts, name: str) -> set[str]:
-    """What the class does with an attribute of its own: methods called on it, `+`, calls that get it (`()`)."""
+    """What the class does with an attribute of its own: methods, `+`, calls that get it (`()`)."""
     used: set[str] = set()
     for function in facts.methods.values():
         for place in attributes_of_self(program, function.code, name):

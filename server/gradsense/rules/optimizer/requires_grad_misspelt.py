@@ -22,6 +22,10 @@ _MISSPELT = re.compile(r"(?i)(?!requires_grad$)re?q[uires]{2,7}d?_?(?:grad(?:ien
 """Names that are meant to be `requires_grad`, and that torch does not know."""
 
 
+def _is_misspelt(name: str) -> bool:
+    return _MISSPELT.fullmatch(name) is not None
+
+
 class RequiresGradMisspelt(Rule):
     """`requires_grad` is misspelt, so the assignment makes a new attribute and changes nothing.
 
@@ -51,7 +55,7 @@ class RequiresGradMisspelt(Rule):
 
     code, name, severity = "GS309", "requires-grad-misspelt", Severity.ERROR
     fix_safety = Safety.SAFE
-    pattern = m.Assign(targets=[m.AssignTarget(m.Attribute(attr=m.Name(m.MatchIfTrue(_MISSPELT.fullmatch))))])
+    pattern = m.Assign(targets=[m.AssignTarget(m.Attribute(attr=m.Name(m.MatchIfTrue(_is_misspelt))))])
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assert isinstance(place.node, cst.Assign)
