@@ -63,7 +63,7 @@ def asked_for_parameters(program: Program, wanted: Iterable[Obj]) -> bool:
 
 
 _GIVES_PARAMETERS = frozenset(
-    f"{kind}.{name}" for kind in ("Module", "Lightning module") for name in ("parameters", "named_parameters")
+    f"{kind}.{name}" for kind in ("Module", "Lightning") for name in ("parameters", "named_parameters")
 )
 
 
