@@ -13,7 +13,7 @@ from gradsense.program.values import Code, Collection, Const, Obj, Site, Tensor,
 
 
 class Loss(NamedTuple):
-    """`value` is back-propagated at `site`: a call of `backward`, or the `return` of an automatic `training_step`."""
+    """`value` is back-propagated at `site`: a call of `backward`, or the `return` of a `training_step`."""
 
     run: Run
     site: Site
@@ -28,13 +28,13 @@ def losses(program: Program) -> Iterator[Loss]:
         yield Loss(run, backward.site, backward.context.function, backward.value, backward.how)
     for facts in program.lightning_classes:
         step = facts.runs.get("training_step")
-        run = next((run for run in program.runs if run.entry == f"{facts.name}.training_step"), None)
-        if step is None or run is None or _is_manual(facts):
+        own = next((run for run in program.runs if run.entry == f"{facts.name}.training_step"), None)
+        if step is None or own is None or _is_manual(facts):
             continue
         for returned in step.returns:
             if returned.site is not None and returned.explicit:
                 value = _loss_in(step.state or facts.state, returned.value)
-                yield Loss(run, returned.site, step.code, value, "training_step")
+                yield Loss(own, returned.site, step.code, value, "training_step")
 
 
 def _is_manual(facts: ClassFacts) -> bool:

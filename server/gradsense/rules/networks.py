@@ -1,4 +1,4 @@
-"""The networks that a run makes, and the names of their parts: what a message calls a layer or a parameter."""
+"""The networks that a run makes, and the names of their parts: what a message calls a layer or parameter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A Module that is part of no other: its variable, and the dotted name of all below it that has parameters."""
+    """A Module that is part of no other: its variable, and the dotted names of what has parameters in it."""
 
     instance: Instance
     variable: str | None
@@ -60,12 +60,12 @@ def _parts(run: Run, state: State, root: Instance) -> tuple[set[Obj], dict[Obj, 
     for obj, (name, _) in below.items():
         for attr, held in state.attributes(obj).items():
             if isinstance(held, Tensor) and held.parameter in trainable:
-                parts.setdefault(held.parameter, f"{name}.{attr}".lstrip("."))  # type: ignore[arg-type]
+                parts.setdefault(held.parameter, f"{name}.{attr}".lstrip("."))
     return set(below), parts
 
 
 def part_names(network: Network, sources: Iterable[Obj]) -> list[str]:
-    """What to call some parts of a network: the whole of it, its children as far as they are all there, or layers."""
+    """What to call some parts of a network: the whole, children that are all there, or layers."""
     wanted = set(sources)
     mine = {obj: name for obj, name in network.parts.items() if obj in wanted}
     if not mine:
@@ -106,7 +106,7 @@ def type_name(instance: Instance) -> str:
 
 
 def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]:
-    """Those of `sources` that begin at random values: layers of `torch.nn` and parameters, in networks of the file.
+    """Those of `sources` that begin at random values: the file's own parameters and layers of `torch.nn`.
 
     What a library makes may come with weights.
     """

@@ -22,13 +22,14 @@ class DetachInTrainedPath(Rule):
 
     ## What it does
 
-    Follows each loss of the file back to the modules that it depends on. Reports a `detach()` or `.data` behind which
-    there are modules that an optimizer holds and steps, and that no loss of the file gives a gradient to.
+    Follows each loss of the file back to the modules that it depends on. Reports a `detach()` or `.data`
+    behind which there are modules that an optimizer holds and steps, and that no loss of the file gives a
+    gradient to.
 
     ## Why it matters
 
-    What stands behind the cut gets no gradient. The loss still falls, because the rest learns to make do with random
-    features, so nothing looks broken.
+    What stands behind the cut gets no gradient. The loss still falls, because the rest learns to make do with
+    random features, so nothing looks broken.
 
     ## Fix safety
 
@@ -36,8 +37,8 @@ class DetachInTrainedPath(Rule):
 
     ## Stays silent when
 
-    - some loss reaches the module on another path: value and advantage, generator and discriminator, online and
-      target branch, straight-through estimators;
+    - some loss reaches the module on another path: value and advantage, generator and discriminator, online
+      and target branch, straight-through estimators;
     - the module is frozen, pretrained, loaded, updated by hand (averages of weights), or in no optimizer;
     - a loss, or what it depends on, isn't known.
 
@@ -72,8 +73,8 @@ class DetachInTrainedPath(Rule):
             plural = " and " in names
             yield from self.finding(
                 place,
-                f"{names} {'get' if plural else 'gets'} no gradient, and never {'change' if plural else 'changes'}: "
-                f"`{spelt}` cuts the only path to the loss. Remove it.",
+                f"{names} {'get' if plural else 'gets'} no gradient, and never "
+                f"{'change' if plural else 'changes'}: `{spelt}` cuts the only path to the loss. Remove it.",
                 related=(self.related(program, loss.site, "ends at the cut"),),
                 fixes=(keep_graph(place, spelt),),
             )

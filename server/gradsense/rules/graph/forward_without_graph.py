@@ -21,13 +21,13 @@ class ForwardWithoutGraph(Rule):
     ## What it does
 
     Reports `torch.no_grad()`, `torch.inference_mode()` (as a context or a decorator) and
-    `torch.set_grad_enabled(False)` where everything that a loss depends on is computed under them, and the loss goes
-    to `backward` (or is what a Lightning `training_step` returns).
+    `torch.set_grad_enabled(False)` where everything that a loss depends on is computed under them, and the
+    loss goes to `backward` (or is what a Lightning `training_step` returns).
 
     ## Why it matters
 
-    Under `no_grad` torch records no graph, so the loss leads back to no parameter: `backward` raises "element 0 of
-    tensors does not require grad and does not have a grad_fn".
+    Under `no_grad` torch records no graph, so the loss leads back to no parameter: `backward` raises "element
+    0 of tensors does not require grad and does not have a grad_fn".
 
     ## Fix safety
 
@@ -42,7 +42,8 @@ class ForwardWithoutGraph(Rule):
     ## References
 
     - [torch.no_grad](https://docs.pytorch.org/docs/2.13/generated/torch.no_grad.html)
-    - [torch.inference_mode](https://docs.pytorch.org/docs/2.13/generated/torch.autograd.grad_mode.inference_mode.html)
+    -
+      [torch.inference_mode](https://docs.pytorch.org/docs/2.13/generated/torch.autograd.grad_mode.inference_mode.html)
     """
 
     code, name, severity = "GS502", "forward-without-graph", Severity.ERROR

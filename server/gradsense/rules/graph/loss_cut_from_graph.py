@@ -22,19 +22,21 @@ class LossCutFromGraph(Rule):
 
     ## What it does
 
-    Reports a loss that is copied (`torch.tensor(loss, requires_grad=True)`, `Variable(loss.data, ...)`) or detached
-    and made to require a gradient again (`loss.detach().requires_grad_()`, `loss.requires_grad = True`), and is then
-    back-propagated. Also `loss.requires_grad = True` on a loss that still has its graph, which raises.
+    Reports a loss that is copied (`torch.tensor(loss, requires_grad=True)`, `Variable(loss.data, ...)`) or
+    detached and made to require a gradient again (`loss.detach().requires_grad_()`, `loss.requires_grad =
+    True`), and is then back-propagated. Also `loss.requires_grad = True` on a loss that still has its graph,
+    which raises.
 
     ## Why it matters
 
-    `backward` needs the graph behind the loss. A new tensor has none: `backward` runs without an error, fills the
-    new tensor's own `.grad`, and no parameter ever gets a gradient. Without `requires_grad` it raises instead.
+    `backward` needs the graph behind the loss. A new tensor has none: `backward` runs without an error, fills
+    the new tensor's own `.grad`, and no parameter ever gets a gradient. Without `requires_grad` it raises
+    instead.
 
     ## Fix safety
 
-    Safe: the loss itself is used in the place of its copy. Where the graph is lost in another expression, there is
-    no fix.
+    Safe: the loss itself is used in the place of its copy. Where the graph is lost in another expression,
+    there is no fix.
 
     ## Stays silent when
 
@@ -44,8 +46,8 @@ class LossCutFromGraph(Rule):
 
     ## References
 
-    - [torch.tensor](https://docs.pytorch.org/docs/2.13/generated/torch.tensor.html): "it always copies data" and
-      has no autograd history
+    - [torch.tensor](https://docs.pytorch.org/docs/2.13/generated/torch.tensor.html): "a tensor
+      with no autograd history"
     - [torch.Tensor.detach](https://docs.pytorch.org/docs/2.13/generated/torch.Tensor.detach.html)
     - `THPVariable_set_requires_grad` in torch/csrc/autograd/python_variable.cpp (PyTorch 2.13)
     """
@@ -75,8 +77,8 @@ class LossCutFromGraph(Rule):
         original = original_of(program, place, loss)
         yield from self.finding(
             place,
-            f"`{called.code()}` runs and gives no parameter a gradient: `{place.code()}` is a new tensor without the "
-            f"graph of what it is made of. {_advice(original)}",
+            f"`{called.code()}` runs and gives no parameter a gradient: `{place.code()}` is a new tensor "
+            f"without the graph of what it is made of. {_advice(original)}",
             related=(self.related(program, backward.site, "ends at the new tensor"),),
             fixes=(use_original(program, place, original),),
         )
@@ -101,8 +103,8 @@ class LossCutFromGraph(Rule):
                 original = original_of(program, place, loss)
                 yield from self.finding(
                     place,
-                    f"`{called.code()}` raises: `{place.code()}` copies the loss into a new tensor, without its graph. "
-                    f"{_advice(original)}",
+                    f"`{called.code()}` raises: `{place.code()}` copies the loss into a new tensor, without "
+                    f"its graph. {_advice(original)}",
                     related=(self.related(program, backward.site, "raises here"),),
                     fixes=(use_original(program, place, original),),
                 )
@@ -129,8 +131,8 @@ class LossCutFromGraph(Rule):
                 deleted = edits.delete_statement(program, place)
                 yield from self.finding(
                     line,
-                    f"`{line.code().strip()}` raises: `{name}` is computed from parameters and requires a gradient "
-                    "already. Delete the line.",
+                    f"`{line.code().strip()}` raises: `{name}` is computed from parameters and requires "
+                    "a gradient already. Delete the line.",
                     fixes=(
                         Fix(f"Delete `{name}.requires_grad = True`", (deleted,), Safety.SAFE)
                         if deleted
@@ -141,8 +143,8 @@ class LossCutFromGraph(Rule):
                 cut = min(loss.cuts, key=lambda each: each.site)
                 yield from self.finding(
                     line,
-                    f"`{name}` has lost its graph, and setting `requires_grad` doesn't bring it back: `backward()` runs "
-                    "and gives no parameter a gradient. Keep the graph where it is cut.",
+                    f"`{name}` has lost its graph, and setting `requires_grad` doesn't bring it back: "
+                    "`backward()` runs and gives no parameter a gradient. Keep the graph where it is cut.",
                     related=(
                         self.related(program, cut.switch or cut.site, "graph lost here"),
                         self.related(program, backward.site, "gives no parameter a gradient"),

@@ -23,24 +23,25 @@ class OptimizerBeforeModelChange(Rule):
 
     ## What it does
 
-    Reports an optimizer that still steps after a part of the network that it holds was replaced: by an assignment
-    (`model.fc = nn.Linear(...)`), by `load_state_dict(..., assign=True)`, `weight_norm` or FSDP.
+    Reports an optimizer that still steps after a part of the network that it holds was replaced: by an
+    assignment (`model.fc = nn.Linear(...)`), by `load_state_dict(..., assign=True)`, `weight_norm` or FSDP.
 
     ## Why it matters
 
-    An optimizer keeps the parameters that it was given, not the network. It updates tensors that nobody uses any
-    more, and the new ones get gradients that nobody applies: they stay at their random start.
+    An optimizer keeps the parameters that it was given, not the network. It updates tensors that nobody uses
+    any more, and the new ones get gradients that nobody applies: they stay at their random start.
 
     ## Fix safety
 
-    Unsafe: the construction moves behind the replacement; whatever used the optimizer in between has to move too.
+    Unsafe: the construction moves behind the replacement; whatever used the optimizer in between has to move
+    too.
 
     ## Stays silent when
 
     - the optimizer is built again afterwards, or gets the new parameters by `add_param_group`;
     - the replacement has no parameters, is made on a condition, or the old part is still trained;
-    - parameters are only changed in place: `.to()`, `.half()`, `load_state_dict()`, `.apply()`, `DataParallel`, DDP,
-      `torch.compile`, sync batch norm, `spectral_norm`, pruning.
+    - parameters are only changed in place: `.to()`, `.half()`, `load_state_dict()`, `.apply()`,
+      `DataParallel`, DDP, `torch.compile`, sync batch norm, `spectral_norm`, pruning.
 
     ## References
 

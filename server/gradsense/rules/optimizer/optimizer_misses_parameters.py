@@ -25,17 +25,17 @@ class OptimizerMissesParameters(Rule):
 
     ## What it does
 
-    Compares what a loss gives gradients to with what the optimizers of the file hold. Reports layers and parameters
-    that begin at random, take part in the loss, and are in no optimizer: the rest of a network of which one holds a
-    part, a second network in a chain with it, a loss function with weights of its own.
+    Compares what a loss gives gradients to with what the optimizers of the file hold. Reports layers and
+    parameters that begin at random, take part in the loss, and are in no optimizer: the rest of a network of
+    which one holds a part, a second network in a chain with it, a loss function with weights of its own.
 
-    In a file that trains nothing itself, reports an optimizer over the first part of a network whose later parts,
-    all of which `forward` uses, are in none.
+    In a file that trains nothing itself, reports an optimizer over the first part of a network whose later
+    parts, all of which `forward` uses, are in none.
 
     ## Why it matters
 
-    The rest gets gradients in every round, and stays at its random start. What is trained learns to live with that,
-    so the loss falls, only not as far as it could.
+    The rest gets gradients in every round, and stays at its random start. What is trained learns to live with
+    that, so the loss falls, only not as far as it could.
 
     ## Fix safety
 
@@ -43,7 +43,8 @@ class OptimizerMissesParameters(Rule):
 
     ## Stays silent when
 
-    - the rest is frozen, loaded, from a library (it may be pretrained), updated by hand, or used without gradients;
+    - the rest is frozen, loaded, from a library (it may be pretrained), updated by hand, or used without
+      gradients;
     - it is given to code that isn't known, or an optimizer may hold more than is known;
     - it stands beside what is trained, not in a chain with it (a teacher network);
     - the optimizer is of a Lightning module: see GS111.
@@ -342,11 +343,11 @@ def _others_to_tell(program: Program, run: Run) -> frozenset[Obj]:
         for fact in source.facts.values():
             if isinstance(fact, Step):
                 found.update(obj for each in fact.replaced for obj in each.new)
-            elif isinstance(fact, Make) and fact.in_forward:
-                found.add(fact.instance.obj)
-            elif isinstance(fact, Make) and fact.context.function is not None:
-                if fact.context.function.owner in modules and fact.instance.obj not in registered:
-                    found.add(fact.instance.obj)
+            elif isinstance(fact, Make):
+                function, made = fact.context.function, fact.instance.obj
+                inside = function is not None and function.owner in modules
+                if fact.in_forward or (inside and made not in registered):
+                    found.add(made)
     return frozenset(found)
 
 
@@ -415,7 +416,7 @@ def _given(place: Place) -> list[cst.Call]:
 
 
 def _base(place: Place, network: Network, mine: frozenset[Obj]) -> str | None:
-    """How the code at `place` calls the network: `net` where `net.trunk.parameters()` is given for `trunk`."""
+    """How the code at `place` calls the network: `net` where `trunk` is given as `net.trunk.parameters()`."""
     names = part_names(network, mine)
     bases: set[str] = set()
     for call in _given(place):

@@ -24,13 +24,13 @@ class OptimizerRebuiltInLoop(Rule):
 
     ## What it does
 
-    Reports an optimizer with a state (momentum, Adam's averages) that is built in the loop over batches or epochs and
-    stepped there, over parameters that were made before the loop.
+    Reports an optimizer with a state (momentum, Adam's averages) that is built in the loop over batches or
+    epochs and stepped there, over parameters that were made before the loop.
 
     ## Why it matters
 
-    A new optimizer has no momentum and no running averages. Adam's first steps are as large as its learning rate
-    whatever the gradient, so training stays noisy or creeps, without any error.
+    A new optimizer has no momentum and no running averages. Adam's first steps are as large as its learning
+    rate whatever the gradient, so training stays noisy or creeps, without any error.
 
     ## Fix safety
 
@@ -38,17 +38,18 @@ class OptimizerRebuiltInLoop(Rule):
 
     ## Stays silent when
 
-    - the network, or the tensor that is optimized, is made, copied or loaded in the same round: folds, trials, tasks,
-      clients, attacks;
+    - the network, or the tensor that is optimized, is made, copied or loaded in the same round: folds,
+      trials, tasks, clients, attacks;
     - it is built once for many epochs (a stage, a restart), or on a condition (unfreezing);
     - the optimizer keeps no state (`SGD` without momentum), or its state is loaded;
     - the loop goes over a list of settings.
 
     ## References
 
-    - [torch.optim.Optimizer.state_dict](https://docs.pytorch.org/docs/2.13/generated/torch.optim.Optimizer.state_dict.html)
-    - Loshchilov and Hutter, "SGDR: Stochastic gradient descent with warm restarts" (2017): a restart on purpose sets
-      the learning rate back, and is made every so many epochs
+    -
+      [torch.optim.Optimizer.state_dict](https://docs.pytorch.org/docs/2.13/generated/torch.optim.Optimizer.state_dict.html)
+    - Loshchilov and Hutter, "SGDR: Stochastic gradient descent with warm restarts" (2017): a restart on
+      purpose sets the learning rate back, and is made every so many epochs
     """
 
     code, name, severity = "GS303", "optimizer-rebuilt-in-loop", Severity.WARNING

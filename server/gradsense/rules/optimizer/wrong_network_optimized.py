@@ -23,14 +23,14 @@ class WrongNetworkOptimized(Rule):
 
     ## What it does
 
-    Reports an optimizer that steps in a loop after `backward` and never finds a gradient, because the loss leads to
-    another network, which is in no optimizer: a target network or an old copy was passed in its place, or the name
-    was given to a new network after the optimizer was built.
+    Reports an optimizer that steps in a loop after `backward` and never finds a gradient, because the loss
+    leads to another network, which is in no optimizer: a target network or an old copy was passed in its
+    place, or the name was given to a new network after the optimizer was built.
 
     ## Why it matters
 
-    The network that is used gets gradients in every round and nobody applies them. The one in the optimizer gets
-    none, and `step` skips parameters without a gradient in silence.
+    The network that is used gets gradients in every round and nobody applies them. The one in the optimizer
+    gets none, and `step` skips parameters without a gradient in silence.
 
     ## Fix safety
 
@@ -39,8 +39,8 @@ class WrongNetworkOptimized(Rule):
     ## Stays silent when
 
     - some loss of the file reaches what the optimizer holds, or a loss isn't known;
-    - the other network is in an optimizer as well, frozen, loaded from a checkpoint, or given to code that isn't
-      known;
+    - the other network is in an optimizer as well, frozen, loaded from a checkpoint, or given to code that
+      isn't known;
     - gradients are computed or set in another way (`torch.autograd.grad`, `.grad = ...`).
 
     ## References
@@ -72,7 +72,7 @@ class WrongNetworkOptimized(Rule):
             if loss is None or build is None or step.closure is not None:
                 continue
             assert isinstance(loss.value, Tensor)
-            # A target follows its network by `load_state_dict`: only what code that isn't known has is left out.
+            # A target follows its network by `load_state_dict`, so what is loaded counts.
             trained = fresh(program, run, loss.value.sources - held_by_any - run.frozen - run.escaped)
             used = _whole(program, run, trained)
             idle = _whole(program, run, mine.sources)
@@ -94,14 +94,15 @@ class WrongNetworkOptimized(Rule):
             made = program.place(used.site)
             where = f" made on line {program.line_of(made)}" if made is not None else ""
             message = (
-                f"{optimizer} holds an earlier `{idle.variable}`, and the loss on line {line} goes through the one"
-                f"{where}: no weight of it ever moves. Build the optimizer after it."
+                f"{optimizer} holds an earlier `{idle.variable}`, and the loss on line {line} goes through "
+                f"the one{where}: no weight of it ever moves. Build the optimizer after it."
             )
             fix = None
         else:
             message = (
-                f"{optimizer} holds `{idle.variable}`, which gets no gradient: the loss on line {line} goes through "
-                f"`{used.variable}`, and no weight of it ever moves. Pass `{used.variable}.parameters()`."
+                f"{optimizer} holds `{idle.variable}`, which gets no gradient: the loss on line {line} goes "
+                f"through `{used.variable}`, and no weight of it ever moves. "
+                f"Pass `{used.variable}.parameters()`."
             )
             fix = pass_network(program, run, place, used, idle, build.context.function)
         yield from self.finding(
@@ -269,7 +270,7 @@ def _whole(program: Program, run: Run, sources: frozenset[Obj]) -> Network | Non
 def pass_network(
     program: Program, run: Run, place: Place, used: Network, idle: Network, function: Code | None
 ) -> Fix | None:
-    """`Adam(target.parameters())` -> `Adam(network.parameters())`, where both are variables of one function."""
+    """`Adam(target.parameters())` -> `Adam(network.parameters())`, both variables of one function."""
     assert isinstance(place.node, cst.Call)
     first = place.node.args[0].value if place.node.args else None
     if not isinstance(first, cst.Call) or place.code(first) != f"{idle.variable}.parameters()":
