@@ -186,8 +186,8 @@ class Program:
 
     @cached_property
     def has_holes(self) -> bool:
-        """Broken code stands somewhere in the file: nothing can be said to be absent from all of it."""
-        return any(tree.block.hole is not None for _, _, tree in self.file.blocks())
+        """Broken or half-typed code stands somewhere in the file: nothing can be said to be absent from all of it."""
+        return bool(self.lost) or any(tree.block.hole is not None for _, _, tree in self.file.blocks())
 
     # -- runs --
 

@@ -327,6 +327,11 @@ def unknown_code(
         if touched or (held is None or held.open) and (instances or tensors):
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
     run.escaped |= instances
+    if everything:
+        state.toggled.clear()
+    else:
+        for optimizer in instances & state.toggled.keys():
+            del state.toggled[optimizer]
     for obj in instances:
         if obj in state.heap and obj not in tensors:
             state.set_attribute(obj, OPEN, True)

@@ -66,6 +66,8 @@ class CustomOptimizerContract(Rule):
                 continue
             if not set(step.decorators) <= _DECORATORS:
                 continue
+            if any(lost.site.where.unit == step.code.where.unit for lost in program.lost):
+                continue
             yield from self._step(program, facts, step)
 
     def _step(self, program: Program, facts: ClassFacts, step: FunctionValue) -> Iterator[Finding]:

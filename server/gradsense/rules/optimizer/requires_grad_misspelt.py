@@ -16,7 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.modules import is_certainly_module, takes_attribute
-from gradsense.rules.syntax import all_places, facts_at, is_target
+from gradsense.rules.syntax import all_places, facts_at, in_broken_code, is_target
 
 _MISSPELT = re.compile(r"(?i)(?!requires_grad$)re?q[uires]{2,7}d?_?(?:grad(?:ient)?s?|gard)_?")
 """Names that are meant to be `requires_grad`, and that torch does not know."""
@@ -65,7 +65,8 @@ class RequiresGradMisspelt(Rule):
         receivers = [store.receiver for store in facts_at(program, Store, place.at(target))]
         if not receivers or not all(_has_no_such(program, receiver, misspelt) for receiver in receivers):
             return
-        if misspelt != "requires_grad_" and is_read(program, misspelt):
+        read = is_read(program, misspelt) or in_broken_code(program, misspelt)
+        if misspelt != "requires_grad_" and read:
             return
         owner, value = place.code(target.value), place.code(place.node.value)
         on_module = any(isinstance(receiver, Instance) for receiver in receivers)
