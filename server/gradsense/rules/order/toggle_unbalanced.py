@@ -14,6 +14,7 @@ from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
+from gradsense.rules.syntax import in_broken_code
 
 
 class ToggleUnbalanced(Rule):
@@ -195,8 +196,8 @@ class ToggleUnbalanced(Rule):
 
 
 def _untoggles_elsewhere(program: Program, facts: ClassFacts) -> bool:
-    """Whether another method of the class untoggles."""
-    return any(
+    """Whether another method of the class untoggles, or broken code may."""
+    return in_broken_code(program, "untoggle_optimizer") or any(
         isinstance(fact, Call)
         and fact.name == "Lightning.untoggle_optimizer"
         and run.entry != f"{facts.name}.training_step"

@@ -15,7 +15,7 @@ from gradsense.program.values import ClassValue, Code, Const, Instance, Ref, Tup
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, PredictionsDiffer, Silent, Trains, Unmoved
 from gradsense.rules.modules import trainable_below
-from gradsense.rules.syntax import places_in
+from gradsense.rules.syntax import in_broken_code, places_in
 
 
 class LayerMadeInForward(Rule):
@@ -399,6 +399,8 @@ def _fate(program: Program, place: Place, function: Code | None) -> str | None:
 def _is_only_called(program: Program, function: Code, name: str) -> bool:
     """Whether a variable of a function is called, and otherwise at most moved to a device."""
     called = False
+    if in_broken_code(program, name):
+        return False
     for place in places_in(program, function, cst.Name):
         assert isinstance(place.node, cst.Name)
         above = place.parent()
