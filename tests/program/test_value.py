@@ -103,3 +103,15 @@ def test_an_optimizer_holds_what_it_is_given(parameters: str, count: int) -> Non
     build = made.facts(Build)[-1]
     assert len(build.holdings.sources) == count
     assert not build.holdings.open
+
+
+def test_a_list_of_parameters_grows() -> None:
+    made = program(
+        """
+        other = nn.Linear(4, 4)
+        params = list(model.parameters())
+        params.extend(other.parameters())
+        second = torch.optim.SGD(params, lr=0.1)
+        """
+    )
+    assert len(made.facts(Build)[-1].holdings.sources) == 2

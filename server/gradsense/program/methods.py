@@ -248,9 +248,23 @@ def _parameters(
         if name in ("numel", "size", "dim", "nelement", "item"):
             return UNKNOWN
         return Tensor(parameters.sources, requires=True, open=parameters.open)
-    if parameters.shape == "list" and name == "append" and args:
-        return UNKNOWN
+    if parameters.shape == "list" and name in ("append", "extend", "insert") and args:
+        _add_to_list(run, state, parameters, args[-1])
     return UNKNOWN
+
+
+def _add_to_list(run: Run, state: State, parameters: Parameters, added: Value) -> None:
+    """`params.append(p)`: every variable that holds the list holds one more from here on."""
+    held = training.holdings_of(run, state, added)
+    longer = replace(
+        parameters,
+        sources=parameters.sources | held.sources,
+        open=parameters.open or held.open,
+        whole=parameters.whole | held.whole,
+    )
+    for number, names in list(state.frames.items()):
+        if any(value is parameters for value in names.values()):
+            state.frames[number] = {n: longer if v is parameters else v for n, v in names.items()}
 
 
 # -- objects by kind --

@@ -574,7 +574,9 @@ def _with(run: Run, frame: Frame, node: ir.With, state: State, flow: Flow) -> li
         for option in options_of(manager):
             mode = objects.grad_mode(option)
             if mode is not None:
-                state.grad, state.switch = mode[0], frame.site(node.at)
+                # One of several managers: which of them it is, and so the mode, can't be told.
+                state.grad = mode[0] if option is manager else None
+                state.switch = frame.site(node.at)
             elif isinstance(option, Partial):
                 suppresses = suppresses or option.function == Ref("contextlib.suppress")
             elif isinstance(option, Instance) and isinstance(option.type, ClassValue):
