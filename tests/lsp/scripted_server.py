@@ -28,6 +28,19 @@ _RULES = {
     "bad_call": ("GS901", "bad-call", Severity.ERROR, Safety.SAFE),
     "odd_call": ("GS902", "odd-call", Severity.WARNING, Safety.UNSAFE),
 }
+_PAGE = """About {name}.
+
+## What it does
+
+Fails.
+
+## Why it matters
+
+Nothing
+works.
+
+At all.
+"""
 _CALL = re.compile(r"\b(bad_call|odd_call|crash|ask_world)\(\)")
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
@@ -126,7 +139,7 @@ def main() -> int:
     rules: list[type[Rule]] = []
     session.choose_interpreter = lambda *_: Interpreter(Path(sys.executable), "scripted", [])
     for code, name, severity, _ in _RULES.values():
-        values = {"code": code, "name": name, "severity": severity, "__doc__": f"# About {name}"}
+        values = {"code": code, "name": name, "severity": severity, "__doc__": _PAGE.format(name=name)}
         rules.append(type(name, (Rule,), values))
     registry.all_rules = lambda: tuple(rules)
     registry.rule_of = lambda key: next((rule for rule in rules if key in (rule.code, rule.name)), None)

@@ -1,7 +1,8 @@
-"""Hover: what the rule says, over a finding and over the rule's name in a suppression."""
+"""Hover: what a finding's rule says in brief; the rule's whole page over its name in a suppression."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -13,6 +14,7 @@ from gradsense.lsp.explain import markdown_of
 
 if TYPE_CHECKING:
     from gradsense.lsp.language_server import Server
+    from gradsense.rules.base import Rule
 
 
 class Hovers:
@@ -29,28 +31,50 @@ class Hovers:
         part = analysed.source.part_of(params.text_document.uri) if analysed else None
         if analysed is None or part is None:
             return None
+        offset = part.start + offset_at(part.lines, params.position, self._server.client.encoding)
+        markdown = self._server.client.takes_markdown
+        if found := _found_at(analysed, offset):
+            # The editor shows the finding's own message, too: together they must not hide the code.
+            return self._shown(analysed, found, lambda rule: brief(rule, markdown=markdown))
+        return self._shown(analysed, _suppressed_at(analysed, offset), markdown_of)
+
+    def _shown(
+        self, analysed: Analysed, rules: list[tuple[str, Span]], words_of: Callable[[type[Rule]], str]
+    ) -> types.Hover | None:
         from gradsense.rules.registry import rule_of
 
-        offset = part.start + offset_at(part.lines, params.position, self._server.client.encoding)
-        told = _rules_at(analysed, offset)
-        pages = [markdown_of(rule) for name, _ in told if (rule := rule_of(name)) is not None]
-        if not pages:
+        told = [words_of(rule) for name, _ in rules if (rule := rule_of(name)) is not None]
+        if not told:
             return None
-        markdown = self._server.client.takes_markdown
-        kind = types.MarkupKind.Markdown if markdown else types.MarkupKind.PlainText
-        _, where = analysed.source.locate(told[0][1], self._server.client.encoding)
-        return types.Hover(types.MarkupContent(kind, "\n\n---\n\n".join(pages)), where)
+        client = self._server.client
+        kind = types.MarkupKind.Markdown if client.takes_markdown else types.MarkupKind.PlainText
+        _, where = analysed.source.locate(rules[0][1], client.encoding)
+        return types.Hover(types.MarkupContent(kind, "\n\n---\n\n".join(told)), where)
 
 
-def _rules_at(analysed: Analysed, offset: int) -> list[tuple[str, Span]]:
-    """The rules that the text at `offset` is about, each once, with the range that is."""
-    found = {
-        finding.code: finding.span
-        for finding in analysed.findings
-        if finding.span.start <= offset <= finding.span.end
-    }
-    if found:
-        return list(found.items())
+def brief(rule: type[Rule], *, markdown: bool) -> str:
+    """A rule in a few lines: its name, what it finds, why that matters, and where its page is."""
+    from gradsense.rules.pages import page_url, sections_of
+
+    title, url = f"{rule.code} {rule.name}", page_url(rule.name)
+    why, _, _ = dict(sections_of(rule.documentation)).get("Why it matters", "").partition("\n\n")
+    parts = [
+        f"**{title}**" if markdown else title,
+        rule.summary,
+        " ".join(why.split()),
+        f"[Rule page]({url})" if markdown else url,
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _found_at(analysed: Analysed, offset: int) -> list[tuple[str, Span]]:
+    """The rules of the findings at `offset`, each once, with the range of one."""
+    found = (f for f in analysed.findings if f.span.start <= offset <= f.span.end)
+    return list({finding.code: finding.span for finding in found}.items())
+
+
+def _suppressed_at(analysed: Analysed, offset: int) -> list[tuple[str, Span]]:
+    """The rule that a suppression names at `offset`, with the range of the name."""
     from gradsense.source.blocks import read_document
 
     document = read_document(analysed.source.text, analysed.source.cells)
