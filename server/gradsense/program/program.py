@@ -184,10 +184,16 @@ class Program:
         """Every block of the file."""
         return self.file.blocks()
 
+    def is_damaged(self, where: Where) -> bool:
+        """Whether broken or half-typed code stands in the same top-level definition (or among the top-level
+        statements) as `where`: nothing can be said to be absent from it.
+        """
+        return where.unit in self._damaged
+
     @cached_property
-    def has_holes(self) -> bool:
-        """Broken or half-typed code stands somewhere in the file: nothing can be said to be absent from all of it."""
-        return bool(self.lost) or any(tree.block.hole is not None for _, _, tree in self.file.blocks())
+    def _damaged(self) -> frozenset[str]:
+        lost = {lost.site.where.unit for lost in self.lost if lost.site.where.path == self.file.path}
+        return frozenset(lost | {where.unit for where, _, tree in self.file.blocks() if tree.block.hole is not None})
 
     # -- runs --
 

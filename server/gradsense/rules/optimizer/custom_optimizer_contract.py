@@ -78,7 +78,7 @@ class CustomOptimizerContract(Rule):
         updates = [fact for fact in calls if fact.name == "Parameters.update"]
         delegates = any(fact.name == "super.step" for fact in calls)
         loops = list(_parameter_loops(program, step.code))
-        if loops or delegates:
+        if (loops or delegates) and not program.is_damaged(step.code.where):
             yield from self._closure(program, step)
         if delegates or not loops:
             return

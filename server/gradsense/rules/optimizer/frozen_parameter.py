@@ -79,7 +79,7 @@ class FrozenParameter(Rule):
             ):
                 continue
             name = attribute.value.attr.value
-            if _is_set_elsewhere(program, name) or in_broken_code(program, name):
+            if _is_set_elsewhere(program, name) or in_broken_code(program, name) or program.is_damaged(place.where):
                 continue
             if any(
                 not facts.known

@@ -11,7 +11,7 @@ import libcst.matchers as m
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Store
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Instance, Parameters, Tensor, Value
+from gradsense.program.values import ClassValue, Instance, Parameters, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
@@ -62,7 +62,10 @@ class RequiresGradMisspelt(Rule):
         target = place.node.targets[0].target
         assert isinstance(target, cst.Attribute)
         misspelt = target.attr.value
-        receivers = [store.receiver for store in facts_at(program, Store, place.at(target))]
+        stores = list(facts_at(program, Store, place.at(target)))
+        receivers = [store.receiver for store in stores]
+        if any(_is_own(store) for store in stores):
+            return
         if not receivers or not all(_has_no_such(program, receiver, misspelt) for receiver in receivers):
             return
         read = is_read(program, misspelt) or in_broken_code(program, misspelt)
@@ -168,6 +171,17 @@ class RequiresGradMisspelt(Rule):
             """
         ),
     ]
+
+
+def _is_own(store: Store) -> bool:
+    """Whether a Module stores the attribute on itself: a flag of its own, for others to read."""
+    function, receiver = store.context.function, store.receiver
+    return (
+        function is not None
+        and isinstance(receiver, Instance)
+        and isinstance(receiver.type, ClassValue)
+        and function.owner == receiver.type.name
+    )
 
 
 def _has_no_such(program: Program, receiver: Value, name: str) -> bool:

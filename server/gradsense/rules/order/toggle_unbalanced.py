@@ -53,7 +53,7 @@ class ToggleUnbalanced(Rule):
             optimizers = lightning.configured(facts)
             if run is None or not run.toggled or optimizers is None or len(optimizers) < 2:
                 continue
-            if not facts.known or _untoggles_elsewhere(program, facts):
+            if not facts.known or program.is_damaged(facts.site.where) or _untoggles_elsewhere(program, facts):
                 continue
             for optimizer, site in run.toggled.items():
                 place = program.place(site)
