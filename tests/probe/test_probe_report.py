@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from gradsense.probe.report import (
     Cause,
@@ -94,6 +95,15 @@ DualNetwork  /project/examples/dual_network.py:9
 
 def test_table() -> None:
     assert REPORT.render_text() == TABLE
+
+
+def test_a_path_is_told_from_the_folder_that_it_lies_in() -> None:
+    def where(folder: str) -> str:
+        return REPORT.render_text(Path(folder)).splitlines()[0].rpartition("  ")[2]
+
+    assert where("/project") == "examples/dual_network.py:9"
+    assert where("/project/examples") == "dual_network.py:9"
+    assert where("/projects") == f"{BUILT.path}:9"
 
 
 def test_styles_are_no_carriers_of_meaning() -> None:

@@ -52,16 +52,16 @@ def probe(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
-        show(report, sys.stdout)
+        show(report, sys.stdout, here)
     if report.error is not None:
         return ERROR
     return CLEAN if all(parameter.learns for parameter in report.parameters) else FINDINGS
 
 
-def show(report: ProbeReport, stream: TextIO) -> None:
-    """Print a report as a table, with colours where the stream takes them."""
+def show(report: ProbeReport, stream: TextIO, folder: Path) -> None:
+    """Print a report as a table, with colours where the stream takes them. Paths start from `folder`."""
     console = console_for(stream)
-    for line in styled(report):
+    for line in styled(report, folder):
         console.print(Text.assemble(*line), soft_wrap=True)
 
 

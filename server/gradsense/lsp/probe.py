@@ -159,7 +159,7 @@ class Probes:
         return {
             "ok": report.error is None and all(parameter.learns for parameter in report.parameters),
             "summary": f"{run.qualname}: {report.summary()}",
-            "text": report.render_text(),
+            "text": report.render_text(self._server.session.root_of(path_of(uri))),
             "report": report.to_json(),
             "error": report.error,
         }

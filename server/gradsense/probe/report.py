@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 Gradient = Literal["none", "zero", "finite", "not finite", "unknown"]
@@ -168,11 +169,11 @@ class ProbeReport:
             device=str(data["device"]),
         )
 
-    def render_text(self) -> str:
-        """The report as a table."""
+    def render_text(self, folder: Path | None = None) -> str:
+        """The report as a table. A path inside `folder` is told from there."""
         from gradsense.probe.table import plain
 
-        return plain(self)
+        return plain(self, folder)
 
 
 def parameter_from_json(data: Mapping[str, Any]) -> ParameterReport:

@@ -3,9 +3,9 @@ already; how they look is for `cli/` to decide."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gradsense.probe.report import Cause, ParameterReport, ProbeReport
@@ -26,15 +26,16 @@ class Piece(NamedTuple):
 Line = tuple[Piece, ...]
 
 
-def plain(report: ProbeReport) -> str:
-    """The report as text without styles."""
-    texts = ("".join(piece.text for piece in line) for line in styled(report))
+def plain(report: ProbeReport, folder: Path | None = None) -> str:
+    """The report as text without styles; paths as `styled` has them."""
+    texts = ("".join(piece.text for piece in line) for line in styled(report, folder))
     return "\n".join(text.rstrip() for text in texts).rstrip("\n") + "\n"
 
 
-def styled(report: ProbeReport) -> list[Line]:
-    """The report's lines."""
-    lines: list[Line] = [(Piece(report.target, "bold"), Piece(f"  {_short(report.path)}:{report.line}"))]
+def styled(report: ProbeReport, folder: Path | None = None) -> list[Line]:
+    """The report's lines. A path inside `folder` is told from there."""
+    where = f"{_relative(report.path, folder)}:{report.line}"
+    lines: list[Line] = [(Piece(report.target, "bold"), Piece(f"  {where}"))]
     assumed = _assumed(report)
     if assumed:
         lines.append((Piece(assumed, "dim"),))
@@ -112,7 +113,7 @@ def _table(report: ProbeReport) -> list[Line]:
         line = Piece(f"  {row.name:<{name_width}}   {row.count:>6}   {row.gradient:>8}   {row.ratio:>13}")
         if row.cause is not None:
             place = row.cause.place
-            where = f"{os.path.basename(place.path)}:{place.line}" if place else ""
+            where = f"{Path(place.path).name}:{place.line}" if place else ""
             words = f"{row.cause.words}{', in part' if row.partly else ''}"
             style: Style = "yellow" if row.cause.code == "probe-zero-gradient" else "red"
             lines.append((line, Piece(f"   {words:<{words_width}}     {where}".rstrip(), style)))
@@ -178,6 +179,6 @@ def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
 
 
-def _short(path: str) -> str:
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+def _relative(name: str, folder: Path | None) -> str:
+    path = Path(name)
+    return path.relative_to(folder).as_posix() if folder and path.is_relative_to(folder) else name
