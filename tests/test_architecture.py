@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +104,46 @@ def test_only_the_workspace_reads_files(path: Path) -> None:
             method = node.func.attr if isinstance(node.func, ast.Attribute) else None
             reads = method in METHODS or ast.unparse(node.func) in FUNCTIONS
             assert not reads, f"line {node.lineno} reads files: {ast.unparse(node)}"
+
+
+OUTSIDE = {
+    "asyncio", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "random", "shutil", "signal",
+    "socket", "subprocess", "tempfile", "threading", "time", "urllib",
+}  # fmt: skip
+PURE = ("source", "program", "rules", "engine", "config", "findings", "snapshot")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if part_of(path) in PURE],
+    ids=lambda path: path.relative_to(PACKAGE).as_posix(),
+)
+def test_the_engine_knows_no_world_outside(path: Path) -> None:
+    """No files, no clock, no chance, no threads: what an analysis says depends on its snapshot alone."""
+    assert OUTSIDE.isdisjoint(name.partition(".")[0] for name in imports(path))
+
+
+def test_nothing_imports_the_probes_worker() -> None:
+    """It is run under the user's interpreter, as a package of its own."""
+    others = [path for path in FILES if "worker" not in path.parts]
+    assert [
+        (path.name, name)
+        for path in others
+        for name in imports(path)
+        if name.startswith("gradsense.probe.worker")
+    ] == []
+
+
+def test_nothing_but_the_worker_loads_torch() -> None:
+    """All modules of ours in one process, rules and their examples included."""
+    script = (
+        "import importlib, pkgutil, sys, gradsense\n"
+        "for module in pkgutil.walk_packages(gradsense.__path__, 'gradsense.'):\n"
+        "    if not module.name.endswith(('__main__', 'jedi_worker')) and '.worker' not in module.name:\n"
+        "        importlib.import_module(module.name)\n"
+        "from gradsense.rules.registry import all_rules\n"
+        "assert all_rules()\n"
+        "print(sorted({'torch', 'lightning', 'numpy', 'jedi'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

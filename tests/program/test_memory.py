@@ -1,0 +1,146 @@
+"""Invariant 4: what an edit does not reach is not worked out again, and what is remembered is bounded."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+
+import pytest
+
+import gradsense
+from gradsense.config import Settings
+from gradsense.engine import program_of
+from gradsense.program import program as memory
+from gradsense.program.facts import Step
+from gradsense.program.program import Program
+from gradsense.program.run import Run
+from gradsense.snapshot import Snapshot
+from gradsense.source.memo import Memo
+
+TEXT = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 1)
+
+    def learn(self, x, optimizer):
+        optimizer.zero_grad()
+        self.fc(x).sum().backward()
+        optimizer.step()
+
+    def rate(self, x):
+        with torch.no_grad():
+            return self.fc(x)
+
+
+def first(net, optimizer: torch.optim.SGD, x):
+    optimizer.zero_grad()
+    net(x).sum().backward()
+    optimizer.step()
+
+
+def second(net, optimizer, x):
+    net(x).sum().backward()
+    optimizer.step()
+"""
+
+
+def program(text: str) -> Program:
+    made = program_of(Snapshot("memory.py", text, Settings()))
+    made.ensure_runs()
+    return made
+
+
+def runs(text: str) -> dict[str, Run]:
+    return {run.entry: run for run in program(text).runs}
+
+
+def fresh(before: dict[str, Run], after: dict[str, Run]) -> set[str]:
+    """The entries that were run again: what was seen is no longer the same object."""
+    return {
+        entry for entry, run in after.items() if entry not in before or run.facts is not before[entry].facts
+    }
+
+
+def test_an_edit_inside_one_function_leaves_the_other_runs() -> None:
+    before = runs(TEXT)
+    assert {"first", "second", "Net.__init__", "Net.learn"} <= before.keys()
+    edited = TEXT.replace(
+        "def second(net, optimizer, x):\n", "def second(net, optimizer, x):\n    print(x)\n"
+    )
+    assert fresh(before, runs(edited)) - {""} == {"second"}
+
+
+def test_an_edit_inside_one_method_leaves_the_other_classes_and_functions() -> None:
+    before = runs(TEXT)
+    after = runs(TEXT.replace("self.fc = nn.Linear(4, 1)", "self.fc = nn.Linear(4, 2)"))
+    assert {"Net.__init__", "Net.learn"} <= fresh(before, after)
+    assert {"first", "second"}.isdisjoint(fresh(before, after))
+
+
+def test_lines_above_move_places_and_nothing_else() -> None:
+    before, after = program(TEXT), program("import math\n\n" + TEXT)
+    assert fresh({r.entry: r for r in before.runs}, {r.entry: r for r in after.runs}) == {""}
+    lines = [
+        sorted(
+            each.line_of(place) for step in each.facts(Step) if (place := each.place(step.site)) is not None
+        )
+        for each in (before, after)
+    ]
+    assert lines[0]
+    assert [line + 2 for line in lines[0]] == lines[1]
+
+
+def test_an_edit_and_its_undoing_find_the_same_runs() -> None:
+    before = runs(TEXT)
+    runs(TEXT.replace("    net(x).sum()", "    net(x).mean()"))
+    assert fresh(before, runs(TEXT)) == set()
+
+
+def test_what_a_name_means_is_read_again() -> None:
+    """A run is taken from memory only while all that it has read is the same."""
+    text = (
+        "import torch\n\n\ndef clear(optimizer):\n    {}\n\n\n"
+        "def learn(net, optimizer: torch.optim.SGD, x):\n"
+        "    net(x).sum().backward()\n    clear(optimizer)\n    optimizer.step()\n"
+    )
+    kinds = []
+    for body in ("optimizer.zero_grad()", "pass", "optimizer.zero_grad()"):
+        steps = program(text.format(body)).facts(Step)
+        kinds.append({state.kind.name for step in steps for state in step.states})
+    assert kinds[0] == kinds[2] != kinds[1]
+
+
+def test_the_memory_of_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_memory", small := Memo(10))
+    steps = "(net, optimizer):\n    net(1).backward()\n    optimizer.step()\n"
+    program("import torch\n" + "".join(f"def f{number}{steps}" for number in range(100)))
+    assert 0 < len(small) <= 20
+
+
+def test_every_memory_is_bounded() -> None:
+    """What a module keeps between two analyses is a Memo, or a cache with a limit or with few keys."""
+    few = {"all_rules", "_by_key", "_node_fields", "_no_deeper", "_outer_comment"}
+    parts = tuple(f"gradsense.{part}" for part in ("source.", "program.", "rules.", "engine"))
+    memos, unlimited = [], set()
+    for found in pkgutil.walk_packages(gradsense.__path__, "gradsense."):
+        if not found.name.startswith(parts):
+            continue
+        for name, value in vars(importlib.import_module(found.name)).items():
+            if isinstance(value, Memo):
+                memos.append(value)
+            elif (
+                isinstance(value, functools._lru_cache_wrapper)
+                and value.cache_parameters()["maxsize"] is None
+            ):
+                unlimited.add(name)
+            elif isinstance(value, dict) and not name.startswith("__"):
+                assert value, f"{found.name}.{name} begins empty: what fills it, and up to where?"
+    assert unlimited <= few
+    assert all(len(memo) <= 2 * memo._size for memo in memos)
+    assert len(memos) >= 8
