@@ -94,7 +94,7 @@ def train_{n}(args: argparse.Namespace) -> float:
     return best
 '''
 
-_MAIN = '''
+_MAIN = """
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -108,7 +108,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 def training_file(lines: int) -> str:

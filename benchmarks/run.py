@@ -22,13 +22,13 @@ from pathlib import Path
 
 import libcst
 from lsprotocol import types
-from program import training_file
 from pygls.lsp.client import LanguageClient
 
 from gradsense.config import Settings
 from gradsense.engine import analyse
 from gradsense.rules.registry import all_rules
 from gradsense.snapshot import Snapshot
+from program import training_file
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = [sys.executable, "-I", "-m", "gradsense", "server", "--stdio"]
@@ -51,7 +51,7 @@ BARE_SERVER = textwrap.dedent(
 )
 
 
-MISTAKE = '''
+MISTAKE = """
 
 def fit(inputs: torch.Tensor) -> None:
     model = nn.Linear(16, 1)
@@ -60,7 +60,7 @@ def fit(inputs: torch.Tensor) -> None:
         model(inputs).pow(2).mean().backward()
         optimizer.zero_grad()
         optimizer.step()
-'''
+"""
 
 
 def cpu(work: Callable[[], object]) -> float:
@@ -144,9 +144,7 @@ async def publish_times(command: list[str], text: str, rounds: int = 40) -> list
 
     client.initialized(types.InitializedParams())
     uri = "file:///bench/edited.py"
-    client.text_document_did_open(
-        types.DidOpenTextDocumentParams(types.TextDocumentItem(uri, "python", 1, text))
-    )
+    client.text_document_did_open(types.DidOpenTextDocumentParams(types.TextDocumentItem(uri, "python", 1, text)))
     # A line more above the mistake moves its diagnostic, so that each change has something to publish.
     line = next(n for n, each in enumerate(text.split("\n")) if "total += parameter.numel()" in each)
     indent = " " * 12

@@ -127,10 +127,7 @@ def test_nothing_imports_the_probes_worker() -> None:
     """It is run under the user's interpreter, as a package of its own."""
     others = [path for path in FILES if "worker" not in path.parts]
     assert [
-        (path.name, name)
-        for path in others
-        for name in imports(path)
-        if name.startswith("gradsense.probe.worker")
+        (path.name, name) for path in others for name in imports(path) if name.startswith("gradsense.probe.worker")
     ] == []
 
 

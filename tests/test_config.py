@@ -182,6 +182,4 @@ def test_the_command_line_goes_before_the_file() -> None:
 
 
 def test_unknown_rule_names_the_nearest() -> None:
-    assert unknown_rule("gs104", RULES).endswith("Did you mean `GS101`?") or "GS105" in unknown_rule(
-        "gs104", RULES
-    )
+    assert unknown_rule("gs104", RULES).endswith("Did you mean `GS101`?") or "GS105" in unknown_rule("gs104", RULES)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from gradsense.config import Settings
 from gradsense.engine import analyse, check_text
 from gradsense.findings import Finding
@@ -80,7 +81,12 @@ def test_odd_texts_are_analysed(text: str) -> None:
 
 
 def test_deep_nesting_is_survived() -> None:
-    for text in ("(" * 5000, "x = " + "+".join("a" * 3000), "import torch\n" + "if x:\n elif y:\n" * 300, "a" + ".b" * 4000):
+    for text in (
+        "(" * 5000,
+        "x = " + "+".join("a" * 3000),
+        "import torch\n" + "if x:\n elif y:\n" * 300,
+        "a" + ".b" * 4000,
+    ):
         assert not analyse(Snapshot("main.py", "import torch\n" + text, Settings())).failures
 
 

@@ -64,8 +64,7 @@ async def test_all_say_the_same(configuration: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gradsense", "check", "--format", "json", "train.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     command_line: Told = [
-        (each["code"], each["severity"], each["start"]["line"], each["message"])
-        for each in json.loads(done.stdout)
+        (each["code"], each["severity"], each["start"]["line"], each["message"]) for each in json.loads(done.stdout)
     ]
     async with editor("vscode", tmp_path, EXTENSION_OPTIONS, REAL) as running:
         uri = running.open("train.py", PROGRAM)

@@ -169,9 +169,7 @@ def main() -> int:
     try:
         return asyncio.run(demo(console))
     except TimeoutError as error:
-        console.print(
-            Text(f"{error} Its log is above; start it by hand with `gradsense server`.", "bold red")
-        )
+        console.print(Text(f"{error} Its log is above; start it by hand with `gradsense server`.", "bold red"))
         return 1
 
 

@@ -139,9 +139,7 @@ def _capabilities() -> types.ClientCapabilities:
                 data_support=True,
                 resolve_support=types.ClientCodeActionResolveOptions(properties=["edit"]),
                 code_action_literal_support=types.ClientCodeActionLiteralOptions(
-                    code_action_kind=types.ClientCodeActionKindOptions(
-                        value_set=[types.CodeActionKind.QuickFix]
-                    )
+                    code_action_kind=types.ClientCodeActionKindOptions(value_set=[types.CodeActionKind.QuickFix])
                 ),
             ),
         ),

@@ -88,9 +88,7 @@ class Configuration:
             enabled = (self.default if self.select is None else self.select) - ignored
         return Settings(enabled, self.severities, self.lightning_version, self.probe)
 
-    def overridden(
-        self, select: frozenset[str] | None = None, ignore: frozenset[str] | None = None
-    ) -> Configuration:
+    def overridden(self, select: frozenset[str] | None = None, ignore: frozenset[str] | None = None) -> Configuration:
         """With the command line's choice of rules in place of the file's, where one is given."""
         changed = self
         if select is not None:
@@ -108,9 +106,7 @@ def resolve_rules(selector: str, rules: Iterable[RuleName]) -> frozenset[str]:
     as_code = selector.upper()
     is_prefix = as_code.startswith("GS")
     return frozenset(
-        rule.code
-        for rule in rules
-        if rule.name == selector.lower() or (is_prefix and rule.code.startswith(as_code))
+        rule.code for rule in rules if rule.name == selector.lower() or (is_prefix and rule.code.startswith(as_code))
     )
 
 
@@ -191,9 +187,7 @@ class _Reader:
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, list):
-            self._tell(
-                key, f'`{".".join(key)}` must be a list of rules, such as ["GS105"]; it has no effect.'
-            )
+            self._tell(key, f'`{".".join(key)}` must be a list of rules, such as ["GS105"]; it has no effect.')
             return frozenset()
         codes: frozenset[str] = frozenset()
         for selector in value:
@@ -214,16 +208,12 @@ class _Reader:
 
     def _severity(self, value: Any) -> None:
         if not isinstance(value, dict):
-            self._tell(
-                ("severity",), '`severity` must be a table, such as {"GS105" = "warning"}; it has no effect.'
-            )
+            self._tell(("severity",), '`severity` must be a table, such as {"GS105" = "warning"}; it has no effect.')
             return
         severities: dict[str, Severity] = {}
         off: set[str] = set()
         # Wide selectors first: `GS1 = "off"` with `GS105 = "error"` means what it looks like in any order.
-        for selector, level in sorted(
-            value.items(), key=lambda item: -len(resolve_rules(item[0], self.rules))
-        ):
+        for selector, level in sorted(value.items(), key=lambda item: -len(resolve_rules(item[0], self.rules))):
             key = ("severity", selector)
             codes = resolve_rules(selector, self.rules)
             if not codes:
@@ -235,9 +225,7 @@ class _Reader:
                 severities.update(dict.fromkeys(sorted(codes), _SEVERITIES[level]))
             else:
                 meant = nearest(str(level), (*_SEVERITIES, "off"))
-                hint = (
-                    f"Did you mean `{meant}`?" if meant else "It is one of error, warning, information, off."
-                )
+                hint = f"Did you mean `{meant}`?" if meant else "It is one of error, warning, information, off."
                 self._tell(key, f"`{level}` is no severity for `{selector}` and has no effect. {hint}")
         self._set(severities=MappingProxyType(severities), off=frozenset(off))
 
@@ -250,8 +238,7 @@ class _Reader:
             return
         self._set(
             per_file_ignores=tuple(
-                (pattern, self._codes(selectors, ("per-file-ignores", pattern)))
-                for pattern, selectors in value.items()
+                (pattern, self._codes(selectors, ("per-file-ignores", pattern))) for pattern, selectors in value.items()
             )
         )
 
@@ -287,9 +274,7 @@ class _Reader:
         if _is_number(value) and value >= 1:
             self._set(probe=replace(self.configuration.probe, memory_limit=int(value)))
         else:
-            self._tell(
-                ("probe", "memory-limit"), "`probe.memory-limit` must be a number of MiB; it has no effect."
-            )
+            self._tell(("probe", "memory-limit"), "`probe.memory-limit` must be a number of MiB; it has no effect.")
 
     def _hints(self, value: Any) -> None:
         if isinstance(value, dict) and all(isinstance(hint, str) for hint in value.values()):

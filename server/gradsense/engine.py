@@ -85,10 +85,7 @@ def analyse(snapshot: Snapshot) -> Analysis:
             return Analysis((), frozenset())
         program.ensure_runs()
         for rule in _enabled(snapshot.settings):
-            try:
-                found += _findings(program, rule())
-            except Exception:
-                failures.append(f"{rule.code}: {traceback.format_exc()}")
+            found += _findings_or_failure(program, rule(), failures)
         kept = _finish(found, snapshot, document)
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
@@ -99,6 +96,15 @@ def _enabled(settings: Settings) -> list[type[Rule]]:
     if settings.enabled is None:
         return [rule for rule in all_rules() if rule.on_by_default]
     return [rule for rule in all_rules() if rule.code in settings.enabled]
+
+
+def _findings_or_failure(program: Program, rule: Rule, failures: list[str]) -> list[Finding]:
+    """A rule's findings; if it fails, none, and what happened is added to `failures`."""
+    try:
+        return list(_findings(program, rule))
+    except Exception:
+        failures.append(f"{rule.code}: {traceback.format_exc()}")
+        return []
 
 
 def _findings(program: Program, rule: Rule) -> Iterable[Finding]:
@@ -138,9 +144,7 @@ def _is_suppressed(finding: Finding, document: Document) -> bool:
         return False
     line, _ = document.lines.position(finding.span.start)
     for suppression in document.suppressions:
-        if suppression.rules and not any(
-            name in (finding.code, finding.name) for name, _ in suppression.rules
-        ):
+        if suppression.rules and not any(name in (finding.code, finding.name) for name, _ in suppression.rules):
             continue
         if suppression.kind == "file" or line in suppression.lines:
             return True

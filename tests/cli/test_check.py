@@ -64,9 +64,7 @@ def test_summaries(run: Run, folder: Path) -> None:
     assert run("check").out.splitlines()[-1] == (
         "Found 1 error, 3 warnings and 1 information in 2 files. --fix repairs 1, with --unsafe-fixes 4."
     )
-    assert run("check", "b.py").out.splitlines()[-1] == (
-        "Found 2 warnings in 1 file. --fix --unsafe-fixes repairs 2."
-    )
+    assert run("check", "b.py").out.splitlines()[-1] == ("Found 2 warnings in 1 file. --fix --unsafe-fixes repairs 2.")
     assert run("check", "c.py").out == "Nothing found in 1 file.\n"
 
 
@@ -229,9 +227,7 @@ def test_control_characters_do_not_reach_the_terminal(run: Run, folder: Path) ->
     assert "\x1b" not in run("check").out
 
 
-@pytest.mark.parametrize(
-    "text", ["bad()", "\rbad()\r", "\x0cbad()", "(" * 500 + "bad()", "x = '''\nbad()\n" * 2]
-)
+@pytest.mark.parametrize("text", ["bad()", "\rbad()\r", "\x0cbad()", "(" * 500 + "bad()", "x = '''\nbad()\n" * 2])
 def test_odd_texts(run: Run, folder: Path, text: str) -> None:
     write_files(folder, {"a.py": text.encode()})
     assert run("check").code == 1

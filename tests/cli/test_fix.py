@@ -76,9 +76,7 @@ def test_fixed_standard_input_goes_to_standard_output(run: Run, folder: Path) ->
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
-def test_a_failed_write_is_told_and_loses_nothing(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_is_told_and_loses_nothing(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(folder, {"a.py": "bad()\n"})
 
     def fail(self: Path, target: Path) -> None:

@@ -11,9 +11,7 @@ import pytest
 from gradsense.cli.probe import show
 from gradsense.probe.report import ProbeReport
 
-BROKEN = ProbeReport(
-    target="Net", path="net.py", line=3, ok=False, error="It broke [red].", notes=("a note",)
-)
+BROKEN = ProbeReport(target="Net", path="net.py", line=3, ok=False, error="It broke [red].", notes=("a note",))
 
 
 def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,9 +63,7 @@ def test_rules_and_their_explanations() -> None:
         "summary": "",
         "url": "https://github.com/gradsense/gradsense/blob/main/docs/rules/gradients-cleared-before-step.md",
     }
-    by_code, by_name = (
-        gradsense("explain", which, folder=EXAMPLES).stdout for which in ("gs401", rule["name"])
-    )
+    by_code, by_name = (gradsense("explain", which, folder=EXAMPLES).stdout for which in ("gs401", rule["name"]))
     assert by_code == by_name
     assert "finds no gradients" in by_code
 
@@ -74,8 +72,6 @@ def test_a_probe_ends_with_what_it_found() -> None:
     sick = gradsense("probe", "examples/dual_network.py::DualNetwork", folder=EXAMPLES.parent)
     assert sick.returncode == 1, sick.stderr
     assert "2 of 3 layers will not learn" in sick.stdout
-    healthy = gradsense(
-        "probe", "--json", "examples/healthy_classifier.py::Classifier", folder=EXAMPLES.parent
-    )
+    healthy = gradsense("probe", "--json", "examples/healthy_classifier.py::Classifier", folder=EXAMPLES.parent)
     assert healthy.returncode == 0, healthy.stderr
     assert json.loads(healthy.stdout)["error"] is None

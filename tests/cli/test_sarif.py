@@ -51,12 +51,9 @@ def test_what_it_says(run: Run, folder: Path) -> None:
     region = {"startLine": 2, "startColumn": 10, "endLine": 2, "endColumn": 15}
     assert result["ruleId"] == "GS401"
     assert result["level"] == "error"
-    assert result["locations"] == [
-        {"physicalLocation": {"artifactLocation": {"uri": "pkg/a.py"}, "region": region}}
-    ]
+    assert result["locations"] == [{"physicalLocation": {"artifactLocation": {"uri": "pkg/a.py"}, "region": region}}]
     assert [
-        (it["message"]["text"], it["physicalLocation"]["artifactLocation"]["uri"])
-        for it in result["relatedLocations"]
+        (it["message"]["text"], it["physicalLocation"]["artifactLocation"]["uri"]) for it in result["relatedLocations"]
     ] == [
         ("it starts here", "pkg/a.py"),
         ("also this", "pkg/other.py"),

@@ -53,9 +53,7 @@ def project(tmp_path: Path) -> Path:
 
 def play(scenario: str, address: str, screenshots: Path) -> None:
     command = [str(NODE), str(HERE / f"{scenario}.mts"), address, str(screenshots)]
-    outcome = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
-    )
+    outcome = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
     assert outcome.returncode == 0, f"{outcome.stdout}\nScreenshots are in {screenshots}"
 
 

@@ -101,6 +101,4 @@ def test_its_fix_puts_it_right(name: str) -> None:
 def test_says_in_its_first_line_what_goes_wrong(name: str) -> None:
     first_line = (ast.get_docstring(ast.parse(source(name))) or "").partition("\n")[0]
     assert first_line
-    assert f"| [`{name}.py`]({name}.py) | {first_line} |" in (FOLDER / "README.md").read_text(
-        encoding="utf-8"
-    )
+    assert f"| [`{name}.py`]({name}.py) | {first_line} |" in (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -131,9 +131,7 @@ class Editor:
             found = (await self.pull(uri)).items
             if until(found):
                 return found
-            await self.until(
-                lambda seen=refreshed: self.counts.get(types.WORKSPACE_DIAGNOSTIC_REFRESH, 0) > seen
-            )
+            await self.until(lambda seen=refreshed: self.counts.get(types.WORKSPACE_DIAGNOSTIC_REFRESH, 0) > seen)
 
     @property
     def _refreshes(self) -> int:
@@ -185,9 +183,7 @@ class Editor:
         )
 
     def close(self, uri: str) -> None:
-        self.client.text_document_did_close(
-            types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(uri))
-        )
+        self.client.text_document_did_close(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(uri)))
 
     async def actions(
         self,
@@ -205,10 +201,7 @@ class Editor:
 
     async def lenses(self, uri: str) -> Sequence[types.CodeLens]:
         return (
-            await self.ask(
-                types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensParams(types.TextDocumentIdentifier(uri))
-            )
-            or []
+            await self.ask(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensParams(types.TextDocumentIdentifier(uri))) or []
         )
 
 
@@ -252,7 +245,5 @@ def _converter() -> Any:
     # lsprotocol can't read a notebook selector that names no notebook.
     fields = typing.get_type_hints(types.NotebookDocumentFilterWithCells)
     converter.register_structure_hook(fields["notebook"], lambda data, _: data)
-    converter.register_structure_hook(
-        PlainResult, lambda data, _: PlainResult(data["id"], data.get("result"))
-    )
+    converter.register_structure_hook(PlainResult, lambda data, _: PlainResult(data["id"], data.get("result")))
     return converter

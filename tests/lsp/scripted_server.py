@@ -79,9 +79,7 @@ def analyse(snapshot: Snapshot) -> Analysis:
             related = Related("wrong here", Span(place, place + 5), other.path)
             span = Span(start, start + len("import other"))
             findings.append(
-                Finding(
-                    "GS903", "other-wrong", Severity.INFORMATION, span, "Wrong. Fix it.", (related,), key="o"
-                )
+                Finding("GS903", "other-wrong", Severity.INFORMATION, span, "Wrong. Fix it.", (related,), key="o")
             )
     enabled = snapshot.settings.enabled
     kept = [finding for finding in findings if enabled is None or finding.code in enabled]

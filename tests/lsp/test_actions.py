@@ -94,9 +94,7 @@ async def test_fix_all_is_found_by_each_of_its_kinds(vscode: Editor, only: list[
     assert kinds == {"source.fixAll.gradsense"}
 
 
-@pytest.mark.parametrize(
-    "only", [["refactor"], ["source.organizeImports"], ["source.fixAll.ruff"], ["quick"]]
-)
+@pytest.mark.parametrize("only", [["refactor"], ["source.organizeImports"], ["source.fixAll.ruff"], ["quick"]])
 async def test_other_kinds_get_nothing(vscode: Editor, only: list[str]) -> None:
     uri = vscode.open("other_kinds.py", TEXT)
     assert await vscode.actions(uri, await vscode.diagnostics(uri), only=only) == []
@@ -163,18 +161,14 @@ async def test_suppress_on_the_statement_s_last_line(vscode: Editor, text: str, 
 )
 async def test_suppress_in_the_file(vscode: Editor, text: str, expected: str) -> None:
     uri = vscode.open("suppress_file.py", text)
-    action = by_title(
-        await vscode.actions(uri, await vscode.diagnostics(uri)), "Ignore bad-call in this file"
-    )
+    action = by_title(await vscode.actions(uri, await vscode.diagnostics(uri)), "Ignore bad-call in this file")
     assert applied(text, action) == expected
     vscode.close(uri)
 
 
 async def test_show_rule_is_the_extension_s_command_or_ours(each_editor: Editor) -> None:
     uri = each_editor.open("show_rule.py", TEXT)
-    action = by_title(
-        await each_editor.actions(uri, await each_editor.diagnostics(uri)), "Show rule GS901 bad-call"
-    )
+    action = by_title(await each_editor.actions(uri, await each_editor.diagnostics(uri)), "Show rule GS901 bad-call")
     vscode = each_editor.client.capabilities.notebook_document is not None
     assert action["command"]["command"] == ("gradsense.explainRule" if vscode else "gradsense.explain")
     assert action["command"]["arguments"] == ["GS901"]

@@ -38,9 +38,7 @@ class World:
     def known(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
         return {q: self.known_answers[q] for q in questions if q in self.known_answers}
 
-    async def answer(
-        self, questions: Iterable[Question], overlay: Mapping[str, str]
-    ) -> dict[Question, Answer]:
+    async def answer(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
         self.asked += 1
         await self.answered.wait()
         self.known_answers = dict.fromkeys(questions, "2.13.0")
@@ -160,9 +158,7 @@ async def test_who_waits_is_told_when_the_document_is_closed(monkeypatch: pytest
     assert await asyncio.wait_for(waiting, 10) is None
 
 
-async def test_a_crash_gives_an_empty_result(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_crash_gives_an_empty_result(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(monkeypatch)
     bench.type("crash")
     result = await asyncio.wait_for(bench.analyses.current(URI), 10)

@@ -68,9 +68,7 @@ async def test_a_burst_of_edits_ends_with_the_last_text(each_editor: Editor) -> 
     found = await each_editor.diagnostics(uri, lambda found: len(found) == 50)
     assert found[0].data["version"] == 51
     if not each_editor.pulls:
-        versions = [
-            max((d.data["version"] for d in p.diagnostics), default=1) for p in each_editor.published[uri]
-        ]
+        versions = [max((d.data["version"] for d in p.diagnostics), default=1) for p in each_editor.published[uri]]
         assert versions == sorted(versions)
 
 

@@ -38,12 +38,8 @@ def opened(text: str, encoding: Encoding = "utf-16") -> TextDocument:
     return TextDocument(types.TextDocumentItem("file:///a.py", "python", 1, text), encoding)
 
 
-def changed(
-    start: tuple[int, int], end: tuple[int, int], text: str
-) -> types.TextDocumentContentChangePartial:
-    return types.TextDocumentContentChangePartial(
-        types.Range(types.Position(*start), types.Position(*end)), text
-    )
+def changed(start: tuple[int, int], end: tuple[int, int], text: str) -> types.TextDocumentContentChangePartial:
+    return types.TextDocumentContentChangePartial(types.Range(types.Position(*start), types.Position(*end)), text)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -81,9 +77,7 @@ def test_an_edit_below_a_form_feed_lands_on_its_line() -> None:
     ("position", "expected"),
     [((0, 99), "ab|\ncd\n"), ((1, 99), "ab\ncd|\n"), ((2, 7), "ab\ncd\n|"), ((99, 0), "ab\ncd\n|")],
 )
-def test_positions_outside_of_the_text_mean_the_nearest_place(
-    position: tuple[int, int], expected: str
-) -> None:
+def test_positions_outside_of_the_text_mean_the_nearest_place(position: tuple[int, int], expected: str) -> None:
     document = opened("ab\ncd\n")
     document.apply(changed(position, position, "|"))
     assert document.text == expected

@@ -67,7 +67,4 @@ async def test_explain_takes_code_and_name(vscode: Editor, rule: str) -> None:
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_explain_says_that_there_is_no_such_rule(vscode: Editor) -> None:
-    assert (
-        "No rule is called `GS000`"
-        in (await vscode.ask_plain("gradsense/explain", {"rule": "GS000"}))["markdown"]
-    )
+    assert "No rule is called `GS000`" in (await vscode.ask_plain("gradsense/explain", {"rule": "GS000"}))["markdown"]

@@ -83,9 +83,7 @@ async def test_shutdown_and_exit() -> None:
         await wire.initialize()
         wire.send("shutdown", request=1)
         assert (await wire.answer(1))["result"] is None
-        wire.send(
-            "textDocument/hover", {"textDocument": {"uri": "x"}, "position": {"line": 0, "character": 0}}, 2
-        )
+        wire.send("textDocument/hover", {"textDocument": {"uri": "x"}, "position": {"line": 0, "character": 0}}, 2)
         assert (await wire.answer(2))["error"]["code"] == -32600
         wire.send("exit")
         assert await wire.exit_code() == 0
@@ -107,9 +105,7 @@ async def test_the_end_of_the_input_ends_the_server() -> None:
 
 
 async def test_the_end_of_the_client_s_process_ends_the_server() -> None:
-    client = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
-    )
+    client = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
     async with server() as wire:
         await wire.initialize(processId=client.pid)
         client.kill()
@@ -147,9 +143,7 @@ async def test_shutdown_with_a_request_in_flight() -> None:
 async def test_a_request_before_initialize_is_refused() -> None:
     async with server() as wire:
         wire.send("textDocument/didOpen", opened("bad_call()\n"))
-        wire.send(
-            "textDocument/hover", {"textDocument": {"uri": "x"}, "position": {"line": 0, "character": 0}}, 1
-        )
+        wire.send("textDocument/hover", {"textDocument": {"uri": "x"}, "position": {"line": 0, "character": 0}}, 1)
         assert (await wire.answer(1))["error"]["code"] == -32002
         await wire.initialize()
         wire.send("initialize", INITIALIZE, 2)
@@ -211,9 +205,7 @@ async def test_before_the_answer_nothing_is_imported_but_pygls() -> None:
         "later = {'libcst', 'jedi', 'rich', 'platformdirs', 'gradsense.engine', 'gradsense.workspace'}\n"
         "print(sorted(later & set(sys.modules)))"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-c", program, stdout=asyncio.subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-I", "-c", program, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     assert output.strip() == b"[]"
 

@@ -81,9 +81,7 @@ async def test_cells_are_edited_added_moved_and_removed(vscode: Editor) -> None:
         uri,
         types.NotebookDocumentCellChanges(
             structure=types.NotebookDocumentCellChangeStructure(
-                types.NotebookCellArrayChange(
-                    0, 2, [types.NotebookCell(code, c.uri) for c in (second, third)]
-                ),
+                types.NotebookCellArrayChange(0, 2, [types.NotebookCell(code, c.uri) for c in (second, third)]),
                 did_open=[third],
                 did_close=[types.TextDocumentIdentifier(first.uri)],
             )
@@ -95,9 +93,7 @@ async def test_cells_are_edited_added_moved_and_removed(vscode: Editor) -> None:
     changed(
         vscode,
         uri,
-        types.NotebookDocumentCellChanges(
-            data=[types.NotebookCell(types.NotebookCellKind.Markup, third.uri)]
-        ),
+        types.NotebookDocumentCellChanges(data=[types.NotebookCell(types.NotebookCellKind.Markup, third.uri)]),
     )
     assert await places(vscode, third) == []
     vscode.client.notebook_document_did_close(

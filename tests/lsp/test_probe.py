@@ -137,9 +137,7 @@ async def test_as_a_command_with_progress_that_can_be_cancelled(neovim: Editor) 
     seen = {token for token, _ in neovim.progress}
     params = types.ExecuteCommandParams("gradsense.probe", [uri, "Slow"])
     request = asyncio.ensure_future(neovim.ask(types.WORKSPACE_EXECUTE_COMMAND, params))
-    await neovim.until(
-        lambda: any(t not in seen and _plain((t, v))[1]["kind"] == "report" for t, v in neovim.progress)
-    )
+    await neovim.until(lambda: any(t not in seen and _plain((t, v))[1]["kind"] == "report" for t, v in neovim.progress))
     token, begin = next((t, _plain((t, v))[1]) for t, v in neovim.progress if t not in seen)
     assert begin["cancellable"]
     neovim.client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams(token))

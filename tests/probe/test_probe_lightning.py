@@ -36,11 +36,7 @@ class Base(pl.LightningModule):
 
 
 def text_of(body: str, package: str = "lightning") -> str:
-    return (
-        BASE.format(package=package)
-        + "\n\nclass Net(Base):\n"
-        + textwrap.indent(textwrap.dedent(body), "    ")
-    )
+    return BASE.format(package=package) + "\n\nclass Net(Base):\n" + textwrap.indent(textwrap.dedent(body), "    ")
 
 
 @pytest.mark.parametrize("package", ["lightning", "pytorch_lightning"])

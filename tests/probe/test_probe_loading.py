@@ -108,17 +108,13 @@ def test_missing_packages_are_only_missed_where_they_are_used(probe: Probe) -> N
     assert probe(fine).summary() == "all 2 parameters learn"
     used = fine.replace("self.layer = nn.Linear(4, 3)", "self.layer = nsp.models.resnet18()")
     report = probe(used)
-    assert (
-        report.error
-        == "`Net` needs `no_such_package`, which this interpreter doesn't have. Install it there."
-    )
+    assert report.error == "`Net` needs `no_such_package`, which this interpreter doesn't have. Install it there."
 
 
 def test_what_cannot_be_built_names_the_argument_and_the_line(probe: Probe) -> None:
     report = probe(net("").replace("width", "zzz"))
     assert report.error == (
-        "`Net` needs `zzz`, and the file shows no value. "
-        "Add above the class: `# gradsense: probe Net(zzz=…)`."
+        "`Net` needs `zzz`, and the file shows no value. Add above the class: `# gradsense: probe Net(zzz=…)`."
     )
 
 

@@ -71,9 +71,7 @@ def test_hint_that_is_no_expression() -> None:
         plan("Net", "# gradsense: probe Net(\nclass Net: pass\n")
 
 
-@pytest.mark.parametrize(
-    ("line", "name"), [(1, None), (5, "Net"), (7, "Net.Inner"), (8, "Net.Inner"), (16, "Branch")]
-)
+@pytest.mark.parametrize(("line", "name"), [(1, None), (5, "Net"), (7, "Net.Inner"), (8, "Net.Inner"), (16, "Branch")])
 def test_class_at(line: int, name: str | None) -> None:
     assert class_at(TEXT, line) == name
 

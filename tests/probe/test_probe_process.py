@@ -94,9 +94,7 @@ class TestMisbehaviour:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="other systems watch the size instead")
     def test_endless_allocation(self, tmp_path: Path) -> None:
-        plan = plan_of(
-            tmp_path, "kept = []\nwhile True: kept.append(bytearray(2**24))  # here\n", memory_limit_mb=256
-        )
+        plan = plan_of(tmp_path, "kept = []\nwhile True: kept.append(bytearray(2**24))  # here\n", memory_limit_mb=256)
         report = run(plan)
         assert "256 MiB" in str(report.error)
         assert f"line {line_of(plan.target.text)}" in str(report.error)
@@ -120,9 +118,7 @@ class TestMisbehaviour:
 
     def test_fork_goes_on_by_itself(self, tmp_path: Path) -> None:
         report = run(
-            plan_of(
-                tmp_path, "if os.fork() == 0: print('child')\nelse: os.wait()\nraise ValueError('parent')\n"
-            )
+            plan_of(tmp_path, "if os.fork() == 0: print('child')\nelse: os.wait()\nraise ValueError('parent')\n")
         )
         assert "ValueError: parent" in str(report.error)
         assert report.output.count("child") == 1

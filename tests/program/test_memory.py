@@ -62,17 +62,13 @@ def runs(text: str) -> dict[str, Run]:
 
 def fresh(before: dict[str, Run], after: dict[str, Run]) -> set[str]:
     """The entries that were run again: what was seen is no longer the same object."""
-    return {
-        entry for entry, run in after.items() if entry not in before or run.facts is not before[entry].facts
-    }
+    return {entry for entry, run in after.items() if entry not in before or run.facts is not before[entry].facts}
 
 
 def test_an_edit_inside_one_function_leaves_the_other_runs() -> None:
     before = runs(TEXT)
     assert {"first", "second", "Net.__init__", "Net.learn"} <= before.keys()
-    edited = TEXT.replace(
-        "def second(net, optimizer, x):\n", "def second(net, optimizer, x):\n    print(x)\n"
-    )
+    edited = TEXT.replace("def second(net, optimizer, x):\n", "def second(net, optimizer, x):\n    print(x)\n")
     assert fresh(before, runs(edited)) - {""} == {"second"}
 
 
@@ -87,9 +83,7 @@ def test_lines_above_move_places_and_nothing_else() -> None:
     before, after = program(TEXT), program("import math\n\n" + TEXT)
     assert fresh({r.entry: r for r in before.runs}, {r.entry: r for r in after.runs}) == {""}
     lines = [
-        sorted(
-            each.line_of(place) for step in each.facts(Step) if (place := each.place(step.site)) is not None
-        )
+        sorted(each.line_of(place) for step in each.facts(Step) if (place := each.place(step.site)) is not None)
         for each in (before, after)
     ]
     assert lines[0]
@@ -134,10 +128,7 @@ def test_every_memory_is_bounded() -> None:
         for name, value in vars(importlib.import_module(found.name)).items():
             if isinstance(value, Memo):
                 memos.append(value)
-            elif (
-                isinstance(value, functools._lru_cache_wrapper)
-                and value.cache_parameters()["maxsize"] is None
-            ):
+            elif isinstance(value, functools._lru_cache_wrapper) and value.cache_parameters()["maxsize"] is None:
                 unlimited.add(name)
             elif isinstance(value, dict) and not name.startswith("__"):
                 assert value, f"{found.name}.{name} begins empty: what fills it, and up to where?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gradsense.program.facts import Build
 from tests.program.seen import losses, program
 

@@ -85,9 +85,7 @@ def shows(run: Run, symptom: Symptom, reference: Run | None) -> bool:
             return run.answers_differ is True
         case Trains():
             trained = in_training(run)
-            return any(weight.moved for weight in trained) and all(
-                weight.moved and weight.finite for weight in trained
-            )
+            return any(weight.moved for weight in trained) and all(weight.moved and weight.finite for weight in trained)
         case _:
             raise TypeError(f"no such symptom: {symptom!r}")
 
@@ -102,9 +100,7 @@ def in_training(run: Run) -> list[Weight]:
         return weight.reached or (run.backwards == 0 and weight.moved)
 
     networks = {weight.network for weight in run.weights if trained(weight)} - {None}
-    return [
-        weight for weight in run.weights if weight.trainable and (trained(weight) or weight.network in networks)
-    ]
+    return [weight for weight in run.weights if weight.trainable and (trained(weight) or weight.network in networks)]
 
 
 def is_under(weight: Weight, name: str) -> bool:
@@ -124,9 +120,7 @@ def describe(run: Run) -> str:
     """A line on what the program did."""
     if run.error is not None:
         return f"raised {run.error.strip().splitlines()[0]}"
-    moved, still = (
-        {layer_name(weight) for weight in run.weights if weight.moved is state} for state in (True, False)
-    )
+    moved, still = ({layer_name(weight) for weight in run.weights if weight.moved is state} for state in (True, False))
     facts = [f"{run.backwards} backward, {run.steps} steps", f"moved: {listing(sorted(moved))}"]
     if still:
         facts.append(f"unmoved: {listing(sorted(still))}")

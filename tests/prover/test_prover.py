@@ -314,9 +314,7 @@ net = Noisy()
 ]
 
 
-@pytest.mark.parametrize(
-    ("program", "shown", "absent"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
+@pytest.mark.parametrize(("program", "shown", "absent"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_symptoms(program: str, shown: list[Symptom], absent: list[Symptom]) -> None:
     for symptom in shown:
         proof = prove(PRELUDE + program, symptom)

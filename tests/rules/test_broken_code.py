@@ -70,9 +70,7 @@ def test_a_broken_method_makes_no_finding(text: str) -> None:
         ),
     ],
 )
-def test_what_is_missing_is_told_only_where_nothing_is_broken(
-    method: str, half_typed: str, missing: str
-) -> None:
+def test_what_is_missing_is_told_only_where_nothing_is_broken(method: str, half_typed: str, missing: str) -> None:
     """The same class, once without the line that puts it right, once with that line half typed."""
     text = (
         "import lightning as L\nimport torch\nfrom torch import nn\n\n\nclass Net(L.LightningModule):\n"

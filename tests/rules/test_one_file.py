@@ -82,8 +82,5 @@ def test_nothing_outside_its_file_speaks_of_a_rule() -> None:
 def test_one_file_holds_one_rule() -> None:
     modules = [rule.__module__ for rule in all_rules()]
     assert len(modules) == len(set(modules))
-    files = {
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        for path in PACKAGE.glob("rules/*/*.py")
-    }
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.glob("rules/*/*.py")}
     assert set(modules) == {name for name in files if not name.endswith("__init__")}

@@ -95,9 +95,7 @@ def test_a_page() -> None:
 def test_a_small_change_of_a_long_program_is_shown_as_one() -> None:
     lines = [f"line_{number} = {number}" for number in range(30)]
     bad = Bad("\n".join([*lines, "bad()", *lines]), shows=NothingMoves())
-    page = page_of(
-        SimpleNamespace(**vars(RULE) | {"examples": [bad]}), instead=bad.program.replace("bad", "good")
-    )
+    page = page_of(SimpleNamespace(**vars(RULE) | {"examples": [bad]}), instead=bad.program.replace("bad", "good"))
     assert page.partition("## Instead\n\n")[2].splitlines()[:9] == [
         "```diff",
         "...",

@@ -118,9 +118,7 @@ def read_all(text: str, cells: tuple[int, ...] = ()) -> None:
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
-@given(
-    st.lists(st.sampled_from(PIECES), max_size=60).map("".join), st.lists(st.integers(-5, 100), max_size=4)
-)
+@given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join), st.lists(st.integers(-5, 100), max_size=4))
 def test_any_pieces_of_programs(text: str, cells: list[int]) -> None:
     read_all(text, tuple(cells))
 
@@ -133,9 +131,7 @@ def test_any_characters(text: str) -> None:
 
 def test_every_prefix_of_a_program() -> None:
     chosen = [
-        text
-        for text in map(corpus.read, corpus.paths(library=False))
-        if text is not None and 1500 < len(text) < 2500
+        text for text in map(corpus.read, corpus.paths(library=False)) if text is not None and 1500 < len(text) < 2500
     ]
     for text in chosen[:1]:
         for end in range(0, len(text), 5):
@@ -145,9 +141,7 @@ def test_every_prefix_of_a_program() -> None:
 def test_characters_left_out_put_in_and_moved() -> None:
     chance = random.Random(4)
     chosen = [
-        text
-        for text in map(corpus.read, corpus.paths(library=False))
-        if text is not None and 2000 < len(text) < 5000
+        text for text in map(corpus.read, corpus.paths(library=False)) if text is not None and 2000 < len(text) < 5000
     ]
     for text in chosen[:15]:
         for _ in range(4):

@@ -76,9 +76,7 @@ def test_comments_belong_to_the_statement_below_them() -> None:
     text = f"class A:\n    def f(self):\n{FILLER}\n    # of g\n\n    def g(self): pass\n    # of A\n"
     text += "\n# of B\nclass B: pass\n# end\n"
     first, second = (tree for _, tree in read_document(text).blocks)
-    assert texts(first) == [
-        [f"def f(self):\n{FILLER}".strip(), "# of g\n\n    def g(self): pass\n    # of A"]
-    ]
+    assert texts(first) == [[f"def f(self):\n{FILLER}".strip(), "# of g\n\n    def g(self): pass\n    # of A"]]
     assert second.text == "\n# of B\nclass B: pass\n# end\n"
 
 
@@ -93,10 +91,7 @@ def test_offsets_in_a_skeleton() -> None:
     text = f"if a:\n    b\n{FILLER.replace('        ', '    ')}else:\n    c\n"
     tree = only(read_document(text))
     block = tree.block
-    offsets = [
-        tree.to_text(block.text.index(mark))
-        for mark in ("if", "a:", "pass", "else", "pass\n", ":\n    pass\n")
-    ]
+    offsets = [tree.to_text(block.text.index(mark)) for mark in ("if", "a:", "pass", "else", "pass\n", ":\n    pass\n")]
     assert [text[offset : offset + 2] for offset in offsets[:4]] == ["if", "a:", "  ", "el"]
     end = block.text.rindex("pass")
     assert text[tree.to_text(end) :] == "    c\n"
@@ -175,9 +170,7 @@ def test_names() -> None:
         ("$\n", None, None, None),
     ],
 )
-def test_a_hole_tells_what_it_can(
-    text: str, defines: str | None, keyword: str | None, mentioned: str | None
-) -> None:
+def test_a_hole_tells_what_it_can(text: str, defines: str | None, keyword: str | None, mentioned: str | None) -> None:
     block = only(read_document(text)).block
     assert block.hole is not None
     assert (block.hole.defines, block.hole.keyword) == (defines, keyword)

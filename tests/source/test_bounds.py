@@ -153,9 +153,7 @@ def test_a_small_thread_reads_real_files() -> None:
     found: list[int] = []
     before = threading.stack_size(512 * 1024)
     try:
-        thread = threading.Thread(
-            target=lambda: found.extend(len(corpus.holes(read_document(text))) for text in texts)
-        )
+        thread = threading.Thread(target=lambda: found.extend(len(corpus.holes(read_document(text))) for text in texts))
         thread.start()
         thread.join()
     finally:

@@ -99,9 +99,7 @@ def test_no_node_that_means_something_is_left_out() -> None:
         cst.BitOr,
     )
     text = next(
-        text
-        for text in map(corpus.read, corpus.paths(library=False))
-        if text is not None and len(text) > 20_000
+        text for text in map(corpus.read, corpus.paths(library=False)) if text is not None and len(text) > 20_000
     )
     for node in walk(cst.parse_module(text).body):
         expected = {child for child in node.children if not isinstance(child, layout)}

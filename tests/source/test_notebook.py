@@ -19,9 +19,7 @@ def notebook(*cells: Any, **others: Any) -> str:
 
 
 def test_code_cells_are_joined() -> None:
-    read = read_notebook(
-        notebook(["a = 1\n", "b = 2"], {"cell_type": "markdown", "source": "# c"}, "d\n", "")
-    )
+    read = read_notebook(notebook(["a = 1\n", "b = 2"], {"cell_type": "markdown", "source": "# c"}, "d\n", ""))
     assert read.text == "a = 1\nb = 2\nd\n\n"
     assert read.cells == (0, 12, 14)
 
@@ -94,7 +92,5 @@ def test_what_is_no_notebook(content: str, why: str) -> None:
 
 
 def test_odd_cells_are_left_out() -> None:
-    content = json.dumps(
-        {"cells": [1, None, {}, {"cell_type": "code"}, {"cell_type": "code", "source": [1, "a"]}]}
-    )
+    content = json.dumps({"cells": [1, None, {}, {"cell_type": "code"}, {"cell_type": "code", "source": [1, "a"]}]})
     assert read_notebook(content).text == "\na\n"

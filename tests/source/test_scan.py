@@ -129,9 +129,7 @@ def test_an_unclosed_quote_ends_with_its_line() -> None:
 
 
 def test_a_triple_quote_that_never_closes_ends_before_a_definition() -> None:
-    text = (
-        'class A:\n    def f(self):\n        """Say so.\n        return 1\n\n    def g(self):\n        pass\n'
-    )
+    text = 'class A:\n    def f(self):\n        """Say so.\n        return 1\n\n    def g(self):\n        pass\n'
     assert pieces(text)[2:] == [
         '        """Say so.\n        return 1\n\n',
         "    def g(self):\n",

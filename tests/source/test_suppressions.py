@@ -45,16 +45,11 @@ def test_after_another_comment() -> None:
 
 
 def test_never_in_a_string() -> None:
-    assert (
-        found("a = '# gradsense: ignore'\n'''\n# gradsense: ignore\n'''\nf'{a}# gradsense: ignore'\n") == []
-    )
+    assert found("a = '# gradsense: ignore'\n'''\n# gradsense: ignore\n'''\nf'{a}# gradsense: ignore'\n") == []
 
 
 def test_other_words_are_no_suppressions() -> None:
-    assert (
-        found("# gradsense: ignored\n# gradsense: ignore-files\n# gradsense: explain\n# gradsense ignore\n")
-        == []
-    )
+    assert found("# gradsense: ignored\n# gradsense: ignore-files\n# gradsense: explain\n# gradsense ignore\n") == []
 
 
 def test_no_rules_in_brackets_is_no_rule_at_all() -> None:

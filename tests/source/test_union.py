@@ -42,9 +42,7 @@ def united(text: str) -> tuple[Counter[Place], Counter[tuple[str, int]]]:
                 skeletons[type(node).__name__, start + tree.to_text(span.start)] += 1
             elif node not in fillers:
                 assert tree.text[tree.to_text(span.start) : tree.to_text(span.end)] == block.code_of(node)
-                nodes[
-                    type(node).__name__, start + tree.to_text(span.start), start + tree.to_text(span.end)
-                ] += 1
+                nodes[type(node).__name__, start + tree.to_text(span.start), start + tree.to_text(span.end)] += 1
     return nodes, skeletons
 
 

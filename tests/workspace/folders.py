@@ -18,9 +18,7 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 def make_environment(prefix: Path, distributions: Mapping[str, str], python: str = "3.11") -> Path:
     """A virtual environment as its files show it, without an interpreter that works; its `site-packages`."""
     packages = prefix / "lib" / f"python{python}" / "site-packages"
-    write_files(
-        prefix, {"pyvenv.cfg": f"home = /nowhere/bin\nversion = {python}.4\n", "bin/python": "#!/bin/false\n"}
-    )
+    write_files(prefix, {"pyvenv.cfg": f"home = /nowhere/bin\nversion = {python}.4\n", "bin/python": "#!/bin/false\n"})
     (prefix / "bin" / "python").chmod(0o755)
     packages.mkdir(parents=True, exist_ok=True)
     for name, version in distributions.items():

@@ -166,9 +166,7 @@ def test_the_version_that_a_project_runs_with(tmp_path: Path, files: dict[str, s
         ("lightning", None),
     ],
 )
-def test_an_upper_bound_tells_where_nothing_is_installed(
-    tmp_path: Path, requirement: str, version: str | None
-) -> None:
+def test_an_upper_bound_tells_where_nothing_is_installed(tmp_path: Path, requirement: str, version: str | None) -> None:
     write_files(tmp_path, {"requirements.txt": requirement})
     assert installed_version("lightning", Settings(), (tmp_path,), ()) == version
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from gradsense.config import RuleName
 from gradsense.snapshot import Answer, CallResult, ClassAncestry, InstalledVersion, ModuleSource, Question
 from gradsense.workspace.environments import Surroundings
+from gradsense.workspace.jedi_process import JediProcess
 from gradsense.workspace.session import Session
 from tests.workspace.folders import make_environment, write_files
 
@@ -80,9 +83,7 @@ def test_nothing_is_executed(root: Path, marker: Path) -> None:
 
     async def scenario() -> dict[Question, Answer]:
         surroundings = Surroundings(str(root / ".venv"), str(root / ".venv"), (str(root / ".venv" / "bin"),))
-        session = Session(
-            [root], surroundings=surroundings, rules=(RuleName("GS101", "missing-loss-return"),)
-        )
+        session = Session([root], surroundings=surroundings, rules=(RuleName("GS101", "missing-loss-return"),))
         session.settings_for(user)
         assert session.interpreter_for(user).path == root / ".venv" / "bin" / "python"
         assert session.interpreter_for(user, ".venv/bin/python").path is not None
@@ -98,6 +99,36 @@ def test_nothing_is_executed(root: Path, marker: Path) -> None:
     assert answers[CallResult("gi.make", user)] == "gi.Module"
     assert answers[InstalledVersion("lightning", user)] == "2.6.6"
     assert answers[ModuleSource("user", user)] is not None
+
+
+def test_the_jedi_process_runs_nothing_of_the_environment_that_the_server_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interpreter runs the `.pth` files and the `sitecustomize` that it finds, unless told not to."""
+    marker, server = tmp_path / "executed", tmp_path / "server"
+    venv.create(server, symlinks=os.name != "nt")
+    packages = next(server.glob("[Ll]ib/**/site-packages"))
+    evil = f"import sys; open({str(marker)!r}, 'a').write('x')\n"
+    write_files(packages, {"evil.pth": evil, "sitecustomize.py": evil})
+    interpreter = server / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    subprocess.run([interpreter, "-I", "-c", ""], check=True)
+    assert marker.exists(), "the trap doesn't work"
+    marker.unlink()
+
+    users = make_environment(tmp_path / "users", {})
+    write_files(users, {"nets.py": "class Base: pass\nclass Net(Base): pass\n"})
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    async def scenario() -> Answer:
+        process = JediProcess(tmp_path, (users,))
+        try:
+            return await process.ask(ClassAncestry("nets.Net", "a.py"))
+        finally:
+            await process.close()
+
+    assert asyncio.run(scenario()) == ("nets.Base",)
+    assert not marker.exists()
 
 
 def test_the_command_line_executes_nothing(root: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:

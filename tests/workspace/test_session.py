@@ -140,9 +140,7 @@ def test_unreadable_modules_are_not_known(tmp_path: Path) -> None:
     assert answer(session_on(tmp_path), ModuleSource("models", str(tmp_path / "train.py"))) is None
 
 
-def test_versions_and_classes_come_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_and_classes_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     packages = make_environment(tmp_path / ".venv", {"lightning": "2.4.0"})
     write_files(packages, {"zoo.py": "class Animal: pass\nclass Cat(Animal): pass\n"})
@@ -173,9 +171,7 @@ def finding(message: str) -> Finding:
     return Finding("GS101", "missing-loss-return", Severity.ERROR, Span(0, 0), message)
 
 
-def test_the_loop_follows_imports_until_nothing_new_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_loop_follows_imports_until_nothing_new_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path, {"a.py": "b", "b.py": "c", "c.py": "a"})
     seen: list[int] = []
 

@@ -15,16 +15,12 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("gradsense", description=DESCRIPTION, epilog=EPILOGUE)
     parser.add_argument("--version", action="version", version=f"gradsense {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_check(
-        commands.add_parser("check", help="check files and folders", description="Check files and folders.")
-    )
+    _add_check(commands.add_parser("check", help="check files and folders", description="Check files and folders."))
     explain = commands.add_parser("explain", help="explain a rule", description="Explain a rule.")
     explain.add_argument("rule", metavar="RULE", help="its code (GS105) or name (closure-not-executed)")
     rules = commands.add_parser("rules", help="list the rules", description="List the rules.")
     rules.add_argument("--format", choices=("text", "json"), default="text")
-    commands.add_parser(
-        "server", help="start the language server on standard input and output", add_help=False
-    )
+    commands.add_parser("server", help="start the language server on standard input and output", add_help=False)
     _add_probe(commands.add_parser("probe", help="run one batch through a model and tell what learns"))
     return parser
 
@@ -38,9 +34,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         help="Python files, notebooks, folders, or - for standard input (default: the working directory)",
     )
     parser.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text")
-    parser.add_argument(
-        "--select", action="append", metavar="RULES", help="run these rules only (GS4,GS105,name)"
-    )
+    parser.add_argument("--select", action="append", metavar="RULES", help="run these rules only (GS4,GS105,name)")
     parser.add_argument("--ignore", action="append", metavar="RULES", help="leave these rules out")
     parser.add_argument("--fix", action="store_true", help="apply the safe fixes")
     parser.add_argument(
@@ -48,23 +42,15 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --fix or --diff: apply the fixes that change more, too",
     )
-    parser.add_argument(
-        "--diff", action="store_true", help="show what --fix would change, and change nothing"
-    )
+    parser.add_argument("--diff", action="store_true", help="show what --fix would change, and change nothing")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 even if something is found")
     parser.add_argument("--statistics", action="store_true", help="count the findings of each rule")
-    parser.add_argument(
-        "--stdin-filename", metavar="PATH", help="the path that standard input is taken to come from"
-    )
+    parser.add_argument("--stdin-filename", metavar="PATH", help="the path that standard input is taken to come from")
 
 
 def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run one batch through a model, under your interpreter, and tell which layers learn."
     parser.add_argument("target", metavar="FILE::CLASS", help="the model, such as train.py::Net")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument(
-        "--interpreter", metavar="PATH", help="the Python interpreter, with torch, to run it with"
-    )
-    parser.add_argument(
-        "--time-limit", type=float, metavar="SECONDS", help="stop the model's code after that long"
-    )
+    parser.add_argument("--interpreter", metavar="PATH", help="the Python interpreter, with torch, to run it with")
+    parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop the model's code after that long")

@@ -31,9 +31,7 @@ _FORMATS: dict[str, Callable[..., None]] = {
 def check(options: argparse.Namespace) -> int:
     """Check what the options name; the exit code. Raises CommandError for what stops the whole command."""
     if options.unsafe_fixes and not (options.fix or options.diff):
-        raise CommandError(
-            "--unsafe-fixes says which fixes to apply. Add --fix, or --diff to see them first."
-        )
+        raise CommandError("--unsafe-fixes says which fixes to apply. Add --fix, or --diff to see them first.")
     if STDIN in options.paths and options.paths != [STDIN]:
         raise CommandError("- is standard input, and is checked alone. Check the other paths in another run.")
     here = Path.cwd()

@@ -141,9 +141,7 @@ def display_name(path: Path, working_directory: Path) -> str:
     return (path.relative_to(working_directory) if inside else path).as_posix()
 
 
-def find_files(
-    paths: Iterable[str], working_directory: Path, complain: Callable[[str], None]
-) -> Iterator[Path]:
+def find_files(paths: Iterable[str], working_directory: Path, complain: Callable[[str], None]) -> Iterator[Path]:
     """The files that the command's paths mean, each once, folders in the order of their names.
 
     `complain` gets a message for each path that doesn't exist. A named file is taken whatever its suffix.

@@ -38,9 +38,7 @@ def excerpt(view: View, marks: Sequence[Mark], width: int) -> Iterator[Text]:
     shown = {line for line, _ in marked}
     for line in primary:
         around = range(line - _CONTEXT, line + _CONTEXT + 1)
-        shown |= {
-            near for near in around if 0 <= near < lines.line_count and _content(text, lines, near).strip()
-        }
+        shown |= {near for near in around if 0 <= near < lines.line_count and _content(text, lines, near).strip()}
     previous: int | None = None
     for line in sorted(shown):
         if previous is not None and line == previous + 2:

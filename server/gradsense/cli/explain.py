@@ -41,9 +41,7 @@ def explain(options: argparse.Namespace) -> int:
     """Print a rule's page: set for the terminal, as markdown into a pipe."""
     rule = rule_of(options.rule.upper()) or rule_of(options.rule.lower())
     if rule is None:
-        raise CommandError(
-            unknown_rule(options.rule, [RuleName(rule.code, rule.name) for rule in all_rules()])
-        )
+        raise CommandError(unknown_rule(options.rule, [RuleName(rule.code, rule.name) for rule in all_rules()]))
     page = full_page(rule)
     if sys.stdout.isatty():
         console_for(sys.stdout).print(Markdown(page))

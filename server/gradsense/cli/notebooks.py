@@ -66,9 +66,7 @@ class NotebookDocument(Document):
         data = json.loads(self.file.text)
         style = _style_of(self.file.text)
         if style is None:
-            raise ValueError(
-                "its JSON isn't laid out as Jupyter does it. Save it with Jupyter or VS Code first"
-            )
+            raise ValueError("its JSON isn't laid out as Jupyter does it. Save it with Jupyter or VS Code first")
         cells = list(_cells(data))
         by_cell: dict[View, list[Edit]] = {}
         for edit in edits:
@@ -110,9 +108,7 @@ def _moved(edit: Edit, start: int, length: int) -> Edit:
 
 
 _STYLES: tuple[dict[str, Any], ...] = tuple(
-    {"indent": indent, "ensure_ascii": ensure_ascii}
-    for indent in (1, 2, 4, None)
-    for ensure_ascii in (False, True)
+    {"indent": indent, "ensure_ascii": ensure_ascii} for indent in (1, 2, 4, None) for ensure_ascii in (False, True)
 )
 
 

@@ -68,9 +68,7 @@ def _result(report: Report, document: Document, finding: Finding, indices: dict[
     if finding.code in indices:
         result["ruleIndex"] = indices[finding.code]
     if related := report.related(document, finding):
-        result["relatedLocations"] = [
-            _related(report, number, place) for number, place in enumerate(related, start=1)
-        ]
+        result["relatedLocations"] = [_related(report, number, place) for number, place in enumerate(related, start=1)]
     fixes = [_fix(report, document, fix) for fix in finding.fixes if fix.edits]
     if fixes and not document.cells:
         result["fixes"] = fixes

@@ -46,9 +46,7 @@ def write_statistics(report: Report, stream: TextIO, *, as_json: bool) -> None:
 def _write_finding(console: Console, report: Report, document: Document, finding: Finding) -> None:
     style = _STYLES[finding.severity]
     kind = f"{finding.severity.value}[{finding.code}]"
-    linked = (
-        f"{style} link {page_url(finding.name)}"  # where the terminal knows links, a click opens the page
-    )
+    linked = f"{style} link {page_url(finding.name)}"  # where the terminal knows links, a click opens the page
     heading = Text.assemble((kind, linked), (f" {finding.message}", "bold"))
     console.print(heading, soft_wrap=True)
     related = report.related(document, finding)

@@ -97,9 +97,7 @@ class Actions:
             key = diagnostic.data.get("key")
             return next((finding for finding in same if finding.key == key), None)
         encoding = self._server.client.encoding
-        return next(
-            (f for f in same if analysed.source.locate(f.span, encoding)[1] == diagnostic.range), None
-        )
+        return next((f for f in same if analysed.source.locate(f.span, encoding)[1] == diagnostic.range), None)
 
     def _of_finding(
         self, analysed: Analysed, diagnostic: types.Diagnostic, finding: Finding
@@ -123,9 +121,7 @@ class Actions:
         )
         for title, edit in suppressions:
             if edit is not None:
-                yield types.CodeAction(
-                    title, kind=kind, diagnostics=[diagnostic], edit=self._edit(analysed, [edit])
-                )
+                yield types.CodeAction(title, kind=kind, diagnostics=[diagnostic], edit=self._edit(analysed, [edit]))
         title = f"Show rule {finding.code} {finding.name}"
         command = self._server.explain.command_for(finding.code, title)
         yield types.CodeAction(title, kind=kind, diagnostics=[diagnostic], command=command)
@@ -157,9 +153,7 @@ def safe_edits(findings: Iterable[Finding]) -> list[Edit]:
     for finding in findings:
         fix = finding.preferred_fix
         new = [edit for edit in fix.edits if edit not in edits] if fix else []
-        if not any(
-            one.span.start <= two.span.end and two.span.start <= one.span.end for one in new for two in edits
-        ):
+        if not any(one.span.start <= two.span.end and two.span.start <= one.span.end for one in new for two in edits):
             edits += new
     return sorted(edits)
 

@@ -68,9 +68,7 @@ class Client:
             takes_tags=frozenset(tag for tag in tags.value_set if isinstance(tag, types.DiagnosticTag))
             if tags
             else frozenset(),
-            takes_document_changes=bool(
-                workspace.workspace_edit and workspace.workspace_edit.document_changes
-            ),
+            takes_document_changes=bool(workspace.workspace_edit and workspace.workspace_edit.document_changes),
             takes_markdown=_takes_markdown(text.hover),
             resolves_edits=bool(resolve and "edit" in resolve.properties),
             shows_documents=bool(window.show_document and window.show_document.support),

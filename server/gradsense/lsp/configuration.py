@@ -40,9 +40,7 @@ class Configuration:
             return
         watchers = [types.FileSystemWatcher(pattern) for pattern in WATCHED]
         options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
-        registration = types.Registration(
-            "gradsense-files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options
-        )
+        registration = types.Registration("gradsense-files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
         self._server.request(types.CLIENT_REGISTER_CAPABILITY, types.RegistrationParams([registration]))
 
     async def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
@@ -63,9 +61,7 @@ class Configuration:
         if diagnostics != self._told.get(path, []):
             self._told[path] = diagnostics
             # No client pulls for this file: it isn't Python.
-            self._server.text_document_publish_diagnostics(
-                types.PublishDiagnosticsParams(uri_of(path), diagnostics)
-            )
+            self._server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri_of(path), diagnostics))
 
 
 def _text(path: Path) -> str:

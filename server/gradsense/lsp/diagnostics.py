@@ -38,9 +38,7 @@ class Diagnostics:
         self._server.handle(
             types.TEXT_DOCUMENT_DIAGNOSTIC,
             self.pull,
-            types.DiagnosticOptions(
-                identifier=SOURCE, inter_file_dependencies=True, workspace_diagnostics=False
-            ),
+            types.DiagnosticOptions(identifier=SOURCE, inter_file_dependencies=True, workspace_diagnostics=False),
         )
 
     async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
@@ -101,9 +99,7 @@ class Diagnostics:
             self._published.discard(uri)
         if not self._server.client.takes_versions:
             version = None
-        self._server.text_document_publish_diagnostics(
-            types.PublishDiagnosticsParams(uri, diagnostics, version)
-        )
+        self._server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, diagnostics, version))
 
     def refresh(self) -> None:
         """Have the client pull again; once for all that changes in one go."""

@@ -268,11 +268,7 @@ class Documents:
         start = 0
         for cell in notebook.cells:
             document = self._documents.get(cell.document)
-            if (
-                cell.kind is not types.NotebookCellKind.Code
-                or document is None
-                or document.language_id != "python"
-            ):
+            if cell.kind is not types.NotebookCellKind.Code or document is None or document.language_id != "python":
                 continue
             text = document.text if document.text.endswith(("\n", "\r")) else f"{document.text}\n"
             yield Part(document.uri, document.version, start, text)

@@ -47,9 +47,7 @@ OWN_METHODS = "gradsense/"
 dictionaries."""
 
 PYTHON_CELLS = types.NotebookDocumentSyncOptions(
-    notebook_selector=[
-        types.NotebookDocumentFilterWithCells(cells=[types.NotebookCellLanguage(language="python")])
-    ]
+    notebook_selector=[types.NotebookDocumentFilterWithCells(cells=[types.NotebookCellLanguage(language="python")])]
 )
 
 
@@ -175,9 +173,7 @@ class Protocol(LanguageServerProtocol):
         self._server.closed([params.notebook_document.uri, *closed])
 
     @lsp_method(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
-    def lsp_workspace__did_change_workspace_folders(
-        self, params: types.DidChangeWorkspaceFoldersParams
-    ) -> None:
+    def lsp_workspace__did_change_workspace_folders(self, params: types.DidChangeWorkspaceFoldersParams) -> None:
         removed = {path_of(folder.uri) for folder in params.event.removed}
         added = [path_of(folder.uri) for folder in params.event.added if is_file(folder.uri)]
         kept = [root for root in self._server.roots if str(root) not in removed]
@@ -232,9 +228,7 @@ class Server(LanguageServer):
         ):
             feature.register()
 
-    def handle(
-        self, method: str, handler: Callable[[Any], Coroutine[Any, Any, Any]], options: Any = None
-    ) -> None:
+    def handle(self, method: str, handler: Callable[[Any], Coroutine[Any, Any, Any]], options: Any = None) -> None:
         """Have a feature's method handle the messages of one kind."""
 
         # pygls puts attributes on its handlers, which bound methods don't take.
@@ -250,9 +244,7 @@ class Server(LanguageServer):
         self.client = client
         self.roots = roots
         self.documents = Documents(client.encoding)
-        self.analyses = Analyses(
-            self.documents, lambda: self.session, self.engine_imported, self._messages_wait
-        )
+        self.analyses = Analyses(self.documents, lambda: self.session, self.engine_imported, self._messages_wait)
         self.analyses.listeners += [self.diagnostics.analysed, self.configuration.analysed]
         self.is_initialized = True
         loop = asyncio.get_running_loop()
@@ -366,9 +358,7 @@ class Server(LanguageServer):
 
         self.start(send())
 
-    def report_server_error(
-        self, error: Exception, source: type[PyglsError] | type[JsonRpcException]
-    ) -> None:
+    def report_server_error(self, error: Exception, source: type[PyglsError] | type[JsonRpcException]) -> None:
         """Log it. pygls would show a message box, once for each keystroke; errors of requests it has logged
         itself."""
         if source is not FeatureRequestError:

@@ -41,9 +41,7 @@ def moved(span: Span, edit: Edit) -> Span | None:
         # At its very end: a new line below leaves it alone, more on its last line doesn't.
         touches = edit.span.start == span.end and edit.text[:1] not in ("", "\n", "\r")
         return None if touches else span
-    before = edit.span.end < span.start or (
-        edit.span.end == span.start and edit.text[-1:] in ("", "\n", "\r")
-    )
+    before = edit.span.end < span.start or (edit.span.end == span.start and edit.text[-1:] in ("", "\n", "\r"))
     if not before:
         return None
     shift = len(edit.text) - (edit.span.end - edit.span.start)
@@ -199,9 +197,7 @@ class Probes:
         """The class to probe, by name or position."""
         analysed = await self._server.analyses.current(uri)
         if analysed is None or analysed.source.is_notebook:
-            raise NoProbeError(
-                "The probe needs an open Python file. Open the one with the model, then run it."
-            )
+            raise NoProbeError("The probe needs an open Python file. Open the one with the model, then run it.")
         text = analysed.source.text
         spans = {model.qualname: class_span(text, model.span.start) for model in analysed.classes}
         if target is None and position is not None:
@@ -252,9 +248,7 @@ class Probes:
 
     def diagnostics(self, uri: str) -> list[types.Diagnostic]:
         """The probe's findings in one file, where they are now."""
-        return [
-            self._diagnostic(mark) for run in self._runs.values() for mark in run.marks if mark.at.uri == uri
-        ]
+        return [self._diagnostic(mark) for run in self._runs.values() for mark in run.marks if mark.at.uri == uri]
 
     def edited(self, uri: str, edits: Iterable[Edit]) -> None:
         """Move what is known along with the text; drop what is about a class whose text has changed."""

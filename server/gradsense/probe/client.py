@@ -46,9 +46,7 @@ async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[s
     return told.report(output, time.monotonic() - started)
 
 
-async def _follow(
-    child: Child, plan: ProbePlan, told: Told, on_progress: Callable[[str], None]
-) -> float | None:
+async def _follow(child: Child, plan: ProbePlan, told: Told, on_progress: Callable[[str], None]) -> float | None:
     """Take the child's messages until it is done, gone, or out of time. Gives the moment its work began."""
     ready: float | None = None
     token = secrets.token_hex(8)
@@ -99,9 +97,7 @@ def _environment(plan: ProbePlan) -> dict[str, str]:
     if not plan.options.device.startswith("cuda"):
         environment["CUDA_VISIBLE_DEVICES"] = ""
     ours = str(Path(__file__).parents[2])  # a bundled server is started with its own libraries on PYTHONPATH
-    theirs = [
-        entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ours
-    ]
+    theirs = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ours]
     environment.pop("PYTHONPATH", None)
     if theirs:
         environment["PYTHONPATH"] = os.pathsep.join(theirs)

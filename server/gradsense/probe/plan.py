@@ -94,9 +94,7 @@ def _parse(text: str) -> ast.Module:
             f"The file doesn't parse{where}: {error.msg}. Complete it, then run the probe again."
         ) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ProbeError(
-            f"The file can't be parsed: {error}. The probe needs a file that Python can load."
-        ) from error
+        raise ProbeError(f"The file can't be parsed: {error}. The probe needs a file that Python can load.") from error
 
 
 def _classes(tree: ast.Module) -> Iterator[tuple[str, ast.ClassDef]]:

@@ -73,17 +73,13 @@ class Told:
         limit = f"{self._plan.options.time_limit_s:.3g} s"
         hung = any(line.startswith("Timeout (") for line in ending.trace)
         if not self._ready and ending.timed_out:
-            self._error = (
-                f"{self._interpreter} didn't finish importing torch. Try it in a terminal: `import torch`."
-            )
+            self._error = f"{self._interpreter} didn't finish importing torch. Try it in a terminal: `import torch`."
         elif ending.timed_out or hung:
             self._error = f"It took longer than {limit} and was stopped while {stage}{where}."
             if place is None:
                 self._error += " Raise the probe's time limit if it needs longer."
         elif ending.exit_code == _OUT_OF_MEMORY:
-            self._error = (
-                f"It needs more than {self._plan.options.memory_limit_mb} MiB and was stopped while {stage}."
-            )
+            self._error = f"It needs more than {self._plan.options.memory_limit_mb} MiB and was stopped while {stage}."
         elif ending.exit_code is not None and ending.exit_code < 0:
             name = _signal_name(-ending.exit_code)
             self._error = f"Python was killed by {name} while {stage}{where}."
@@ -100,9 +96,7 @@ class Told:
                 number = int(match["line"])
                 lines = LINE_BREAK.split(self._plan.target.text)
                 text = lines[number - 1] if 0 < number <= len(lines) else ""
-                return Place(
-                    match["file"], number, len(text) - len(text.lstrip()), number, len(text.rstrip())
-                )
+                return Place(match["file"], number, len(text) - len(text.lstrip()), number, len(text.rstrip()))
         return None
 
     def _raised(self, at: Place) -> ProbeFinding:

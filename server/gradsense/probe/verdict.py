@@ -75,9 +75,7 @@ def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
 def _without_gradient(gradient: str, reach: dict[str, Any]) -> Cause:
     place = place_from_json(reach.get("place"))
     if gradient == "not finite":
-        return Cause(
-            "probe-not-finite", "gradient not finite", place if reach.get("how") == "not-finite" else None
-        )
+        return Cause("probe-not-finite", "gradient not finite", place if reach.get("how") == "not-finite" else None)
     if reach.get("how") == "cut":
         return Cause("probe-cut", f"cut by {reach['words']}", place)
     if reach.get("how") == "unused":
@@ -198,9 +196,7 @@ class _Subject:
         shown = [f"`{name}`" for name in names[:_MOST_NAMES]]
         if len(names) > _MOST_NAMES:
             shown.append(f"{len(names) - _MOST_NAMES} more")
-        return cls(
-            shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}", len(names) > 1
-        )
+        return cls(shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}", len(names) > 1)
 
     def __str__(self) -> str:
         return self.names
@@ -243,10 +239,7 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         if cause.words == "no loss is differentiated":
             return f"{subject} {gets} no gradient: no loss is ever differentiated. Return the loss."
         what = subject.verb("it computes", "they compute")
-        return (
-            f"{subject} {gets} no gradient: what {what}{at} never reaches the loss. "
-            f"Use that result, or remove {it}."
-        )
+        return f"{subject} {gets} no gradient: what {what}{at} never reaches the loss. Use that result, or remove {it}."
     if cause.code == "probe-not-in-optimizer":
         name = facts.built["name"] if facts.built else "the optimizer"
         if not name:
@@ -269,29 +262,18 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
             f"Look for a dead activation, a mask or a zero weight between {it} and the loss."
         )
     if cause.code == "probe-cleared":
-        return (
-            f"{subject} {gets} a gradient that is cleared before the step{at}. Clear it before `backward()`."
-        )
+        return f"{subject} {gets} a gradient that is cleared before the step{at}. Clear it before `backward()`."
     if cause.words == "learning rate 0":
         return f"{subject} {gets} a gradient, but the optimizer's learning rate is 0. Set `lr`."
     if cause.words == "update below float resolution":
-        return (
-            f"{subject} {gets} a gradient, but the update is too small to change a float32. "
-            "Raise the learning rate."
-        )
+        return f"{subject} {gets} a gradient, but the update is too small to change a float32. Raise the learning rate."
     if cause.words == "its optimizer never steps":
-        return (
-            f"{subject} {gets} a gradient, but the optimizer that holds {it} never steps. Call its `step()`."
-        )
-    return (
-        f"{subject} {gets} a gradient, but no step changes {it}. Look at what the optimizer does with {it}."
-    )
+        return f"{subject} {gets} a gradient, but the optimizer that holds {it} never steps. Call its `step()`."
+    return f"{subject} {gets} a gradient, but no step changes {it}. Look at what the optimizer does with {it}."
 
 
 def _made_after(parameter: Place | None, optimizer: Place | None) -> bool:
-    return bool(
-        parameter and optimizer and parameter.path == optimizer.path and parameter.line > optimizer.line
-    )
+    return bool(parameter and optimizer and parameter.path == optimizer.path and parameter.line > optimizer.line)
 
 
 def _related(group: Sequence[ParameterReport], at: Place) -> Iterator[Related]:

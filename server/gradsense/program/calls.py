@@ -80,9 +80,7 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
 
 def _many(run: Run, frame: Frame, state: State, value: Value) -> Value:
     """An unpacked argument of unknown length, as one value."""
-    return (
-        value if isinstance(value, (Collection, Parameters)) else objects.element_of(run, frame, state, value)
-    )
+    return value if isinstance(value, (Collection, Parameters)) else objects.element_of(run, frame, state, value)
 
 
 def _super(run: Run, frame: Frame, state: State, node: ir.Call) -> Value | None:
@@ -354,9 +352,7 @@ def bind_parameters(
         else:
             variables[param.name] = UNKNOWN
             if unknown_arguments and param.annotation is not None:
-                variables[param.name] = objects.value_of_annotation(
-                    run, frame, state, param.annotation, -1, param.name
-                )
+                variables[param.name] = objects.value_of_annotation(run, frame, state, param.annotation, -1, param.name)
             elif not spread and not open_positions and not unknown_arguments and param.default is not None:
                 variables[param.name] = expressions.evaluate(run, frame, state, param.default)
             elif unknown_arguments and isinstance(param.default, ir.Constant) and param.default.value is None:
@@ -556,9 +552,7 @@ def _forward(
     return result
 
 
-def layer_result(
-    run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...]
-) -> Value:
+def layer_result(run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...]) -> Value:
     """The output of a Module whose forward isn't followed: everything below it takes part."""
     sources, is_open = objects.parameter_sources(run, state, instance)
     name = objects.external_class(instance, run)
@@ -568,12 +562,7 @@ def layer_result(
     own = Tensor(sources, frozenset(), requires, is_open or not layer)
 
     result = combine([own, *inputs], made_by=name)
-    if (
-        isinstance(result, Tensor)
-        and layer
-        and not sources
-        and not any(isinstance(v, Tensor) for v in inputs)
-    ):
+    if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
         return UNKNOWN if any(isinstance(v, Unknown) for v in inputs) else result
     return training.under_grad_mode(run, state, result)
 

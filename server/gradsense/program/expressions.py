@@ -10,7 +10,6 @@ from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
     NONE,
-    NUMBER,
     PLAIN,
     UNKNOWN,
     ClassValue,
@@ -23,11 +22,9 @@ from gradsense.program.values import (
     Items,
     LambdaValue,
     Method,
-    Obj,
     Parameters,
     Partial,
     Ref,
-    Super,
     Tensor,
     TupleValue,
     Value,
@@ -315,9 +312,7 @@ def refine(run: Run, frame: Frame, state: State, test: ir.Expr, holds: bool) -> 
         return
     if isinstance(test, ir.Name):
         _keep(state, frame, test.id, lambda option: _is_none(option) is not True if holds else True)
-    elif (
-        isinstance(test, ir.Operation) and test.op in ("is", "is not", "==", "!=") and len(test.operands) == 2
-    ):
+    elif isinstance(test, ir.Operation) and test.op in ("is", "is not", "==", "!=") and len(test.operands) == 2:
         left, right = test.operands
         if isinstance(left, ir.Name) and isinstance(right, ir.Constant) and right.value is None:
             none = holds is (test.op in ("is", "=="))
@@ -389,9 +384,7 @@ def _mapping(run: Run, frame: Frame, state: State, node: ir.Mapping) -> Value:
             exact = False
     obj = objects.allocate(frame, node.at)
     element = objects.join_values(values)
-    state.heap[obj] = {
-        ITEMS: Items(tuple(values) if exact else None, element, tuple(keys) if exact else None)
-    }
+    state.heap[obj] = {ITEMS: Items(tuple(values) if exact else None, element, tuple(keys) if exact else None)}
     return Collection(obj, "dict")
 
 

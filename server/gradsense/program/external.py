@@ -20,12 +20,9 @@ from gradsense.program.values import (
     ClassValue,
     Collection,
     Const,
-    Cut,
-    FunctionValue,
     Instance,
     Items,
     Kind,
-    Method,
     Obj,
     Parameters,
     Partial,
@@ -91,16 +88,12 @@ def _result(
         lost, _ = objects.parameter_sources(run, state, args[0])
         training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
         return args[0]
-    if name in classes.TRANSPARENT or name.startswith(
-        ("torch.nn.utils.prune.", "torch.nn.utils.parametrize.")
-    ):
+    if name in classes.TRANSPARENT or name.startswith(("torch.nn.utils.prune.", "torch.nn.utils.parametrize.")):
         return args[0] if args else UNKNOWN
     head, _, last = name.rpartition(".")
     if head == "torch.nn.init" and last.endswith("_"):
         return args[0] if args else UNKNOWN
-    if name.startswith("torch.") and (
-        name.split(".", 2)[1] in _NO_TENSORS or name in functions.HARMLESS_CALLS
-    ):
+    if name.startswith("torch.") and (name.split(".", 2)[1] in _NO_TENSORS or name in functions.HARMLESS_CALLS):
         return UNKNOWN
     if head in ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft"):
         values = (*args, *(value for _, value in keywords))
@@ -142,9 +135,7 @@ _NO_TENSORS = frozenset(
 def _tensors_in(run: Run, state: State, values: tuple[Value, ...]) -> list[Value]:
     found: list[Value] = []
     for value in values:
-        items = (
-            objects.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
-        )
+        items = objects.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
         if items is not None:
             found += _tensors_in(run, state, items)
         elif isinstance(value, Collection):
@@ -164,15 +155,11 @@ def _fresh(frame: Frame, keywords: Keywords, at: int) -> Value:
     return DATA
 
 
-def _rewrapped(
-    run: Run, frame: Frame, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _rewrapped(run: Run, frame: Frame, name: str, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     value: Value = UNKNOWN
     if args:
         value = args[0]
-    source = (
-        value if isinstance(value, Tensor) else Tensor(requires=False, data=not isinstance(value, Unknown))
-    )
+    source = value if isinstance(value, Tensor) else Tensor(requires=False, data=not isinstance(value, Unknown))
     result = expressions.cut(run, frame, source, name, at)
     assert isinstance(result, Tensor)
     requires = dict(keywords).get("requires_grad")
@@ -204,18 +191,14 @@ def _construct(
     state.heap[instance.obj] = {OPEN: True} if opaque else {}
     if kind is Kind.MODULE:
         _construct_module(run, frame, state, instance, name, args, keywords, at)
-        run.record(
-            Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward), frame
-        )
+        run.record(Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward), frame)
     elif kind is Kind.OPTIMIZER:
         if opaque:
             training.adopt_optimizer(run, state, instance)
         else:
             training.build_optimizer(run, frame, state, instance, args, keywords, at)
     elif kind is Kind.SCHEDULER:
-        state.set_attribute(
-            instance.obj, "optimizer", args[0] if args else dict(keywords).get("optimizer", UNKNOWN)
-        )
+        state.set_attribute(instance.obj, "optimizer", args[0] if args else dict(keywords).get("optimizer", UNKNOWN))
     elif kind is Kind.SCALER:
         enabled = dict(keywords).get("enabled")
         state.set_attribute(instance.obj, "[enabled]", enabled if enabled is not None else Const(True))
@@ -245,9 +228,7 @@ def _construct_module(
             state.set_attribute(instance.obj, ITEMS, Items(exact, objects.join_values(values)))
     elif classes.is_container(name):
         if not args:
-            state.set_attribute(
-                instance.obj, ITEMS, Items((), UNKNOWN, () if name.endswith("Dict") else None)
-            )
+            state.set_attribute(instance.obj, ITEMS, Items((), UNKNOWN, () if name.endswith("Dict") else None))
             return
         given = args[0]
         if isinstance(given, Collection):
@@ -263,9 +244,7 @@ def _construct_module(
         if name in classes.REPLACING and args and isinstance(args[0], Instance):
             lost, _ = objects.parameter_sources(run, state, args[0])
             training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
-        state.set_attribute(
-            instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN)
-        )
+        state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
     elif (affine := dict(keywords).get("affine", dict(keywords).get("elementwise_affine"))) is not None:
         state.set_attribute(instance.obj, "affine", affine)
 
@@ -273,9 +252,7 @@ def _construct_module(
 # -- functions with a meaning of their own --
 
 
-def _parameter(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _parameter(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     """`torch.nn.Parameter(data, requires_grad=True)`."""
     obj = Obj(frame.site(at), frame.calls, "parameter")
     requires = args[1] if len(args) > 1 else dict(keywords).get("requires_grad", Const(True))
@@ -284,16 +261,12 @@ def _parameter(
     return Tensor(sources, requires=on, parameter=obj, made_by="torch.nn.Parameter")
 
 
-def _autograd_grad(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _autograd_grad(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     create = dict(keywords).get("create_graph")
     graph = isinstance(create, Const) and bool(create.value)
     value = args[0] if args else UNKNOWN
     sources = value.sources if isinstance(value, Tensor) and graph else frozenset()
-    return Tensor(
-        sources, requires=True if graph else False, open=graph, gradients=frozenset((frame.site(at),))
-    )
+    return Tensor(sources, requires=graph, open=graph, gradients=frozenset((frame.site(at),)))
 
 
 def _autograd_backward(
@@ -311,33 +284,19 @@ def _distributed_backward(
     return NONE
 
 
-def _deepcopy(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _deepcopy(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     return objects.clone(run, frame, state, args[0], at) if args else UNKNOWN
 
 
-def _partial(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _partial(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     return Partial(args[0], args[1:], keywords) if args else UNKNOWN
 
 
-def _as_tensor(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
-    return (
-        args[0]
-        if args and isinstance(args[0], Tensor)
-        else DATA
-        if args and isinstance(args[0], Const)
-        else UNKNOWN
-    )
+def _as_tensor(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    return args[0] if args and isinstance(args[0], Tensor) else DATA if args and isinstance(args[0], Const) else UNKNOWN
 
 
-def _chain(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     parts: list[Parameters] = []
     for arg in args:
         each = arg if isinstance(arg, Parameters) else _parameters_of(run, state, arg)
@@ -354,15 +313,11 @@ def _parameters_of(run: Run, state: State, value: Value) -> Parameters | None:
     return None
 
 
-def _detached_data(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _detached_data(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     return expressions.cut(run, frame, args[0], "detach", at) if args else UNKNOWN
 
 
-def _sys_exit(
-    run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _sys_exit(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     state.dead = True
     return UNKNOWN
 
@@ -420,9 +375,7 @@ def _builtin(
             if all(column is not None for column in columns) and any(
                 objects.worth_unrolling(column) for column in columns if column is not None
             ):
-                return TupleValue(
-                    tuple(TupleValue(row) for row in zip(*(c or () for c in columns), strict=False))
-                )
+                return TupleValue(tuple(TupleValue(row) for row in zip(*(c or () for c in columns), strict=False)))
         return Partial(Ref(f"builtins.{name}"), args, ())
     if name == "dict":
         obj = objects.allocate(frame, at)
@@ -504,9 +457,7 @@ def _setattr(run: Run, frame: Frame, state: State, args: tuple[Value, ...], at: 
         if isinstance(option, Instance):
             # A computed name: the value is an attribute of the object, whichever.
             old = state.attribute(option.obj, "[added]")
-            state.set_attribute(
-                option.obj, "[added]", objects.join_values([v for v in (old, value) if v is not None])
-            )
+            state.set_attribute(option.obj, "[added]", objects.join_values([v for v in (old, value) if v is not None]))
 
 
 def _isinstance(run: Run, args: tuple[Value, ...]) -> Value:

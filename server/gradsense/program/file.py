@@ -124,9 +124,7 @@ class File:
             inner = []
             for number, suite in enumerate(tree.suites):
                 for child, (at, below) in enumerate(suite.children):
-                    inner.append(
-                        (Where(where.path, where.unit, (*where.steps, number, child)), offset + at, below)
-                    )
+                    inner.append((Where(where.path, where.unit, (*where.steps, number, child)), offset + at, below))
             stack.extend(reversed(inner))
 
 

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_node = dataclass(frozen=True, slots=True, eq=False)
 
-
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Name:
     at: int
     id: str
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Attribute:
     at: int
     value: Expr
     attr: str
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     at: int
     func: Expr
@@ -32,20 +30,20 @@ class Call:
     keywords: tuple[tuple[str | None, Expr], ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Subscript:
     at: int
     value: Expr
     index: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Constant:
     at: int
     value: object
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """Arithmetic, comparison, f-string, slice: `op` is the operator's spelling, or a word for the others."""
 
@@ -54,7 +52,7 @@ class Operation:
     operands: tuple[Expr, ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Boolean:
     """`and`, `or`: later operands may not be evaluated."""
 
@@ -63,7 +61,7 @@ class Boolean:
     operands: tuple[Expr, ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Conditional:
     at: int
     test: Expr
@@ -71,7 +69,7 @@ class Conditional:
     orelse: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
     """A display; `kind` is `tuple`, `list` or `set`."""
 
@@ -80,7 +78,7 @@ class Sequence:
     items: tuple[Expr, ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Mapping:
     """A dict display; a key of None is `**value`."""
 
@@ -88,13 +86,13 @@ class Mapping:
     items: tuple[tuple[Expr | None, Expr], ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Starred:
     at: int
     value: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Comprehension:
     """`kind` is `list`, `set`, `generator` or `dict` (then `key` is given)."""
 
@@ -105,26 +103,26 @@ class Comprehension:
     clauses: tuple[tuple[Expr, Expr, tuple[Expr, ...]], ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Yield:
     at: int
     value: Expr | None
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Await:
     at: int
     value: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class NamedExpr:
     at: int
     target: Expr
     value: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Parameter:
     name: str
     annotation: Expr | None
@@ -133,14 +131,14 @@ class Parameter:
     """`plain`, `keyword`, `*` or `**`."""
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Lambda:
     at: int
     params: tuple[Parameter, ...]
     body: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Opaque:
     """An expression that no rule looks into; its operands are still evaluated."""
 
@@ -169,7 +167,7 @@ Expr = (
 )
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
     """A body that was split off into blocks of its own: suite number `number` of the block's tree."""
 
@@ -179,7 +177,7 @@ class Slot:
 Body = tuple["Stmt", ...] | Slot
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Assign:
     at: int
     targets: tuple[Expr, ...]
@@ -187,7 +185,7 @@ class Assign:
     annotation: Expr | None
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class AugAssign:
     at: int
     target: Expr
@@ -195,25 +193,25 @@ class AugAssign:
     value: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Evaluate:
     at: int
     value: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Return:
     at: int
     value: Expr | None
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Raise:
     at: int
     value: Expr | None
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class If:
     at: int
     test: Expr
@@ -221,7 +219,7 @@ class If:
     orelse: Body
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class For:
     at: int
     target: Expr
@@ -230,7 +228,7 @@ class For:
     orelse: Body
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class While:
     at: int
     test: Expr
@@ -238,14 +236,14 @@ class While:
     orelse: Body
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class With:
     at: int
     items: tuple[tuple[Expr, Expr | None], ...]
     body: Body
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Try:
     at: int
     body: Body
@@ -254,7 +252,7 @@ class Try:
     finalbody: Body
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Match:
     """`cases` hold the names that the pattern binds, the guard, the body, and whether the pattern takes anything."""
 
@@ -263,7 +261,7 @@ class Match:
     cases: tuple[tuple[tuple[str, ...], Expr | None, Body, bool], ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Function:
     at: int
     name: str
@@ -274,7 +272,7 @@ class Function:
     is_generator: bool
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Class:
     at: int
     name: str
@@ -283,7 +281,7 @@ class Class:
     body: Body
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Import:
     """`import a.b as c`: (`a.b`, `c`); without `as`, (`a.b`, None)."""
 
@@ -291,7 +289,7 @@ class Import:
     names: tuple[tuple[str, str | None], ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class ImportFrom:
     """`module` keeps its leading dots; a name of `*` imports everything."""
 
@@ -300,25 +298,25 @@ class ImportFrom:
     names: tuple[tuple[str, str], ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Delete:
     at: int
     targets: tuple[Expr, ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Assert:
     at: int
     test: Expr
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Global:
     at: int
     names: tuple[str, ...]
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Jump:
     """`break` or `continue`."""
 
@@ -326,7 +324,7 @@ class Jump:
     kind: str
 
 
-@_node
+@dataclass(frozen=True, slots=True, eq=False)
 class Hole:
     """Code that does not parse: unknown, not absent."""
 

@@ -129,7 +129,7 @@ class _Lowering:
             part = element.slice
             if isinstance(part, cst.Index):
                 parts.append(self.expression(part.value))
-            else:
+            elif isinstance(part, cst.Slice):
                 bounds = (part.lower, part.upper, part.step)
                 parts.append(ir.Operation(self.number(part), "slice", self._all(b for b in bounds if b)))
         index = parts[0] if len(parts) == 1 else ir.Sequence(at, "tuple", tuple(parts))
@@ -213,7 +213,7 @@ class _Lowering:
         if isinstance(node, cst.DictComp):
             key = self.expression(node.key)
             return ir.Comprehension(at, "dict", key, self.expression(node.value), tuple(clauses))
-        kind = {cst.ListComp: "list", cst.SetComp: "set"}.get(type(node), "generator")
+        kind = "list" if isinstance(node, cst.ListComp) else "set" if isinstance(node, cst.SetComp) else "generator"
         return ir.Comprehension(at, kind, None, self.expression(node.elt), tuple(clauses))
 
     def _yield(self, node: cst.Yield) -> ir.Expr:
@@ -360,9 +360,7 @@ class _Lowering:
         cases = []
         for case in node.cases:
             names = tuple(_bound_by(case.pattern))
-            anything = (
-                isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None and not case.guard
-            )
+            anything = isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None and not case.guard
             guard = self.expression(case.guard) if case.guard else None
             cases.append((names, guard, self.body(case.body), anything))
         return ir.Match(at, subject, tuple(cases))
@@ -385,8 +383,7 @@ class _Lowering:
 
     def _import(self, node: cst.Import) -> ir.Stmt:
         names = tuple(
-            (dotted_name(alias.name), dotted_name(alias.asname.name) if alias.asname else None)  # type: ignore[arg-type]
-            for alias in node.names
+            (dotted_name(alias.name), dotted_name(alias.asname.name) if alias.asname else None) for alias in node.names
         )
         return ir.Import(self.number(node), names)
 
@@ -398,7 +395,7 @@ class _Lowering:
             (
                 dotted_name(alias.name),
                 dotted_name(alias.asname.name) if alias.asname else dotted_name(alias.name),
-            )  # type: ignore[arg-type]
+            )
             for alias in node.names
         )
         return ir.ImportFrom(self.number(node), module, names)

@@ -7,17 +7,15 @@ from dataclasses import replace
 from gradsense.program import calls, expressions, objects, training
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
-from gradsense.program.state import ITEMS, OPEN, State, after_backward
+from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward, after_clear
 from gradsense.program.values import (
     NONE,
-    NUMBER,
     PLAIN,
     UNKNOWN,
     Choice,
     ClassValue,
     Collection,
     Const,
-    FunctionValue,
     Instance,
     Items,
     Kind,
@@ -75,7 +73,7 @@ def _unknown(
         training.backward(run, frame, state, UNKNOWN, "backward", at)
     elif name == "zero_grad":
         for optimizer, states in list(state.gradients.items()):
-            state.gradients[optimizer] = states | training.after_clear(states, frame.site(at), "module")
+            state.gradients[optimizer] = states | after_clear(states, frame.site(at), "module")
     elif name in (
         "train",
         "eval",
@@ -200,7 +198,7 @@ def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> N
     for optimizer, states in list(state.gradients.items()):
         held = run.holdings.get(optimizer)
         if held is None or held.open or tensor.open or held.sources & tensor.sources:
-            state.gradients[optimizer] = training.UNKNOWN_GRADIENTS
+            state.gradients[optimizer] = UNKNOWN_GRADIENTS
         del states
 
 
@@ -233,9 +231,7 @@ def _parameters(
         elif name in ("copy_", "add_", "sub_", "set_"):
             _gradients_written(run, state, parameters)
         return (
-            replace(parameters)
-            if name in ("detach_", "detach", "view", "clone")
-            else Tensor(requires=False, open=True)
+            replace(parameters) if name in ("detach_", "detach", "view", "clone") else Tensor(requires=False, open=True)
         )
     if parameters.shape in ("element", "data"):
         if name == "requires_grad_":
@@ -301,8 +297,8 @@ _LIGHTNING_METHODS = frozenset(
     to_onnx to_torchscript load_from_checkpoint""".split()
 )
 _LIGHTNING_PROPERTIES = frozenset(
-    """trainer logger loggers device dtype hparams current_epoch global_step global_rank local_rank fabric strict_loading
-    example_input_array automatic_optimization on_gpu""".split()
+    """trainer logger loggers device dtype hparams current_epoch global_step global_rank local_rank fabric
+    strict_loading example_input_array automatic_optimization on_gpu""".split()
 )
 
 
@@ -378,9 +374,7 @@ def _module(
 ) -> Value:
     if name in ("parameters", "named_parameters"):
         sources, is_open = objects.parameter_sources(run, state, module)
-        whole = (
-            frozenset(objects.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
-        )
+        whole = frozenset(objects.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
         return Parameters(
             sources,
             is_open,
@@ -574,9 +568,7 @@ def _scaler(
     if name == "step" and args:
         for option in options_of(args[0]):
             if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER:
-                training.step(
-                    run, frame, state, option, training.closure_given(args[1:], keywords), at, scaler.obj
-                )
+                training.step(run, frame, state, option, training.closure_given(args[1:], keywords), at, scaler.obj)
         return UNKNOWN
     if name == "unscale_" and args:
         for option in options_of(args[0]):
@@ -613,7 +605,7 @@ def _engine(
         for value in args:
             for option in options_of(value):
                 if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER:
-                    state.gradients[option.obj] = training.UNKNOWN_GRADIENTS
+                    state.gradients[option.obj] = UNKNOWN_GRADIENTS
                     state.set_attribute(option.obj, OPEN, True)
         return args[0] if len(args) == 1 else TupleValue(args)
     if name == "backward" and args:
@@ -670,9 +662,7 @@ def _collection(
             return objects.get_item(run, frame, state, collection, args[0], at)
         return items.element if items.exact is None else objects.join_values(items.exact)
     elif name == "clear":
-        state.set_attribute(
-            collection.obj, ITEMS, Items((), UNKNOWN, () if collection.kind == "dict" else None)
-        )
+        state.set_attribute(collection.obj, ITEMS, Items((), UNKNOWN, () if collection.kind == "dict" else None))
     elif name == "copy":
         obj = objects.allocate(frame, at)
         state.heap[obj] = dict(state.attributes(collection.obj))
@@ -685,9 +675,7 @@ def _view(run: Run, frame: Frame, state: State, collection: Collection, name: st
     if items.exact is not None and items.keys is not None:
         keys = [Const(key) for key in items.keys]
         if name == "items":
-            pairs: list[Value] = [
-                TupleValue((key, value)) for key, value in zip(keys, items.exact, strict=False)
-            ]
+            pairs: list[Value] = [TupleValue((key, value)) for key, value in zip(keys, items.exact, strict=False)]
             return objects.make_collection(run, frame, state, "list", pairs, True, at)
         values: list[Value] = list(items.exact) if name == "values" else list(keys)
         return objects.make_collection(run, frame, state, "list", values, True, at)
@@ -710,12 +698,7 @@ def _super(
     self_value = receiver.self_value
     calls.record_call(run, frame, f"super.{name}", self_value, args, keywords, UNKNOWN, at)
     if not isinstance(self_value, Instance) or name == "__init__":
-        if (
-            isinstance(self_value, Instance)
-            and self_value.kind is Kind.OPTIMIZER
-            and name == "__init__"
-            and args
-        ):
+        if isinstance(self_value, Instance) and self_value.kind is Kind.OPTIMIZER and name == "__init__" and args:
             training.adopt_optimizer(run, state, self_value)
         if isinstance(self_value, Instance) and _is_container_class(run, self_value):
             _fill_container(run, state, self_value, args)
@@ -735,11 +718,7 @@ def _is_container_class(run: Run, instance: Instance) -> bool:
 
 
 def _fill_container(run: Run, state: State, instance: Instance, args: tuple[Value, ...]) -> None:
-    sole = (
-        objects.exact_items(run, state, args[0])
-        if len(args) == 1 and not isinstance(args[0], Instance)
-        else None
-    )
+    sole = objects.exact_items(run, state, args[0]) if len(args) == 1 and not isinstance(args[0], Instance) else None
     exact = sole if sole is not None else args
     state.set_attribute(instance.obj, ITEMS, Items(tuple(exact), objects.join_values(exact)))
 

@@ -10,12 +10,10 @@ from gradsense.program import calls, expressions, ir, methods, statements, train
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge.names import canonical
-from gradsense.program.run import Frame, Run
+from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.state import ITEMS, OPEN, State
 from gradsense.program.values import (
-    DATA,
     NONE,
-    NUMBER,
     PLAIN,
     UNKNOWN,
     Choice,
@@ -88,7 +86,7 @@ def build_class(
     body.owner = value
     outer_where, outer_tree = frame.where, frame.tree
     flow = statements.Flow()
-    for where, tree, members in statements.statements_of(body, node.body):
+    for where, tree, members in statements_of(body, node.body):
         body.where, body.tree = where, tree
         for member in members:
             if isinstance(member, ir.Hole):
@@ -131,9 +129,7 @@ def build_class(
     return made_class
 
 
-def find_member(
-    run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None = None
-) -> tuple[str, Value]:
+def find_member(run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None = None) -> tuple[str, Value]:
     """Look `name` up along the bases of `cls`, depth first.
 
     Gives (`found`, value), (`external`, `Ref` of the base outside the user's files), or (`unknown`, UNKNOWN) where
@@ -145,9 +141,7 @@ def find_member(
     return found
 
 
-def _find_member(
-    run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None
-) -> tuple[str, Value]:
+def _find_member(run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None) -> tuple[str, Value]:
     order, known = mro(run, cls)
     begun = after is None
     for each in order:
@@ -164,9 +158,7 @@ def _find_member(
             return "external", each
     if not known:
         return "unknown", UNKNOWN
-    return "external", next(
-        (each for each in reversed(order) if isinstance(each, Ref)), Ref("builtins.object")
-    )
+    return "external", next((each for each in reversed(order) if isinstance(each, Ref)), Ref("builtins.object"))
 
 
 def mro(run: Run, cls: ClassValue | Ref) -> tuple[list[ClassValue | Ref], bool]:
@@ -199,7 +191,7 @@ def _mro(
             each = run.imports.classes.get(each, each)
             if each not in order:
                 order.append(each)
-                stack[:0] = [base for base in each.bases]
+                stack[:0] = list(each.bases)
         elif isinstance(each, Ref):
             if each in order:
                 continue
@@ -264,11 +256,7 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return run.imports.attribute(run, frame, state, receiver, name)
     if isinstance(receiver, Choice):
         return join_values(
-            [
-                get_attribute(run, frame, state, option, name, at)
-                for option in receiver.options
-                if option != NONE
-            ]
+            [get_attribute(run, frame, state, option, name, at) for option in receiver.options if option != NONE]
         )
     if isinstance(receiver, Tensor):
         return _tensor_attribute(run, frame, receiver, name, at)
@@ -299,9 +287,7 @@ _TELLING = frozenset(
 """Names that mean something even on an unknown receiver."""
 
 
-def _instance_attribute(
-    run: Run, frame: Frame, state: State, instance: Instance, name: str, at: int
-) -> Value:
+def _instance_attribute(run: Run, frame: Frame, state: State, instance: Instance, name: str, at: int) -> Value:
     held = state.attribute(instance.obj, name)
     if held is not None:
         return held
@@ -373,9 +359,7 @@ def _parameters_attribute(parameters: Parameters, name: str) -> Value:
     return Method(parameters, name)
 
 
-def store_attribute(
-    run: Run, frame: Frame, state: State, receiver: Value, name: str, value: Value, at: int
-) -> None:
+def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: str, value: Value, at: int) -> None:
     """`receiver.name = value`."""
     for option in options_of(receiver):
         if isinstance(option, Instance):
@@ -391,9 +375,7 @@ def store_attribute(
     expressions.use(run, value)
 
 
-def value_of_annotation(
-    run: Run, frame: Frame, state: State, annotation: ir.Expr, at: int, part: str = ""
-) -> Value:
+def value_of_annotation(run: Run, frame: Frame, state: State, annotation: ir.Expr, at: int, part: str = "") -> Value:
     """What a variable of an annotated type is; UNKNOWN if the annotation names nothing known."""
     if isinstance(annotation, ir.Constant) and isinstance(annotation.value, str):
         named = expressions.lookup(run, frame, state, annotation.value)
@@ -460,9 +442,7 @@ def exact_items(run: Run, state: State, value: Value) -> tuple[Value, ...] | Non
 def worth_unrolling(elements: tuple[Value, ...]) -> bool:
     """A loop over objects of the program (optimizers, networks) is followed item by item."""
     return any(
-        isinstance(option, (Instance, TupleValue, Parameters))
-        for element in elements
-        for option in options_of(element)
+        isinstance(option, (Instance, TupleValue, Parameters)) for element in elements for option in options_of(element)
     )
 
 
@@ -560,18 +540,11 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
         return join_values([get_item(run, frame, state, option, index, at) for option in receiver.options])
     key = index.value if isinstance(index, Const) else None
     if isinstance(receiver, (TupleValue, Collection)) or (
-        isinstance(receiver, Instance)
-        and isinstance(receiver.type, Ref)
-        and classes.is_container(receiver.type.name)
+        isinstance(receiver, Instance) and isinstance(receiver.type, Ref) and classes.is_container(receiver.type.name)
     ):
         if isinstance(receiver, Collection) and receiver.kind == "dict":
             items = state.items(receiver.obj)
-            if (
-                items.keys is not None
-                and items.exact is not None
-                and key in items.keys
-                and isinstance(index, Const)
-            ):
+            if items.keys is not None and items.exact is not None and key in items.keys and isinstance(index, Const):
                 return items.exact[items.keys.index(key)]
             return items.element
         exact = exact_items(run, state, receiver)
@@ -580,14 +553,10 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
         if isinstance(key, slice):
             if isinstance(receiver, Instance):
                 return receiver
-            return make_collection(
-                run, frame, state, "list", [element_of(run, frame, state, receiver)], False, at
-            )
+            return make_collection(run, frame, state, "list", [element_of(run, frame, state, receiver)], False, at)
         return element_of(run, frame, state, receiver)
     if isinstance(receiver, Tensor):
-        return replace(
-            receiver, parameter=None, leaf=None, made_by="" if receiver.made_by == "" else receiver.made_by
-        )
+        return replace(receiver, parameter=None, leaf=None, made_by="" if receiver.made_by == "" else receiver.made_by)
     if isinstance(receiver, Parameters):
         if receiver.shape == "list":
             return replace(receiver, shape="element" if isinstance(key, int) else "list", partial=True)
@@ -599,9 +568,7 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
     return UNKNOWN
 
 
-def store_item(
-    run: Run, frame: Frame, state: State, receiver: Value, index: Value, value: Value, at: int
-) -> None:
+def store_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value, value: Value, at: int) -> None:
     """`receiver[index] = value`."""
     expressions.use(run, value)
     for option in options_of(receiver):
@@ -620,9 +587,7 @@ def store_item(
                     state.set_attribute(option.obj, ITEMS, Items(exact, join_values(exact), items.keys))
                 else:
                     exact = (*items.exact, value)
-                    state.set_attribute(
-                        option.obj, ITEMS, Items(exact, join_values(exact), (*items.keys, key))
-                    )
+                    state.set_attribute(option.obj, ITEMS, Items(exact, join_values(exact), (*items.keys, key)))
                 continue
             if isinstance(key, int) and items.exact is not None and 0 <= key < len(items.exact):
                 exact = (*items.exact[:key], value, *items.exact[key + 1 :])
@@ -634,16 +599,10 @@ def store_item(
             if isinstance(option.type, Ref) and classes.is_container(option.type.name):
                 items = state.items(option.obj)
                 key = index.value if isinstance(index, Const) else None
-                run.record(
-                    Store(frame.site(at), run.context(frame), option, "[item]", value, items.element), frame
-                )
+                run.record(Store(frame.site(at), run.context(frame), option, "[item]", value, items.element), frame)
                 if isinstance(key, int) and items.exact is not None and -len(items.exact) <= key < len(items.exact):
                     training.module_replaced(run, frame, state, items.exact[key], value, at)
-                if (
-                    isinstance(key, int)
-                    and items.exact is not None
-                    and -len(items.exact) <= key < len(items.exact)
-                ):
+                if isinstance(key, int) and items.exact is not None and -len(items.exact) <= key < len(items.exact):
                     key %= len(items.exact)
                     exact = (*items.exact[:key], value, *items.exact[key + 1 :])
                     state.set_attribute(option.obj, ITEMS, Items(exact, join_values(exact), items.keys))
@@ -710,16 +669,12 @@ def repeated(run: Run, frame: Frame, state: State, left: Value, right: Value, at
     if isinstance(left, Collection) and left.kind == "list":
         items = state.items(left.obj)
         obj = allocate(frame, at)
-        state.heap[obj] = {
-            ITEMS: Items(None, items.element if items.exact is None else join_values(items.exact))
-        }
+        state.heap[obj] = {ITEMS: Items(None, items.element if items.exact is None else join_values(items.exact))}
         return Collection(obj, "list")
     return None
 
 
-def merged_parameters(
-    parts: Sequence[Parameters], shape: str, site: Site | None, is_open: bool = False
-) -> Parameters:
+def merged_parameters(parts: Sequence[Parameters], shape: str, site: Site | None, is_open: bool = False) -> Parameters:
     """All parameters of `parts`."""
     sources: frozenset[Obj] = frozenset()
     whole: frozenset[Obj] = frozenset()
@@ -732,15 +687,9 @@ def merged_parameters(
     return Parameters(sources, is_open, whole, shape, partial, site)
 
 
-def parameters_from_elements(
-    element: Value, source: Value, filtered: bool, kind: str, site: Site
-) -> Parameters | None:
+def parameters_from_elements(element: Value, source: Value, filtered: bool, kind: str, site: Site) -> Parameters | None:
     """`[p for p in m.parameters() if ...]`: parameters again."""
-    if (
-        isinstance(element, Parameters)
-        and element.shape == "element"
-        and kind in ("list", "set", "generator")
-    ):
+    if isinstance(element, Parameters) and element.shape == "element" and kind in ("list", "set", "generator"):
         shape = "iterator" if kind == "generator" else "list"
         return replace(
             element,
@@ -784,7 +733,7 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
             name = each.type.name
             if classes.is_container(name):
                 items = state.items(each.obj)
-                is_open = is_open or items.exact is None and isinstance(items.element, Unknown)
+                is_open = is_open or (items.exact is None and isinstance(items.element, Unknown))
                 stack.extend(items.exact if items.exact is not None else (items.element,))
                 continue
             if classes.is_layer(name):
@@ -797,18 +746,13 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
             if not known or any(isinstance(c, ClassValue) and c.broken for c in order):
                 is_open = True
                 sources.add(each.obj)
-            if any(
-                isinstance(c, Ref) and classes.is_layer(c.name) and classes.has_parameters(c.name)
-                for c in order
-            ):
+            if any(isinstance(c, Ref) and classes.is_layer(c.name) and classes.has_parameters(c.name) for c in order):
                 sources.add(each.obj)
         for name, held in state.attributes(each.obj).items():
             if name == ITEMS:
                 assert isinstance(held, Items)
                 stack.extend(held.exact if held.exact is not None else (held.element,))
-            elif isinstance(held, (Instance, Choice)) or (
-                isinstance(held, Tensor) and held.parameter is not None
-            ):
+            elif isinstance(held, (Instance, Choice)) or (isinstance(held, Tensor) and held.parameter is not None):
                 stack.append(held)
     return frozenset(sources), is_open
 
@@ -897,11 +841,7 @@ def decorator_name(value: Value) -> str:
 
 def grad_mode(value: Value) -> tuple[bool | None] | None:
     """What a context manager (`torch.no_grad()`) switches gradients to; None for other managers."""
-    if (
-        isinstance(value, Partial)
-        and isinstance(value.function, Ref)
-        and value.function.name in functions.GRAD_MODES
-    ):
+    if isinstance(value, Partial) and isinstance(value.function, Ref) and value.function.name in functions.GRAD_MODES:
         mode = functions.GRAD_MODES[value.function.name]
         if value.function.name == "torch.set_grad_enabled" or (
             value.function.name == "torch.inference_mode" and value.args

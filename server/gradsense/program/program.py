@@ -16,9 +16,10 @@ from gradsense.program import calls, ir, methods, objects, statements, training
 from gradsense.program.facts import Gradients, GradState, Holdings, Lost, Returned
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
+from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
 from gradsense.program.run import Exhausted, Frame, Run, statements_of
-from gradsense.program.state import NO_GRADIENTS, State
+from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
     UNKNOWN,
     ClassValue,
@@ -244,11 +245,7 @@ class Program:
         """The classes that the module's body defines, by name."""
         facts: dict[str, ClassFacts] = {}
         for value in list(self._names.values()):
-            if (
-                isinstance(value, ClassValue)
-                and value.code.where.path == self.file.path
-                and value.name not in facts
-            ):
+            if isinstance(value, ClassValue) and value.code.where.path == self.file.path and value.name not in facts:
                 made = self._class_facts(value)
                 if made is not None:
                     facts[value.name] = made
@@ -324,10 +321,10 @@ class Program:
                 case ("name", str(path), str(name)):
                     if script and (not isinstance(value, _DEFINED) or path != self.file.path):
                         continue
-                    if not script and isinstance(value, (Instance, Collection)):
+                    changed = run.world is not self.script[0].facts if not script else False
+                    if changed and isinstance(value, (Instance, Collection)):
                         # What an object holds is in no value: it is as it was only if the script is.
-                        if run.world is not self.script[0].facts:
-                            return False
+                        return False
                     frame = frames.get(path)
                     now = state.variable(frame, name) if frame is not None else None
                 case ("member", ClassValue() as cls, str(name), after):
@@ -365,9 +362,7 @@ class Program:
             run = self._entry_run(name, base.run if base is not None else None)
             self.imports.asking = run
             state = self._fresh_state() if base is None else self._as_entered(base)
-            frame = Frame(
-                run.frame_number(), self.file, function.code.where, None, None, Closure(self.file), (), ()
-            )
+            frame = Frame(run.frame_number(), self.file, function.code.where, None, None, Closure(self.file), (), ())
             try:
                 returns = _enter(run, frame, state, function, given)
             except Exhausted:
@@ -383,7 +378,9 @@ class Program:
             ways = tuple(how for _, how in returns)
             return run, FunctionRun(function.code.name, function.code, ways, end, toggled, complete)
 
-        made = self._remembered(("function", name, function.code, base.token if base is not None else None, given), work)
+        made = self._remembered(
+            ("function", name, function.code, base.token if base is not None else None, given), work
+        )
         if made is not None:
             self.runs.append(made[0])
         return made
@@ -424,13 +421,9 @@ class Program:
             if made is not None:
                 runs[name] = made[1]
         state = self._as_entered(entry)
-        return ClassFacts(
-            cls.name, cls, kind, known, instance, entry.attributes, state, members, runs
-        )
+        return ClassFacts(cls.name, cls, kind, known, instance, entry.attributes, state, members, runs)
 
-    def _initialised(
-        self, cls: ClassValue, instance: Instance, known: bool, loose: frozenset[str]
-    ) -> Entry | None:
+    def _initialised(self, cls: ClassValue, instance: Instance, known: bool, loose: frozenset[str]) -> Entry | None:
         """An instance after `__init__`; what other methods assign too may be anything by the time that one runs."""
 
         def work() -> tuple[Run, Entry] | None:
@@ -472,7 +465,7 @@ class Program:
         state = self._fresh_state()
         state.heap.update(entry.heap)
         for optimizer in entry.run.optimizers:
-            state.gradients[optimizer] = training.UNKNOWN_GRADIENTS
+            state.gradients[optimizer] = UNKNOWN_GRADIENTS
         return state
 
     def _configure(
@@ -581,9 +574,9 @@ def _enter(
     args += given
     calls.bind_parameters(run, callee, state, node.params, args, (), True)
     statements.note_conditions(callee, node.body)
-    mode = next((d for d in function.decorators if d in calls.GRAD_MODES), None)
+    mode = next((d for d in function.decorators if d in GRAD_MODES), None)
     if mode is not None:
-        state.grad, state.switch = calls.GRAD_MODES[mode], function.code.site
+        state.grad, state.switch = GRAD_MODES[mode], function.code.site
     run.stack.append(function.code)
     ends = statements.execute(run, callee, node.body, [state], statements.Flow())
     run.stack.pop()
@@ -680,9 +673,7 @@ def _bound(function: FunctionValue, instance: Instance) -> FunctionValue:
     return function if "builtins.staticmethod" in function.decorators else replace(function, self_value=instance)
 
 
-def _changes(
-    before: dict[Obj, dict[str, object]], after: dict[Obj, dict[str, object]]
-) -> dict[Obj, dict[str, object]]:
+def _changes(before: dict[Obj, dict[str, object]], after: dict[Obj, dict[str, object]]) -> dict[Obj, dict[str, object]]:
     return {obj: attributes for obj, attributes in after.items() if before.get(obj) is not attributes}
 
 

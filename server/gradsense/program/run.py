@@ -164,9 +164,7 @@ class Run:
         return self._sorted
 
 
-def statements_of(
-    frame: Frame, body: ir.Body
-) -> Iterable[tuple[Where, BlockTree | None, tuple[ir.Stmt, ...]]]:
+def statements_of(frame: Frame, body: ir.Body) -> Iterable[tuple[Where, BlockTree | None, tuple[ir.Stmt, ...]]]:
     """The statements of a body with the block that each belongs to."""
     if not isinstance(body, ir.Slot):
         yield frame.where, frame.tree, body

@@ -187,9 +187,7 @@ def _join_nested(left: dict, right: dict) -> dict:  # type: ignore[type-arg]
     for key, a in left.items():
         b = right.get(key, _MISSING)
         result[key] = a if a is b or b is _MISSING else _join_names(a, b)
-    for key, b in right.items():
-        if key not in left:
-            result[key] = b
+    result.update({key: b for key, b in right.items() if key not in left})
     return result
 
 
@@ -207,9 +205,7 @@ def _join_names(left: dict, right: dict) -> dict:  # type: ignore[type-arg]
             result[name] = a if a == b else None
         else:
             result[name] = join(a, b)
-    for name, b in right.items():
-        if name not in left:
-            result[name] = b
+    result.update({name: b for name, b in right.items() if name not in left})
     return result
 
 

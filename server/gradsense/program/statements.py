@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gradsense.program import calls, expressions, ir, objects, training
-from gradsense.program.facts import Gradients, GradState, Local, Lost, Returned, Round
-from gradsense.program.knowledge.functions import GRAD_MODES
+from gradsense.program.facts import Local, Lost, Returned, Round
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run, statements_of
-from gradsense.program.state import OPEN, State
+from gradsense.program.state import State
 from gradsense.program.values import (
     NONE,
     UNKNOWN,
@@ -26,7 +25,6 @@ from gradsense.program.values import (
     Partial,
     Ref,
     Tensor,
-    TupleValue,
     Value,
     Where,
     options_of,
@@ -199,9 +197,7 @@ def _return(run: Run, frame: Frame, node: ir.Return, state: State, flow: Flow) -
     if node.value is not None:
         value = expressions.evaluate(run, frame, state, node.value)
         expressions.use(run, value)
-    frame.returns.append(
-        (state, Returned(frame.site(node.at), value, True, tuple(state.gradients.items())))
-    )
+    frame.returns.append((state, Returned(frame.site(node.at), value, True, tuple(state.gradients.items()))))
     return []
 
 
@@ -300,17 +296,14 @@ def make_function(run: Run, frame: Frame, state: State, node: ir.Function, owner
 
 def _class(run: Run, frame: Frame, node: ir.Class, state: State, flow: Flow) -> list[State]:
     bases = tuple(
-        expressions.evaluate(run, frame, state, base)
-        for base in node.bases
-        if not isinstance(base, ir.Starred)
+        expressions.evaluate(run, frame, state, base) for base in node.bases if not isinstance(base, ir.Starred)
     )
     qualified = f"{frame.owner.name}.{node.name}" if frame.owner is not None else node.name
     code = Code(qualified, node, frame.tree, frame.where)
     value = objects.build_class(run, frame, state, node, code, bases)
     if node.decorators:
         names = [
-            objects.decorator_name(expressions.evaluate(run, frame, state, decorator))
-            for decorator in node.decorators
+            objects.decorator_name(expressions.evaluate(run, frame, state, decorator)) for decorator in node.decorators
         ]
         if "dataclasses.dataclass" in names:
             value.members.setdefault("[dataclass]", NONE)
@@ -555,9 +548,7 @@ def _while(run: Run, frame: Frame, node: ir.While, state: State, flow: Flow) -> 
     def begin(entry: State) -> None:
         expressions.evaluate(run, frame, entry, node.test)
 
-    return _loop(
-        run, frame, node.at, "while", state, flow, begin, node.body, node.orelse, not literal, literal
-    )
+    return _loop(run, frame, node.at, "while", state, flow, begin, node.body, node.orelse, not literal, literal)
 
 
 # -- with, try --
@@ -661,9 +652,7 @@ _HANDLERS: dict[type, Callable[[Run, Frame, Any, State, Flow], list[State]]] = {
 }
 
 
-def run_units(
-    run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, BlockTree, Lowered], ...]
-) -> None:
+def run_units(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, BlockTree, Lowered], ...]) -> None:
     """Run a module's top-level blocks in order."""
     states = [state.copy()]
     flow = Flow()

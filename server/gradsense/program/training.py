@@ -8,7 +8,6 @@ from gradsense.program.facts import (
     Build,
     Clear,
     Clip,
-    Gradients,
     GradState,
     Holdings,
     Replacement,
@@ -28,13 +27,11 @@ from gradsense.program.values import (
     NONE,
     UNKNOWN,
     Choice,
-    ClassValue,
     Collection,
     Const,
     Cut,
     FunctionValue,
     Instance,
-    Kind,
     LambdaValue,
     Method,
     Obj,
@@ -42,7 +39,6 @@ from gradsense.program.values import (
     Partial,
     Site,
     Tensor,
-    TupleValue,
     Unknown,
     Value,
     combine,
@@ -134,9 +130,7 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
         element = state.items(params.obj).element
     if items is None and element is None:
         return Holdings(frozenset(), True, frozenset())
-    parts = [
-        holdings_of(run, state, item) for item in (items if items is not None else (element or UNKNOWN,))
-    ]
+    parts = [holdings_of(run, state, item) for item in (items if items is not None else (element or UNKNOWN,))]
     whole: frozenset[Obj] = frozenset()
     sources: frozenset[Obj] = frozenset()
     groups: list[frozenset[Obj]] = []
@@ -220,9 +214,7 @@ def step(
         state.gradients[optimizer.obj] = UNKNOWN_GRADIENTS
     states = state.gradients[optimizer.obj]
     replacements = state.replaced.get(optimizer.obj, frozenset())
-    run.record(
-        Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler, replacements), frame
-    )
+    run.record(Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler, replacements), frame)
     state.gradients[optimizer.obj] = after_step(states, frame.site(at))
     state.scaled.pop(optimizer.obj, None)
     return result
@@ -277,9 +269,7 @@ def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> No
             states.append((optimizer, current))
             if optimizer in state.scaled:
                 scaled.append((optimizer, state.scaled[optimizer]))
-    run.record(
-        Clip(frame.site(at), run.context(frame), held.sources, held.open, tuple(states), tuple(scaled)), frame
-    )
+    run.record(Clip(frame.site(at), run.context(frame), held.sources, held.open, tuple(states), tuple(scaled)), frame)
 
 
 def under_grad_mode(run: Run, state: State, result: Value) -> Value:
@@ -319,12 +309,8 @@ def unknown_code(
     instances = state.reachable(values)
     for optimizer in list(state.gradients):
         held = run.holdings.get(optimizer)
-        touched = (
-            optimizer in instances
-            or is_open
-            or (held is not None and bool(held.sources & (instances | tensors)))
-        )
-        if touched or (held is None or held.open) and (instances or tensors):
+        touched = optimizer in instances or is_open or (held is not None and bool(held.sources & (instances | tensors)))
+        if touched or ((held is None or held.open) and (instances or tensors)):
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
     run.escaped |= instances
     if everything:

@@ -123,9 +123,7 @@ def _modules(program: Program, state: State, content: list[tuple[Value, int]]) -
 
 def _is_fresh(module: Instance) -> bool:
     """Whether a module is of torch.nn or the user's own: not a ready network from a library."""
-    return isinstance(module.type, ClassValue) or (
-        isinstance(module.type, Ref) and classes.is_layer(module.type.name)
-    )
+    return isinstance(module.type, ClassValue) or (isinstance(module.type, Ref) and classes.is_layer(module.type.name))
 
 
 def _parameters(content: list[tuple[Value, int]]) -> set[Obj]:
@@ -141,9 +139,7 @@ def _is_meant(program: Program, found: set[Obj]) -> bool:
     if held_by_optimizers(program, found) or asked_for_parameters(program, found):
         return True
     places = {(obj.site, obj.part) for obj in found}
-    calls = [
-        fact.grad for fact in program.facts(Forward) if (fact.module.obj.site, fact.module.obj.part) in places
-    ]
+    calls = [fact.grad for fact in program.facts(Forward) if (fact.module.obj.site, fact.module.obj.part) in places]
     return bool(calls) and all(grad is False for grad in calls)
 
 
@@ -175,9 +171,7 @@ class Container:
 
 
 MODULE_LIST = Container("torch.nn.ModuleList", frozenset({"append", "extend", "insert", "pop"}))
-MODULE_DICT = Container(
-    "torch.nn.ModuleDict", frozenset({"keys", "values", "items", "update", "pop", "clear"})
-)
+MODULE_DICT = Container("torch.nn.ModuleDict", frozenset({"keys", "values", "items", "update", "pop", "clear"}))
 PARAMETER_LIST = Container("torch.nn.ParameterList", frozenset({"append", "extend"}))
 PARAMETER_DICT = Container(
     "torch.nn.ParameterDict",
@@ -216,14 +210,10 @@ _TAKEN = frozenset(
 )
 """Keys that name an attribute of torch's own dicts, which therefore refuse them."""
 
-_Display = (
-    cst.List | cst.Tuple | cst.Set | cst.Dict | cst.ListComp | cst.DictComp | cst.GeneratorExp | cst.SetComp
-)
+_Display = cst.List | cst.Tuple | cst.Set | cst.Dict | cst.ListComp | cst.DictComp | cst.GeneratorExp | cst.SetComp
 
 
-def wrap(
-    program: Program, facts: ClassFacts, hidden: Hidden, lists: Container, dicts: Container
-) -> Fix | None:
+def wrap(program: Program, facts: ClassFacts, hidden: Hidden, lists: Container, dicts: Container) -> Fix | None:
     """Put the container into one of torch's; None where that would take more than wrapping it."""
     value = value_assigned(hidden.place)
     if value is None or not hidden.pure:

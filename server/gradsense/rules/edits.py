@@ -9,9 +9,7 @@ import libcst as cst
 from gradsense.findings import Edit, Related, Span
 from gradsense.program.program import Place, Program
 
-_IMPORT_ALIAS = re.compile(
-    r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE
-)
+_IMPORT_ALIAS = re.compile(r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE)
 _FROM_IMPORT = re.compile(
     r"^[ \t]*from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)", re.MULTILINE
 )
@@ -122,9 +120,7 @@ def insert_at_end(program: Program, function: Place, code: str) -> Edit | None:
     """
     offset, tree = function.offset, function.tree
     text = program.text
-    if isinstance(function.node, cst.FunctionDef) and isinstance(
-        function.node.body, cst.SimpleStatementSuite
-    ):
+    if isinstance(function.node, cst.FunctionDef) and isinstance(function.node.body, cst.SimpleStatementSuite):
         return None
     span = function.span
     if span is None:
@@ -195,9 +191,7 @@ def name_for(program: Program, dotted: str) -> tuple[str, Edit | None]:
     for match in _IMPORT_ALIAS.finditer(text):
         if match["module"] == module:
             return f"{match['alias'] or module}.{name}", None
-        if module.startswith(match["module"] + ".") and not (
-            match["module"] != "torch" and match["alias"] is None
-        ):
+        if module.startswith(match["module"] + ".") and not (match["module"] != "torch" and match["alias"] is None):
             best = f"{match['alias'] or match['module']}.{dotted[len(match['module']) + 1 :]}"
     if best is not None:
         return best, None

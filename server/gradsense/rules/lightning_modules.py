@@ -138,16 +138,13 @@ def subclasses(program: Program, facts: ClassFacts) -> list[ClassFacts]:
 def overridden(program: Program, facts: ClassFacts, *names: str) -> bool:
     """Whether a subclass in the file has, or in broken code may have, one of these methods or attributes."""
     return any(
-        other.value.broken or not other.value.members.keys().isdisjoint(names)
-        for other in subclasses(program, facts)
+        other.value.broken or not other.value.members.keys().isdisjoint(names) for other in subclasses(program, facts)
     )
 
 
 def switched_below(program: Program, facts: ClassFacts) -> bool:
     """Whether a subclass in the file decides about automatic optimization for itself."""
-    return any(
-        FLAG in other.attributes or FLAG in other.value.members for other in subclasses(program, facts)
-    )
+    return any(FLAG in other.attributes or FLAG in other.value.members for other in subclasses(program, facts))
 
 
 def has_current_contract(program: Program) -> bool:
@@ -222,13 +219,7 @@ def looks_like_loss(value: Value) -> bool:
     if not isinstance(value, Tensor) or value.requires is False or not (value.sources or value.open):
         return False
     last = value.made_by.rpartition(".")[2]
-    return (
-        "loss" in last.lower()
-        or "entropy" in last
-        or "divergence" in last
-        or last in _REDUCTIONS
-        or last in "+-*/"
-    )
+    return "loss" in last.lower() or "entropy" in last or "divergence" in last or last in _REDUCTIONS or last in "+-*/"
 
 
 def may_be_trained(value: Value) -> bool:

@@ -72,6 +72,4 @@ def reached(program: Program) -> frozenset[Obj] | None:
     return found
 
 
-_OTHER_GRADIENTS = frozenset(
-    {"torch.autograd.grad", "torch.autograd.backward", "Unknown.backward", "Engine.backward"}
-)
+_OTHER_GRADIENTS = frozenset({"torch.autograd.grad", "torch.autograd.backward", "Unknown.backward", "Engine.backward"})

@@ -36,11 +36,7 @@ def name_in(program: Program, run: Run, obj: Obj, function: Code | None) -> str 
             continue
         if isinstance(fact, Call) and isinstance(fact.receiver, Instance) and fact.receiver.obj == obj:
             place = program.place(fact.site)
-            if (
-                place is not None
-                and isinstance(place.node, cst.Call)
-                and isinstance(place.node.func, cst.Attribute)
-            ):
+            if place is not None and isinstance(place.node, cst.Call) and isinstance(place.node.func, cst.Attribute):
                 return place.code(place.node.func.value)
         if isinstance(fact, Build) and fact.optimizer.obj == obj:
             return assigned_name(program.place(fact.site))

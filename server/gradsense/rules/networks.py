@@ -117,8 +117,6 @@ def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]
         fact.instance.obj
         for source in (program.script[0], run)
         for fact in source.facts.values()
-        if isinstance(fact, Make)
-        and isinstance(fact.instance.type, Ref)
-        and classes.is_layer(fact.instance.type.name)
+        if isinstance(fact, Make) and isinstance(fact.instance.type, Ref) and classes.is_layer(fact.instance.type.name)
     }
     return frozenset(obj for obj in sources & own if obj in made or obj.part == "parameter")

@@ -227,9 +227,7 @@ def _starts(lines: Scan) -> list[int]:
     return list(accumulate([line.length for line in lines.lines], initial=0))
 
 
-def _trees(
-    text: str, lines: Scan, starts: list[int], found: Iterable[Statement]
-) -> Iterator[tuple[int, BlockTree]]:
+def _trees(text: str, lines: Scan, starts: list[int], found: Iterable[Statement]) -> Iterator[tuple[int, BlockTree]]:
     for first, end, _, misplaced in found:
         start = starts[first]
         key = (text[start : starts[end]], misplaced)

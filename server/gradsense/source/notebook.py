@@ -118,9 +118,7 @@ def _source(cell: Any) -> Iterator[str]:
 
 _CELL_MAGIC = re.compile(r"\s*%%(\w*)")
 # Cell magics that run the cell's text as Python in the notebook's own namespace.
-_PYTHON_MAGICS = frozenset(
-    {"capture", "memit", "mprun", "lprun", "prun", "time", "timeit", "wandb", "snakeviz"}
-)
+_PYTHON_MAGICS = frozenset({"capture", "memit", "mprun", "lprun", "prun", "time", "timeit", "wandb", "snakeviz"})
 # Line magics that run the rest of the line as Python.
 _RUNNING = re.compile(r"([ \t]*)(%(?:time|timeit|prun|memit|snakeviz)[ \t]+)(?=[^\s-])")
 _MAGIC = re.compile(r"[ \t]*(?:[%!?]|[^\s\"'#()=]*\?\??[ \t]*(?:[\r\n]|$))")

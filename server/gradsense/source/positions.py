@@ -60,6 +60,4 @@ def node_spans(tree: cst.Module, source: str, shift: int) -> dict[cst.CSTNode, S
         return {}
     if "".join(state.tokens) != source:
         return {}
-    return {
-        node: Span(max(span.start - shift, 0), max(span.end - shift, 0)) for node, span in state.spans.items()
-    }
+    return {node: Span(max(span.start - shift, 0), max(span.end - shift, 0)) for node, span in state.spans.items()}

@@ -21,9 +21,7 @@ class Interpreter:
     """What was looked at, in order, each with what it lacks: `PATH (3.11, no torch)`."""
 
 
-def choose_interpreter(
-    root: Path, environments: Sequence[Environment], configured: str | None = None
-) -> Interpreter:
+def choose_interpreter(root: Path, environments: Sequence[Environment], configured: str | None = None) -> Interpreter:
     """The user's choice if it can do, else the first environment that has torch."""
     tried: list[str] = []
     for environment in (*chosen_environment(root, configured), *environments):

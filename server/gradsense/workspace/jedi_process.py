@@ -84,6 +84,7 @@ class JediProcess:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
+            "-S",  # no `.pth` file, no `sitecustomize` of the environment that the server is installed in
             "-X",
             "utf8",
             str(_WORKER),
@@ -110,7 +111,7 @@ class JediProcess:
 
 
 def _library_folders() -> list[str]:
-    """Where jedi and parso are, found without importing them: isolated mode may not see where we were put."""
+    """Where jedi and parso are, found without importing them: without `site`, Python does not see them."""
     folders: dict[str, None] = {}
     for name in ("jedi", "parso"):
         spec = importlib.util.find_spec(name)

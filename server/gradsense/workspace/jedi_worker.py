@@ -1,4 +1,6 @@
-"""The jedi process itself: a script for the server's interpreter, isolated. Imports nothing of GradSense's.
+"""The jedi process itself: a script for the server's interpreter, isolated and without `site`.
+
+Imports nothing of GradSense's.
 
 In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model"}`.
 Out: one line each, `{"answer": …}`: the dotted names of a class's bases in method resolution order, or the
@@ -17,7 +19,7 @@ from typing import Any
 def main() -> None:
     """Answer until the input ends."""
     options = json.loads(sys.argv[1])
-    sys.path[:0] = options["libraries"]
+    sys.path += options["libraries"]  # last: what is installed beside them replaces no standard library
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     sys.stdout = sys.stderr  # whatever prints must not reach the server as an answer
 
@@ -40,9 +42,7 @@ def main() -> None:
         question = json.loads(line)
         try:
             answer = (
-                ancestry(question["name"], infer)
-                if question["kind"] == "ancestry"
-                else result(question["name"], infer)
+                ancestry(question["name"], infer) if question["kind"] == "ancestry" else result(question["name"], infer)
             )
         except Exception:  # jedi raises all sorts of errors on code that it doesn't understand
             answer = None

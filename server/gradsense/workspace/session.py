@@ -180,9 +180,7 @@ class Session:
                         answers[question] = self._told[key]
         return answers
 
-    async def answer(
-        self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY
-    ) -> dict[Question, Answer]:
+    async def answer(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
         """An answer to each question, None where there is none to be had."""
         asked = list(questions)
         answers = self.known(asked, overlay)
@@ -193,9 +191,7 @@ class Session:
             answers[question] = self._told[self._key_of(question)] = answer
         return answers
 
-    def _module_source(
-        self, question: ModuleSource, overlay: Overlay, seen: dict[str, bool]
-    ) -> SourceFile | None:
+    def _module_source(self, question: ModuleSource, overlay: Overlay, seen: dict[str, bool]) -> SourceFile | None:
         """`seen` are the files looked for so far: many imports look in the same places."""
         folder = self._folder_of(question.importer)
         environment = folder.environment

@@ -170,9 +170,7 @@ class Builder:
                 return annotation()
             except Exception:
                 return inspect.Parameter.empty
-        words = (
-            "" if annotation is inspect.Parameter.empty else getattr(annotation, "__name__", str(annotation))
-        )
+        words = "" if annotation is inspect.Parameter.empty else getattr(annotation, "__name__", str(annotation))
         if isinstance(annotation, str):
             words = annotation
         elif annotation is not inspect.Parameter.empty and hasattr(annotation, "__args__"):
@@ -220,9 +218,7 @@ class Builder:
                 if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Expr)) and not forbidden(statement):
                     scopes.setdefault(self.program.scope_of(call), []).append(statement)
         tree = self.program.tree
-        elsewhere = [
-            node for node in tree.body if not (isinstance(node, ast.ClassDef) and node.name == self.name)
-        ]
+        elsewhere = [node for node in tree.body if not (isinstance(node, ast.ClassDef) and node.name == self.name)]
         if not any(self.name in reads(node) for node in elsewhere):
             return
         for scope, statements in list(scopes.items())[:6]:
@@ -252,9 +248,7 @@ class Builder:
             call
             for call in self.program.calls()
             if last_name(call.func) == self.name
-            and not any(
-                isinstance(p, ast.ClassDef) and p.name == self.name for p in self.program.parents(call)
-            )
+            and not any(isinstance(p, ast.ClassDef) and p.name == self.name for p in self.program.parents(call))
         ]
 
     def _sites(self) -> Iterator[Recipe]:
@@ -288,9 +282,7 @@ class Builder:
             raise LookupError(f"no `{self.name}` is built here")
         model = (used or models)[-1]
         own = {id(p) for p in model.parameters()}
-        mine = [
-            e for e in optimizers if any(id(p) in own for group in e.param_groups for p in group["params"])
-        ]
+        mine = [e for e in optimizers if any(id(p) in own for group in e.param_groups for p in group["params"])]
         return Built(model, mine, namespace)
 
     def _evaluated(self, node: ast.expr, namespace: dict[str, Any]) -> Built:
@@ -315,9 +307,7 @@ class Builder:
         functions = self._functions(scope)
         bodies = [each.body for each in functions] or [scope.body]
         statements = [
-            each
-            for body in bodies
-            for each in self.program.before(body, last if body is bodies[-1] else None)
+            each for body in bodies for each in self.program.before(body, last if body is bodies[-1] else None)
         ]
         needed = self.program.reads_deeply(*targets)
         forced = [each for each in targets if isinstance(each, ast.stmt)] if run_targets else []

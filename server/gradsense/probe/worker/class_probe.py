@@ -120,10 +120,7 @@ class ClassProbe:
                 for node in ast.walk(self.loaded.program.tree):
                     if isinstance(node, ast.ClassDef) and node.name == owner.__name__:
                         for each in node.body:
-                            if (
-                                isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))
-                                and each.name == method
-                            ):
+                            if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name == method:
                                 return each
                 return None
             try:
@@ -156,11 +153,7 @@ class ClassProbe:
         made: dict[int, dict[str, Any]] = {}
         for each in origins.modules[self._made_before :]:
             line = origins.of_module(each)
-            if (
-                id(each) not in kept
-                and line is not None
-                and next(each.parameters(recurse=False), None) is not None
-            ):
+            if id(each) not in kept and line is not None and next(each.parameters(recurse=False), None) is not None:
                 made.setdefault(line[1], {"kind": type(each).__name__, "place": origins.places.place(line)})
         self.channel.send("part", name="made", value=list(made.values()))
 

@@ -44,9 +44,7 @@ def parameter_facts(
     return facts
 
 
-def optimizer_facts(
-    model: Any, optimizers: list[Any], from_file: bool, origins: Origins
-) -> list[dict[str, Any]]:
+def optimizer_facts(model: Any, optimizers: list[Any], from_file: bool, origins: Origins) -> list[dict[str, Any]]:
     """One entry for each optimizer: its class, the line that builds it, the names it holds, its learning
     rates."""
     names = {id(parameter): name for name, parameter in trainable(model).items()}
@@ -70,9 +68,7 @@ def _line_of(model: Any, name: str, origins: Origins) -> Line | None:
     owner, last = model, name
     head, dot, tail = name.rpartition(".")
     if "[" in name:
-        return origins.of_attribute(
-            _module(model, name.partition("[")[0].rpartition(".")[0]), _attribute(name)
-        )
+        return origins.of_attribute(_module(model, name.partition("[")[0].rpartition(".")[0]), _attribute(name))
     if dot:
         owner, last = _module(model, head), tail
     return origins.of_attribute(owner, last)

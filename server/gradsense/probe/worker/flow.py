@@ -21,9 +21,7 @@ from .where import Line, Places
 
 _READ_ONLY_SHAPE = ("_like", "new_")
 _REWRAPS = frozenset(("tensor", "as_tensor", "from_numpy", "scalar_tensor", "full", "asarray", "frombuffer"))
-_EXITS = frozenset(
-    ("item", "tolist", "numpy", "__float__", "__int__", "__array__", "__complex__", "__index__")
-)
+_EXITS = frozenset(("item", "tolist", "numpy", "__float__", "__int__", "__array__", "__complex__", "__index__"))
 _MOST_EXITS = 2000
 
 
@@ -49,9 +47,7 @@ class Flow:
         flow = self
 
         class Mode(TorchFunctionMode):
-            def __torch_function__(
-                self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-            ) -> Any:
+            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 return flow._operation(function, args, kwargs or {})
 
         self._mode = Mode
@@ -155,12 +151,7 @@ class Flow:
     def _note(self, name: str, args: Any, kwargs: dict[str, Any], result: Any, off: bool = False) -> None:
         import torch
 
-        if (
-            name.endswith("_like")
-            or name.startswith("new_")
-            or name == "requires_grad_"
-            or name == "backward"
-        ):
+        if name.endswith("_like") or name.startswith("new_") or name == "requires_grad_" or name == "backward":
             return
         inputs = self._inputs(name, args, kwargs)
         if not inputs:
@@ -271,9 +262,7 @@ class Flow:
         def noted_made(self: Any, mode: bool) -> None:
             inside = sys._getframe(1).f_globals.get("__name__") == made.__module__  # `no_grad` is made of it
             if not mode and not inside:
-                flow._off.append(
-                    flow._switch_line()
-                )  # it acts as a function, too: there is no `with` to leave
+                flow._off.append(flow._switch_line())  # it acts as a function, too: there is no `with` to leave
             made(self, mode)
 
         def patched_enter(enter: Any) -> Any:

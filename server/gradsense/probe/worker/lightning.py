@@ -151,9 +151,7 @@ class LightningProbe(ClassProbe):
     def cut(self, error: Stop) -> bool:
         """Is it autograd's word for a loss without a graph? Then the report tells why, parameter by
         parameter."""
-        return "does not require grad" in error.text or (
-            "must return" in error.text and bool(self.flow.losses)
-        )
+        return "does not require grad" in error.text or ("must return" in error.text and bool(self.flow.losses))
 
 
 def _returned(error: BaseException) -> Any:
@@ -186,9 +184,7 @@ class _Batches:
 
 
 def _package_of(target: type) -> Any:
-    root = next(each.__module__ for each in target.__mro__ if each.__name__ == "LightningModule").partition(
-        "."
-    )[0]
+    root = next(each.__module__ for each in target.__mro__ if each.__name__ == "LightningModule").partition(".")[0]
     return importlib.import_module("lightning.pytorch" if root == "lightning" else root)
 
 
@@ -298,9 +294,7 @@ def _watcher(pl: Any, probe: LightningProbe, first: bool) -> Any:
             if first:
                 probe.flow.loss(loss)
 
-        def on_train_batch_end(
-            self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int
-        ) -> None:
+        def on_train_batch_end(self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             self.finish(model)
             probe.flow.recording = False
 

@@ -30,9 +30,7 @@ def die_with_parent(pipe: int) -> None:
             os._exit(0)
     between = os.fork()
     if between:
-        os.waitpid(
-            between, 0
-        )  # forked twice, so that user code which waits for its children never meets the guard
+        os.waitpid(between, 0)  # forked twice, so that user code which waits for its children never meets the guard
     elif os.fork():
         os._exit(0)
     else:

@@ -85,17 +85,15 @@ class Loaded:
             try:
                 exec(_compile([ast.copy_location(single, statement)], self.path), space)
             except Exception:
-                top = (
-                    statement.module or "" if isinstance(statement, ast.ImportFrom) else alias.name
-                ).partition(".")[0]
+                top = (statement.module or "" if isinstance(statement, ast.ImportFrom) else alias.name).partition(".")[
+                    0
+                ]
                 self.missing.append(top)
                 if isinstance(statement, ast.Import):
                     name = alias.name if alias.asname else alias.name.partition(".")[0]
                     space[alias.asname or name] = StubModule(name)
                 elif alias.name != "*":
-                    space[alias.asname or alias.name] = getattr(
-                        StubModule(origin.rpartition(".")[0]), alias.name
-                    )
+                    space[alias.asname or alias.name] = getattr(StubModule(origin.rpartition(".")[0]), alias.name)
 
 
 def load(program: Program, path: str, qualname: str) -> Loaded:
@@ -106,9 +104,7 @@ def load(program: Program, path: str, qualname: str) -> Loaded:
     parser.parse_args = _defaults
     parser.parse_known_args = lambda self, *_, **__: (_defaults(self), [])
     Stubs.loading = True
-    flags = [
-        each for each in program.tree.body if isinstance(each, ast.ImportFrom) and each.module == "__future__"
-    ]
+    flags = [each for each in program.tree.body if isinstance(each, ast.ImportFrom) and each.module == "__future__"]
     for flag in flags:
         _FUTURES.update(alias.name for alias in flag.names)
     for statement in _wanted(program, qualname):
@@ -201,9 +197,7 @@ def _at_definition(node: ast.stmt) -> list[ast.AST]:
 
 def _defines(statement: ast.stmt, constants: set[str]) -> bool:
     """Is it an import, a function, a class, a constant, or an `if`/`try` of nothing else?"""
-    if isinstance(
-        statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    ):
+    if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return True
     if isinstance(statement, (ast.Assign, ast.AnnAssign)):
         value = statement.value
@@ -226,29 +220,21 @@ def _defines(statement: ast.stmt, constants: set[str]) -> bool:
             _defines(each, constants) for block in blocks for each in block
         )
     if isinstance(statement, ast.If):
-        return all(
-            _defines(each, constants) or isinstance(each, ast.Pass) for each in statement.body
-        ) and all(_defines(each, constants) for each in statement.orelse)
+        return all(_defines(each, constants) or isinstance(each, ast.Pass) for each in statement.body) and all(
+            _defines(each, constants) for each in statement.orelse
+        )
     return False
 
 
 def _is_changing_call(statement: ast.Expr) -> bool:
     call = statement.value
-    return (
-        isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr in CHANGING_METHODS
-    )
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in CHANGING_METHODS
 
 
 def _receivers(statement: ast.stmt) -> set[str]:
     found: set[str | None] = set()
     for node in ast.walk(statement):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in CHANGING_METHODS
-        ):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING_METHODS:
             found.add(root(node.func.value))
         elif isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
             found.add(root(node))

@@ -112,9 +112,7 @@ class Probe:
             _line, error = loaded.failures.get(top, (0, None))
             if error is not None:
                 raise self.stopped(f"`{top}` can't be defined", error)
-            raise Stop(
-                "class", f"`{self.orders.qualname}` isn't there after the file's definitions have run."
-            )
+            raise Stop("class", f"`{self.orders.qualname}` isn't there after the file's definitions have run.")
         import torch
 
         if not issubclass(value, torch.nn.Module):
@@ -139,6 +137,4 @@ class Probe:
 
 
 def _is_lightning(target: type) -> bool:
-    return any(each.__name__ == "LightningModule" for each in target.__mro__) and hasattr(
-        target, "training_step"
-    )
+    return any(each.__name__ == "LightningModule" for each in target.__mro__) and hasattr(target, "training_step")

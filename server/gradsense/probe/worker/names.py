@@ -116,13 +116,7 @@ def parameters(node: Function) -> list[str]:
 
 def global_names(body: Iterable[ast.AST]) -> set[str]:
     """Names that `global` statements in `body` hand to the module."""
-    return {
-        name
-        for node in body
-        for each in ast.walk(node)
-        if isinstance(each, ast.Global)
-        for name in each.names
-    }
+    return {name for node in body for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names}
 
 
 def binds(*nodes: ast.AST) -> set[str]:

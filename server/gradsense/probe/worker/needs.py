@@ -50,9 +50,7 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
         yield from _size(x, -1, module.in_features)
     elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         yield from _whole(x, module.num_embeddings)
-    elif isinstance(module, nn.modules.conv._ConvNd) and not isinstance(
-        module, nn.modules.lazy.LazyModuleMixin
-    ):
+    elif isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.modules.lazy.LazyModuleMixin):
         rank = len(module.kernel_size) + 2
         yield from _float(x)
         yield from _rank(x, (rank, rank - 1), rank)
@@ -73,15 +71,11 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
     elif isinstance(module, nn.modules.rnn.RNNCellBase):
         yield from _rank(x, (2, 1), 2)
         yield from _size(x, -1, module.input_size)
-        for state in (
-            operands[1] if len(operands) > 1 and isinstance(operands[1], (tuple, list)) else operands[1:]
-        ):
+        for state in operands[1] if len(operands) > 1 and isinstance(operands[1], (tuple, list)) else operands[1:]:
             if isinstance(state, torch.Tensor):
                 yield from _shape(state, (x.shape[0], module.hidden_size))
     elif isinstance(module, nn.modules.batchnorm._BatchNorm):
-        ranks = {nn.BatchNorm1d: (2, 3), nn.BatchNorm2d: (4,), nn.BatchNorm3d: (5,)}.get(
-            type(module), (2, 3, 4, 5)
-        )
+        ranks = {nn.BatchNorm1d: (2, 3), nn.BatchNorm2d: (4,), nn.BatchNorm3d: (5,)}.get(type(module), (2, 3, 4, 5))
         yield from _float(x)
         yield from _rank(x, ranks)
         yield from _size(x, 1, module.num_features)
@@ -278,9 +272,7 @@ def _viewed(args: tuple[Any, ...]) -> Iterator[Need]:
         return
     known = math.prod(each for each in sizes if each != -1)
     if known and (x.numel() % known or (-1 not in sizes and x.numel() != known)):
-        constants = (
-            math.prod(each for each in sizes if each != -1 and each != x.shape[0]) if x.dim() else known
-        )
+        constants = math.prod(each for each in sizes if each != -1 and each != x.shape[0]) if x.dim() else known
         yield Need(x, "count", constants or known)
 
 

@@ -79,9 +79,7 @@ class PlainProbe(ClassProbe):
         harvested = usage.inputs(list(inspect.signature(model.forward).parameters))
         body = self.body_of("forward")
         arguments = [
-            harvested[each.name][0]
-            if each.name in harvested
-            else guessed(each.name, each.annotation, body, model)
+            harvested[each.name][0] if each.name in harvested else guessed(each.name, each.annotation, body, model)
             for each in parameters
         ]
         on_meta = meta_copy(model)
@@ -95,9 +93,7 @@ class PlainProbe(ClassProbe):
         self.send_inputs(found, harvested)
         return found
 
-    def criterion(
-        self, built: Built, nodes: list[Node], usage: Usage
-    ) -> tuple[Criterion | None, Node | None]:
+    def criterion(self, built: Built, nodes: list[Node], usage: Usage) -> tuple[Criterion | None, Node | None]:
         """The file's criterion and a target that fits the model's one output, or None."""
         import torch
 

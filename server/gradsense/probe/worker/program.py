@@ -68,9 +68,7 @@ class Program:
             for child in ast.iter_child_nodes(node):
                 self._parents[child] = node
         self.functions = {
-            node.name: node
-            for node in ast.walk(self.tree)
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            node.name: node for node in ast.walk(self.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         }
         self.top_functions = {
             node.name: node for node in self.tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
@@ -165,9 +163,7 @@ class Program:
         if isinstance(function, ast.Module):
             return []
         return [
-            call
-            for call in self.calls()
-            if last_name(call.func) == function.name and not self.inside(call, function)
+            call for call in self.calls() if last_name(call.func) == function.name and not self.inside(call, function)
         ]
 
     def argument(self, call: ast.Call, function: Scope, name: str) -> ast.expr | None:
@@ -203,14 +199,9 @@ def forbidden(statement: ast.AST) -> bool:
         if isinstance(node, ast.Call):
             name = last_name(node.func)
             bare = not node.args and not node.keywords
-            if name in _FORBIDDEN_CALLS and not (
-                bare and name in _HARMLESS_WITHOUT_ARGUMENTS and name == "train"
-            ):
+            if name in _FORBIDDEN_CALLS and not (bare and name in _HARMLESS_WITHOUT_ARGUMENTS and name == "train"):
                 return True
-            if any(
-                keyword.arg in ("download", "pretrained") and _is_true(keyword.value)
-                for keyword in node.keywords
-            ):
+            if any(keyword.arg in ("download", "pretrained") and _is_true(keyword.value) for keyword in node.keywords):
                 return True
         elif isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom)):
             return True

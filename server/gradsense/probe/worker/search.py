@@ -264,12 +264,7 @@ class Search:
     @staticmethod
     def _measured(run: Run, index: int, need: Need) -> int | None:
         for other, each, shape in run.needs:
-            if (
-                other == index
-                and each.what == "size"
-                and each.size == need.size
-                and each.dimension == need.dimension
-            ):
+            if other == index and each.what == "size" and each.size == need.size and each.dimension == need.dimension:
                 return shape[each.dimension] if -len(shape) <= each.dimension < len(shape) else None
         return None
 
@@ -340,9 +335,7 @@ class Watch:
         watch = self
 
         class Mode(_mode()):  # type: ignore[misc]
-            def __torch_function__(
-                self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-            ) -> Any:
+            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 return watch.operation(function, args, kwargs or {})
 
         self._mode = Mode()
@@ -425,9 +418,7 @@ class Watch:
         stopping = raised_to(found)
         if stopping:
             unmet = sum(_WEIGHTS.get(need.what, 1) for need in stopping)
-            self._run.progress += max(
-                1, _STEP - unmet
-            )  # to know what is needed is progress, one need less is more
+            self._run.progress += max(1, _STEP - unmet)  # to know what is needed is progress, one need less is more
             raise Unfit(stopping, what)
 
     def traced(self, found: list[Need]) -> list[tuple[int, Need, tuple[int, ...]]]:

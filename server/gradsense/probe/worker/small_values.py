@@ -43,9 +43,7 @@ _BY_NAME: tuple[tuple[str, Any], ...] = (
 def small_value(name: str, annotation: str, program: Program | None = None) -> Any:
     """A value for the argument `name`, or `inspect.Parameter.empty` when nothing can be guessed."""
     lowered = name.lower()
-    kind = (
-        annotation.replace("typing.", "").replace("Optional[", "").split("|")[0].strip().rstrip("]").lower()
-    )
+    kind = annotation.replace("typing.", "").replace("Optional[", "").split("|")[0].strip().rstrip("]").lower()
     if lowered in ("config", "cfg", "args", "hparams", "opt", "params", "conf"):
         return _namespace(name, program)
     guess: Any = inspect.Parameter.empty
@@ -91,9 +89,7 @@ def _namespace(name: str, program: Program | None) -> Any:
         return values
     for node in ast.walk(program.tree):
         if isinstance(node, ast.Attribute):
-            owner = (
-                node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
-            )
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
             if owner == name:
                 value = small_value(node.attr, "")
                 setattr(values, node.attr, 16 if value is inspect.Parameter.empty else value)

@@ -45,9 +45,7 @@ def signature_of(function: Any) -> list[inspect.Parameter]:
 
 def guessed(name: str, annotation: Any, body: ast.AST | None, model: Any = None) -> Node:
     """The likeliest form of the argument `name` of the function `body`, a method of `model`."""
-    words = (
-        str(getattr(annotation, "__name__", annotation)) if annotation is not inspect.Parameter.empty else ""
-    )
+    words = str(getattr(annotation, "__name__", annotation)) if annotation is not inspect.Parameter.empty else ""
     if words in ("int", "float", "bool", "str"):
         return Value(name, {"int": 1, "float": 0.5, "bool": False, "str": ""}[words])
     if body is not None:
@@ -58,9 +56,7 @@ def guessed(name: str, annotation: Any, body: ast.AST | None, model: Any = None)
         state = _state(name, model)
         if state is not None:
             return state
-    if re.search(
-        r"tuple\[\s*(torch\.)?tensor\s*,\s*(torch\.)?tensor\s*\]", words.lower() or str(annotation).lower()
-    ):
+    if re.search(r"tuple\[\s*(torch\.)?tensor\s*,\s*(torch\.)?tensor\s*\]", words.lower() or str(annotation).lower()):
         return Group("tuple", (leaf_by_name(f"{name}[0]"), leaf_by_name(f"{name}[1]")))
     leaf = leaf_by_name(name)
     rank = _rank_in(name, body)
@@ -72,11 +68,7 @@ def _rank_in(name: str, body: ast.AST | None) -> int | None:
     for node in ast.walk(body) if body is not None else ():
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
             value = node.value.func if isinstance(node.value, ast.Call) else node.value
-            if (
-                isinstance(value, ast.Attribute)
-                and value.attr in ("shape", "size")
-                and _is(value.value, name)
-            ):
+            if isinstance(value, ast.Attribute) and value.attr in ("shape", "size") and _is(value.value, name):
                 return len(node.targets[0].elts)
     return None
 
@@ -128,12 +120,8 @@ def _unpacked(name: str, body: ast.AST) -> Node | None:
     for node in ast.walk(body):
         if isinstance(node, ast.Assign) and _is(node.value, name):
             target = node.targets[0]
-            if isinstance(target, (ast.Tuple, ast.List)) and not any(
-                isinstance(e, ast.Starred) for e in target.elts
-            ):
-                return Group(
-                    "tuple", tuple(_part(each, f"{name}[{i}]", body) for i, each in enumerate(target.elts))
-                )
+            if isinstance(target, (ast.Tuple, ast.List)) and not any(isinstance(e, ast.Starred) for e in target.elts):
+                return Group("tuple", tuple(_part(each, f"{name}[{i}]", body) for i, each in enumerate(target.elts)))
         if isinstance(node, ast.For) and _is(node.iter, name) and isinstance(node.target, ast.Name):
             return None
         if isinstance(node, ast.Subscript) and _is(node.value, name):
@@ -161,17 +149,9 @@ def _unpacked(name: str, body: ast.AST) -> Node | None:
 def _index_name(name: str, index: int, body: ast.AST) -> Leaf:
     """`x` for `batch[0]` where the code says `x = batch[0]`."""
     for node in ast.walk(body):
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.value, ast.Subscript)
-            and _is(node.value.value, name)
-        ):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript) and _is(node.value.value, name):
             constant = node.value.slice
-            if (
-                isinstance(constant, ast.Constant)
-                and constant.value == index
-                and isinstance(node.targets[0], ast.Name)
-            ):
+            if isinstance(constant, ast.Constant) and constant.value == index and isinstance(node.targets[0], ast.Name):
                 return leaf_by_name(node.targets[0].id)
     return leaf_by_name("x" if index == 0 else "y")
 

@@ -52,9 +52,7 @@ class _StubType(type):
 
 def make(name: str) -> Any:
     """A stub for the dotted `name`."""
-    return _StubType(
-        name.rpartition(".")[2], (), {"_stub_name": name, "__module__": name.rpartition(".")[0] or name}
-    )
+    return _StubType(name.rpartition(".")[2], (), {"_stub_name": name, "__module__": name.rpartition(".")[0] or name})
 
 
 class StubModule(types.ModuleType):

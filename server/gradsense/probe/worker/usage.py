@@ -101,11 +101,7 @@ class Usage:
         """Is it `model(…)`, or a name that last got `model(…)`?"""
         if isinstance(node, ast.Name):
             assigned = next(self._assigned(node.id, call), None)
-            return (
-                assigned is not None
-                and not isinstance(assigned, ast.Name)
-                and self._is_output(assigned, call)
-            )
+            return assigned is not None and not isinstance(assigned, ast.Name) and self._is_output(assigned, call)
         return isinstance(node, ast.Call) and dotted(node.func) in self._names
 
     def _assigned(self, name: str, before: ast.Call) -> Iterator[ast.expr]:

@@ -46,11 +46,7 @@ class Places:
         while frame is not None:
             code = frame.f_code
             if self.is_users(code.co_filename):
-                first = (
-                    frame.f_locals.get(code.co_varnames[0])
-                    if above is not None and code.co_argcount
-                    else None
-                )
+                first = frame.f_locals.get(code.co_varnames[0]) if above is not None and code.co_argcount else None
                 if above is None or first is not above:
                     return code.co_filename, frame.f_lineno
             frame = frame.f_back

@@ -113,9 +113,7 @@ def meant_hook(name: str) -> str | None:
         return by_words
     if len(name) < _SHORTEST:
         return None
-    return next(
-        (hook for hook in sorted(HOOKS) if len(hook) >= _SHORTEST and _one_letter_apart(name, hook)), None
-    )
+    return next((hook for hook in sorted(HOOKS) if len(hook) >= _SHORTEST and _one_letter_apart(name, hook)), None)
 
 
 _SHORTEST = 9
@@ -146,9 +144,7 @@ def _one_letter_apart(name: str, hook: str) -> bool:
     """One letter added, left out, exchanged, or two swapped."""
     if name == hook or abs(len(name) - len(hook)) > 1:
         return False
-    start = next(
-        (i for i, (a, b) in enumerate(zip(name, hook, strict=False)) if a != b), min(len(name), len(hook))
-    )
+    start = next((i for i, (a, b) in enumerate(zip(name, hook, strict=False)) if a != b), min(len(name), len(hook)))
     a, b = name[start:], hook[start:]
     if len(a) == len(b):
         return a[1:] == b[1:] or (len(a) > 1 and a[0] == b[1] and a[1] == b[0] and a[2:] == b[2:])

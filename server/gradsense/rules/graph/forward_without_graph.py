@@ -68,9 +68,7 @@ class ForwardWithoutGraph(Rule):
             what = names_of(program, loss.run, frozenset().union(*(cut.sources for cut in off)))
             called = program.place(loss.site)
             raises = (
-                f"`{called.code()}`"
-                if called is not None and loss.how != "training_step"
-                else "Lightning's `backward`"
+                f"`{called.code()}`" if called is not None and loss.how != "training_step" else "Lightning's `backward`"
             )
             yield from self.finding(
                 switch,
@@ -254,6 +252,4 @@ def record_gradients(program: Program, switch: Place) -> Fix | None:
         edit = edits.replace(switch, node, new)
     else:
         return None
-    return (
-        Fix(f"{title} (changes all that is under it)", (edit,), Safety.UNSAFE) if edit is not None else None
-    )
+    return Fix(f"{title} (changes all that is under it)", (edit,), Safety.UNSAFE) if edit is not None else None

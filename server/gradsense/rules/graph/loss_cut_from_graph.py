@@ -133,11 +133,7 @@ class LossCutFromGraph(Rule):
                     line,
                     f"`{line.code().strip()}` raises: `{name}` is computed from parameters and requires "
                     "a gradient already. Delete the line.",
-                    fixes=(
-                        Fix(f"Delete `{name}.requires_grad = True`", (deleted,), Safety.SAFE)
-                        if deleted
-                        else None,
-                    ),
+                    fixes=(Fix(f"Delete `{name}.requires_grad = True`", (deleted,), Safety.SAFE) if deleted else None,),
                 )
             elif loss.cuts and not loss.sources:
                 cut = min(loss.cuts, key=lambda each: each.site)

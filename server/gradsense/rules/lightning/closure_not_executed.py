@@ -343,9 +343,7 @@ class _Seen:
                 self.closures.append(fact)
         # Cleared gradients tell of no closure only where none is run: after one, a clear looks the same.
         without = {Gradients.NONE} if self.closures else {Gradients.NONE, Gradients.CLEARED}
-        states = (
-            run.state.gradients.get(optimizer) if run.state is not None and optimizer is not None else None
-        )
+        states = run.state.gradients.get(optimizer) if run.state is not None and optimizer is not None else None
         ends = kinds_of(states or ())
         self.never_runs = bool(ends) and ends <= without
         self.may_not_run = not ends.isdisjoint(without)
@@ -361,9 +359,7 @@ def _optimizer(program: Program, facts: ClassFacts) -> Obj | None:
     return next((value.obj for value in given if isinstance(value, Instance)), None)
 
 
-def _pass_closure(
-    program: Program, run: FunctionRun, seen: _Seen, closure: str, optimizer: str
-) -> Fix | None:
+def _pass_closure(program: Program, run: FunctionRun, seen: _Seen, closure: str, optimizer: str) -> Fix | None:
     title = f"Pass `{closure}` to `{optimizer}.step`"
     bare = [program.place(step.site) for step in seen.steps if step.closure is None]
     if not bare:

@@ -56,11 +56,7 @@ class DetachedLossReturned(Rule):
                 continue
             if "training_step_end" in facts.methods and not lightning.has_current_contract(program):
                 continue
-            losses = [
-                (each, lightning.loss_in(run, each.value))
-                for each in run.returns
-                if not lightning.is_none(each)
-            ]
+            losses = [(each, lightning.loss_in(run, each.value)) for each in run.returns if not lightning.is_none(each)]
             cut = [(each, loss) for each, loss in losses if _what_is_lost(loss)]
             certain = len(cut) == len(losses)
             for returned, loss in cut:
@@ -292,9 +288,7 @@ def _drop_cut(program: Program, place: Place, cut: Cut | None) -> Fix | None:
     if bare is at.node:
         return None
     edit = edits.replace(at, at.node, at.code(bare))
-    return (
-        Fix(f"Replace `{at.code()}` by `{at.code(bare)}`", (edit,), Safety.SAFE) if edit is not None else None
-    )
+    return Fix(f"Replace `{at.code()}` by `{at.code(bare)}`", (edit,), Safety.SAFE) if edit is not None else None
 
 
 def _lies_between(node: cst.CSTNode, place: Place, inner: cst.CSTNode) -> bool:
@@ -312,11 +306,7 @@ def _unwrapped(node: cst.CSTNode) -> cst.CSTNode:
     while True:
         if isinstance(node, cst.Attribute) and node.attr.value == "data":
             node = node.value
-        elif (
-            isinstance(node, cst.Call)
-            and isinstance(node.func, cst.Attribute)
-            and node.func.attr.value in _LEAVING
-        ):
+        elif isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value in _LEAVING:
             node = node.func.value
         elif isinstance(node, cst.Call) and node.args and node.args[0].keyword is None and _wraps(node.func):
             node = node.args[0].value

@@ -57,9 +57,7 @@ class LossKeyMissing(Rule):
                 continue
             if "training_step_end" in facts.methods and not lightning.has_current_contract(program):
                 continue
-            without = [
-                each for each in run.returns if each.site is not None and _kind(run, each.value) is not None
-            ]
+            without = [each for each in run.returns if each.site is not None and _kind(run, each.value) is not None]
             for returned in without:
                 place = lightning.returned_place(program, returned)
                 if place is None:
@@ -79,11 +77,7 @@ class LossKeyMissing(Rule):
                     f"`training_step` returns {what}: `fit` raises at the first batch. {instead}"
                     if certain
                     else f"`training_step` may return {what}: `fit` then raises. {instead}",
-                    fixes=(
-                        _rename_key(place, run, returned)
-                        if kind == "dict"
-                        else _loss_alone(place, run, returned),
-                    ),
+                    fixes=(_rename_key(place, run, returned) if kind == "dict" else _loss_alone(place, run, returned),),
                     severity=None if certain else Severity.WARNING,
                 )
 
@@ -245,19 +239,13 @@ def _kind_of_one(run: FunctionRun, value: Value) -> str | None:
 
 
 def _rename_key(place: Place, run: FunctionRun, returned: Returned) -> Fix | None:
-    if (
-        not isinstance(place.node, cst.Dict)
-        or run.state is None
-        or not isinstance(returned.value, Collection)
-    ):
+    if not isinstance(place.node, cst.Dict) or run.state is None or not isinstance(returned.value, Collection):
         return None
     values = run.state.items(returned.value.obj).exact or ()
     elements = [each for each in place.node.elements if isinstance(each, cst.DictElement)]
     if len(elements) != len(values) or len(elements) != len(place.node.elements):
         return None
-    losses = [
-        element for element, value in zip(elements, values, strict=True) if lightning.looks_like_loss(value)
-    ]
+    losses = [element for element, value in zip(elements, values, strict=True) if lightning.looks_like_loss(value)]
     if len(losses) != 1 or not isinstance(losses[0].key, cst.SimpleString):
         return None
     key = losses[0].key
@@ -286,6 +274,4 @@ def _loss_alone(place: Place, run: FunctionRun, returned: Returned) -> Fix | Non
         return None
     loss = place.code(losses[0])
     edit = edits.replace(place, place.node, loss)
-    return (
-        Fix(f"Return `{loss}` alone (drops the rest)", (edit,), Safety.UNSAFE) if edit is not None else None
-    )
+    return Fix(f"Return `{loss}` alone (drops the rest)", (edit,), Safety.UNSAFE) if edit is not None else None

@@ -322,11 +322,11 @@ def _by_hand(program: Program, facts: ClassFacts, run: FunctionRun) -> list[Back
     nothing = all(lightning.is_none(each) for each in run.returns)
     found: dict[object, Backward | Step] = {}
     for _, fact in lightning.hook_facts(program, facts, "training_step"):
-        if isinstance(fact, Step) and lightning.is_lightnings(facts, fact.optimizer.obj):
-            found[fact.site] = fact
-        elif isinstance(fact, Backward) and (
-            fact.how == "manual_backward"
-            or (fact.how == "backward" and (nothing or _of(program, fact, returned)))
+        if (isinstance(fact, Step) and lightning.is_lightnings(facts, fact.optimizer.obj)) or (
+            isinstance(fact, Backward)
+            and (
+                fact.how == "manual_backward" or (fact.how == "backward" and (nothing or _of(program, fact, returned)))
+            )
         ):
             found[fact.site] = fact
     return sorted(found.values(), key=lambda fact: isinstance(fact, Step))
@@ -335,11 +335,7 @@ def _by_hand(program: Program, facts: ClassFacts, run: FunctionRun) -> list[Back
 def _of(program: Program, backward: Backward, names: set[str]) -> bool:
     """Whether a backward runs on one of these variables."""
     place = program.place(backward.site)
-    if (
-        place is None
-        or not isinstance(place.node, cst.Call)
-        or not isinstance(place.node.func, cst.Attribute)
-    ):
+    if place is None or not isinstance(place.node, cst.Call) or not isinstance(place.node.func, cst.Attribute):
         return False
     receiver = place.node.func.value
     return isinstance(receiver, cst.Name) and receiver.value in names
@@ -380,6 +376,4 @@ def _to_manual(program: Program, facts: ClassFacts, by_hand: list[Backward | Ste
             if edit is None:
                 return None
             made.append(edit)
-    return Fix(
-        f"Switch `{facts.name}` to manual optimization (Lightning steps no more)", tuple(made), Safety.UNSAFE
-    )
+    return Fix(f"Switch `{facts.name}` to manual optimization (Lightning steps no more)", tuple(made), Safety.UNSAFE)

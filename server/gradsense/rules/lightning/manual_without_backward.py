@@ -107,8 +107,7 @@ class ManualWithoutBackward(Rule):
                 continue
             yield from self.finding(
                 place,
-                f"`{place.code()}` passes Lightning's precision, strategy and backward hooks by. "
-                f"Call `{edit.text}`.",
+                f"`{place.code()}` passes Lightning's precision, strategy and backward hooks by. Call `{edit.text}`.",
                 fixes=(Fix(f"Call `{edit.text}`", (edit,), Safety.SAFE),),
                 severity=Severity.WARNING,
             )
@@ -310,9 +309,7 @@ def _names_around(program: Program, facts: ClassFacts) -> frozenset[str]:
     run, _ = program.script
     order, _ = objects.mro(run, facts.value)
     callbacks = [
-        cls
-        for cls in lightning.class_values(program)
-        if Ref("lightning.Callback") in objects.mro(run, cls)[0]
+        cls for cls in lightning.class_values(program) if Ref("lightning.Callback") in objects.mro(run, cls)[0]
     ]
     return frozenset().union(
         *(each.code.tree.names for each in (*order, *callbacks) if isinstance(each, ClassValue))  # type: ignore[attr-defined]

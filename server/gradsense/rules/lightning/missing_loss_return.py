@@ -294,9 +294,7 @@ def _gives_nothing(program: Program, returned: Returned) -> bool:
 
 def _computes_gradients(program: Program, facts: ClassFacts) -> bool:
     """A round written by hand is another rule's."""
-    return any(
-        isinstance(fact, Backward) for _, fact in lightning.hook_facts(program, facts, "training_step")
-    )
+    return any(isinstance(fact, Backward) for _, fact in lightning.hook_facts(program, facts, "training_step"))
 
 
 def _loss_of(program: Program, facts: ClassFacts, run: FunctionRun) -> Local | None:

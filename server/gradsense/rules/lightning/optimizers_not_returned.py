@@ -367,14 +367,11 @@ def _trouble(run: FunctionRun, value: Value, automatic: bool) -> str | None:
     if items is None:
         return None
     if not items:
-        return (
-            "returns an empty list. Return an optimizer, or `None` to train without." if automatic else None
-        )
+        return "returns an empty list. Return an optimizer, or `None` to train without." if automatic else None
     schedulers = [item for item in items if isinstance(item, Instance) and item.kind is Kind.SCHEDULER]
     if schedulers and isinstance(items[0], Instance):
         return (
-            "returns a scheduler where Lightning looks for an optimizer. "
-            "Return two lists: `[optimizer], [scheduler]`."
+            "returns a scheduler where Lightning looks for an optimizer. Return two lists: `[optimizer], [scheduler]`."
         )
     if automatic and len(items) == 2 and _items(run, items[0]) is not None:
         for schedule in _items(run, items[1]) or ():

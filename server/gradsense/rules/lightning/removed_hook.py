@@ -118,9 +118,7 @@ class RemovedHook(Rule):
                 continue
             what = "the optimizer's number" if param.name == "optimizer_idx" else "hidden states"
             used = _uses(program, place, param.name)
-            remedy = (
-                "Set `self.automatic_optimization = False` and take the optimizers from `self.optimizers()`."
-            )
+            remedy = "Set `self.automatic_optimization = False` and take the optimizers from `self.optimizers()`."
             yield from self.finding(
                 place.at(node.name),
                 f"`{hook}` raises when it is called, because Lightning 2.0 no longer passes {what}. "
@@ -387,9 +385,7 @@ def _without(function: Place, params: list[cst.Param]) -> Edit | None:
     return Edit(Span(before.end, last.end), "")
 
 
-def _header(
-    program: Program, cls: ClassValue, function: FunctionValue, gone: Removed
-) -> cst.FunctionDef | None:
+def _header(program: Program, cls: ClassValue, function: FunctionValue, gone: Removed) -> cst.FunctionDef | None:
     """The function's node, if the hook that takes its place is still free."""
     place = program.place(function.code.site)
     if not gone.instead or gone.instead in cls.members or place is None:
@@ -400,11 +396,7 @@ def _header(
 def _rename(program: Program, cls: ClassValue, function: FunctionValue, gone: Removed) -> Fix | None:
     node = _header(program, cls, function, gone)
     place = program.place(function.code.site)
-    if (
-        node is None
-        or place is None
-        or not (gone.same or gone.instead.endswith(("epoch_start", "epoch_end")))
-    ):
+    if node is None or place is None or not (gone.same or gone.instead.endswith(("epoch_start", "epoch_end"))):
         return None
     if gone.instead.startswith(("on_validation", "on_test")):
         # It takes the place of a hook with outputs.
@@ -432,9 +424,7 @@ def _rename_unused(program: Program, cls: ClassValue, function: FunctionValue, g
     return Fix(f"Rename to `{gone.instead}`", (renamed, dropped), Safety.SAFE)
 
 
-def _collect(
-    program: Program, cls: ClassValue, name: str, function: FunctionValue, gone: Removed
-) -> Fix | None:
+def _collect(program: Program, cls: ClassValue, name: str, function: FunctionValue, gone: Removed) -> Fix | None:
     """Collect what the step returns in a list, and read that in the hook that takes the place of the
     removed one."""
     node = _header(program, cls, function, gone)
@@ -465,21 +455,12 @@ def _collect(
         value = lightning.returned_place(program, returned)
         statement = program.place(returned.site)
         line = statement.parent() if statement is not None else None
-        if (
-            value is None
-            or statement is None
-            or line is None
-            or not isinstance(line.node, cst.SimpleStatementLine)
-        ):
+        if value is None or statement is None or line is None or not isinstance(line.node, cst.SimpleStatementLine):
             return None
-        indent = (
-            "\n" + edits.indentation_at(program.text, value.span.start) if value.span is not None else "\n"
-        )
+        indent = "\n" + edits.indentation_at(program.text, value.span.start) if value.span is not None else "\n"
         if isinstance(value.node, cst.Name):
             kept = value.code()
-            made.append(
-                edits.insert_before(program, statement, _append(collected, step, kept, dict_like=False))
-            )
+            made.append(edits.insert_before(program, statement, _append(collected, step, kept, dict_like=False)))
         else:
             is_dict = isinstance(value.node, cst.Dict)
             added = _append(collected, step, "output", dict_like=is_dict)

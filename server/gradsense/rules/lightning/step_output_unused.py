@@ -52,9 +52,7 @@ class StepOutputUnused(Rule):
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         call = place.node
-        held = (
-            call.func.value if isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) else None
-        )
+        held = call.func.value if isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) else None
         if not isinstance(held, cst.Attribute) or not isinstance(held.value, cst.Name):
             return
         name = held.attr.value
@@ -238,17 +236,13 @@ def _is_within(program: Program, place: Place, code: Code) -> bool:
 def _is_read(program: Program, facts: ClassFacts, name: str) -> bool:
     """Whether anything may do more with a list than fill, clear and renew it."""
     word = re.escape(name)
-    uses = re.findall(
-        rf"\.{word}\b(?P<use>\s*\.(?:append|extend|clear)\(|(?:\s*:[^=\n]*)?\s*=\s*\[\]|)", program.text
-    )
+    uses = re.findall(rf"\.{word}\b(?P<use>\s*\.(?:append|extend|clear)\(|(?:\s*:[^=\n]*)?\s*=\s*\[\]|)", program.text)
     if any(not use for use in uses) or re.search(rf"[\"']{word}[\"']", program.text):
         return True
     run, _ = program.script
     order, known = objects.mro(run, facts.value)
     elsewhere = any(
-        isinstance(each, ClassValue)
-        and each.code.where.path != program.file.path
-        and name in each.code.tree.names  # type: ignore[attr-defined]
+        isinstance(each, ClassValue) and each.code.where.path != program.file.path and name in each.code.tree.names  # type: ignore[attr-defined]
         for each in order
     )
     if not known or elsewhere:

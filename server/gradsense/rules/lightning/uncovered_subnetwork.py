@@ -55,9 +55,7 @@ class UncoveredSubnetwork(Rule):
         for facts in program.lightning_classes:
             step = lightning.own_run(program, facts, "training_step")
             optimizers = lightning.configured(facts)
-            configure = next(
-                (r for r in program.runs if r.entry == f"{facts.name}.configure_optimizers"), None
-            )
+            configure = next((r for r in program.runs if r.entry == f"{facts.name}.configure_optimizers"), None)
             if step is None or optimizers is None or configure is None:
                 continue
             trained = _trained(program, facts, step)
@@ -83,11 +81,7 @@ class UncoveredSubnetwork(Rule):
                 f"{names} {'get' if plural else 'gets'} gradients in `training_step` that nobody applies: "
                 "the "
                 f"optimizer holds {rest} alone. "
-                + (
-                    f"Pass {whole}."
-                    if len(optimizers) == 1
-                    else f"Give {'them' if plural else 'it'} to an optimizer."
-                ),
+                + (f"Pass {whole}." if len(optimizers) == 1 else f"Give {'them' if plural else 'it'} to an optimizer."),
                 related=tuple(self.related(program, obj.site, "in no optimizer") for _, obj in missed),
                 fixes=(_whole(facts, place) if len(optimizers) == 1 else None,),
             )
@@ -303,8 +297,4 @@ def _whole(facts: ClassFacts, place: Place) -> Fix | None:
         return None
     whole = f"{_self_name(facts)}.parameters()"
     edit = edits.replace(place, first.value, whole)
-    return (
-        Fix(f"Give the optimizer `{whole}` (changes what is trained)", (edit,), Safety.UNSAFE)
-        if edit
-        else None
-    )
+    return Fix(f"Give the optimizer `{whole}` (changes what is trained)", (edit,), Safety.UNSAFE) if edit else None

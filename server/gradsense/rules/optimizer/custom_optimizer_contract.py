@@ -57,12 +57,7 @@ class CustomOptimizerContract(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for facts in program.classes.values():
             step = facts.methods.get("step")
-            if (
-                facts.kind is not Kind.OPTIMIZER
-                or not facts.known
-                or step is None
-                or step.owner != facts.value
-            ):
+            if facts.kind is not Kind.OPTIMIZER or not facts.known or step is None or step.owner != facts.value:
                 continue
             if not set(step.decorators) <= _DECORATORS:
                 continue
@@ -93,9 +88,7 @@ class CustomOptimizerContract(Rule):
 
     def _closure(self, program: Program, step: FunctionValue) -> Iterator[Finding]:
         name = _closure_name(step.code)
-        uses = [
-            place for place in places_in(program, step.code, cst.Name) if m.matches(place.node, m.Name(name))
-        ]
+        uses = [place for place in places_in(program, step.code, cst.Name) if m.matches(place.node, m.Name(name))]
         if not name or len(uses) != 1:
             return
         yield from self.finding(
@@ -135,9 +128,7 @@ class CustomOptimizerContract(Rule):
             "parameter in place, as in `p.add_(update, alpha=-lr)`.",
         )
 
-    def _unguarded(
-        self, program: Program, step: FunctionValue, loops: list[tuple[Place, str]]
-    ) -> Iterator[Finding]:
+    def _unguarded(self, program: Program, step: FunctionValue, loops: list[tuple[Place, str]]) -> Iterator[Finding]:
         closure = _closure_name(step.code)
         if any(_is_guard(place, closure) for place in places_in(program, step.code, *_TESTS)):
             return

@@ -64,28 +64,17 @@ class FrozenParameter(Rule):
             return
         for fact, tensor in frozen:
             made, place = call_that_made(program, tensor), program.place(fact.site)
-            if (
-                tensor.parameter is None
-                or made is None
-                or place is None
-                or place.where.unit != made.where.unit
-            ):
+            if tensor.parameter is None or made is None or place is None or place.where.unit != made.where.unit:
                 continue
             attribute = place.node.func if isinstance(place.node, cst.Call) else place.node
             if not isinstance(attribute, cst.Attribute) or not isinstance(attribute.value, cst.Attribute):
                 continue
-            if not is_filled_at_random(program, tensor, made) or not held_by_optimizers(
-                program, (tensor.parameter,)
-            ):
+            if not is_filled_at_random(program, tensor, made) or not held_by_optimizers(program, (tensor.parameter,)):
                 continue
             name = attribute.value.attr.value
             if _is_set_elsewhere(program, name) or in_broken_code(program, name) or program.is_damaged(place.where):
                 continue
-            if any(
-                not facts.known
-                for facts in program.classes.values()
-                if facts.site.where.unit == made.where.unit
-            ):
+            if any(not facts.known for facts in program.classes.values() if facts.site.where.unit == made.where.unit):
                 continue
             owner = place.code(attribute.value)
             small = _small_statement(place)
@@ -96,9 +85,7 @@ class FrozenParameter(Rule):
                 "Remove the line, or pass `requires_grad=False` to `nn.Parameter` if that is meant.",
                 related=(self.related(program, tensor.parameter.site, "random start"),),
                 fixes=(
-                    Fix(f"Remove `{small.code()}` (trains `{owner}`)", (removal,), Safety.UNSAFE)
-                    if removal
-                    else None,
+                    Fix(f"Remove `{small.code()}` (trains `{owner}`)", (removal,), Safety.UNSAFE) if removal else None,
                 ),
             )
 
@@ -293,9 +280,7 @@ def _is_set_elsewhere(program: Program, name: str) -> bool:
         return True
     if any(m.matches(place.node, m.AugAssign(target=own)) for place in all_places(program, cst.AugAssign)):
         return True
-    return (
-        sum(m.matches(place.node, m.AssignTarget(own)) for place in all_places(program, cst.AssignTarget)) > 1
-    )
+    return sum(m.matches(place.node, m.AssignTarget(own)) for place in all_places(program, cst.AssignTarget)) > 1
 
 
 def _changes(name: str) -> bool:

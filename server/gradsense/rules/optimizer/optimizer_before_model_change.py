@@ -58,9 +58,7 @@ class OptimizerBeforeModelChange(Rule):
             for replacement in sorted(step.replaced, key=lambda each: each.site):
                 yield from self._replaced(program, run, step, replacement)
 
-    def _replaced(
-        self, program: Program, run: Run, step: Step, replacement: Replacement
-    ) -> Iterator[Finding]:
+    def _replaced(self, program: Program, run: Run, step: Step, replacement: Replacement) -> Iterator[Finding]:
         held = run.holdings.get(step.optimizer.obj)
         build = next(
             (
@@ -89,9 +87,7 @@ class OptimizerBeforeModelChange(Rule):
             happened = f"{optimizer} holds the parameters that {what} had before line {line} replaces it"
         else:
             what = names_of(program, run, replacement.lost) or "the network"
-            happened = (
-                f"{optimizer} holds the parameters that {what} had before `{replacement.how}` on line {line}"
-            )
+            happened = f"{optimizer} holds the parameters that {what} had before `{replacement.how}` on line {line}"
         yield from self.finding(
             place,
             f"{happened}, and the new ones get gradients that nobody applies. Build it after line {line}.",

@@ -88,11 +88,7 @@ class OptimizerMissesParameters(Rule):
         """A script that builds a network and an optimizer, and leaves the training to the reader."""
         run, _ = program.script
         for build in run.facts.values():
-            if (
-                not isinstance(build, Build)
-                or build.context.function is not None
-                or not build.context.certain
-            ):
+            if not isinstance(build, Build) or build.context.function is not None or not build.context.certain:
                 continue
             for network in networks(program, run):
                 mine = build.holdings.sources & frozenset(network.parts)
@@ -325,10 +321,7 @@ _MOST_RELATED = 4
 
 def _steps_unknown(run: Run) -> bool:
     """Whether the run steps something unknown, which may be another optimizer."""
-    return any(
-        isinstance(fact, Call) and fact.name == "Unknown.step" and not fact.args
-        for fact in run.facts.values()
-    )
+    return any(isinstance(fact, Call) and fact.name == "Unknown.step" and not fact.args for fact in run.facts.values())
 
 
 def _others_to_tell(program: Program, run: Run) -> frozenset[Obj]:

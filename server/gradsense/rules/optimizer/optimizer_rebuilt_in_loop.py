@@ -60,11 +60,7 @@ class OptimizerRebuiltInLoop(Rule):
             rounds = build.context.rounds
             if not rounds or rounds[-1].over in _SETTINGS or rounds[-1].over.startswith("literal"):
                 continue
-            if (
-                build.modules_in_loop
-                or build.context.conditions > rounds[-1].conditions
-                or not keeps_state(build)
-            ):
+            if build.modules_in_loop or build.context.conditions > rounds[-1].conditions or not keeps_state(build):
                 continue
             place = program.place(build.site)
             unit = _unit(run, build)

@@ -71,8 +71,7 @@ class SharedParametersTwice(Rule):
             node = place.node.func if isinstance(place.node, cst.Call) else place.node
             yield from self.finding(
                 place.at(node),
-                f"{name} is in two parameter groups, and building the optimizer raises. Leave it "
-                "out of one of them.",
+                f"{name} is in two parameter groups, and building the optimizer raises. Leave it out of one of them.",
                 related=(self.related(program, _in_order(shared)[0].site, "in two groups"),),
                 severity=Severity.ERROR if build.context.certain else None,
             )

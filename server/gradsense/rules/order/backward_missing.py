@@ -49,9 +49,7 @@ class BackwardMissing(Rule):
         for run, step in program.runs_with_facts(Step):
             if step.closure is not None or not step.context.in_later_round:
                 continue
-            if not all(state.kind in _WITHOUT for state in step.states) or _computed_otherwise(
-                program, run, step
-            ):
+            if not all(state.kind in _WITHOUT for state in step.states) or _computed_otherwise(program, run, step):
                 continue
             place = program.place(step.site)
             loss = _loss_of(program, run, step)

@@ -72,9 +72,7 @@ class ClipInWrongPlace(Rule):
             elif kinds == {Gradients.USED}:
                 yield from self._moved(program, place, step, f"after `{step.code()}`", "used here already")
             elif kinds <= {Gradients.NONE, Gradients.CLEARED} and _computed_between(run, clip, steps[0]):
-                yield from self._moved(
-                    program, place, step, "before `backward()`", "uses gradients unclipped"
-                )
+                yield from self._moved(program, place, step, "before `backward()`", "uses gradients unclipped")
 
     def _moved(self, program: Program, place: Place, step: Place, where: str, note: str) -> Iterator[Finding]:
         name = _function_name(place)

@@ -48,9 +48,7 @@ class ComputedGradientsUnused(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        calls = [
-            (run, call) for run, call in program.runs_with_facts(Call) if call.name == "torch.autograd.grad"
-        ]
+        calls = [(run, call) for run, call in program.runs_with_facts(Call) if call.name == "torch.autograd.grad"]
         if not calls:
             return
         used = frozenset().union(*(run.gradients_used for run in program.runs))

@@ -159,9 +159,7 @@ def _overwritten(states: frozenset[GradState], computed: bool) -> GradState | No
     if not all(state.kind in _EMPTY for state in states):
         return None
     for state in sorted(states, key=repr):
-        if state.by == "hand" and (
-            state.kind is Gradients.LOST or (computed and state.kind is Gradients.CLEARED)
-        ):
+        if state.by == "hand" and (state.kind is Gradients.LOST or (computed and state.kind is Gradients.CLEARED)):
             return state
     return None
 

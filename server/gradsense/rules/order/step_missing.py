@@ -55,11 +55,7 @@ class StepMissing(Rule):
         if not builds or any(fact.name in _OTHER_STEPS for fact in program.facts(Call)):
             return
         for run, backward in program.runs_with_facts(Backward):
-            if (
-                not _in_training_loop(backward)
-                or run.gradients_read
-                or not isinstance(backward.value, Tensor)
-            ):
+            if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):
                 continue
             mine = [
                 build

@@ -344,9 +344,7 @@ def learns_at_random(program: Program, fact: Make) -> bool | None:
     if classes.is_container(name):
         inner = [_learns(item) for value in fact.args for item in _items(value)]
         return True if True in inner else False if False in inner else None
-    off = any(
-        key in ("affine", "elementwise_affine") and value == Const(False) for key, value in fact.keywords
-    )
+    off = any(key in ("affine", "elementwise_affine") and value == Const(False) for key, value in fact.keywords)
     return None if off else _learns(module)
 
 

@@ -58,9 +58,7 @@ class ModulesInPlainContainer(Rule):
                 hidden.place,
                 f"The layers in `{attribute}` are not in `parameters()` of `{facts.name}`, so no optimizer "
                 f"moves them: torch does not look into a {kind}. Wrap `{attribute}` in `{wrapper}`.",
-                fixes=(
-                    containers.wrap(program, facts, hidden, containers.MODULE_LIST, containers.MODULE_DICT),
-                ),
+                fixes=(containers.wrap(program, facts, hidden, containers.MODULE_LIST, containers.MODULE_DICT),),
                 severity=None if hidden.store.context.certain else Severity.WARNING,
             )
 

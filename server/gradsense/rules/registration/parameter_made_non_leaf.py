@@ -213,11 +213,7 @@ def _may_be_converted(program: Program, call: Place | None) -> bool:
         return True
     return call is None or any(
         (isinstance(node, cst.Attribute) and node.attr.value in _CONVERSIONS)
-        or (
-            isinstance(node, cst.Arg)
-            and node.keyword is not None
-            and node.keyword.value in ("device", "dtype")
-        )
+        or (isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value in ("device", "dtype"))
         for node in walk((call.node,))
     )
 
@@ -236,11 +232,7 @@ def _made_from(program: Program, facts: ClassFacts, store: Store) -> Obj | None:
 def _call_within(program: Program, value: Place, made: Obj) -> Place | None:
     """The `nn.Parameter(...)` within a right-hand side."""
     call = program.place(made.site)
-    if (
-        call is None
-        or call.where != value.where
-        or not any(node is call.node for node in walk((value.node,)))
-    ):
+    if call is None or call.where != value.where or not any(node is call.node for node in walk((value.node,))):
         return None
     return call
 
@@ -264,13 +256,7 @@ def _inside(value: Place, call: Place, attribute: str) -> Fix | None:
     """The same operations on what the parameter is made of."""
     assert isinstance(call.node, cst.Call)
     span, outer = call.span, value.span
-    if (
-        span is None
-        or outer is None
-        or not call.node.args
-        or call.node.args[0].keyword
-        or call.node.args[0].star
-    ):
+    if span is None or outer is None or not call.node.args or call.node.args[0].keyword or call.node.args[0].star:
         return None
     data = call.node.args[0].value
     inner = call.code(data)
@@ -278,9 +264,7 @@ def _inside(value: Place, call: Place, attribute: str) -> Fix | None:
         inner = f"({inner})"
     text = value.code()
     start, end = span.start - outer.start, span.end - outer.start
-    rest = "".join(
-        f", {call.code(arg.keyword)}={call.code(arg.value)}" for arg in call.node.args[1:] if arg.keyword
-    )
+    rest = "".join(f", {call.code(arg.keyword)}={call.code(arg.value)}" for arg in call.node.args[1:] if arg.keyword)
     if any(arg.keyword is None for arg in call.node.args[1:]):
         return None
     made = f"{call.code(call.node.func)}({text[:start]}{inner}{text[end:]}{rest})"

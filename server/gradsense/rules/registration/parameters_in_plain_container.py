@@ -51,18 +51,12 @@ class ParametersInPlainContainer(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for facts, hidden in containers.hidden_in_containers(program, "parameters"):
             attribute = hidden.place.code()
-            wrapper, kind = (
-                ("nn.ParameterDict", "dict") if hidden.keyed else ("nn.ParameterList", hidden.kind)
-            )
+            wrapper, kind = ("nn.ParameterDict", "dict") if hidden.keyed else ("nn.ParameterList", hidden.kind)
             yield from self.finding(
                 hidden.place,
                 f"What `{attribute}` holds is not among the parameters of `{facts.name}`, so no optimizer "
                 f"moves it: torch does not look into a {kind}. Wrap `{attribute}` in `{wrapper}`.",
-                fixes=(
-                    containers.wrap(
-                        program, facts, hidden, containers.PARAMETER_LIST, containers.PARAMETER_DICT
-                    ),
-                ),
+                fixes=(containers.wrap(program, facts, hidden, containers.PARAMETER_LIST, containers.PARAMETER_DICT),),
                 severity=None if hidden.store.context.certain else Severity.WARNING,
             )
 

@@ -94,16 +94,10 @@ class TensorNotAParameter(Rule):
 
     def _buffer(self, program: Program, facts: ClassFacts, call: Call, name: str) -> Iterator[Finding]:
         place = program.place(call.site)
-        if (
-            place is None
-            or not isinstance(place.node, cst.Call)
-            or not isinstance(place.node.func, cst.Attribute)
-        ):
+        if place is None or not isinstance(place.node, cst.Call) or not isinstance(place.node.func, cst.Attribute):
             return
         owner = place.code(place.node.func.value)
-        tensor = next(
-            (a.value for a in place.node.args if m.matches(a, m.Arg(keyword=m.Name("tensor")))), None
-        )
+        tensor = next((a.value for a in place.node.args if m.matches(a, m.Arg(keyword=m.Name("tensor")))), None)
         if tensor is None and len(place.node.args) > 1:
             tensor = place.node.args[1].value
         fix = None
@@ -263,12 +257,7 @@ def _lists_its_own(program: Program, facts: ClassFacts) -> bool:
 
 def _is_lost(program: Program, facts: ClassFacts, name: str, value: Value) -> bool:
     """Whether a plain tensor that requires a gradient is used, and nobody trains it."""
-    if (
-        not isinstance(value, Tensor)
-        or value.parameter is None
-        or value.leaf is None
-        or value.made_by == _PARAMETER
-    ):
+    if not isinstance(value, Tensor) or value.parameter is None or value.leaf is None or value.made_by == _PARAMETER:
         return False
     if facts.attributes.get(name) != value and not isinstance(facts.attributes.get(name), Tensor):
         return False
