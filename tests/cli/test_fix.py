@@ -5,13 +5,10 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from gradsense.cli.fixing import ROUNDS, UNPARSABLE, Fixed, Program, fix, parses
-from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from tests.cli.conftest import Run
 from tests.workspace.folders import write_files
 
@@ -88,76 +85,3 @@ def test_a_failed_write_is_told_and_loses_nothing(run: Run, folder: Path, monkey
     assert "a.py can't be written, and is as it was: disk full" in result.err
     assert (folder / "a.py").read_text() == "bad()\n"
     assert stat.S_ISREG((folder / "a.py").stat().st_mode)
-
-
-# --- the rounds
-
-
-def fix_text(text: str, analyse: Callable[[str], Sequence[Finding]]) -> Fixed[Program]:
-    return fix(Program(text), lambda program: analyse(program.text))
-
-
-def finding(edits: Sequence[Edit], safety: Safety = Safety.SAFE) -> Finding:
-    span = edits[0].span if edits else Span(0, 0)
-    return Finding("GS401", "x", Severity.ERROR, span, "", fixes=(Fix("", tuple(edits), safety),))
-
-
-def test_overlapping_fixes_wait_for_the_next_round() -> None:
-    rounds: list[str] = []
-
-    def analyse(text: str) -> list[Finding]:
-        rounds.append(text)
-        position = text.find("ab")
-        if position < 0:
-            return []
-        return [
-            finding([Edit(Span(position, position + 2), "c")]),
-            finding([Edit(Span(position + 1, position + 2), "d")]),
-        ]
-
-    fixed = fix_text("abab", analyse)
-    assert fixed.result.text == "cc"
-    assert rounds == ["abab", "cab", "cc"]
-    assert len(fixed.applied) == 2
-
-
-def test_an_edit_that_two_fixes_share_is_made_once() -> None:
-    shared = Edit(Span(0, 0), "import copy\n")
-
-    def analyse(text: str) -> list[Finding]:
-        if "copy" in text:
-            return []
-        return [finding([shared, Edit(Span(2, 3), "X")]), finding([shared, Edit(Span(5, 6), "Y")])]
-
-    assert fix_text("1 2; 3 4", analyse).result.text == "import copy\n1 X; Y 4".replace("X; Y 4", "X; Y 4")
-
-
-def test_two_insertions_at_one_place_are_not_made_together() -> None:
-    def analyse(text: str) -> list[Finding]:
-        return [finding([Edit(Span(0, 0), f"{word}\n")]) for word in ("one", "two") if word not in text]
-
-    assert fix_text("x\n", analyse).result.text == "two\none\nx\n"
-
-
-def test_fixes_that_undo_each_other_end() -> None:
-    fixed = fix_text("0", lambda text: [finding([Edit(Span(0, 1), "1" if text == "0" else "0")])])
-    assert len(fixed.applied) == ROUNDS
-
-
-def test_what_would_no_longer_parse_is_refused() -> None:
-    fixed = fix_text("x = 1", lambda text: [finding([Edit(Span(0, 1), "(")])])
-    assert fixed.refused == UNPARSABLE
-    assert fixed.result.text == "x = 1"
-    assert not fixed.applied
-
-
-def test_broken_code_may_be_fixed_elsewhere() -> None:
-    def analyse(text: str) -> list[Finding]:
-        return [finding([Edit(Span(0, 1), "y")])] if text[0] == "x" else []
-
-    assert fix_text("x = 1\ndef (", analyse).result.text == "y = 1\ndef ("
-
-
-@pytest.mark.parametrize("text", ["x = (", "\0", "(" * 5000, "'\ud800'"])
-def test_parses_never_raises(text: str) -> None:
-    parses(text)

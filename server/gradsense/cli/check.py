@@ -11,10 +11,10 @@ from gradsense.cli import github_report, json_report, sarif_report, text_report
 from gradsense.cli.diff import unified_diff
 from gradsense.cli.documents import STDIN, Document, display_name, find_files, read_document, read_stdin
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
-from gradsense.cli.fixing import fix
 from gradsense.cli.report import Checked, Report
 from gradsense.config import Configuration, RuleName, resolve_rules, unknown_rule
 from gradsense.findings import Finding
+from gradsense.fixes import fix
 from gradsense.snapshot import Snapshot
 from gradsense.workspace.files import UnreadableFile
 from gradsense.workspace.roots import project_root

@@ -10,10 +10,10 @@ from types import MappingProxyType
 from rich.markdown import Markdown
 
 from gradsense.cli.exits import CLEAN, CommandError
-from gradsense.cli.fixing import Program, fix
 from gradsense.cli.terminal import console_for
 from gradsense.config import RuleName, Settings, unknown_rule
 from gradsense.engine import check_text
+from gradsense.fixes import Program, fix
 from gradsense.rules.base import Rule
 from gradsense.rules.pages import first_bad, page_of
 from gradsense.rules.registry import all_rules, rule_of

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from gradsense.cli.documents import Document
 from gradsense.cli.excerpt import Mark, excerpt, gutter, gutter_width
-from gradsense.cli.fixing import fix_of
 from gradsense.cli.report import RelatedPlace, Report
 from gradsense.cli.terminal import console_for
 from gradsense.findings import Finding, Safety, Severity
+from gradsense.fixes import fix_of
 from gradsense.rules.pages import page_url
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFORMATION: "bold cyan"}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from gradsense.findings import Edit, Finding, Safety
+from gradsense.fixes import safe_edits
 from gradsense.lsp.analyses import Analysed
 from gradsense.lsp.convert import offset_at
 from gradsense.lsp.diagnostics import SOURCE
@@ -57,7 +58,7 @@ class Actions:
         if isinstance(uri, str) and action.edit is None:
             analysed = await self._server.analyses.current(uri)
             if analysed is not None:
-                action.edit = self._edit(analysed, safe_edits(analysed.findings))
+                action.edit = self._edit(analysed, safe_edits(analysed.source.text, analysed.findings))
         return action
 
     def _fix_all(self, analysed: Analysed, uri: str) -> types.CodeAction:
@@ -65,7 +66,7 @@ class Actions:
         if self._server.client.resolves_edits:
             action.data = {"uri": uri}
         else:
-            action.edit = self._edit(analysed, safe_edits(analysed.findings))
+            action.edit = self._edit(analysed, safe_edits(analysed.source.text, analysed.findings))
         return action
 
     def _asked_for(
@@ -145,17 +146,6 @@ class Actions:
                 if (part := analysed.source.part_of(uri)) is not None
             ]
         )
-
-
-def safe_edits(findings: Iterable[Finding]) -> list[Edit]:
-    """The edits of all safe fixes that can be made at once; what overlaps waits for the next time."""
-    edits: list[Edit] = []
-    for finding in findings:
-        fix = finding.preferred_fix
-        new = [edit for edit in fix.edits if edit not in edits] if fix else []
-        if not any(one.span.start <= two.span.end and two.span.start <= one.span.end for one in new for two in edits):
-            edits += new
-    return sorted(edits)
 
 
 def _wanted(kind: str, only: Iterable[str] | None) -> bool:

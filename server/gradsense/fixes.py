@@ -1,4 +1,4 @@
-"""Fixes applied to a text, round after round, until nothing more is to be fixed."""
+"""Which fixes go together, and what they make of a text: at once, or round after round until nothing is left."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Fixed(Generic[F]):
 def fix(subject: F, analyse: Callable[[F], Sequence[Finding]], *, unsafe: bool = False) -> Fixed[F]:
     """Apply the fixes of what `analyse` finds: the safe ones; with `unsafe` also others, where none is safe.
 
-    A round applies what does not overlap. A text that parses is never made one that doesn't.
+    A round applies what goes together. A text that parses is never made one that doesn't.
     """
     applied: list[Finding] = []
     findings = tuple(analyse(subject))
@@ -62,17 +62,26 @@ def fix(subject: F, analyse: Callable[[F], Sequence[Finding]], *, unsafe: bool =
         if not chosen:
             break
         try:
-            changed = subject.edited({edit for _, chosen_fix in chosen for edit in chosen_fix.edits})
+            changed = subject.edited(edits_of(chosen))
         except ValueError as error:
             return Fixed(subject, tuple(applied), findings, str(error))
-        if parses(subject.text) and not parses(changed.text):
+        if breaks(subject.text, changed.text):
             return Fixed(subject, tuple(applied), findings, UNPARSABLE)
         applied += (finding for finding, _ in chosen)
         subject, findings = changed, tuple(analyse(changed))
     return Fixed(subject, tuple(applied), findings)
 
 
-def choose_fixes(findings: Iterable[Finding], *, unsafe: bool) -> list[tuple[Finding, Fix]]:
+def safe_edits(text: str, findings: Iterable[Finding]) -> list[Edit]:
+    """The edits of all safe fixes that go together; none if they would leave code that doesn't parse."""
+    edits = edits_of(choose_fixes(findings))
+    try:
+        return [] if breaks(text, apply_edits(text, edits)) else edits
+    except ValueError:
+        return []
+
+
+def choose_fixes(findings: Iterable[Finding], *, unsafe: bool = False) -> list[tuple[Finding, Fix]]:
     """Fixes that go together, the first in the text first. An edit that two share is made once."""
     chosen: list[tuple[Finding, Fix]] = []
     taken: set[Edit] = set()
@@ -87,6 +96,11 @@ def choose_fixes(findings: Iterable[Finding], *, unsafe: bool) -> list[tuple[Fin
     return chosen
 
 
+def edits_of(chosen: Iterable[tuple[Finding, Fix]]) -> list[Edit]:
+    """The edits of fixes that go together, each once, in order of position."""
+    return sorted({edit for _, fix in chosen for edit in fix.edits})
+
+
 def fix_of(finding: Finding, *, unsafe: bool) -> Fix | None:
     """The fix to apply for a finding, if any."""
     if finding.preferred_fix is not None or not unsafe:
@@ -97,6 +111,11 @@ def fix_of(finding: Finding, *, unsafe: bool) -> Fix | None:
 def _touch(one: Edit, other: Edit) -> bool:
     """Whether two edits overlap or meet: which of two insertions at one place goes first is not told."""
     return one.span.start <= other.span.end and other.span.start <= one.span.end
+
+
+def breaks(before: str, after: str) -> bool:
+    """Whether a text that parsed no longer does."""
+    return parses(before) and not parses(after)
 
 
 def parses(text: str) -> bool:
