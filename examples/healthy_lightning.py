@@ -40,9 +40,7 @@ class Autoencoder(L.LightningModule):
 
 def loader(samples: int, mixing: torch.Tensor, shuffle: bool = False) -> DataLoader:
     """Points on a four-dimensional surface in sixteen dimensions."""
-    return DataLoader(
-        TensorDataset(torch.sin(torch.randn(samples, 4) @ mixing)), batch_size=32, shuffle=shuffle
-    )
+    return DataLoader(TensorDataset(torch.sin(torch.randn(samples, 4) @ mixing)), batch_size=32, shuffle=shuffle)
 
 
 def main():

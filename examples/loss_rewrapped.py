@@ -10,7 +10,7 @@ class Ranker(nn.Module):
     def __init__(self, features=6, hidden=16):
         super().__init__()
         self.hidden = nn.Linear(features, hidden)
-        self.score = nn.Linear(hidden, 1)
+        self.score = nn.Linear(hidden, 1, bias=False)
 
     def forward(self, documents):
         return self.score(torch.relu(self.hidden(documents))).squeeze(-1)

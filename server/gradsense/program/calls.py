@@ -98,8 +98,6 @@ def invoke(
 ) -> Value:
     """Call `callee`; its effects are made on `state`."""
     run.spend()
-    for arg in args:
-        expressions.use(run, arg)
     if isinstance(callee, FunctionValue):
         return _call_function(run, frame, state, callee, args, keywords, at)
     if isinstance(callee, ClassValue):

@@ -12,6 +12,7 @@ from gradsense.program.values import (
     NONE,
     PLAIN,
     UNKNOWN,
+    Choice,
     ClassValue,
     Closure,
     Collection,
@@ -122,8 +123,6 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
         repeated = objects.repeated(run, frame, state, operands[0], operands[1], at)
         if repeated is not None:
             return repeated
-    for operand in operands:
-        use(run, operand)
     if all(isinstance(operand, Const) for operand in operands):
         return _fold(op, tuple(operand.value for operand in operands if isinstance(operand, Const)))
     if any(isinstance(operand, Parameters) and operand.shape == "gradient" for operand in operands):
@@ -171,8 +170,6 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _compare(run: Run, frame: Frame, op: str, operands: tuple[Value, ...], at: int) -> Value:
-    for operand in operands:
-        use(run, operand)
     if len(operands) == 2:
         left, right = operands
         if op in ("is", "is not", "==", "!=") and right == NONE:
@@ -217,17 +214,19 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
         requires=False,
         open=False,
         python=python or value.python,
-        gradients=value.gradients,
+        gradients=frozenset() if python else value.gradients,
         data=value.data,
     )
 
 
 def use(run: Run, value: Value) -> None:
-    """Note that the results of `torch.autograd.grad` in `value` are read."""
+    """Note that the results of `torch.autograd.grad` in `value` get to where they can have an effect: a `.grad`, an
+    update, a loss, an attribute, a container, code that isn't known. A number made of them to be looked at is none.
+    """
     if isinstance(value, Tensor) and value.gradients:
         run.gradients_used |= value.gradients
-    elif isinstance(value, TupleValue):
-        for item in value.items:
+    elif isinstance(value, (TupleValue, Choice)):
+        for item in value.items if isinstance(value, TupleValue) else value.options:
             use(run, item)
 
 

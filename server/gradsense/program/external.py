@@ -97,8 +97,9 @@ def _result(
         return UNKNOWN
     if head in ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.fft"):
         values = (*args, *(value for _, value in keywords))
-        for value in values:
-            expressions.use(run, value)
+        if last.endswith("_") or last.startswith("_foreach"):
+            for value in _tensors_in(run, state, values):
+                expressions.use(run, value)
         merged = combine(_tensors_in(run, state, values), name)
         if last in functions.NON_DIFFERENTIABLE:
             return expressions.cut(run, frame, merged, last, at)
@@ -262,6 +263,8 @@ def _parameter(run: Run, frame: Frame, state: State, args: tuple[Value, ...], ke
 
 
 def _autograd_grad(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    for value in _tensors_in(run, state, args):
+        expressions.use(run, value)
     create = dict(keywords).get("create_graph")
     graph = isinstance(create, Const) and bool(create.value)
     value = args[0] if args else UNKNOWN
@@ -357,9 +360,6 @@ _FUNCTIONS: dict[str, _External] = {
 def _builtin(
     run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
-    for arg in args:
-        if name not in ("zip", "enumerate", "len", "isinstance", "range", "list", "tuple", "iter", "print"):
-            expressions.use(run, arg)
     first = args[0] if args else UNKNOWN
     if name in ("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"):
         return _listed(run, frame, state, name, args, at)

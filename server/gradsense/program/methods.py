@@ -127,7 +127,9 @@ def _tensor_result(
     keywords: Keywords,
     at: int,
 ) -> Value:
-    expressions.use(run, tensor)
+    if name.endswith("_"):
+        for arg in args:
+            expressions.use(run, arg)
     if name == "backward":
         training.backward(run, frame, state, tensor, "backward", at)
         return NONE

@@ -184,6 +184,8 @@ def _aug_assign(run: Run, frame: Frame, node: ir.AugAssign, state: State, flow: 
     if isinstance(old, Collection) and node.op == "+":
         objects.extend(run, state, old, value)
         return [state]
+    if isinstance(old, Parameters):
+        expressions.use(run, value)
     if isinstance(old, Parameters) and old.shape == "element":
         training.hand_update(run, frame, state, old, node.at)
         return [state]
@@ -196,7 +198,9 @@ def _return(run: Run, frame: Frame, node: ir.Return, state: State, flow: Flow) -
     value: Value = NONE
     if node.value is not None:
         value = expressions.evaluate(run, frame, state, node.value)
-        expressions.use(run, value)
+        if not frame.calls:
+            # Out of what is followed; elsewhere the caller goes on with the value.
+            expressions.use(run, value)
     frame.returns.append((state, Returned(frame.site(node.at), value, True, tuple(state.gradients.items()))))
     return []
 

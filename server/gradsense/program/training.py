@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradsense.program import calls, expressions, objects
 from gradsense.program.facts import (
     Backward,
@@ -277,11 +279,13 @@ def under_grad_mode(run: Run, state: State, result: Value) -> Value:
     if state.grad is True or not isinstance(result, Tensor):
         return result
     if state.grad is None:
-        return Tensor(result.sources, result.cuts, None, True, made_by=result.made_by, data=result.data)
+        return replace(result, requires=None, open=True, leaf=None, parameter=None)
     cuts = result.cuts
     if result.sources and state.switch is not None:
         cuts = cuts | {Cut("no_grad", state.switch, result.sources, state.switch)}
-    return Tensor(frozenset(), cuts, False, False, made_by=result.made_by, data=result.data)
+    return replace(
+        result, sources=frozenset(), cuts=cuts, requires=False, open=False, leaf=None, parameter=None, scaler=None
+    )
 
 
 # -- code that is not known --
@@ -297,6 +301,8 @@ def unknown_code(
             values = (*values, receiver)
     if not values and not everything:
         return
+    for value in values:
+        expressions.use(run, value)
     tensors: set[Obj] = set()
     is_open = False
     for value in values:

@@ -54,7 +54,8 @@ TRANSPARENT = frozenset(
 _FREE = frozenset(
     f"torch.nn.{name}"
     for name in """ReLU ReLU6 LeakyReLU ELU CELU SELU GELU SiLU Mish Hardswish Hardsigmoid Hardtanh Hardshrink
-    Softshrink Sigmoid LogSigmoid Tanh Tanhshrink Softplus Softsign Softmax Softmax2d LogSoftmax Softmin Threshold GLU Identity
+    Softshrink Sigmoid LogSigmoid Tanh Tanhshrink Softplus Softsign Softmax Softmax2d LogSoftmax Softmin Threshold GLU
+    Identity
     Flatten Unflatten Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout RReLU
     MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d
     AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d LPPool1d LPPool2d FractionalMaxPool2d FractionalMaxPool3d

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Call, Step
+from gradsense.program.facts import Call, Gradients, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.values import Parameters
 from gradsense.rules import edits
@@ -37,7 +37,7 @@ class ComputedGradientsUnused(Rule):
     ## Stays silent when
 
     - the gradients are used: a gradient penalty, a Hessian product, meta-learning, an update by hand, a return;
-    - no optimizer steps in the program.
+    - no optimizer steps in the program, or the one that does has gradients from `backward`.
 
     ## References
 
@@ -55,7 +55,11 @@ class ComputedGradientsUnused(Rule):
         for run, call in calls:
             if call.site in used or run.lost:
                 continue
-            steps = [fact for fact in run.facts.values() if isinstance(fact, Step)]
+            steps = [
+                fact
+                for fact in run.facts.values()
+                if isinstance(fact, Step) and all(state.kind in _WITHOUT for state in fact.states)
+            ]
             place, step = program.place(call.site), program.place(steps[0].site) if steps else None
             if place is None or step is None:
                 continue
@@ -152,6 +156,9 @@ class ComputedGradientsUnused(Rule):
             """
         ),
     ]
+
+
+_WITHOUT = frozenset({Gradients.NONE, Gradients.CLEARED})
 
 
 def _store(program: Program, place: Place, call: Call) -> Fix | None:
