@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 BELOW: dict[str, set[str]] = {
     "findings": set(),
     "fixes": {"findings"},
+    "failures": set(),
     "config": {"findings"},
     "snapshot": {"findings", "config"},
     "source": {"findings"},
@@ -24,8 +25,8 @@ BELOW: dict[str, set[str]] = {
     "engine": {"findings", "config", "snapshot", "source", "program", "rules"},
     "workspace": {"findings", "config", "snapshot", "source", "engine", "rules"},
     "probe": {"findings", "config", "source"},
-    "lsp": {"findings", "fixes", "config", "snapshot", "source", "program", "rules", "engine", "workspace", "probe"},
-    "cli": {"findings", "fixes", "config", "snapshot", "source", "rules", "engine", "workspace", "probe"},
+    "lsp": {"findings", "fixes", "failures", "config", "snapshot", "source", "rules", "engine", "workspace", "probe"},
+    "cli": {"findings", "fixes", "failures", "config", "snapshot", "source", "rules", "engine", "workspace", "probe"},
 }
 """What each part may import. `cli.main` starts `lsp`, and `__main__` starts `cli.main`; nothing else does."""
 
@@ -111,7 +112,7 @@ OUTSIDE = {
     "asyncio", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "random", "shutil", "signal",
     "socket", "subprocess", "tempfile", "threading", "time", "urllib",
 }  # fmt: skip
-PURE = ("source", "program", "rules", "engine", "config", "findings", "fixes", "snapshot")
+PURE = ("source", "program", "rules", "engine", "config", "findings", "fixes", "failures", "snapshot")
 
 
 @pytest.mark.parametrize(

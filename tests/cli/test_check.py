@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gradsense import engine
+from gradsense.findings import Finding, Severity
+from gradsense.program.program import Program
+from gradsense.rules.base import Rule
+from gradsense.rules.registry import all_rules
+from gradsense.workspace import solve
 from tests.cli.conftest import Run
 from tests.workspace.folders import write_files
 
@@ -257,3 +264,27 @@ def test_colour_only_in_a_terminal(folder: Path, run: Run, monkeypatch: pytest.M
     assert "\x1b[" in run("check").out
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in run("check").out
+
+
+class Failing(Rule):
+    """A rule with a mistake of ours."""
+
+    code, name, severity = "GS101", "failing", Severity.ERROR  # a code that the configuration enables
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        raise LookupError(program.file.path)
+
+
+@pytest.mark.parametrize("text", ["import torch\n", "import torch\nfor loss in torch.ones(3):\n    loss.backward()\n"])
+def test_a_rule_that_fails_is_told_once_and_stops_nothing(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    write_files(folder, {"a.py": text, "b.py": text})
+    monkeypatch.setattr(solve, "analyse", engine.analyse)
+    before = run("check")
+    monkeypatch.setattr(engine, "all_rules", lambda: (Failing, *all_rules()))
+    after = run("check")
+    assert (after.code, after.out) == (before.code, before.out)
+    assert after.err.count("gradsense: a mistake of ours: some findings in a.py may be missing.") == 1
+    assert after.err.count("Traceback") == 1
+    assert "GS101" in after.err

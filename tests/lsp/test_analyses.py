@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lsprotocol import types
 
+import gradsense.engine
 import gradsense.workspace.solve
 from gradsense.config import Settings
 from gradsense.engine import Analysis
+from gradsense.findings import Finding, Severity
 from gradsense.lsp.analyses import Analyses
 from gradsense.lsp.documents import Documents
+from gradsense.program.program import Program
+from gradsense.rules.base import Rule
 from gradsense.snapshot import Answer, InstalledVersion, Question, Snapshot
 
 pytestmark = pytest.mark.asyncio
@@ -73,9 +77,9 @@ class Bench:
         self.seen.append((snapshot.text, QUESTION in snapshot.answers))
         return Analysis((), frozenset({QUESTION} if "ask" in snapshot.text else ()))
 
-    def type(self, text: str, version: int = 1) -> None:
-        self.documents.open(types.TextDocumentItem(URI, "python", version, text))
-        self.analyses.touch(URI)
+    def type(self, text: str, version: int = 1, uri: str = URI) -> None:
+        self.documents.open(types.TextDocumentItem(uri, "python", version, text))
+        self.analyses.touch(uri)
 
 
 async def test_a_burst_of_edits_is_one_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +99,40 @@ async def test_messages_that_wait_come_first(monkeypatch: pytest.MonkeyPatch) ->
     asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(bench.type, "new"))
     await bench.analyses.current(URI)
     assert bench.seen == [("new", False)]
+
+
+async def test_what_was_touched_last_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.waiting = 5
+    uris = [f"file:///{name}.py" for name in "abc"]
+    for uri in uris:
+        bench.type(uri, uri=uri)
+    bench.type("edited", uri=uris[1])
+    for uri in uris:
+        await bench.analyses.current(uri)
+    assert [text for text, _ in bench.seen] == ["edited", uris[2], uris[0]]
+
+
+async def test_each_text_has_a_first_result_before_any_has_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.world.answered.set()
+    uris = [f"file:///{name}.py" for name in "ab"]
+    for uri in uris:
+        bench.type(f"ask {uri}", uri=uri)
+    for uri in uris:
+        await bench.analyses.complete(uri)
+    assert [answered for _, answered in bench.seen] == [False, False, True, True]
+
+
+async def test_a_document_opened_anew_is_analysed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.type("before")
+    bench.documents.close(URI)
+    bench.analyses.touch(URI)
+    bench.type("after")
+    result = await asyncio.wait_for(bench.analyses.current(URI), 10)
+    assert result is not None
+    assert [text for text, _ in bench.seen] == ["after"]
 
 
 async def test_the_first_result_waits_for_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,3 +203,28 @@ async def test_a_crash_gives_an_empty_result(monkeypatch: pytest.MonkeyPatch, ca
     assert result is not None
     assert result.findings == ()
     assert "The analysis of /a.py failed" in caplog.text
+
+
+async def test_a_rule_that_fails_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(monkeypatch)
+    monkeypatch.setattr(gradsense.workspace.solve, "analyse", gradsense.engine.analyse)
+    monkeypatch.setattr(gradsense.engine, "all_rules", lambda: (Failing,))
+    for i in range(3):
+        bench.type(f"import torch  # {i}")
+        result = await bench.analyses.current(URI)
+        assert result is not None
+        assert result.findings == ()
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert "GS999: Traceback" in record.getMessage()
+
+
+class Failing(Rule):
+    """A rule with a mistake of ours."""
+
+    code, name, severity = "GS999", "failing", Severity.ERROR
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        raise LookupError(program.file.document.text)

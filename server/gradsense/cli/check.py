@@ -13,6 +13,7 @@ from gradsense.cli.documents import STDIN, Document, display_name, find_files, r
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.report import Checked, Report
 from gradsense.config import Configuration, RuleName, resolve_rules, unknown_rule
+from gradsense.failures import Failures
 from gradsense.findings import Finding
 from gradsense.fixes import fix
 from gradsense.snapshot import Snapshot
@@ -53,6 +54,7 @@ class _Check:
         self.here = here
         self.failed = False
         self.told: set[str] = set()
+        self.failures = Failures()
         select = _selection(options.select, session.rules())
         ignore = _selection(options.ignore, session.rules())
         self.adjusted: Callable[[Configuration], Configuration] = lambda it: it.overridden(select, ignore)
@@ -103,7 +105,13 @@ class _Check:
     def _findings(self, document: Document) -> tuple[Finding, ...]:
         settings, _ = self.session.settings_for(document.path, self.adjusted)
         snapshot = Snapshot(str(document.path), document.text, settings, cells=document.cells)
-        return self.session.solve(snapshot).findings
+        analysis = self.session.solve(snapshot)
+        for failure in self.failures.new(analysis.failures):
+            self._tell(
+                f"a mistake of ours: some findings in {document.name} may be missing. "
+                f"Please report it with the file.\n{failure.rstrip()}"
+            )
+        return analysis.findings
 
     def _fix(self, document: Document) -> Checked:
         fixed = fix(document, self._findings, unsafe=self.options.unsafe_fixes)

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
+from gradsense.failures import Failures
 from gradsense.findings import Finding
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
@@ -25,7 +26,7 @@ from gradsense.snapshot import Question, Snapshot, SourceFile
 from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
-    from gradsense.engine import ModuleClass
+    from gradsense.engine import Analysis, ModuleClass
     from gradsense.workspace.session import Session
 
 logger = logging.getLogger(__name__)
@@ -70,8 +71,6 @@ class _Unit:
     result: Analysed | None = None
     answering: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while questions are answered: a newer text's are asked afterwards, when most are known."""
-    queued: bool = False
-    """Whether an analysis of the newest text is about to begin."""
 
 
 class Analyses:
@@ -90,6 +89,9 @@ class Analyses:
         self._ready = ready
         self._messages_wait = messages_wait
         self._units: dict[str, _Unit] = {}
+        self._queue: dict[str, _Unit] = {}
+        """Whose newest text is to be analysed; what was touched last comes first."""
+        self._failures = Failures()
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._serial = 0
@@ -103,10 +105,11 @@ class Analyses:
             self._tell()
             return
         state = self._units.setdefault(unit, _Unit())
-        if state.queued:
+        queued = self._queue.pop(unit, None) is not None
+        self._queue[unit] = state
+        if queued:
             return
-        state.queued = True
-        task = asyncio.get_running_loop().create_task(self._follow(unit, state))
+        task = asyncio.get_running_loop().create_task(self._follow(unit))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -137,12 +140,11 @@ class Analyses:
             await self._news.wait()
         return result
 
-    async def _follow(self, unit: str, state: _Unit) -> None:
+    async def _follow(self, unit: str) -> None:
         """Analyse the newest text of `unit`, answer what is asked, and analyse again, until nothing new is
         asked."""
         await self._ready()
-        await self._quiet()
-        state.queued = False
+        state = await self._turn(unit)
         source = self._documents.source(unit)
         if source is None:
             return
@@ -166,6 +168,7 @@ class Analyses:
         loop = rounds(snapshot)
         current = next(loop)
         while True:
+            self._log(current.analysis)
             state.asked |= current.asked
             self._accept(state, source, snapshot, current.analysis.findings, complete=not current.asked)
             if not current.asked:
@@ -174,7 +177,7 @@ class Analyses:
                 if self._is_stale(source):
                     return
                 answers = await session.answer(current.asked, overlay)
-            await self._quiet()
+            await self._nothing_queued()
             if self._is_stale(source):
                 return
             snapshot = replace(snapshot, answers=MappingProxyType({**snapshot.answers, **answers}))
@@ -182,6 +185,10 @@ class Analyses:
                 current = loop.send(answers)
             except StopIteration:
                 return
+
+    def _log(self, analysis: Analysis) -> None:
+        for failure in self._failures.new(analysis.failures):
+            logger.error("A mistake of GradSense's, please report it. Some findings may be missing.\n%s", failure)
 
     def _is_stale(self, source: Source) -> bool:
         return self._documents.revision(source.uri) != source.revision
@@ -231,6 +238,19 @@ class Analyses:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _turn(self, unit: str) -> _Unit:
+        """Let all messages that have been read be handled first, and the texts that were touched later."""
+        await self._quiet()
+        while next(reversed(self._queue)) != unit:
+            await self._quiet()
+        return self._queue.pop(unit)
+
+    async def _nothing_queued(self) -> None:
+        """Let every text have its first result first."""
+        await self._quiet()
+        while self._queue:
+            await self._quiet()
 
     async def _quiet(self) -> None:
         """Let all messages that have been read be handled first."""
