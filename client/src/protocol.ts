@@ -6,6 +6,8 @@ export interface InitializationOptions {
   trusted: boolean;
   /** The interpreter that the probe runs the model with; null: the server looks for one. */
   interpreter: string | null;
+  /** Lenses and actions name the commands of this extension, not the server's own. */
+  clientCommands: true;
 }
 
 /** The user has trusted the workspace while the server was running. */

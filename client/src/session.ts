@@ -100,6 +100,7 @@ export class Session {
     const initializationOptions: InitializationOptions = {
       trusted: workspace.isTrusted,
       interpreter: interpreter.path,
+      clientCommands: true,
     };
     const client = new LanguageClient(
       'gradsense',

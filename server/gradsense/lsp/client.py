@@ -76,8 +76,7 @@ class Client:
             watches_files=bool(
                 workspace.did_change_watched_files and workspace.did_change_watched_files.dynamic_registration
             ),
-            # A client that tells of trust is the extension, which has them.
-            runs_commands=bool(options.get("clientCommands", "trusted" in options)),
+            runs_commands=options.get("clientCommands") is True,
             interpreter=_text(options.get("interpreter")),
             trusted=trusted if isinstance(trusted, bool) else None,
         )

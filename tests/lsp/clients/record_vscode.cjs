@@ -14,7 +14,8 @@ const anything = () =>
     apply: anything,
   });
 
-const version = '1.107.0';
+// The client asks for a version, and declares the same in each: the oldest that the extension runs in.
+const version = require('../../../package.json').engines.vscode.replace('^', '');
 const vscode = Object.assign(anything(), { version, env: { appName: 'Visual Studio Code', language: 'en' } });
 const load = Module._load;
 Module._load = function (request, ...rest) {
@@ -23,9 +24,6 @@ Module._load = function (request, ...rest) {
 const { LanguageClient } = require('vscode-languageclient/node');
 
 const client = new LanguageClient('gradsense', 'GradSense', { command: 'none' }, { documentSelector: ['python'] });
-const profile = {
-  clientInfo: { name: 'Visual Studio Code', version },
-  capabilities: client.computeClientCapabilities(),
-};
+const profile = { capabilities: client.computeClientCapabilities() };
 process.stdout.write(`${JSON.stringify(profile, null, 1)}\n`);
 process.exit(0);
