@@ -48,6 +48,11 @@ from gradsense.source.memo import Memo
 F = TypeVar("F")
 R = TypeVar("R")
 
+_TRAINING_NAMES = frozenset(
+    """backward step zero_grad optim Optimizer optimizer optimizers parameters named_parameters requires_grad
+    requires_grad_ add_param_group load_state_dict loss criterion autograd""".split()
+)
+
 _VERSIONS = 2
 """Results kept of one entry: an edit and its undoing find theirs again."""
 _memory: Memo[tuple[object, ...], list[Any]] = Memo(1500)
@@ -190,6 +195,20 @@ class Program:
         statements) as `where`: nothing can be said to be absent from it.
         """
         return where.unit in self._damaged
+
+    @cached_property
+    def training_is_damaged(self) -> bool:
+        """Whether a top-level block with broken or half-typed code in it may be about who trains what: then another
+        optimizer, another loss may be meant to stand there.
+        """
+        lost = {lost.site.where for lost in self.lost if lost.site.where.path == self.file.path}
+        holes = {where for where, _, tree in self.file.blocks() if tree.block.hole is not None}
+        blocks = {(where.unit, where.steps[:1] if not where.unit else ()) for where in lost | holes}
+        return any(
+            not _TRAINING_NAMES.isdisjoint(tree.names)
+            for where, _, tree, _ in self.file.units
+            if (where.unit, where.steps) in blocks
+        )
 
     @cached_property
     def _damaged(self) -> frozenset[str]:

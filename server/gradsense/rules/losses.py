@@ -65,7 +65,7 @@ def reached(program: Program) -> frozenset[Obj] | None:
             if not isinstance(option, Tensor) or option.open:
                 return None
             found |= option.sources
-    if program.lost or program.incomplete:
+    if program.training_is_damaged or program.incomplete:
         return None
     if any(fact.name in _OTHER_GRADIENTS for fact in program.facts(Call)):
         return None

@@ -59,7 +59,7 @@ class OptimizerMissesParameters(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         builds = program.runs_with_facts(Build)
-        if not builds or program.lost or program.incomplete:
+        if not builds or program.training_is_damaged or program.incomplete:
             return
         if any(held.open for held in program.holdings.values()):
             return

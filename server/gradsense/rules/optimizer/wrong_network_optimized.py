@@ -52,7 +52,7 @@ class WrongNetworkOptimized(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if program.lost or program.incomplete:
+        if program.training_is_damaged or program.incomplete:
             return
         held_by_any: frozenset[Obj] = frozenset()
         for holdings in program.holdings.values():
