@@ -162,6 +162,18 @@ async def test_an_answer_for_an_older_text_starts_no_analysis(monkeypatch: pytes
     assert bench.seen[-1] == ("ask 3", True)
 
 
+async def test_an_analysis_begun_anew_drops_the_older_one_of_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.type("ask")
+    await bench.analyses.current(URI)
+    bench.analyses.touch(URI)
+    while len(bench.seen) < 2:
+        await asyncio.sleep(0)
+    bench.world.answered.set()
+    await bench.analyses.complete(URI)
+    assert bench.seen == [("ask", False), ("ask", False), ("ask", True)]
+
+
 async def test_typing_while_questions_are_open_asks_them_once_more_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

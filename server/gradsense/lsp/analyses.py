@@ -71,6 +71,8 @@ class _Unit:
     result: Analysed | None = None
     answering: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while questions are answered: a newer text's are asked afterwards, when most are known."""
+    turn: int = 0
+    """Which analysis is the newest."""
 
 
 class Analyses:
@@ -160,7 +162,7 @@ class Analyses:
     async def _rounds(self, state: _Unit, source: Source, snapshot: Snapshot) -> None:
         from gradsense.workspace.solve import rounds
 
-        session = self._session()
+        session, turn = self._session(), state.turn
         overlay = self._documents.texts_by_path()
         settings, _ = session.settings_for(snapshot.path)
         answers = session.known(state.asked, overlay)
@@ -174,12 +176,14 @@ class Analyses:
             if not current.asked:
                 return
             async with state.answering:
-                if self._is_stale(source):
+                if state.turn != turn or self._is_stale(source):
                     return
                 answers = await session.answer(current.asked, overlay)
             await self._nothing_queued()
-            if self._is_stale(source):
+            if state.turn != turn or self._is_stale(source):
                 return
+            # Meanwhile other documents may have been edited.
+            answers |= session.known(current.asked, self._documents.texts_by_path())
             snapshot = replace(snapshot, answers=MappingProxyType({**snapshot.answers, **answers}))
             try:
                 current = loop.send(answers)
@@ -244,7 +248,9 @@ class Analyses:
         await self._quiet()
         while next(reversed(self._queue)) != unit:
             await self._quiet()
-        return self._queue.pop(unit)
+        state = self._queue.pop(unit)
+        state.turn += 1
+        return state
 
     async def _nothing_queued(self) -> None:
         """Let every text have its first result first."""
