@@ -538,15 +538,21 @@ def _forward(
     given = (instance, *args, *(value for _, value in keywords))
     reached = tuple((obj, state.heap.get(obj)) for obj in state.reachable(given))
     heap = state.heap.copy()
-    before = (state.gradients, state.scaled, state.toggled, run.outside_reads)
+    before = (state.gradients, state.scaled, state.toggled)
+    first_frame, outer_reads = run.frames + 1, run.outside_reads
+    run.outside_reads = first_frame
     result = invoke(run, frame, state, bound, args, keywords, at)
+    calls = (*frame.calls, frame.site(at))
+    changed = {obj: held for obj, held in state.heap.items() if heap.get(obj) is not held}
     if (
         not state.dead
-        and (state.gradients, state.scaled, state.toggled, run.outside_reads) == before
-        and all(state.heap.get(obj) is held for obj, held in heap.items())
+        and (state.gradients, state.scaled, state.toggled) == before
+        and run.outside_reads >= first_frame
+        and all(obj not in heap or obj.calls[: len(calls)] == calls for obj in changed)
+        and heap.keys() <= state.heap.keys()
     ):
-        made = {obj: held for obj, held in state.heap.items() if obj not in heap}
-        run.summaries[key] = Summary(reached, result, made)
+        run.summaries[key] = Summary(reached, result, changed)
+    run.outside_reads = min(outer_reads, run.outside_reads)
     return result
 
 

@@ -51,7 +51,7 @@ def lookup(run: Run, frame: Frame, state: State, name: str) -> Value | None:
     for number in frame.closure.frames:
         value = state.variable(number, name)
         if value is not None:
-            run.outside_reads += 1
+            run.outside_reads = min(run.outside_reads, number)
             return value
     return module_variable(run, state, frame.file.path, name)
 
@@ -62,7 +62,7 @@ def module_variable(run: Run, state: State, path: str, name: str) -> Value | Non
     value = state.variable(module, name) if module is not None else None
     run.reads["name", path, name] = value
     if not isinstance(value, (FunctionValue, ClassValue, Ref, Const, type(None))):
-        run.outside_reads += 1
+        run.outside_reads = 0
     return value
 
 
@@ -413,7 +413,7 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
         statements.bind(run, inner, state, target, objects.element_of(run, inner, state, source), node.at)
         for condition in conditions:
             evaluate(run, inner, state, condition)
-            filtered = filtered or not _keeps_all(condition)
+            filtered = filtered or not keeps_all(condition)
     if exact_source is not None and 0 < len(exact_source) <= 16:
         values = []
         for number_of, item in enumerate(exact_source):
@@ -442,7 +442,7 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
     return Collection(obj, "dict" if node.kind == "dict" else "list")
 
 
-def _keeps_all(condition: ir.Expr) -> bool:
+def keeps_all(condition: ir.Expr | None) -> bool:
     """`p.requires_grad`: a filter that leaves out nothing that could be trained."""
     return isinstance(condition, ir.Attribute) and condition.attr == "requires_grad"
 

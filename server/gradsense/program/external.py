@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gradsense.program import calls, expressions, objects, training
+from gradsense.program import calls, expressions, ir, objects, training
 from gradsense.program.facts import Make
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge.names import canonical
@@ -23,6 +23,7 @@ from gradsense.program.values import (
     Instance,
     Items,
     Kind,
+    LambdaValue,
     Obj,
     Parameters,
     Partial,
@@ -357,6 +358,12 @@ _FUNCTIONS: dict[str, _External] = {
 # -- builtins --
 
 
+def _keeps_all(predicate: Value) -> bool:
+    """`lambda p: p.requires_grad`: a filter that leaves out nothing that could be trained."""
+    body = predicate.node.body if isinstance(predicate, LambdaValue) and isinstance(predicate.node, ir.Lambda) else None
+    return expressions.keeps_all(body)
+
+
 def _builtin(
     run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
@@ -364,7 +371,9 @@ def _builtin(
     if name in ("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"):
         return _listed(run, frame, state, name, args, at)
     if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):
-        return replace(args[1], site=frame.site(at), whole=args[1].whole)
+        if _keeps_all(first):
+            return replace(args[1], site=frame.site(at))
+        return replace(args[1], site=frame.site(at), partial=True, whole=frozenset())
     if name in ("enumerate", "zip", "range"):
         if name == "enumerate" and args:
             exact = objects.exact_items(run, state, first)

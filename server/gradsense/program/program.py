@@ -18,7 +18,7 @@ from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
-from gradsense.program.run import Exhausted, Frame, Run, statements_of
+from gradsense.program.run import STEPS, Exhausted, Frame, Run, statements_of
 from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
     UNKNOWN,
@@ -47,6 +47,10 @@ from gradsense.source.memo import Memo
 
 F = TypeVar("F")
 R = TypeVar("R")
+
+_STEPS_PER_FILE = 24_000
+"""Steps after which no further entry of a file is run; what earlier analyses remember counts as if it were run now, so
+that the findings are the same."""
 
 _TRAINING_NAMES = frozenset(
     """backward step zero_grad optim Optimizer optimizer optimizers parameters named_parameters requires_grad
@@ -155,6 +159,7 @@ class Program:
         self.incomplete: set[str] = set()
         self._facts: dict[type, list[Any]] = {}
         self._facts_by_run: dict[type, list[tuple[Run, Any]]] = {}
+        self._steps = 0
         self._asker = Run(imports, "")
         self._frames: tuple[dict[str, int], State] = {}, State()
 
@@ -323,11 +328,13 @@ class Program:
         candidates: list[tuple[Run, R]] = _memory.get(key) or []
         for run, result in candidates:
             if self._holds(run, script):
+                self._steps += STEPS - run.remaining
                 current = copy.copy(run)
                 current.imports = self.imports
                 return current, result
         made = work()
         self.imports.asking = None
+        self._steps += STEPS - made[0].remaining if made is not None else STEPS
         if made is not None and (script or all(_is_comparable(value) for value in made[0].reads.values())):
             _memory.put(key, [made, *candidates[: _VERSIONS - 1]])
         return made

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from gradsense.program.calls import Summary
     from gradsense.program.file import File, Imports
 
-STEPS = 60_000
-"""Statements and calls that one run may follow before it gives up and says nothing."""
+STEPS = 8_000
+"""Statements and calls that one run may follow before it gives up and says nothing; public training files need up to
+4,000."""
 DEPTH = 16
 """Calls that may be open at once."""
 
@@ -134,10 +135,14 @@ class Run:
         self.frames += 1
         return self.frames
 
-    def spend(self) -> None:
-        self.remaining -= 1
+    def spend(self, steps: int = 1) -> None:
+        self.remaining -= steps
         if self.remaining < 0:
             raise Exhausted
+
+    def spend_on_join(self, states: int, objects: int) -> None:
+        """Joining states costs by what they hold: about a step for forty objects."""
+        self.spend(states * objects // 40)
 
     def context(self, frame: Frame) -> Context:
         return Context(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import compress, filterfalse
+from operator import is_not
+
 from gradsense.program.facts import Gradients, GradState, Replacement
 from gradsense.program.values import (
     UNKNOWN,
@@ -25,8 +28,6 @@ ITEMS = "[items]"
 """The attribute under which a collection's content stands."""
 OPEN = "[open]"
 """The attribute of an object that may have been changed by code that is not known."""
-
-_MISSING = object()
 
 
 class State:
@@ -99,7 +100,10 @@ class State:
         return attributes.get(name) if attributes is not None else None  # type: ignore[return-value]
 
     def set_attribute(self, obj: Obj, name: str, value: object) -> None:
-        attributes = dict(self.heap.get(obj, ()))
+        attributes = self.heap.get(obj)
+        if attributes is not None and attributes.get(name) is value and value is not None:
+            return
+        attributes = dict(attributes or ())
         attributes[name] = value
         self.heap[obj] = attributes
 
@@ -183,21 +187,27 @@ def _common(
 
 
 def _join_nested(left: dict, right: dict) -> dict:  # type: ignore[type-arg]
-    result = {}
-    for key, a in left.items():
-        b = right.get(key, _MISSING)
-        result[key] = a if a is b or b is _MISSING else _join_names(a, b)
-    result.update({key: b for key, b in right.items() if key not in left})
+    result = left.copy()
+    for key in _differing(left, right):
+        if key in right:
+            result[key] = _join_names(left[key], right[key])
+    for key in filterfalse(left.__contains__, right):
+        result[key] = right[key]
     return result
 
 
+def _differing(left: dict, right: dict) -> list:  # type: ignore[type-arg]
+    """The keys of `left` under which `right` has nothing, or another object. Branches share nearly all they hold."""
+    return list(compress(left, map(is_not, map(right.get, left), left.values())))
+
+
 def _join_names(left: dict, right: dict) -> dict:  # type: ignore[type-arg]
-    result = {}
-    for name, a in left.items():
-        b = right.get(name, _MISSING)
-        if a is b or b is _MISSING:
-            result[name] = a
-        elif isinstance(a, Items) and isinstance(b, Items):
+    result = left.copy()
+    for name in _differing(left, right):
+        if name not in right:
+            continue
+        a, b = left[name], right[name]
+        if isinstance(a, Items) and isinstance(b, Items):
             result[name] = join_items(a, b)
         elif isinstance(a, (Items, bool)) or isinstance(b, (Items, bool)):
             result[name] = a
@@ -205,7 +215,8 @@ def _join_names(left: dict, right: dict) -> dict:  # type: ignore[type-arg]
             result[name] = a if a == b else None
         else:
             result[name] = join(a, b)
-    result.update({name: b for name, b in right.items() if name not in left})
+    for name in filterfalse(left.__contains__, right):
+        result[name] = right[name]
     return result
 
 

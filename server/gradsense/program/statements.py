@@ -86,6 +86,8 @@ def execute(run: Run, frame: Frame, body: ir.Body, states: list[State], flow: Fl
                 for state in states:
                     run.spend()
                     after += handler(run, frame, statement, state, flow)
+                if len(after) > 1:
+                    run.spend_on_join(len(after), len(after[0].heap))
                 states = merge(after)
                 if flow.raises is not None:
                     flow.raises += [state.copy() for state in states]
@@ -467,6 +469,7 @@ def _loop(
     around = frame.outer_conditions + frame.conditions
 
     def one_round(entry: State, later: bool) -> State | None:
+        run.spend_on_join(2, len(entry.heap))
         frame.rounds = (*outer_rounds, Round(site, later, over, around))
         inner.continues = []
         begin(entry)
