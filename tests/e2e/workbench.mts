@@ -120,8 +120,12 @@ export class Workbench {
 
   /** Moves the mouse alone: Playwright's own click and hover scroll, and shift parts that should stand still. */
   async #pointAt(target: Locator): Promise<void> {
-    await target.waitFor();
-    const box = await target.boundingBox();
+    let box: Awaited<ReturnType<Locator['boundingBox']>> = null;
+    // VS Code draws lenses afresh now and then: one that was there is gone for a moment.
+    for (let attempts = 20; !box && attempts > 0; attempts -= 1) {
+      await target.waitFor();
+      box = await target.boundingBox();
+    }
     if (!box) {
       throw new Error('What is to be pointed at is not on the screen.');
     }
