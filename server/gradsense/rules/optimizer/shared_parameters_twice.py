@@ -257,6 +257,23 @@ class SharedParametersTwice(Rule):
             pair = torch.optim.Adam([{"params": network().parameters()}, {"params": network().parameters()}])
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Sequential(nn.Embedding(8, 4, sparse=True), nn.Flatten(), nn.Linear(12, 1))
+            table = list(map(id, model[0].parameters()))
+            dense = torch.optim.Adam(filter(lambda p: id(p) not in table, model.parameters()))
+            sparse = torch.optim.SparseAdam(model[0].parameters())
+            for _ in range(3):
+                dense.zero_grad()
+                sparse.zero_grad()
+                model(torch.randint(8, (2, 3))).mean().backward()
+                dense.step()
+                sparse.step()
+            """
+        ),
     ]
 
 
