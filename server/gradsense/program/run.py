@@ -129,7 +129,7 @@ class Run:
         everything that the run saw."""
         self.summaries: dict[tuple[object, ...], Summary] = {}
         self.outside_reads = 0
-        """How often something with attributes of its own was read from outside of a function."""
+        """The outermost frame that something with attributes of its own was read from since a `forward` began."""
 
     def frame_number(self) -> int:
         self.frames += 1

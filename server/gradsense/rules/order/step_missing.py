@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Build, Call, Step
+from gradsense.program.facts import Backward, Build, Call, Clear, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import ClassValue, Instance, Tensor
+from gradsense.program.values import ClassValue, Instance, Obj, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
+from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains, Unmoved
 from gradsense.rules.naming import name_in, name_of
 
 
@@ -66,7 +66,10 @@ class StepMissing(Rule):
                 and not _held_by_stepped(run, build, backward)
             ]
             place = program.place(backward.site)
-            if not mine or place is None or len(mine) < len(backward.optimizers):
+            if len(mine) < len(backward.optimizers):
+                # A generator's loss reaches the discriminator too, whose optimizer steps.
+                mine = [build for build in mine if _is_meant_to_step(run, build, backward)]
+            if not mine or place is None:
                 continue
             obj = mine[0].optimizer.obj
             local = name_in(program, run, obj, backward.context.function)
@@ -95,6 +98,30 @@ class StepMissing(Rule):
             #   ^^^^^^^^^^^^^^^ GS404
             """,
             shows=NothingMoves(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            generator, discriminator = nn.Linear(2, 4), nn.Linear(4, 1)
+            g_optimizer = torch.optim.Adam(generator.parameters())
+            d_optimizer = torch.optim.Adam(discriminator.parameters())
+
+            for _ in range(3):
+                fake = generator(torch.randn(8, 2))
+                d_optimizer.zero_grad()
+                real_score = discriminator(torch.randn(8, 4))
+                d_loss = discriminator(fake.detach()).pow(2).mean() + (real_score - 1).pow(2).mean()
+                d_loss.backward()
+                d_optimizer.step()
+
+                g_optimizer.zero_grad()
+                g_loss = (discriminator(fake) - 1).pow(2).mean()
+                g_loss.backward()
+            #   ^^^^^^^^^^^^^^^^^ GS404
+            """,
+            shows=Unmoved("generator"),
         ),
         Good(
             """
@@ -172,6 +199,19 @@ def _is_broken(optimizer: Instance) -> bool:
 
 def _in_training_loop(backward: Backward) -> bool:
     return any(r.over != "parameters" and not r.over.startswith("literal") for r in backward.context.rounds)
+
+
+def _is_meant_to_step(run: Run, build: Build, backward: Backward) -> bool:
+    """Whether the loop clears this optimizer's gradients, and no other's, right before `backward` computes them."""
+    cleared: frozenset[Obj] = frozenset()
+    for fact in run.facts.values():
+        if isinstance(fact, Clear):
+            cleared |= fact.optimizers if fact.by == "optimizer" and fact.context.rounds else run.optimizers.keys()
+        elif isinstance(fact, Backward) and fact.site == backward.site:
+            return cleared == {build.optimizer.obj}
+        elif isinstance(fact, (Backward, Step)):
+            cleared = frozenset()
+    return False
 
 
 def _held_by_stepped(run: Run, build: Build, backward: Backward) -> bool:
