@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 BELOW: dict[str, set[str]] = {
     "findings": set(),
     "fixes": {"findings"},
+    "collector": set(),
     "failures": set(),
     "config": {"findings"},
     "snapshot": {"findings", "config"},
@@ -25,8 +26,32 @@ BELOW: dict[str, set[str]] = {
     "engine": {"findings", "config", "snapshot", "source", "program", "rules"},
     "workspace": {"findings", "config", "snapshot", "source", "engine", "rules"},
     "probe": {"findings", "config", "source"},
-    "lsp": {"findings", "fixes", "failures", "config", "snapshot", "source", "rules", "engine", "workspace", "probe"},
-    "cli": {"findings", "fixes", "failures", "config", "snapshot", "source", "rules", "engine", "workspace", "probe"},
+    "lsp": {
+        "collector",
+        "findings",
+        "fixes",
+        "failures",
+        "config",
+        "snapshot",
+        "source",
+        "rules",
+        "engine",
+        "workspace",
+        "probe",
+    },
+    "cli": {
+        "collector",
+        "findings",
+        "fixes",
+        "failures",
+        "config",
+        "snapshot",
+        "source",
+        "rules",
+        "engine",
+        "workspace",
+        "probe",
+    },
 }
 """What each part may import. `cli.main` starts `lsp`, and `__main__` starts `cli.main`; nothing else does."""
 

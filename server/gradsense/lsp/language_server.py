@@ -7,7 +7,6 @@ reporting errors are replaced here, each for a reason given at the place.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 from collections.abc import Callable, Coroutine
@@ -21,6 +20,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, LanguageServerProtocol, lsp_method
 
 from gradsense import __version__
+from gradsense.collector import relax_collector
 from gradsense.lsp import parent
 from gradsense.lsp.actions import Actions
 from gradsense.lsp.analyses import Analyses
@@ -264,8 +264,7 @@ class Server(LanguageServer):
 
     def _engine_tried(self, engine: asyncio.Future[None]) -> None:
         # What has been imported stays: from here on, the collector (off so far, see `main`) leaves it alone.
-        gc.freeze()
-        gc.enable()
+        relax_collector()
         if not engine.cancelled() and (error := engine.exception()) is not None:
             logger.error("This installation of GradSense is not complete", exc_info=error)
             self.end(1)

@@ -1,0 +1,16 @@
+"""The garbage collector, set for a process that analyses: it makes hundreds of thousands of objects, and keeps them."""
+
+from __future__ import annotations
+
+import gc
+
+
+def relax_collector() -> None:
+    """Leave alone what has been imported, and look for garbage less often.
+
+    With CPython's own threshold (700 objects) collections took half of the time of a cold analysis of 1,800 lines:
+    the memos keep what was allocated, so there is hardly anything to find.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
