@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradsense.engine import check_text
 from gradsense.snapshot import ModuleSource, SourceFile
 from tests.program.seen import HEADER, step_states
 
@@ -250,3 +251,11 @@ def test_other_steps_are_no_optimizer_s() -> None:
 
 def test_the_header_is_python() -> None:
     compile(HEADER, "header", "exec")
+
+
+def test_a_message_is_one_line() -> None:
+    text = (
+        "for x in torch.randn(3, 8, 4):\n    (\n        model(x)\n    ).sum().backward()\n    optimizer.zero_grad()\n"
+    )
+    (finding,) = check_text(f"{HEADER}{text}    optimizer.step()\n")
+    assert "\n" not in finding.message

@@ -174,3 +174,10 @@ def test_an_upper_bound_tells_where_nothing_is_installed(tmp_path: Path, require
 def test_poetry_carets(tmp_path: Path) -> None:
     write_files(tmp_path, {"pyproject.toml": '[tool.poetry.dependencies]\npytorch-lightning = "^1.6"\n'})
     assert installed_version("lightning", Settings(), (tmp_path,), ()) == "1.9.5"
+
+
+def test_an_environment_outside_the_projects_bounds_tells_nothing(tmp_path: Path) -> None:
+    make_environment(tmp_path / ".venv", {"lightning": "2.6.6"})
+    write_files(tmp_path, {"requirements.txt": "pytorch-lightning>=1.7,<2.0.0"})
+    environments = Surroundings().environments(tmp_path, tmp_path)
+    assert installed_version("lightning", Settings(), (tmp_path,), environments) == "1.9.5"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import libcst.matchers as m
@@ -12,6 +14,9 @@ from gradsense.findings import Finding, Fix, Related, Safety, Severity, Span, Ta
 from gradsense.program.program import Place, Program
 from gradsense.program.values import Site
 from gradsense.rules.examples import Example
+
+_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+"""In the code that a message quotes: an expression over several lines is told in one."""
 
 
 class Rule:
@@ -70,9 +75,9 @@ class Rule:
             self.name,
             severity or self.severity,
             span,
-            message,
+            _LINE_BREAK.sub(" ", message),
             tuple(r for r in related if r is not None),
-            tuple(f for f in fixes if f is not None),
+            tuple(replace(f, title=_LINE_BREAK.sub(" ", f.title)) for f in fixes if f is not None),
             tags,
         )
 

@@ -47,7 +47,7 @@ def installed_version(
     """A PEP 440 version, or None if nothing tells.
 
     From the first of: configuration (Lightning's), pins and lock files in `folders` (the nearest
-    first), the first environment that has it, an upper bound among the project's requirements.
+    first), the first environment that has it within the project's requirements, an upper bound among these.
     """
     name = canonical_name(distribution)
     names = (name, *(other for other in _LIGHTNING if other != name)) if name in _LIGHTNING else (name,)
@@ -63,7 +63,9 @@ def installed_version(
                 return locked
     for environment in environments:
         for candidate in names:
-            if (version := environment.version_of(candidate)) and _is_version(version):
+            version = environment.version_of(candidate)
+            # An environment that breaks the project's own bounds is not the one that the project runs in.
+            if version and _is_version(version) and all(each.contains(version, True) for each in requirements):
                 return version
     return _newest_allowed(requirements) if name in _LIGHTNING else None
 
