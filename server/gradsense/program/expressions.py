@@ -407,7 +407,6 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
     source: Value = UNKNOWN
     for target, iterable, conditions in node.clauses:
         source = evaluate(run, inner, state, iterable)
-        objects.consume(run, frame, state, source)
         if single and not conditions:
             exact_source = objects.exact_items(run, state, source)
         statements.bind(run, inner, state, target, objects.element_of(run, inner, state, source), node.at)

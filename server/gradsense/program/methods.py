@@ -197,11 +197,10 @@ def store_on_tensor(
 
 
 def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> None:
-    for optimizer, states in list(state.gradients.items()):
+    for optimizer in state.gradients:
         held = run.holdings.get(optimizer)
         if held is None or held.open or tensor.open or held.sources & tensor.sources:
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
-        del states
 
 
 # -- parameters --

@@ -508,10 +508,6 @@ def iterated_kind(value: Value) -> str:
     return "other"
 
 
-def consume(run: Run, frame: Frame, state: State, value: Value) -> None:
-    """Going over `value` uses up an iterator: nothing to note for what can be gone over again."""
-
-
 def unpacked(run: Run, state: State, value: Value, count: int) -> tuple[Value, ...] | None:
     """The `count` values that unpacking gives, or None."""
     items = exact_items(run, state, value)

@@ -519,7 +519,6 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
         element = objects.element_of(run, frame, entry, source)
         bind(run, frame, entry, node.target, element, node.at)
 
-    objects.consume(run, frame, state, source)
     return _loop(run, frame, node.at, over, state, flow, begin, node.body, node.orelse, False, False)
 
 
