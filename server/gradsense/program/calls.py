@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gradsense.program import expressions, external, ir, methods, objects, statements, training
+from gradsense.program import (
+    class_lookup,
+    composition,
+    containers,
+    expressions,
+    external,
+    ir,
+    methods,
+    objects,
+    statements,
+    training,
+)
 from gradsense.program.facts import Call, Forward, Make, Returned
 from gradsense.program.knowledge import classes
 from gradsense.program.knowledge.functions import GRAD_MODES
@@ -52,7 +63,7 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
     for arg in node.args:
         if isinstance(arg, ir.Starred):
             value = expressions.evaluate(run, frame, state, arg.value)
-            known = objects.exact_items(run, state, value)
+            known = containers.exact_items(run, state, value)
             if known is None:
                 args.append(_many(run, frame, state, value))
             else:
@@ -80,7 +91,7 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
 
 def _many(run: Run, frame: Frame, state: State, value: Value) -> Value:
     """An unpacked argument of unknown length, as one value."""
-    return value if isinstance(value, (Collection, Parameters)) else objects.element_of(run, frame, state, value)
+    return value if isinstance(value, (Collection, Parameters)) else containers.element_of(run, frame, state, value)
 
 
 def _super(run: Run, frame: Frame, state: State, node: ir.Call) -> Value | None:
@@ -402,7 +413,7 @@ def instantiate(
     at: int,
 ) -> Value:
     """A new object of a class of the user's, after its `__init__`."""
-    kind, known = objects.kind_of_class(run, cls)
+    kind, known = class_lookup.kind_of_class(run, cls)
     obj = objects.allocate(frame, at)
     instance = Instance(obj, cls, kind)
     state.heap[obj] = {} if known else {OPEN: True}
@@ -428,7 +439,7 @@ def initialise(
     unknown_arguments: bool = False,
 ) -> None:
     """Run `__init__` on a new object."""
-    found, init = objects.find_member(run, instance.type, "__init__")
+    found, init = class_lookup.find_member(run, instance.type, "__init__")
     if found == "found" and isinstance(init, FunctionValue):
         bound = replace(init, self_value=instance)
         if init.code in run.stack or len(run.stack) >= DEPTH:
@@ -490,14 +501,14 @@ def _call_module(
             if inner is not None:
                 return invoke(run, frame, state, inner, args, keywords, at)
         if name == "torch.nn.Sequential":
-            exact = objects.exact_items(run, state, instance)
+            exact = containers.exact_items(run, state, instance)
             if exact is not None and len(args) == 1:
                 value: Value = args[0]
                 for layer in exact:
                     value = invoke(run, frame, state, layer, (value,), (), at)
                 return value
         return layer_result(run, frame, state, instance, values)
-    found, forward = objects.find_member(run, instance.type, "forward")
+    found, forward = class_lookup.find_member(run, instance.type, "forward")
     if found == "found" and isinstance(forward, FunctionValue):
         return _forward(run, frame, state, instance, forward, args, keywords, at)
     return layer_result(run, frame, state, instance, values)
@@ -558,8 +569,8 @@ def _forward(
 
 def layer_result(run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...]) -> Value:
     """The output of a Module whose forward isn't followed: everything below it takes part."""
-    sources, is_open = objects.parameter_sources(run, state, instance)
-    name = objects.external_class(instance, run)
+    sources, is_open = composition.parameter_sources(run, state, instance)
+    name = class_lookup.external_class(instance, run)
     layer = classes.is_layer(name) and isinstance(instance.type, Ref)
     inputs = [value for value in values if isinstance(value, (Tensor, Unknown))]
     requires: bool | None = True if sources and layer else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gradsense.program import calls, ir, objects, statements
+from gradsense.program import calls, composition, containers, ir, objects, statements
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
@@ -93,7 +93,7 @@ def _call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
 def _subscript(run: Run, frame: Frame, state: State, node: ir.Subscript) -> Value:
     receiver = evaluate(run, frame, state, node.value)
     index = evaluate(run, frame, state, node.index)
-    return objects.get_item(run, frame, state, receiver, index, node.at)
+    return containers.get_item(run, frame, state, receiver, index, node.at)
 
 
 def _operation(run: Run, frame: Frame, state: State, node: ir.Operation) -> Value:
@@ -116,11 +116,11 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
         value = operands[0]
         return Const(not value.value) if isinstance(value, Const) else UNKNOWN
     if op == "+" and len(operands) == 2:
-        added = objects.concatenated(run, frame, state, operands[0], operands[1], at)
+        added = containers.concatenated(run, frame, state, operands[0], operands[1], at)
         if added is not None:
             return added
     if op == "*" and len(operands) == 2:
-        repeated = objects.repeated(run, frame, state, operands[0], operands[1], at)
+        repeated = containers.repeated(run, frame, state, operands[0], operands[1], at)
         if repeated is not None:
             return repeated
     if all(isinstance(operand, Const) for operand in operands):
@@ -339,10 +339,10 @@ def _sequence(run: Run, frame: Frame, state: State, node: ir.Sequence) -> Value:
             inner = evaluate(run, frame, state, item.value)
             if isinstance(inner, Parameters) and inner.shape in ("iterator", "list"):
                 parameters.append(inner)
-            known = objects.exact_items(run, state, inner)
+            known = containers.exact_items(run, state, inner)
             if known is None:
                 exact = False
-                values.append(objects.element_of(run, frame, state, inner))
+                values.append(containers.element_of(run, frame, state, inner))
             else:
                 values += known
         else:
@@ -352,10 +352,10 @@ def _sequence(run: Run, frame: Frame, state: State, node: ir.Sequence) -> Value:
                 parameters.append(Parameters(frozenset((single.parameter,)), shape="list"))
     if not exact and len(parameters) == len(node.items):
         # `[*encoder.parameters(), *decoder.parameters(), scale]`: parameters again.
-        return objects.merged_parameters(parameters, "list", frame.site(node.at))
+        return composition.merged_parameters(parameters, "list", frame.site(node.at))
     if node.kind == "tuple" and exact:
         return TupleValue(tuple(values))
-    return objects.make_collection(
+    return containers.make_collection(
         run, frame, state, "list" if node.kind == "tuple" else node.kind, values, exact, node.at
     )
 
@@ -373,7 +373,7 @@ def _mapping(run: Run, frame: Frame, state: State, node: ir.Mapping) -> Value:
                 values += held.exact
             else:
                 exact = False
-                values.append(objects.element_of(run, frame, state, inner))
+                values.append(containers.element_of(run, frame, state, inner))
             continue
         named = evaluate(run, frame, state, key)
         values.append(evaluate(run, frame, state, value))
@@ -408,8 +408,8 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
     for target, iterable, conditions in node.clauses:
         source = evaluate(run, inner, state, iterable)
         if single and not conditions:
-            exact_source = objects.exact_items(run, state, source)
-        statements.bind(run, inner, state, target, objects.element_of(run, inner, state, source), node.at)
+            exact_source = containers.exact_items(run, state, source)
+        statements.bind(run, inner, state, target, containers.element_of(run, inner, state, source), node.at)
         for condition in conditions:
             evaluate(run, inner, state, condition)
             filtered = filtered or not keeps_all(condition)
@@ -425,13 +425,13 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
             values.append(evaluate(run, inner, state, node.element))
         state.frames.pop(number, None)
         if node.kind != "dict":
-            return objects.make_collection(run, frame, state, "list", values, True, node.at)
+            return containers.make_collection(run, frame, state, "list", values, True, node.at)
         obj = objects.allocate(frame, node.at)
         state.heap[obj] = {ITEMS: Items(None, objects.join_values(values))}
         return Collection(obj, "dict")
     element = evaluate(run, inner, state, node.element)
     state.frames.pop(number, None)
-    made = objects.parameters_from_elements(element, source, filtered, node.kind, frame.site(node.at))
+    made = composition.parameters_from_elements(element, source, filtered, node.kind, frame.site(node.at))
     if made is not None:
         return made
     if isinstance(element, Instance):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gradsense.program import calls, expressions, ir, objects, training
+from gradsense.program import calls, class_lookup, composition, containers, expressions, ir, objects, training
 from gradsense.program.facts import Make
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge.names import canonical
@@ -86,7 +86,7 @@ def _result(
     if name in functions.REWRAPPING:
         return _rewrapped(run, frame, name, args, keywords, at)
     if name in classes.REPLACING and args and isinstance(args[0], Instance):
-        lost, _ = objects.parameter_sources(run, state, args[0])
+        lost, _ = composition.parameter_sources(run, state, args[0])
         training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
         return args[0]
     if name in classes.TRANSPARENT or name.startswith(("torch.nn.utils.prune.", "torch.nn.utils.parametrize.")):
@@ -137,7 +137,7 @@ _NO_TENSORS = frozenset(
 def _tensors_in(run: Run, state: State, values: tuple[Value, ...]) -> list[Value]:
     found: list[Value] = []
     for value in values:
-        items = objects.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
+        items = containers.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
         if items is not None:
             found += _tensors_in(run, state, items)
         elif isinstance(value, Collection):
@@ -237,14 +237,14 @@ def _construct_module(
             state.set_attribute(instance.obj, ITEMS, state.items(given.obj))
         elif isinstance(given, TupleValue):
             state.set_attribute(instance.obj, ITEMS, Items(given.items, objects.join_values(given.items)))
-        elif isinstance(given, Instance) and objects.is_module(given):
+        elif isinstance(given, Instance) and class_lookup.is_module(given):
             state.set_attribute(instance.obj, ITEMS, state.items(given.obj))
         else:
             state.set_attribute(instance.obj, ITEMS, Items(None, UNKNOWN))
             state.set_attribute(instance.obj, OPEN, True)
     elif name in classes.WRAPPERS:
         if name in classes.REPLACING and args and isinstance(args[0], Instance):
-            lost, _ = objects.parameter_sources(run, state, args[0])
+            lost, _ = composition.parameter_sources(run, state, args[0])
             training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
         state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
     elif (affine := dict(keywords).get("affine", dict(keywords).get("elementwise_affine"))) is not None:
@@ -289,7 +289,7 @@ def _distributed_backward(
 
 
 def _deepcopy(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
-    return objects.clone(run, frame, state, args[0], at) if args else UNKNOWN
+    return composition.clone(run, frame, state, args[0], at) if args else UNKNOWN
 
 
 def _partial(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
@@ -307,7 +307,7 @@ def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywor
         if each is None:
             return Parameters(frozenset(), True, site=frame.site(at))
         parts.append(each)
-    return objects.merged_parameters(parts, "iterator", frame.site(at)) if parts else UNKNOWN
+    return composition.merged_parameters(parts, "iterator", frame.site(at)) if parts else UNKNOWN
 
 
 def _parameters_of(run: Run, state: State, value: Value) -> Parameters | None:
@@ -349,7 +349,7 @@ _FUNCTIONS: dict[str, _External] = {
     "collections.OrderedDict": lambda run, frame, state, args, keywords, at: _builtin(
         run, frame, state, "dict", args, keywords, at
     ),
-    "collections.deque": lambda run, frame, state, args, keywords, at: objects.make_collection(
+    "collections.deque": lambda run, frame, state, args, keywords, at: containers.make_collection(
         run, frame, state, "list", [], False, at
     ),
 }
@@ -376,13 +376,13 @@ def _builtin(
         return replace(args[1], site=frame.site(at), partial=True, whole=frozenset())
     if name in ("enumerate", "zip", "range"):
         if name == "enumerate" and args:
-            exact = objects.exact_items(run, state, first)
-            if exact is not None and objects.worth_unrolling(exact):
+            exact = containers.exact_items(run, state, first)
+            if exact is not None and containers.worth_unrolling(exact):
                 return TupleValue(tuple(TupleValue((Const(i), item)) for i, item in enumerate(exact)))
         if name == "zip" and args:
-            columns = [objects.exact_items(run, state, arg) for arg in args]
+            columns = [containers.exact_items(run, state, arg) for arg in args]
             if all(column is not None for column in columns) and any(
-                objects.worth_unrolling(column) for column in columns if column is not None
+                containers.worth_unrolling(column) for column in columns if column is not None
             ):
                 return TupleValue(tuple(TupleValue(row) for row in zip(*(c or () for c in columns), strict=False)))
         return Partial(Ref(f"builtins.{name}"), args, ())
@@ -408,7 +408,7 @@ def _builtin(
     if name == "next":
         if isinstance(first, Parameters):
             return replace(first, shape="element", partial=True)
-        return objects.element_of(run, frame, state, first)
+        return containers.element_of(run, frame, state, first)
     if name == "getattr" and len(args) >= 2:
         if isinstance(args[1], Const) and isinstance(args[1].value, str):
             return objects.get_attribute(run, frame, state, first, args[1].value, at)
@@ -419,9 +419,9 @@ def _builtin(
     if name == "isinstance" and len(args) == 2:
         return _isinstance(run, args)
     if name in ("map",) and len(args) == 2:
-        element = objects.element_of(run, frame, state, args[1])
+        element = containers.element_of(run, frame, state, args[1])
         mapped = calls.invoke(run, frame, state, args[0], (element,), (), at)
-        return objects.make_collection(run, frame, state, "list", [mapped], False, at)
+        return containers.make_collection(run, frame, state, "list", [mapped], False, at)
     if name in ("exit", "quit"):
         state.dead = True
     if name == "object":
@@ -437,21 +437,21 @@ def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, 
     if not args:
         if name == "tuple":
             return TupleValue(())
-        return objects.make_collection(run, frame, state, "list", [], True, at)
+        return containers.make_collection(run, frame, state, "list", [], True, at)
     first = args[0]
     if isinstance(first, Parameters):
         return replace(first, shape="list" if name != "iter" and first.shape == "iterator" else first.shape)
-    exact = objects.exact_items(run, state, first)
+    exact = containers.exact_items(run, state, first)
     if exact is not None:
         values = list(reversed(exact)) if name == "reversed" else list(exact)
         if name == "tuple":
             return TupleValue(tuple(values))
-        return objects.make_collection(run, frame, state, "list", values, True, at)
+        return containers.make_collection(run, frame, state, "list", values, True, at)
     if isinstance(first, (Collection, Instance)):
         if isinstance(first, Instance) and not isinstance(first.type, Ref):
             return UNKNOWN
-        element = objects.element_of(run, frame, state, first)
-        return objects.make_collection(run, frame, state, "list", [element], False, at)
+        element = containers.element_of(run, frame, state, first)
+        return containers.make_collection(run, frame, state, "list", [element], False, at)
     if isinstance(first, Tensor):
         return first
     return UNKNOWN
@@ -472,7 +472,7 @@ def _setattr(run: Run, frame: Frame, state: State, args: tuple[Value, ...], at: 
 def _isinstance(run: Run, args: tuple[Value, ...]) -> Value:
     value, cls = args
     if isinstance(value, Instance) and isinstance(cls, (ClassValue, Ref)):
-        order, known = objects.mro(run, value.type)
+        order, known = class_lookup.mro(run, value.type)
         if cls in order:
             return Const(True)
         if known and isinstance(cls, ClassValue):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, expressions, objects, training
+from gradsense.program import calls, class_lookup, composition, containers, expressions, objects, training
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward, after_clear
@@ -330,7 +330,7 @@ def _module_attribute(run: Run, frame: Frame, state: State, instance: Instance, 
         state.set_attribute(instance.obj, name, part)
         state.heap.setdefault(part.obj, {})
         return part
-    order, _ = objects.mro(run, instance.type)
+    order, _ = class_lookup.mro(run, instance.type)
     for each in order:
         if isinstance(each, Ref) and classes.is_layer(each.name) and name in ("weight", "bias"):
             return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
@@ -374,8 +374,8 @@ def _module(
     at: int,
 ) -> Value:
     if name in ("parameters", "named_parameters"):
-        sources, is_open = objects.parameter_sources(run, state, module)
-        whole = frozenset(objects.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
+        sources, is_open = composition.parameter_sources(run, state, module)
+        whole = frozenset(composition.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
         return Parameters(
             sources,
             is_open,
@@ -404,14 +404,14 @@ def _module(
     if name in ("share_memory", "xpu", "type", "to_empty"):
         return module
     if name == "zero_grad":
-        sources, is_open = objects.parameter_sources(run, state, module)
+        sources, is_open = composition.parameter_sources(run, state, module)
         training.clear_sources(run, frame, state, sources, is_open, False, "module", at)
         return NONE
     if name in ("children", "modules", "values"):
         if name == "values" or name == "children":
             held = state.attributes(module.obj).get(ITEMS)
             if isinstance(held, Items):
-                made = objects.make_collection(
+                made = containers.make_collection(
                     run, frame, state, "list", list(held.exact or (held.element,)), held.exact is not None, at
                 )
                 return made
@@ -432,9 +432,9 @@ def _module(
     if name in ("append", "extend", "insert") and isinstance(module.type, Ref):
         container = Collection(module.obj, "list")
         if name == "append" and args:
-            objects.append(state, container, args[0], not frame.rounds)
+            containers.append(state, container, args[0], not frame.rounds)
         elif name == "extend" and args:
-            objects.extend(run, state, container, args[0])
+            containers.extend(run, state, container, args[0])
         else:
             state.set_attribute(module.obj, OPEN, True)
         return module
@@ -443,7 +443,7 @@ def _module(
     if name in ("items", "keys") and isinstance(module.type, Ref):
         return UNKNOWN
     if name == "load_state_dict":
-        sources, _ = objects.parameter_sources(run, state, module)
+        sources, _ = composition.parameter_sources(run, state, module)
         run.loaded |= sources
         if dict(keywords).get("assign") == Const(True):
             training.replaced(run, frame, state, "load_state_dict", sources, frozenset(), at)
@@ -466,8 +466,8 @@ FROZEN = "[frozen]"
 def _freeze(run: Run, state: State, module: Instance, args: tuple[Value, ...], keywords: Keywords) -> None:
     on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
     frozen = isinstance(on, Const) and not on.value
-    run.frozen |= objects.parameter_sources(run, state, module)[0]
-    for obj in objects.modules_below(run, state, module):
+    run.frozen |= composition.parameter_sources(run, state, module)[0]
+    for obj in composition.modules_below(run, state, module):
         state.set_attribute(obj, FROZEN, Const(frozen) if isinstance(on, Const) else UNKNOWN)
 
 
@@ -636,13 +636,13 @@ def _collection(
         return UNKNOWN
     if name == "append" and args:
         in_own_loop = any(r.site.where == frame.where for r in frame.rounds) or bool(frame.rounds)
-        objects.append(state, collection, args[0], not in_own_loop and frame.conditions == 0)
+        containers.append(state, collection, args[0], not in_own_loop and frame.conditions == 0)
     elif name == "add" and args:
-        objects.append(state, collection, args[0], False)
+        containers.append(state, collection, args[0], False)
     elif name == "insert" and len(args) > 1:
-        objects.append(state, collection, args[1], False)
+        containers.append(state, collection, args[1], False)
     elif name == "extend" and args:
-        objects.extend(run, state, collection, args[0])
+        containers.extend(run, state, collection, args[0])
     elif name in ("items", "values", "keys"):
         if collection.kind == "dict":
             return _view(run, frame, state, collection, name, at)
@@ -650,17 +650,17 @@ def _collection(
         for arg in args:
             items = state.items(collection.obj)
             added = (
-                objects.element_of(run, frame, state, arg)
+                containers.element_of(run, frame, state, arg)
                 if not isinstance(arg, Collection)
                 else state.items(arg.obj).element
             )
             state.set_attribute(collection.obj, ITEMS, Items(None, join(items.element, added)))
         for key, value in keywords:
-            objects.store_item(run, frame, state, collection, Const(key), value, at)
+            containers.store_item(run, frame, state, collection, Const(key), value, at)
     elif name in ("pop", "popleft", "get", "setdefault"):
         items = state.items(collection.obj)
         if name == "get" and args:
-            return objects.get_item(run, frame, state, collection, args[0], at)
+            return containers.get_item(run, frame, state, collection, args[0], at)
         return items.element if items.exact is None else objects.join_values(items.exact)
     elif name == "clear":
         state.set_attribute(collection.obj, ITEMS, Items((), UNKNOWN, () if collection.kind == "dict" else None))
@@ -677,9 +677,9 @@ def _view(run: Run, frame: Frame, state: State, collection: Collection, name: st
         keys = [Const(key) for key in items.keys]
         if name == "items":
             pairs: list[Value] = [TupleValue((key, value)) for key, value in zip(keys, items.exact, strict=False)]
-            return objects.make_collection(run, frame, state, "list", pairs, True, at)
+            return containers.make_collection(run, frame, state, "list", pairs, True, at)
         values: list[Value] = list(items.exact) if name == "values" else list(keys)
-        return objects.make_collection(run, frame, state, "list", values, True, at)
+        return containers.make_collection(run, frame, state, "list", values, True, at)
     return Partial(Ref(f"builtins.{name}"), (collection,), ())
 
 
@@ -715,11 +715,11 @@ def _super(
 
 
 def _is_container_class(run: Run, instance: Instance) -> bool:
-    return classes.is_container(objects.external_class(instance, run))
+    return classes.is_container(class_lookup.external_class(instance, run))
 
 
 def _fill_container(run: Run, state: State, instance: Instance, args: tuple[Value, ...]) -> None:
-    sole = objects.exact_items(run, state, args[0]) if len(args) == 1 and not isinstance(args[0], Instance) else None
+    sole = containers.exact_items(run, state, args[0]) if len(args) == 1 and not isinstance(args[0], Instance) else None
     exact = sole if sole is not None else args
     state.set_attribute(instance.obj, ITEMS, Items(tuple(exact), objects.join_values(exact)))
 
@@ -739,7 +739,7 @@ def _of_class(
         return NONE
     if name == "apply":
         return combine([*args, UNKNOWN])
-    kind, _ = objects.kind_of_class(run, cls)
+    kind, _ = class_lookup.kind_of_class(run, cls)
     if kind in (Kind.MODULE, Kind.LIGHTNING) and name in ("load_from_checkpoint", "from_pretrained"):
         instance = Instance(objects.allocate(frame, at), cls, kind)
         state.heap[instance.obj] = {OPEN: True}

@@ -12,8 +12,8 @@ import libcst as cst
 
 from gradsense.config import Settings
 from gradsense.findings import Span
-from gradsense.program import calls, ir, methods, objects, statements, training
-from gradsense.program.facts import Gradients, GradState, Holdings, Lost, Returned
+from gradsense.program import calls, class_lookup, containers, ir, methods, statements, training
+from gradsense.program.facts import Call, Gradients, GradState, Holdings, Lost, Returned
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
@@ -359,7 +359,7 @@ class Program:
                         if script:
                             continue
                         return False
-                    now = objects.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
+                    now = class_lookup.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
                 case ("loud", str(path), tree):
                     now = not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
                 case ("broken", str(path), str(name)):
@@ -413,8 +413,8 @@ class Program:
 
     def _class_facts(self, cls: ClassValue) -> ClassFacts | None:
         script = self.script[0]
-        kind, known = objects.kind_of_class(script, cls)
-        order, _ = objects.mro(script, cls)
+        kind, known = class_lookup.kind_of_class(script, cls)
+        order, _ = class_lookup.mro(script, cls)
         members: dict[str, FunctionValue] = {}
         for each in reversed(order):
             if isinstance(each, ClassValue):
@@ -550,6 +550,19 @@ class Program:
             self._facts_by_run[kind] = found
         return found
 
+    def calls(self, *names: str) -> list[tuple[Run, Call]]:
+        """The calls of some functions or methods from outside the user's files, by canonical name (see `facts.Call`),
+        each with the run that saw it.
+        """
+        return [found for name in names for found in self._calls_by_name.get(name, ())]
+
+    @cached_property
+    def _calls_by_name(self) -> dict[str, list[tuple[Run, Call]]]:
+        by_name: dict[str, list[tuple[Run, Call]]] = {}
+        for run, call in self.runs_with_facts(Call):
+            by_name.setdefault(call.name, []).append((run, call))
+        return by_name
+
     @cached_property
     def holdings(self) -> dict[Obj, Holdings]:
         """What each optimizer holds in the end, over all runs."""
@@ -677,7 +690,7 @@ def optimizers_in(program: Program, state: State, value: Value) -> list[Instance
         if items.keys is not None and items.exact is not None and "optimizer" in items.keys:
             return optimizers_in(program, state, items.exact[items.keys.index("optimizer")])
         return None
-    exact = objects.exact_items(program.script[0], state, value)
+    exact = containers.exact_items(program.script[0], state, value)
     if exact is None:
         return None
     if len(exact) == 2 and not isinstance(exact[0], Instance) and not _is_dict(exact[0]):

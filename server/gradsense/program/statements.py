@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gradsense.program import calls, expressions, ir, objects, training
+from gradsense.program import calls, class_lookup, containers, expressions, ir, objects, training
 from gradsense.program.facts import Local, Lost, Returned, Round
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run, statements_of
@@ -149,7 +149,7 @@ def bind(run: Run, frame: Frame, state: State, target: ir.Expr, value: Value, at
     elif isinstance(target, ir.Subscript):
         receiver = expressions.evaluate(run, frame, state, target.value)
         index = expressions.evaluate(run, frame, state, target.index)
-        objects.store_item(run, frame, state, receiver, index, value, target.at)
+        containers.store_item(run, frame, state, receiver, index, value, target.at)
     elif isinstance(target, ir.Starred):
         bind(run, frame, state, target.value, UNKNOWN, at)
 
@@ -175,7 +175,7 @@ def _forget(state: State, frame: Frame, name: str) -> None:
 def _unpack(run: Run, frame: Frame, state: State, target: ir.Sequence, value: Value, at: int) -> None:
     count = len(target.items)
     starred = any(isinstance(item, ir.Starred) for item in target.items)
-    parts = None if starred else objects.unpacked(run, state, value, count)
+    parts = None if starred else containers.unpacked(run, state, value, count)
     for number, item in enumerate(target.items):
         bind(run, frame, state, item, parts[number] if parts else UNKNOWN, at)
 
@@ -184,7 +184,7 @@ def _aug_assign(run: Run, frame: Frame, node: ir.AugAssign, state: State, flow: 
     value = expressions.evaluate(run, frame, state, node.value)
     old = expressions.evaluate(run, frame, state, node.target)
     if isinstance(old, Collection) and node.op == "+":
-        objects.extend(run, state, old, value)
+        containers.extend(run, state, old, value)
         return [state]
     if isinstance(old, Parameters):
         expressions.use(run, value)
@@ -294,7 +294,7 @@ def make_function(run: Run, frame: Frame, state: State, node: ir.Function, owner
     decorators: list[str] = []
     for decorator in node.decorators:
         value = expressions.evaluate(run, frame, state, decorator)
-        decorators.append(objects.decorator_name(value))
+        decorators.append(class_lookup.decorator_name(value))
     module = run.module_frames.get(frame.file.path)
     inner = frame.closure.frames if frame.number == module or owner else (frame.number, *frame.closure.frames)
     return FunctionValue(code, Closure(frame.file, inner), None, tuple(decorators))
@@ -306,10 +306,11 @@ def _class(run: Run, frame: Frame, node: ir.Class, state: State, flow: Flow) -> 
     )
     qualified = f"{frame.owner.name}.{node.name}" if frame.owner is not None else node.name
     code = Code(qualified, node, frame.tree, frame.where)
-    value = objects.build_class(run, frame, state, node, code, bases)
+    value = class_lookup.build_class(run, frame, state, node, code, bases)
     if node.decorators:
         names = [
-            objects.decorator_name(expressions.evaluate(run, frame, state, decorator)) for decorator in node.decorators
+            class_lookup.decorator_name(expressions.evaluate(run, frame, state, decorator))
+            for decorator in node.decorators
         ]
         if "dataclasses.dataclass" in names:
             value.members.setdefault("[dataclass]", NONE)
@@ -510,13 +511,13 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     source = expressions.evaluate(run, frame, state, node.iter)
     if state.dead:
         return []
-    elements = objects.exact_items(run, state, source)
-    if elements is not None and 0 < len(elements) <= 3 and objects.worth_unrolling(elements):
+    elements = containers.exact_items(run, state, source)
+    if elements is not None and 0 < len(elements) <= 3 and containers.worth_unrolling(elements):
         return _unrolled(run, frame, node, state, flow, elements)
-    over = objects.iterated_kind(source)
+    over = containers.iterated_kind(source)
 
     def begin(entry: State) -> None:
-        element = objects.element_of(run, frame, entry, source)
+        element = containers.element_of(run, frame, entry, source)
         bind(run, frame, entry, node.target, element, node.at)
 
     return _loop(run, frame, node.at, over, state, flow, begin, node.body, node.orelse, False, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, expressions, objects
+from gradsense.program import calls, composition, containers, expressions
 from gradsense.program.facts import (
     Backward,
     Build,
@@ -109,8 +109,8 @@ def module_replaced(run: Run, frame: Frame, state: State, old: object, new: Valu
     """A Module or parameter is assigned where another one was."""
     if not isinstance(old, (Instance, Tensor)) or not isinstance(new, (Instance, Tensor)) or not state.gradients:
         return
-    before, _ = objects.parameter_sources(run, state, old)
-    after, _ = objects.parameter_sources(run, state, new)
+    before, _ = composition.parameter_sources(run, state, old)
+    after, _ = composition.parameter_sources(run, state, new)
     if before - after and after - before:
         replaced(run, frame, state, "", before - after, after - before, at)
 
@@ -123,7 +123,7 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
         return Holdings(params.sources, params.open, frozenset(), (params.sources,))
     if isinstance(params, Collection) and params.kind == "dict":
         return _group_holdings(run, state, params)
-    items = objects.exact_items(run, state, params)
+    items = containers.exact_items(run, state, params)
     element: Value | None = None
     if isinstance(params, Choice):
         # What a list holds whose items aren't all known: each of these kinds.

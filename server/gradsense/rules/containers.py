@@ -9,7 +9,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Edit, Fix, Safety, Span
-from gradsense.program import objects
+from gradsense.program import class_lookup
 from gradsense.program.facts import Forward, Store
 from gradsense.program.knowledge import classes
 from gradsense.program.program import ClassFacts, Place, Program
@@ -60,7 +60,7 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
     for facts in program.module_classes:
         if not facts.known or facts.state.is_open(facts.instance.obj):
             continue
-        if any(objects.find_member(program.script[0], facts.value, name)[0] == "found" for name in _OWN_WAYS):
+        if any(class_lookup.find_member(program.script[0], facts.value, name)[0] == "found" for name in _OWN_WAYS):
             continue
         if not _OWN_TABLES.isdisjoint(facts.value.code.tree.names):  # type: ignore[attr-defined]
             continue
@@ -78,7 +78,7 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
             if place is None or store is None:
                 continue
             items = [option for value, _ in content for option in options_of(value)]
-            pure = all(objects.is_module(i) if want == "modules" else isinstance(i, Tensor) for i in items)
+            pure = all(class_lookup.is_module(i) if want == "modules" else isinstance(i, Tensor) for i in items)
             value = value_assigned(place)
             kind = held.kind if isinstance(held, Collection) else "tuple"
             if value is not None and m.matches(value.node, m.Call(func=m.Name("tuple"))):
@@ -113,7 +113,7 @@ def _modules(program: Program, state: State, content: list[tuple[Value, int]]) -
     """The modules among them that have something to learn, and all that lies below them."""
     found: set[Obj] = set()
     for value, _ in content:
-        if isinstance(value, Instance) and objects.is_module(value) and _is_fresh(value):
+        if isinstance(value, Instance) and class_lookup.is_module(value) and _is_fresh(value):
             below = trainable_below(program, state, value)
             copied = value.obj.part.startswith("copy ")
             if below and not copied and state.attribute(value.obj, "[frozen]") is None:

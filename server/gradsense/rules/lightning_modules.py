@@ -10,7 +10,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Edit
-from gradsense.program import ir, objects
+from gradsense.program import class_lookup, ir
 from gradsense.program.facts import Backward, Call, Fact, Returned, Store
 from gradsense.program.knowledge.lightning_hooks import CURRENT, at_least
 from gradsense.program.methods import OPTIMIZERS
@@ -47,7 +47,7 @@ def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
     flag = facts.attributes.get(FLAG)
     if flag is None:
         run, _ = program.script
-        found, member = objects.find_member(run, facts.value, FLAG)
+        found, member = class_lookup.find_member(run, facts.value, FLAG)
         default = Const(True) if found == "external" and has_plain_bases(program, facts) else UNKNOWN
         flag = member if found == "found" else default
     if not isinstance(flag, Const) or not isinstance(flag.value, bool):
@@ -77,7 +77,7 @@ def has_plain_bases(program: Program, facts: ClassFacts) -> bool:
     What another package's module overrides is not looked up.
     """
     run, _ = program.script
-    order, known = objects.mro(run, facts.value)
+    order, known = class_lookup.mro(run, facts.value)
     return known and all(each.name.startswith(_PLAIN) for each in order if isinstance(each, Ref))
 
 
@@ -131,7 +131,7 @@ def subclasses(program: Program, facts: ClassFacts) -> list[ClassFacts]:
     return [
         other
         for other in program.classes.values()
-        if other.value != facts.value and facts.value in objects.mro(run, other.value)[0]
+        if other.value != facts.value and facts.value in class_lookup.mro(run, other.value)[0]
     ]
 
 

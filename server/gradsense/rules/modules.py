@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gradsense.program import objects
+from gradsense.program import class_lookup, composition
 from gradsense.program.facts import Call
 from gradsense.program.program import ClassFacts, Program
 from gradsense.program.state import State
@@ -16,7 +16,7 @@ _PART = "?part"
 
 def is_certainly_module(value: Value) -> bool:
     """Whether a value is a Module, and no attribute of a library's network that may also be a parameter."""
-    return isinstance(value, Instance) and objects.is_module(value) and value.type != Ref(_PART)
+    return isinstance(value, Instance) and class_lookup.is_module(value) and value.type != Ref(_PART)
 
 
 def takes_attribute(program: Program, value: Value, name: str) -> bool:
@@ -25,7 +25,7 @@ def takes_attribute(program: Program, value: Value, name: str) -> bool:
         return True
     if not isinstance(value.type, ClassValue):
         return False
-    order, known = objects.mro(program.script[0], value.type)
+    order, known = class_lookup.mro(program.script[0], value.type)
     own = {name, "__setattr__"}
     return not known or any(
         isinstance(cls, ClassValue) and (cls.broken or not own.isdisjoint(cls.members)) for cls in order
@@ -34,14 +34,14 @@ def takes_attribute(program: Program, value: Value, name: str) -> bool:
 
 def trainable_below(program: Program, state: State, value: Value) -> frozenset[Obj]:
     """The modules with parameters of their own, and the single parameters, below a Module and with it."""
-    return objects.parameter_sources(program.script[0], state, value)[0]
+    return composition.parameter_sources(program.script[0], state, value)[0]
 
 
 def registered_in(program: Program, facts: ClassFacts, state: State) -> set[Obj]:
     """Every Module and parameter that `parameters()` of a class's instance reaches."""
     run = program.script[0]
-    return set(objects.modules_below(run, state, facts.instance)) | set(
-        objects.parameter_sources(run, state, facts.instance)[0]
+    return set(composition.modules_below(run, state, facts.instance)) | set(
+        composition.parameter_sources(run, state, facts.instance)[0]
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gradsense.program import objects
+from gradsense.program import class_lookup, composition
 from gradsense.program.facts import Call, Make
 from gradsense.program.knowledge import classes
 from gradsense.program.program import Program
@@ -36,7 +36,7 @@ def networks(program: Program, run: Run) -> list[Network]:
         for fact in source.facts.values():
             if isinstance(fact, Make):
                 made.setdefault(fact.instance.obj, (fact.instance, fact.site))
-            elif isinstance(fact, Call) and fact.name == "copy.deepcopy" and objects.is_module(fact.result):
+            elif isinstance(fact, Call) and fact.name == "copy.deepcopy" and class_lookup.is_module(fact.result):
                 assert isinstance(fact.result, Instance)
                 made.setdefault(fact.result.obj, (fact.result, fact.site))
     found: list[Network] = []
@@ -54,8 +54,8 @@ def networks(program: Program, run: Run) -> list[Network]:
 
 
 def _parts(run: Run, state: State, root: Instance) -> tuple[set[Obj], dict[Obj, str]]:
-    below = objects.modules_below(run, state, root)
-    trainable, _ = objects.parameter_sources(run, state, root)
+    below = composition.modules_below(run, state, root)
+    trainable, _ = composition.parameter_sources(run, state, root)
     parts = {obj: name for obj, (name, _) in below.items() if obj in trainable}
     for obj, (name, _) in below.items():
         for attr, held in state.attributes(obj).items():

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import libcst as cst
 
-from gradsense.program.facts import Call, Fact, Store
+from gradsense.program.facts import Fact, Store
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import Code, Instance, Tensor
 from gradsense.source.index import walk
@@ -118,8 +118,3 @@ def stores_on(program: Program, facts: ClassFacts) -> list[Store]:
         for fact in program.facts(Store)
         if isinstance(fact.receiver, Instance) and fact.receiver.obj == facts.instance.obj
     ]
-
-
-def calls_named(program: Program, *names: str) -> list[Call]:
-    """The calls of some functions or methods, by canonical name."""
-    return [fact for fact in program.facts(Call) if fact.name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import objects
+from gradsense.program import class_lookup
 from gradsense.program.facts import Backward, Step
 from gradsense.program.program import ClassFacts, FunctionRun, Program
 from gradsense.program.values import ClassValue, Ref, Tensor
@@ -307,9 +307,9 @@ class ManualWithoutBackward(Rule):
 def _names_around(program: Program, facts: ClassFacts) -> frozenset[str]:
     """The names in the class, its bases of the user's, and the callbacks of the file."""
     run, _ = program.script
-    order, _ = objects.mro(run, facts.value)
+    order, _ = class_lookup.mro(run, facts.value)
     callbacks = [
-        cls for cls in lightning.class_values(program) if Ref("lightning.Callback") in objects.mro(run, cls)[0]
+        cls for cls in lightning.class_values(program) if Ref("lightning.Callback") in class_lookup.mro(run, cls)[0]
     ]
     return frozenset().union(
         *(each.code.tree.names for each in (*order, *callbacks) if isinstance(each, ClassValue))  # type: ignore[attr-defined]

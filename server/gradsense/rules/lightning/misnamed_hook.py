@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import ir, objects
+from gradsense.program import class_lookup, ir
 from gradsense.program.knowledge.lightning_hooks import HOOKS, meant_hook
 from gradsense.program.program import ClassFacts, Program
 from gradsense.program.values import ClassValue, FunctionValue, Site
@@ -59,7 +59,7 @@ class MisnamedHook(Rule):
             if not isinstance(function, FunctionValue) or function.decorators:
                 continue
             hook = meant_hook(name)
-            if hook is None or objects.find_member(run, facts.value, hook)[0] != "external":
+            if hook is None or class_lookup.find_member(run, facts.value, hook)[0] != "external":
                 continue
             if lightning.mentions(program, name) or _bases_mention(program, facts, name):
                 continue
@@ -220,7 +220,7 @@ class MisnamedHook(Rule):
 def _bases_mention(program: Program, facts: ClassFacts, name: str) -> bool:
     """Whether a base class in another file calls the method."""
     run, _ = program.script
-    order, _ = objects.mro(run, facts.value)
+    order, _ = class_lookup.mro(run, facts.value)
     return any(
         isinstance(each, ClassValue) and each != facts.value and name in each.code.tree.names  # type: ignore[attr-defined]
         for each in order

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program import objects
+from gradsense.program import class_lookup
 from gradsense.program.facts import Build, Call, Returned, Store
 from gradsense.program.knowledge.lightning_hooks import meant_hook
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
@@ -85,7 +85,7 @@ class OptimizersNotReturned(Rule):
 
     def _missing(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
         run, _ = program.script
-        found, _ = objects.find_member(run, facts.value, "configure_optimizers")
+        found, _ = class_lookup.find_member(run, facts.value, "configure_optimizers")
         if any(meant_hook(name) == "configure_optimizers" for name in facts.value.members):
             # It is there, under another name: that is GS107's to say.
             return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program import ir, objects
+from gradsense.program import class_lookup, ir
 from gradsense.program.knowledge.lightning_hooks import (
     OPTIMIZER_INDEX,
     REMOVED,
@@ -62,9 +62,9 @@ class RemovedHook(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         run, _ = program.script
         for cls in lightning.class_values(program):
-            if objects.kind_of_class(run, cls)[0] is Kind.LIGHTNING:
+            if class_lookup.kind_of_class(run, cls)[0] is Kind.LIGHTNING:
                 removed = REMOVED
-            elif Ref("lightning.Callback") in objects.mro(run, cls)[0]:
+            elif Ref("lightning.Callback") in class_lookup.mro(run, cls)[0]:
                 removed = REMOVED_FROM_CALLBACKS
             else:
                 continue

@@ -9,7 +9,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import objects
+from gradsense.program import class_lookup
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import ClassValue, Code, Collection
 from gradsense.rules import edits
@@ -240,7 +240,7 @@ def _is_read(program: Program, facts: ClassFacts, name: str) -> bool:
     if any(not use for use in uses) or re.search(rf"[\"']{word}[\"']", program.text):
         return True
     run, _ = program.script
-    order, known = objects.mro(run, facts.value)
+    order, known = class_lookup.mro(run, facts.value)
     elsewhere = any(
         isinstance(each, ClassValue) and each.code.where.path != program.file.path and name in each.code.tree.names  # type: ignore[attr-defined]
         for each in order

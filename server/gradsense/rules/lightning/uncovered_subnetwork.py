@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import objects
+from gradsense.program import class_lookup, composition
 from gradsense.program.facts import Backward, Build
 from gradsense.program.knowledge import classes
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
@@ -258,8 +258,8 @@ def _networks(program: Program, facts: ClassFacts) -> Iterator[tuple[str, Instan
     """The class's networks with parameters: attribute, object, and what is below it."""
     run, _ = program.script
     for name, value in facts.state.attributes(facts.instance.obj).items():
-        if isinstance(value, Instance) and objects.is_module(value) and not name.startswith("["):
-            sources, is_open = objects.parameter_sources(run, facts.state, value)
+        if isinstance(value, Instance) and class_lookup.is_module(value) and not name.startswith("["):
+            sources, is_open = composition.parameter_sources(run, facts.state, value)
             if not is_open:
                 yield name, value, sources
 

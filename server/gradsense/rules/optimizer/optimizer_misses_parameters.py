@@ -8,7 +8,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import objects
+from gradsense.program import composition
 from gradsense.program.facts import Backward, Build, Call, Forward, Make, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
@@ -361,7 +361,7 @@ def _linked(program: Program, run: Run, missing: frozenset[Obj], mine: frozenset
         reached = sources_of(fact.result)
         if not reached & missing or not reached & mine:
             continue
-        own, _ = objects.parameter_sources(run, state, fact.module)
+        own, _ = composition.parameter_sources(run, state, fact.module)
         if own & mine or own & missing:
             linked |= reached & missing
     return frozenset(linked)

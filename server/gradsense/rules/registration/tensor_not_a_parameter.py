@@ -9,7 +9,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span, apply_edits
-from gradsense.program import objects
+from gradsense.program import class_lookup
 from gradsense.program.facts import Call, Store
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import Const, Instance, Tensor, Value
@@ -20,7 +20,6 @@ from gradsense.rules.modules import held_by_optimizers
 from gradsense.rules.syntax import (
     all_places,
     attributes_of_self,
-    calls_named,
     in_broken_code,
     is_read_by_methods,
     is_target,
@@ -71,7 +70,7 @@ class TensorNotAParameter(Rule):
             for store in stores_on(program, facts):
                 if _is_lost(program, facts, store.attr, store.value):
                     yield from self._assigned(program, facts, store)
-            for call in calls_named(program, "Module.register_buffer", "Lightning.register_buffer"):
+            for _, call in program.calls("Module.register_buffer", "Lightning.register_buffer"):
                 name, value = call.argument(0, "name"), call.argument(1, "tensor")
                 if not isinstance(call.receiver, Instance) or call.receiver.obj != facts.instance.obj:
                     continue
@@ -252,7 +251,7 @@ class TensorNotAParameter(Rule):
 def _lists_its_own(program: Program, facts: ClassFacts) -> bool:
     run = program.script[0]
     names = ("parameters", "named_parameters", "__setattr__")
-    return any(objects.find_member(run, facts.value, name)[0] == "found" for name in names)
+    return any(class_lookup.find_member(run, facts.value, name)[0] == "found" for name in names)
 
 
 def _is_lost(program: Program, facts: ClassFacts, name: str, value: Value) -> bool:
@@ -291,7 +290,7 @@ def _is_handled(program: Program, name: str) -> bool:
         return True
     return any(
         any(m.matches(node, own) for arg in call.node.args for node in walk((arg,)))
-        for fact in calls_named(program, "torch.autograd.grad")
+        for _, fact in program.calls("torch.autograd.grad")
         if (call := program.place(fact.site)) is not None and isinstance(call.node, cst.Call)
     )
 
