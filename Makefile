@@ -4,7 +4,7 @@ VSIX := dist/gradsense.vsix
 RUN := .venv/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench docs package clean
+.PHONY: setup demo test screenshots editor bench corpus docs package clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -30,6 +30,10 @@ editor: setup $(VSIX) .cache/vscode/.installed
 
 bench: setup
 	$(RUN) benchmarks/run.py
+
+# `make corpus FROM=folder` takes the repositories from there, as owner+name; without it, git fetches them.
+corpus: setup
+	$(RUN) -m benchmarks.corpus $(if $(FROM),--from $(FROM)) $(ONLY)
 
 docs: setup
 	$(RUN) tools/make_docs.py
