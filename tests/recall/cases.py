@@ -39,7 +39,7 @@ class Told:
         return f"{self.file}:{self.line} {self.finding.code} {self.finding.severity.value}: {self.finding.message}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """One report, as a program and its corrected twin."""
 
@@ -49,6 +49,9 @@ class Case:
     rules: tuple[str, ...]
     lines: frozenset[tuple[str, int]]
     folder: Path
+
+    def __repr__(self) -> str:
+        return self.slug
 
     def told(self, twin: str) -> list[Told]:
         """What is found in the twin `buggy` or `fixed`."""
