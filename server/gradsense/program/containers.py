@@ -157,15 +157,16 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
             items = state.items(receiver.obj)
             if items.keys is not None and items.exact is not None and key in items.keys and isinstance(index, Const):
                 return items.exact[items.keys.index(key)]
-            return items.element
+            return _picked(items.element)
         exact = exact_items(run, state, receiver)
         if exact is not None and isinstance(key, int) and -len(exact) <= key < len(exact):
             return exact[key]
         if isinstance(key, slice):
             if isinstance(receiver, Instance):
                 return receiver
-            return make_collection(run, frame, state, "list", [element_of(run, frame, state, receiver)], False, at)
-        return element_of(run, frame, state, receiver)
+            element = _picked(element_of(run, frame, state, receiver))
+            return make_collection(run, frame, state, "list", [element], False, at)
+        return _picked(element_of(run, frame, state, receiver))
     if isinstance(receiver, Tensor):
         return replace(receiver, parameter=None, leaf=None, made_by="" if receiver.made_by == "" else receiver.made_by)
     if isinstance(receiver, Parameters):
@@ -177,6 +178,13 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
         if isinstance(method, FunctionValue):
             return calls.invoke(run, frame, state, method, (index,), (), at)
     return UNKNOWN
+
+
+def _picked(value: Value) -> Value:
+    """An item taken out by an index that is not known: whoever collects such items need not get all of them."""
+    if isinstance(value, Parameters) and value.shape == "element":
+        return replace(value, partial=True, whole=frozenset())
+    return value
 
 
 def store_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value, value: Value, at: int) -> None:

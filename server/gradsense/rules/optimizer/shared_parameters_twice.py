@@ -226,6 +226,29 @@ class SharedParametersTwice(Rule):
             from torch import nn
 
             model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 1))
+            decayed, others = set(), set()
+            for name, parameter in model.named_parameters():
+                (decayed if parameter.dim() > 1 else others).add(name)
+            by_name = {name: parameter for name, parameter in model.named_parameters()}
+            optimizer = torch.optim.AdamW(
+                [
+                    {"params": [by_name[name] for name in sorted(decayed)], "weight_decay": 0.1},
+                    {"params": [by_name[name] for name in sorted(others)], "weight_decay": 0.0},
+                ],
+                lr=0.1,
+            )
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """,
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 1))
             decay, no_decay = [], []
             for name, p in model.named_parameters():
                 if p.ndim > 1:
