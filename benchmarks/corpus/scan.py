@@ -23,7 +23,7 @@ from gradsense.workspace.files import UnreadableFile
 from gradsense.workspace.session import Session
 
 _TOGETHER = 40
-"""Files that one process checks in one go: a session keeps what it has read of the others."""
+"""Files that one process checks in one go."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,14 @@ def scan(repositories: Iterable[tuple[str, Path]], processes: int) -> Iterator[C
             yield from _check_files(*each)
         return
     with ProcessPoolExecutor(processes) as pool:
-        for checked in pool.map(_check_files, *zip(*work, strict=True)) if work else ():
+        for (name, _, _), checked in zip(work, pool.map(_check_files, *zip(*work, strict=True)), strict=True):
+            _show_progress(name)
             yield from checked
+
+
+def _show_progress(repository: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{repository}", end="\r", file=sys.stderr, flush=True)
 
 
 def _batches(files: list[Path]) -> Iterator[list[Path]]:
@@ -82,14 +88,24 @@ def _say(message: str) -> None:
     print(f"  {message}", file=sys.stderr)
 
 
+_sessions: dict[Path, Session] = {}
+"""The session of the repository that this process is at: its next files profit from what it has read."""
+
+
+def _session(folder: Path) -> Session:
+    if folder not in _sessions:
+        for other in _sessions.values():
+            other.close_now()
+        _sessions.clear()
+        # The environment of this interpreter alone, so that the shell's doesn't change what is found.
+        _sessions[folder] = Session([folder], surroundings=Surroundings(None, None, (), sys.executable))
+    return _sessions[folder]
+
+
 def _check_files(repository: str, folder: Path, files: list[Path]) -> list[Checked]:
     relax_collector()
-    # The environment of this interpreter alone, so that the shell's doesn't change what is found.
-    session = Session([folder], surroundings=Surroundings(None, None, (), sys.executable))
-    try:
-        return [checked for path in files if (checked := _check(repository, folder, path, session)) is not None]
-    finally:
-        session.close_now()
+    session = _session(folder)
+    return [checked for path in files if (checked := _check(repository, folder, path, session)) is not None]
 
 
 def _check(repository: str, folder: Path, path: Path, session: Session) -> Checked | None:

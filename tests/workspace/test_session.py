@@ -22,6 +22,7 @@ from gradsense.snapshot import (
 )
 from gradsense.workspace import solve
 from gradsense.workspace.environments import Surroundings
+from gradsense.workspace.jedi_process import JediProcess
 from gradsense.workspace.session import Session
 from tests.workspace.folders import make_environment, write_files
 
@@ -138,6 +139,19 @@ def test_editable_installs_are_found_where_they_lie(tmp_path: Path) -> None:
 def test_unreadable_modules_are_not_known(tmp_path: Path) -> None:
     write_files(tmp_path, {"train.py": "", "models.py": b"\xff\xfe\x00"})
     assert answer(session_on(tmp_path), ModuleSource("models", str(tmp_path / "train.py"))) is None
+
+
+def test_jedi_is_not_asked_about_the_users_own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {"models.py": "class Net: pass\n"})
+    importer = str(tmp_path / "train.py")
+
+    async def ask(_: JediProcess, question: Question) -> Answer:
+        raise AssertionError(question)
+
+    monkeypatch.setattr(JediProcess, "ask", ask)
+    about = ClassAncestry("models.Net", importer)
+    answers = asyncio.run(session_on(tmp_path).answer([about, ModuleSource("models", importer)]))
+    assert answers[about] is None
 
 
 def test_versions_and_classes_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,11 +181,22 @@ class Session:
         return answers
 
     async def answer(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
-        """An answer to each question, None where there is none to be had."""
+        """An answer to each question, None where there is none to be had.
+
+        What is asked about a module of the user's along with its source is moot: its source tells.
+        """
         asked = list(questions)
         answers = self.known(asked, overlay)
+        own = tuple(
+            f"{question.module}."
+            for question, answer in answers.items()
+            if isinstance(question, ModuleSource) and answer is not None
+        )
         for question in asked:
             if question in answers or not isinstance(question, ClassAncestry | CallResult):
+                continue
+            if question.qualified.startswith(own):
+                answers[question] = None
                 continue
             answer = await self._jedi_for(question.importer).ask(question)
             answers[question] = self._told[self._key_of(question)] = answer
