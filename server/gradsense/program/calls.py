@@ -10,6 +10,7 @@ from gradsense.program import (
     containers,
     expressions,
     external,
+    graph,
     ir,
     methods,
     objects,
@@ -42,6 +43,7 @@ from gradsense.program.values import (
     Ref,
     Super,
     Tensor,
+    TupleValue,
     Unknown,
     Value,
     combine,
@@ -507,22 +509,37 @@ def _call_module(
                 for layer in exact:
                     value = invoke(run, frame, state, layer, (value,), (), at)
                 return value
-        return layer_result(run, frame, state, instance, values)
+        return layer_result(run, frame, state, instance, values, at)
     found, forward = class_lookup.find_member(run, instance.type, "forward")
     if found == "found" and isinstance(forward, FunctionValue):
         return _forward(run, frame, state, instance, forward, args, keywords, at)
-    return layer_result(run, frame, state, instance, values)
+    return layer_result(run, frame, state, instance, values, at)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What a forward pass without side effects gave: for the same arguments, while the attributes of everything that
-    it can reach are the same, it gives that again. `made` are the objects that it made on the way.
+    it can reach are the same, it gives that again. `made` are the objects that it made on the way; `node` stands for
+    the graph that it made.
     """
 
     reached: tuple[tuple[Obj, object], ...]
     result: Value
     made: dict[Obj, dict[str, object]]
+    node: Obj
+
+    def again(self, state: State, node: Obj) -> Value:
+        """The result for another call, which makes the graph `node`."""
+        state.spent.pop(node, None)
+        if node == self.node:
+            state.heap.update(self.made)
+            return self.result
+
+        def renamed(value: Value) -> Value:
+            return graph.renamed(value, self.node, node)
+
+        state.heap.update({obj: graph.in_attributes(held, renamed) for obj, held in self.made.items()})
+        return renamed(self.result)
 
 
 def _forward(
@@ -543,9 +560,9 @@ def _forward(
     except TypeError:
         # An argument that can't be hashed (a slice).
         return invoke(run, frame, state, bound, args, keywords, at)
+    node = graph.node_at(frame, at)
     if summary is not None and all(state.heap.get(obj) is held for obj, held in summary.reached):
-        state.heap.update(summary.made)
-        return summary.result
+        return summary.again(state, node)
     given = (instance, *args, *(value for _, value in keywords))
     reached = tuple((obj, state.heap.get(obj)) for obj in state.reachable(given))
     heap = state.heap.copy()
@@ -562,24 +579,44 @@ def _forward(
         and all(obj not in heap or obj.calls[: len(calls)] == calls for obj in changed)
         and heap.keys() <= state.heap.keys()
     ):
-        run.summaries[key] = Summary(reached, result, changed)
+
+        def as_one(value: Value) -> Value:
+            return graph.as_one(value, calls, node)
+
+        result = as_one(result)
+        changed = {obj: graph.in_attributes(held, as_one) for obj, held in changed.items()}
+        state.heap.update(changed)
+        state.spent.pop(node, None)
+        run.summaries[key] = Summary(reached, result, changed, node)
     run.outside_reads = min(outer_reads, run.outside_reads)
     return result
 
 
-def layer_result(run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...]) -> Value:
+def layer_result(
+    run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...], at: int
+) -> Value:
     """The output of a Module whose forward isn't followed: everything below it takes part."""
     sources, is_open = composition.parameter_sources(run, state, instance)
     name = class_lookup.external_class(instance, run)
     layer = classes.is_layer(name) and isinstance(instance.type, Ref)
-    inputs = [value for value in values if isinstance(value, (Tensor, Unknown))]
+    inputs = [
+        value
+        for given in values
+        for value in (given.items if isinstance(given, TupleValue) else (given,))
+        if isinstance(value, (Tensor, Unknown))
+    ]
     requires: bool | None = True if sources and layer else None
     own = Tensor(sources, frozenset(), requires, is_open or not layer)
 
     result = combine([own, *inputs], made_by=name)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
         return UNKNOWN if any(isinstance(v, Unknown) for v in inputs) else result
-    return training.under_grad_mode(run, state, result)
+    if sources or is_open:
+        result = graph.through(state, result, graph.node_at(frame, at))
+    result = training.under_grad_mode(run, state, result)
+    if not layer or (shape := classes.RECURRENT.get(name)) is None:
+        return result
+    return TupleValue((result, TupleValue((result, result)) if shape == "cell and state" else result))
 
 
 def record_call(

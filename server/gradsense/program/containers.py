@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, composition, expressions, objects, training
+from gradsense.program import calls, composition, expressions, in_place, objects, training
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes
 from gradsense.program.run import Frame, Run
@@ -82,7 +82,7 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
             return TupleValue((Ref("builtins.text"), replace(value, shape="element")))
         return replace(value, shape="element") if value.shape in ("iterator", "list") else UNKNOWN
     if isinstance(value, Tensor):
-        return replace(value, parameter=None, leaf=None, made_by="")
+        return replace(value, parameter=None, leaf=None, made_by="", needed=False)
     if isinstance(value, Partial) and isinstance(value.function, Ref):
         return _element_of_view(run, frame, state, value)
     return PLAIN if value == PLAIN else UNKNOWN
@@ -131,7 +131,7 @@ def unpacked(run: Run, state: State, value: Value, count: int) -> tuple[Value, .
     if isinstance(value, Collection) and value.kind != "dict":
         return (state.items(value.obj).element,) * count
     if isinstance(value, Tensor):
-        part = replace(value, parameter=None, leaf=None, made_by="")
+        part = replace(value, parameter=None, leaf=None, made_by="", needed=False)
         return (part,) * count
     if value == PLAIN:
         return (PLAIN,) * count
@@ -168,7 +168,7 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
             return make_collection(run, frame, state, "list", [element], False, at)
         return _picked(element_of(run, frame, state, receiver))
     if isinstance(receiver, Tensor):
-        return replace(receiver, parameter=None, leaf=None, made_by="" if receiver.made_by == "" else receiver.made_by)
+        return replace(receiver, parameter=None, leaf=None, needed=False)
     if isinstance(receiver, Parameters):
         if receiver.shape == "list":
             return replace(receiver, shape="element" if isinstance(key, int) else "list", partial=True)
@@ -214,6 +214,8 @@ def store_item(run: Run, frame: Frame, state: State, receiver: Value, index: Val
                 continue
             element = value if items.exact == () else join(items.element, value)
             state.set_attribute(option.obj, ITEMS, Items(None, element))
+        elif isinstance(option, Tensor) and option is receiver:
+            in_place.change(run, frame, state, option, (value,), "[]=", at)
         elif isinstance(option, Instance):
             if isinstance(option.type, Ref) and classes.is_container(option.type.name):
                 items = state.items(option.obj)

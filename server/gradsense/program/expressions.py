@@ -207,6 +207,9 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
         return value
     site = frame.site(at)
     cuts = value.cuts
+    if python and not value.python:
+        # `x.detach().numpy()`: what matters is that it leaves torch.
+        cuts = frozenset(Cut(how, site, each.sources) if each.how in ("detach", "data") else each for each in cuts)
     if value.sources:
         cuts = cuts | {Cut(how, site, value.sources)}
     return Tensor(

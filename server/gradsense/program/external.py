@@ -84,7 +84,7 @@ def _result(
     if name in functions.FRESH_TENSORS:
         return _fresh(frame, keywords, at)
     if name in functions.REWRAPPING:
-        return _rewrapped(run, frame, name, args, keywords, at)
+        return _rewrapped(run, frame, state, name, args, keywords, at)
     if name in classes.REPLACING and args and isinstance(args[0], Instance):
         lost, _ = composition.parameter_sources(run, state, args[0])
         training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
@@ -105,8 +105,8 @@ def _result(
         if last in functions.NON_DIFFERENTIABLE:
             return expressions.cut(run, frame, merged, last, at)
         return training.under_grad_mode(run, state, merged)
-    if name.split(".")[0] in ("numpy", "math") and any(isinstance(arg, Tensor) for arg in args):
-        return expressions.cut(run, frame, combine(args), name, at, python=True)
+    if name.split(".")[0] in ("numpy", "math") and _has_tensor(run, state, args):
+        return expressions.cut(run, frame, combine(_tensors_in(run, state, args)), name, at, python=True)
     if name.split(".")[0] in functions.HARMLESS_ROOTS or name in functions.HARMLESS_CALLS:
         return PLAIN if all(map(is_plain, args)) else UNKNOWN
     if name.split(".")[0] in functions.DATA_ROOTS and all(map(is_plain, (*args, *(v for _, v in keywords)))):
@@ -149,19 +149,24 @@ def _tensors_in(run: Run, state: State, values: tuple[Value, ...]) -> list[Value
     return found
 
 
+def _has_tensor(run: Run, state: State, args: tuple[Value, ...]) -> bool:
+    return any(isinstance(value, Tensor) for value in _tensors_in(run, state, args))
+
+
 def _fresh(frame: Frame, keywords: Keywords, at: int) -> Value:
     requires = dict(keywords).get("requires_grad")
     if isinstance(requires, Const) and requires.value:
         leaf = Obj(frame.site(at), frame.calls, "leaf")
         return Tensor(frozenset((leaf,)), requires=True, leaf=frame.site(at), parameter=leaf)
-    return DATA
+    # An object of its own, which may be changed in place.
+    return replace(DATA)
 
 
-def _rewrapped(run: Run, frame: Frame, name: str, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
-    value: Value = UNKNOWN
-    if args:
-        value = args[0]
-    source = value if isinstance(value, Tensor) else Tensor(requires=False, data=not isinstance(value, Unknown))
+def _rewrapped(
+    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    copied = _tensors_in(run, state, args[:1])
+    value = combine(copied) if copied else PLAIN
+    source = value if isinstance(value, Tensor) else Tensor(requires=False, data=value == PLAIN)
     result = expressions.cut(run, frame, source, name, at)
     assert isinstance(result, Tensor)
     requires = dict(keywords).get("requires_grad")
@@ -277,7 +282,7 @@ def _autograd_backward(
     run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
     merged = combine(_tensors_in(run, state, args[:1])) if args else UNKNOWN
-    training.backward(run, frame, state, merged, "torch.autograd.backward", at)
+    training.backward(run, frame, state, merged, "torch.autograd.backward", at, keywords)
     return NONE
 
 
@@ -297,7 +302,15 @@ def _partial(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keyw
 
 
 def _as_tensor(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
-    return args[0] if args and isinstance(args[0], Tensor) else DATA if args and isinstance(args[0], Const) else UNKNOWN
+    if args and isinstance(args[0], Tensor):
+        return replace(args[0], python=False)
+    return DATA if args and isinstance(args[0], Const) else UNKNOWN
+
+
+def _from_numpy(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    if args and isinstance(args[0], Tensor):
+        return replace(args[0], python=False, made_by="torch.from_numpy")
+    return replace(DATA)
 
 
 def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
@@ -337,6 +350,7 @@ _FUNCTIONS: dict[str, _External] = {
     "copy.copy": lambda run, frame, state, args, keywords, at: UNKNOWN,
     "functools.partial": _partial,
     "torch.as_tensor": _as_tensor,
+    "torch.from_numpy": _from_numpy,
     "itertools.chain": _chain,
     "torch.detach": _detached_data,
     "sys.exit": _sys_exit,
@@ -404,7 +418,10 @@ def _builtin(
         if isinstance(first, Parameters):
             return Tensor(first.sources, requires=True, open=first.open)
         inner = _tensors_in(run, state, args)
-        return combine(inner, f"builtins.{name}") if any(isinstance(v, Tensor) for v in inner) else UNKNOWN
+        if not any(isinstance(v, Tensor) for v in inner):
+            return UNKNOWN
+        result = combine(inner, f"builtins.{name}")
+        return calls.record_call(run, frame, f"builtins.{name}", None, args, keywords, result, at)
     if name == "next":
         if isinstance(first, Parameters):
             return replace(first, shape="element", partial=True)

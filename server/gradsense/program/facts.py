@@ -136,6 +136,8 @@ class Backward:
     how: str
     optimizers: frozenset[Obj]
     """The known optimizers that get a gradient."""
+    retains: bool | None = False
+    """Whether the graph is kept (None: can't tell)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,20 @@ class Local:
     value: Value
 
 
-Fact = Local | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """A tensor, or a parameter while looping over them, is changed in place. `how` is the operator or method; `grad`
+    is whether gradients are recorded.
+    """
+
+    site: Site
+    context: Context
+    value: Value
+    how: str
+    grad: bool | None
+
+
+Fact = Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward
 
 
 @dataclass(frozen=True, slots=True)

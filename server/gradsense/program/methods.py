@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, class_lookup, composition, containers, expressions, objects, training
+from gradsense.program import calls, class_lookup, composition, containers, expressions, in_place, objects, training
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward, after_clear
@@ -131,7 +131,9 @@ def _tensor_result(
         for arg in args:
             expressions.use(run, arg)
     if name == "backward":
-        training.backward(run, frame, state, tensor, "backward", at)
+        if len(args) > 1:
+            keywords = (*keywords, ("retain_graph", args[1]))
+        training.backward(run, frame, state, tensor, "backward", at, keywords)
         return NONE
     if name in ("detach", "detach_"):
         return replace(_as_tensor(expressions.cut(run, frame, tensor, "detach", at)), open=False)
@@ -155,7 +157,7 @@ def _tensor_result(
         return tensor if isinstance(on, Const) and on.value else replace(tensor, requires=None)
     if name in ("cuda", "to", "cpu", "float", "double", "half", "bfloat16", "type", "contiguous"):
         # The same tensor where nothing changes, else a copy that is no leaf any more.
-        return replace(tensor, parameter=None, leaf=None)
+        return replace(tensor, parameter=None, leaf=None, needed=False)
     if name in ("retain_grad", "pin_memory"):
         return tensor
     if name in ("size", "dim", "numel", "nelement", "is_contiguous", "register_hook", "element_size"):
@@ -163,10 +165,11 @@ def _tensor_result(
     if name in ("new_zeros", "new_ones", "new_tensor", "new_full", "new_empty"):
         return Tensor(requires=False, data=True)
     if name in ("split", "chunk", "unbind", "topk", "max", "min", "sort"):
-        return replace(tensor, parameter=None, leaf=None, made_by=f"Tensor.{name}")
-    result = combine([tensor, *(arg for arg in args if isinstance(arg, (Tensor, Unknown)))], f"Tensor.{name}")
-    if name.endswith("_") and not name.startswith("_"):
-        return result
+        return replace(tensor, parameter=None, leaf=None, made_by=f"Tensor.{name}", needed=False)
+    operands = tuple([arg for arg in args if isinstance(arg, (Tensor, Unknown))])
+    if in_place.is_method(name):
+        return in_place.change(run, frame, state, tensor, operands, f"Tensor.{name}", at)
+    result = combine([tensor, *operands], f"Tensor.{name}")
     return training.under_grad_mode(run, state, result)
 
 
@@ -238,6 +241,8 @@ def _parameters(
         if name == "requires_grad_":
             run.frozen |= parameters.sources
         if name.endswith("_") and name not in ("requires_grad_", "detach_"):
+            if parameters.shape == "element":
+                in_place.change(run, frame, state, parameters, args, f"Tensor.{name}", at)
             training.hand_update(run, frame, state, parameters, at)
             return parameters
         if name in ("detach", "clone", "cpu", "cuda", "to"):
@@ -439,7 +444,7 @@ def _module(
             state.set_attribute(module.obj, OPEN, True)
         return module
     if name == "forward":
-        return calls.layer_result(run, frame, state, module, args)
+        return calls.layer_result(run, frame, state, module, args, at)
     if name in ("items", "keys") and isinstance(module.type, Ref):
         return UNKNOWN
     if name == "load_state_dict":
@@ -493,7 +498,7 @@ def _lightning(
     at: int,
 ) -> Value:
     if name == "manual_backward" or (name == "backward" and args):
-        training.backward(run, frame, state, args[0] if args else UNKNOWN, name, at)
+        training.backward(run, frame, state, args[0] if args else UNKNOWN, name, at, keywords)
         return NONE
     if name == "optimizers":
         configured = state.attribute(module.obj, OPTIMIZERS)
@@ -610,7 +615,7 @@ def _engine(
                     state.set_attribute(option.obj, OPEN, True)
         return args[0] if len(args) == 1 else TupleValue(args)
     if name == "backward" and args:
-        training.backward(run, frame, state, args[0], "engine", at)
+        training.backward(run, frame, state, args[0], "engine", at, keywords)
         training.forget_all_gradients(state)
         return NONE
     training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
@@ -707,7 +712,7 @@ def _super(
     if self_value.kind is Kind.OTHER:
         return UNKNOWN
     if name == "forward":
-        return calls.layer_result(run, frame, state, self_value, args)
+        return calls.layer_result(run, frame, state, self_value, args, at)
     if name in ("optimizer_step", "backward") and self_value.kind is Kind.LIGHTNING:
         training.forget_all_gradients(state)
         return NONE

@@ -37,7 +37,7 @@ class State:
     each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `grad`: whether gradients are
     recorded (None: can't tell) and the place that switched them. `assumed`: what conditions were taken to be.
     `toggled`: optimizers toggled and where. `replaced`: what each optimizer holds that was replaced since, on
-    every path.
+    every path. `spent`: the calls of layers whose graph a backward pass has freed on every path, and which pass.
     """
 
     __slots__ = (
@@ -49,6 +49,7 @@ class State:
         "heap",
         "replaced",
         "scaled",
+        "spent",
         "switch",
         "toggled",
     )
@@ -60,6 +61,7 @@ class State:
         self.scaled: dict[Obj, Obj] = {}
         self.toggled: dict[Obj, Site] = {}
         self.replaced: dict[Obj, frozenset[Replacement]] = {}
+        self.spent: dict[Obj, Site] = {}
         self.grad: bool | None = True
         self.switch: Site | None = None
         self.assumed: dict[tuple[object, ...], bool] = {}
@@ -73,6 +75,7 @@ class State:
         other.scaled = self.scaled.copy()
         other.toggled = self.toggled.copy()
         other.replaced = self.replaced.copy()
+        other.spent = self.spent.copy()
         other.grad = self.grad
         other.switch = self.switch
         other.assumed = self.assumed.copy() if self.assumed else {}
@@ -130,6 +133,7 @@ class State:
             and self.scaled == other.scaled
             and self.toggled == other.toggled
             and self.replaced == other.replaced
+            and self.spent == other.spent
             and self.frames == other.frames
             and self.heap == other.heap
         )
@@ -143,6 +147,7 @@ class State:
         result.scaled = {k: v for k, v in self.scaled.items() if other.scaled.get(k) == v}
         result.toggled = {**other.toggled, **self.toggled}
         result.replaced = _common(self.replaced, other.replaced)
+        result.spent = {k: v for k, v in self.spent.items() if k in other.spent}
         result.grad = self.grad if self.grad == other.grad else None
         result.switch = self.switch or other.switch
         result.assumed = {k: v for k, v in self.assumed.items() if other.assumed.get(k) is v}

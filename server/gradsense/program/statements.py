@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gradsense.program import calls, class_lookup, containers, expressions, ir, objects, training
+from gradsense.program import calls, class_lookup, containers, expressions, graph, in_place, ir, objects, training
 from gradsense.program.facts import Local, Lost, Returned, Round
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run, statements_of
@@ -189,7 +189,12 @@ def _aug_assign(run: Run, frame: Frame, node: ir.AugAssign, state: State, flow: 
     if isinstance(old, Parameters):
         expressions.use(run, value)
     if isinstance(old, Parameters) and old.shape == "element":
+        in_place.change(run, frame, state, old, (value,), f"{node.op}=", node.at)
         training.hand_update(run, frame, state, old, node.at)
+        return [state]
+    if isinstance(old, Tensor) and not old.python:
+        result = in_place.change(run, frame, state, old, (value,), f"{node.op}=", node.at)
+        bind(run, frame, state, node.target, result, node.at)
         return [state]
     result = expressions.operate(run, frame, state, node.op, (old, value), node.at)
     bind(run, frame, state, node.target, result, node.at)
@@ -471,6 +476,8 @@ def _loop(
 
     def one_round(entry: State, later: bool) -> State | None:
         run.spend_on_join(2, len(entry.heap))
+        if later:
+            graph.carry_over(entry, entered, site)
         frame.rounds = (*outer_rounds, Round(site, later, over, around))
         inner.continues = []
         begin(entry)
@@ -480,6 +487,7 @@ def _loop(
         return join_all(ends + inner.continues)
 
     start_assumed = dict(state.assumed)
+    entered = state.copy()
     end = one_round(state, later=False)
     exits: list[State] = [skipped] if skipped is not None else []
     if end is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, composition, containers, expressions
+from gradsense.program import calls, composition, containers, expressions, graph
 from gradsense.program.facts import (
     Backward,
     Build,
@@ -26,6 +26,7 @@ from gradsense.program.state import (
     after_step,
 )
 from gradsense.program.values import (
+    NO_TRACE,
     NONE,
     UNKNOWN,
     Choice,
@@ -171,7 +172,9 @@ def add_group(run: Run, state: State, optimizer: Instance, group: Value) -> None
 # -- gradients --
 
 
-def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: int) -> None:
+def backward(
+    run: Run, frame: Frame, state: State, value: Value, how: str, at: int, keywords: Keywords = ()
+) -> None:
     """Gradients flow from `value` to every parameter that it still depends on."""
     site = frame.site(at)
     reached: set[Obj] = set()
@@ -195,7 +198,18 @@ def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: i
         for optimizer in reached:
             state.scaled[optimizer] = scaler
     expressions.use(run, value)
-    run.record(Backward(site, run.context(frame), value, how, frozenset(reached)), frame)
+    retains = _retains(dict(keywords))
+    if retains is False:
+        graph.spend(state, value, site)
+    run.record(Backward(site, run.context(frame), value, how, frozenset(reached), retains), frame)
+
+
+def _retains(keywords: dict[str, Value]) -> bool | None:
+    """Whether a backward pass keeps the graph; None if that can't be told."""
+    given = keywords.get("retain_graph", keywords.get("create_graph", Const(False)))
+    if "**" in keywords or not isinstance(given, Const):
+        return None
+    return bool(given.value) or keywords.get("create_graph") == Const(True)
 
 
 def step(
@@ -279,12 +293,21 @@ def under_grad_mode(run: Run, state: State, result: Value) -> Value:
     if state.grad is True or not isinstance(result, Tensor):
         return result
     if state.grad is None:
-        return replace(result, requires=None, open=True, leaf=None, parameter=None)
+        return replace(result, requires=None, open=True, leaf=None, parameter=None, trace=NO_TRACE, needed=False)
     cuts = result.cuts
     if result.sources and state.switch is not None:
         cuts = cuts | {Cut("no_grad", state.switch, result.sources, state.switch)}
     return replace(
-        result, sources=frozenset(), cuts=cuts, requires=False, open=False, leaf=None, parameter=None, scaler=None
+        result,
+        sources=frozenset(),
+        cuts=cuts,
+        requires=False,
+        open=False,
+        leaf=None,
+        parameter=None,
+        scaler=None,
+        trace=NO_TRACE,
+        needed=False,
     )
 
 
@@ -341,7 +364,7 @@ def result_of_unknown(args: tuple[Value, ...]) -> Value:
     if not tensors:
         return UNKNOWN
     result = combine([*tensors, UNKNOWN])
-    return result
+    return replace(result, trace=NO_TRACE) if isinstance(result, Tensor) else result
 
 
 def closure_given(args: tuple[Value, ...], keywords: Keywords) -> Value | None:

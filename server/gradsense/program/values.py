@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from gradsense.program.knowledge.functions import keeps_its_result
+
 
 class Where(NamedTuple):
     """A block within a file: its top-level statement, then child numbers downwards.
@@ -94,6 +96,50 @@ class Cut:
     switch: Site | None = None
 
 
+class Carrier(NamedTuple):
+    """The variable (or attribute of `owner`) by which a graph came from a loop's last round into this one.
+
+    `freed`: the backward pass of that round which went through the graph and freed it; None if none did for certain.
+    """
+
+    loop: Site
+    name: str
+    owner: Obj | None
+    freed: Site | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The graph behind a tensor, as far as it is the same on every way to it.
+
+    `nodes`: the calls of layers in this loop round that it went through. `carried`: how a part of it came from an
+    earlier round. `changed`: in-place changes, on the way, of results that the functions which gave them still need.
+    """
+
+    nodes: frozenset[Obj] = frozenset()
+    carried: frozenset[Carrier] = frozenset()
+    changed: frozenset[Site] = frozenset()
+
+    def with_(self, other: Trace) -> Trace:
+        """The graph of what depends on both."""
+        if other is NO_TRACE or other is self:
+            return self
+        if self is NO_TRACE:
+            return other
+        return Trace(self.nodes | other.nodes, self.carried | other.carried, self.changed | other.changed)
+
+    def common(self, other: Trace) -> Trace:
+        """What is certain of a tensor that may be either."""
+        if other is self or self == other:
+            return self
+        if self is NO_TRACE or other is NO_TRACE:
+            return NO_TRACE
+        return Trace(self.nodes & other.nodes, self.carried & other.carried, self.changed & other.changed)
+
+
+NO_TRACE = Trace()
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A tensor (or a number made of one).
@@ -118,6 +164,9 @@ class Tensor:
     """The canonical name of the function or layer class whose direct result it is."""
     data: bool = False
     """It comes from data alone: nothing trained reaches it."""
+    trace: Trace = NO_TRACE
+    needed: bool = False
+    """It is the very result that the function which gave it keeps for its gradient (`sigmoid`, `exp`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +427,8 @@ def join_tensors(left: Tensor, right: Tensor) -> Tensor:
         gradients=left.gradients | right.gradients,
         made_by=left.made_by if left.made_by == right.made_by else "",
         data=left.data and right.data,
+        trace=left.trace.common(right.trace),
+        needed=left.needed and right.needed,
     )
 
 
@@ -392,6 +443,7 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
     tensor = False
     python = data = True
     scaler: Obj | None = None
+    trace = NO_TRACE
     for operand in operands:
         if isinstance(operand, Tensor):
             tensor = True
@@ -402,6 +454,7 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
             python = python and operand.python
             data = data and operand.data
             scaler = scaler or operand.scaler
+            trace = trace.with_(operand.trace)
             if operand.requires:
                 requires = True
             elif operand.requires is None and requires is False:
@@ -420,5 +473,17 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
     if not tensor:
         return PLAIN if operands and all(is_plain(operand) for operand in operands) else UNKNOWN
     return Tensor(
-        sources, cuts, requires, is_open, None, None, scaler, python, gradients, made_by, data and not sources
+        sources,
+        cuts,
+        requires,
+        is_open,
+        None,
+        None,
+        scaler,
+        python,
+        gradients,
+        made_by,
+        data and not sources,
+        trace,
+        keeps_its_result(made_by),
     )

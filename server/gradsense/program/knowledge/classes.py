@@ -74,6 +74,15 @@ _NOT_MODULES = frozenset(
 )
 
 
+RECURRENT = {
+    "torch.nn.LSTM": "cell and state",
+    "torch.nn.GRU": "state",
+    "torch.nn.RNN": "state",
+    "torch.nn.LSTMCell": "state",
+}
+"""Layers that give a pair: an output and the state, which for an LSTM is a pair itself; its cell gives the state."""
+
+
 def is_layer(name: str) -> bool:
     """Whether `name` is a Module class of `torch.nn`, other than the base class."""
     head, _, last = name.rpartition(".")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 FRESH_TENSORS = frozenset(
     f"torch.{name}"
-    for name in """rand randn randint randperm zeros ones full empty arange linspace logspace eye from_numpy normal
+    for name in """rand randn randint randperm zeros ones full empty arange linspace logspace eye normal
     rand_like randn_like randint_like zeros_like ones_like full_like empty_like bernoulli multinomial
     tril_indices triu_indices load""".split()
 )
@@ -22,6 +22,20 @@ NON_DIFFERENTIABLE = frozenset(
     is_nonzero""".split()
 )
 """Functions and methods whose result is integer or boolean."""
+
+_KEEPING_THEIR_RESULT = frozenset(
+    "sigmoid expit tanh exp expm1 softmax log_softmax logsoftmax relu sqrt rsqrt reciprocal".split()
+)
+_ELEMENTARY = frozenset({"Tensor", "torch", "torch.nn", "torch.nn.functional", "torch.special"})
+
+
+def keeps_its_result(made_by: str) -> bool:
+    """Whether the gradient of a function, method or layer is worked out from its result, so that the result must stay
+    as it is (`result` in tools/autograd/derivatives.yaml of PyTorch 2.13).
+    """
+    head, _, last = made_by.rpartition(".")
+    return head in _ELEMENTARY and last.rstrip("_").lower() in _KEEPING_THEIR_RESULT
+
 
 WITH_INDICES = frozenset("max min sort topk median mode kthvalue cummax cummin".split())
 """Functions and methods that give `values` and `indices`."""

@@ -1,0 +1,131 @@
+"""The graph behind tensors: which calls it went through, which backward pass freed it, what carries it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gradsense.program.run import Frame
+from gradsense.program.state import ITEMS, State
+from gradsense.program.values import (
+    Carrier,
+    Choice,
+    Collection,
+    Items,
+    Obj,
+    Site,
+    Tensor,
+    Trace,
+    TupleValue,
+    Value,
+    options_of,
+)
+
+
+def node_at(frame: Frame, at: int) -> Obj:
+    """The part of the graph that a call makes, new in each loop round."""
+    return Obj(frame.site(at), frame.calls, "graph")
+
+
+def through(state: State, value: Value, node: Obj) -> Value:
+    """`value` as it comes out of the call of a layer that has made `node`."""
+    state.spent.pop(node, None)
+    if not isinstance(value, Tensor):
+        return value
+    return replace(value, trace=value.trace.with_(Trace(frozenset((node,)))))
+
+
+def spend(state: State, value: Value, site: Site) -> None:
+    """A backward pass through `value` frees the graph behind it."""
+    for option in options_of(value):
+        if isinstance(option, Tensor):
+            for node in option.trace.nodes:
+                state.spent[node] = site
+
+
+def as_one(value: Value, calls: tuple[Site, ...], node: Obj) -> Value:
+    """`value`, with what was made within a call told as that call's `node`."""
+
+    def merged(tensor: Tensor) -> Tensor:
+        nodes = tensor.trace.nodes
+        inner = frozenset(each for each in nodes if each.calls[: len(calls)] == calls)
+        if not inner:
+            return tensor
+        return replace(tensor, trace=replace(tensor.trace, nodes=(nodes - inner) | {node}))
+
+    return _mapped(value, merged)
+
+
+def renamed(value: Value, old: Obj, new: Obj) -> Value:
+    """`value` as another call of the same function gives it."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        nodes = tensor.trace.nodes
+        if old not in nodes:
+            return tensor
+        return replace(tensor, trace=replace(tensor.trace, nodes=(nodes - {old}) | {new}))
+
+    return _mapped(value, moved)
+
+
+def in_attributes(held: dict[str, object], change: Callable[[Value], Value]) -> dict[str, object]:
+    """An object's attributes with each tensor in them changed; the same dictionary if that changes nothing."""
+    changed = {name: _in_attribute(value, change) for name, value in held.items()}
+    return changed if any(changed[name] is not held[name] for name in held) else held
+
+
+def carry_over(state: State, start: State, loop: Site) -> None:
+    """A later round of `loop` begins: what the last one has put into variables and attributes is from then on old."""
+    for number, names in state.frames.items():
+        if start.frames.get(number) is not names:
+            state.frames[number] = _carried(state, names, loop, None)
+    for obj, held in state.heap.items():
+        if start.heap.get(obj) is not held:
+            state.heap[obj] = _carried(state, held, loop, obj)
+
+
+def _carried(state: State, held: dict[str, object], loop: Site, owner: Obj | None) -> dict[str, object]:
+    carried = held
+    for name, value in held.items():
+        if isinstance(value, (bool, str, type(None))):
+            continue
+
+        def mark(tensor: Tensor, name: str = name) -> Tensor:
+            if not tensor.trace.nodes:
+                return tensor
+            freed = next((state.spent[node] for node in sorted(tensor.trace.nodes) if node in state.spent), None)
+            carrier = Carrier(loop, name, owner, freed)
+            return replace(tensor, trace=replace(tensor.trace, nodes=frozenset(), carried=tensor.trace.carried | {carrier}))
+
+        marked = _in_attribute(value, lambda each: _mapped(each, mark))
+        if marked is not value:
+            if carried is held:
+                carried = dict(held)
+            carried[name] = marked
+    return carried
+
+
+def _in_attribute(value: object, change: Callable[[Value], Value]) -> object:
+    if isinstance(value, Items):
+        exact = tuple([change(each) for each in value.exact]) if value.exact is not None else None
+        element = change(value.element)
+        same = element is value.element and (exact is None or _same(exact, value.exact or ()))
+        return value if same else Items(exact, element, value.keys)
+    return change(value) if isinstance(value, (Tensor, TupleValue, Choice)) else value
+
+
+def _same(left: tuple[Value, ...], right: tuple[Value, ...]) -> bool:
+    return all(one is other for one, other in zip(left, right, strict=True))
+
+
+def _mapped(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
+    """`value` with each tensor in it changed, and the same object if that changes nothing."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, TupleValue):
+        items = tuple([_mapped(item, change) for item in value.items])
+        return value if _same(items, value.items) else TupleValue(items)
+    if isinstance(value, Choice):
+        options = tuple([_mapped(option, change) for option in value.options])
+        return value if _same(options, value.options) else Choice(options)
+    return value

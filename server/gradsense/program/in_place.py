@@ -1,0 +1,50 @@
+"""Changes of tensors in place: `x += y`, `x[i] = y`, `x.mul_(y)`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradsense.program.facts import InPlace
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import State
+from gradsense.program.values import Parameters, Tensor, Trace, Value, combine
+
+_OF_FLAGS = frozenset({"requires_grad_", "detach_", "share_memory_", "resize_", "rename_"})
+"""Methods that end in an underscore and leave the numbers alone."""
+
+
+def is_method(name: str) -> bool:
+    """Whether a tensor's method changes its numbers in place."""
+    return name.endswith("_") and not name.startswith("_") and name not in _OF_FLAGS
+
+
+def change(
+    run: Run, frame: Frame, state: State, value: Tensor | Parameters, operands: tuple[Value, ...], how: str, at: int
+) -> Value:
+    """`value` after it was changed in place: every variable and attribute that holds it holds the change."""
+    run.record(InPlace(frame.site(at), run.context(frame), value, how, state.grad), frame)
+    if isinstance(value, Parameters) or value.parameter is not None or state.grad is False:
+        return value
+    changed = combine((value, *operands), how)
+    if not isinstance(changed, Tensor):
+        return value
+    if state.grad is None:
+        changed = replace(changed, requires=None, open=True)
+    elif value.needed and value.sources and value.requires:
+        changed = replace(changed, trace=changed.trace.with_(Trace(changed=frozenset((frame.site(at),)))))
+    changed = replace(changed, data=changed.data and value.data)
+    _put(state, value, changed)
+    return changed
+
+
+def _put(state: State, old: Tensor, new: Tensor) -> None:
+    found = False
+    for number, names in list(state.frames.items()):
+        if any(value is old for value in names.values()):
+            state.frames[number] = {name: new if value is old else value for name, value in names.items()}
+            found = True
+    if found:
+        return
+    for obj, held in list(state.heap.items()):
+        if any(value is old for value in held.values()):
+            state.heap[obj] = {name: new if value is old else value for name, value in held.items()}
