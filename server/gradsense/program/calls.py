@@ -592,9 +592,7 @@ def _forward(
     return result
 
 
-def layer_result(
-    run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...], at: int
-) -> Value:
+def layer_result(run: Run, frame: Frame, state: State, instance: Instance, values: tuple[Value, ...], at: int) -> Value:
     """The output of a Module whose forward isn't followed: everything below it takes part."""
     sources, is_open = composition.parameter_sources(run, state, instance)
     name = class_lookup.external_class(instance, run)

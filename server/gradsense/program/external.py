@@ -163,7 +163,8 @@ def _fresh(frame: Frame, keywords: Keywords, at: int) -> Value:
 
 
 def _rewrapped(
-    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
+) -> Value:
     copied = _tensors_in(run, state, args[:1])
     value = combine(copied) if copied else PLAIN
     source = value if isinstance(value, Tensor) else Tensor(requires=False, data=value == PLAIN)

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gradsense.program.run import Frame
-from gradsense.program.state import ITEMS, State
+from gradsense.program.state import State
 from gradsense.program.values import (
     Carrier,
     Choice,
-    Collection,
     Items,
     Obj,
     Site,
@@ -95,7 +94,9 @@ def _carried(state: State, held: dict[str, object], loop: Site, owner: Obj | Non
                 return tensor
             freed = next((state.spent[node] for node in sorted(tensor.trace.nodes) if node in state.spent), None)
             carrier = Carrier(loop, name, owner, freed)
-            return replace(tensor, trace=replace(tensor.trace, nodes=frozenset(), carried=tensor.trace.carried | {carrier}))
+            return replace(
+                tensor, trace=replace(tensor.trace, nodes=frozenset(), carried=tensor.trace.carried | {carrier})
+            )
 
         marked = _in_attribute(value, lambda each: _mapped(each, mark))
         if marked is not value:

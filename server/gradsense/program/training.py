@@ -172,9 +172,7 @@ def add_group(run: Run, state: State, optimizer: Instance, group: Value) -> None
 # -- gradients --
 
 
-def backward(
-    run: Run, frame: Frame, state: State, value: Value, how: str, at: int, keywords: Keywords = ()
-) -> None:
+def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: int, keywords: Keywords = ()) -> None:
     """Gradients flow from `value` to every parameter that it still depends on."""
     site = frame.site(at)
     reached: set[Obj] = set()
