@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gradsense.program import (
+    activations,
     class_lookup,
     composition,
     containers,
@@ -476,7 +477,7 @@ def call_instance(
     """`instance(...)`: a Module's forward, or `__call__`."""
     if instance.kind in (Kind.MODULE, Kind.LIGHTNING):
         result = _call_module(run, frame, state, instance, args, keywords, at)
-        fact = Forward(frame.site(at), run.context(frame), instance, state.grad, state.switch, result)
+        fact = Forward(frame.site(at), run.context(frame), instance, state.grad, state.switch, result, args, keywords)
         run.record(fact, frame)
         return result
     method = objects.get_attribute(run, frame, state, instance, "__call__", at)
@@ -608,13 +609,18 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
 
     result = combine([own, *inputs], made_by=name)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
-        return UNKNOWN if any(isinstance(v, Unknown) for v in inputs) else result
-    if sources or is_open:
-        result = graph.through(state, result, graph.node_at(frame, at))
-    result = training.under_grad_mode(run, state, result)
-    if not layer or (shape := classes.RECURRENT.get(name)) is None:
+        if inputs:
+            result = PLAIN if all(map(is_plain, inputs)) else UNKNOWN
+    else:
+        if sources or is_open:
+            result = graph.through(state, result, graph.node_at(frame, at))
+        result = training.under_grad_mode(run, state, result)
+    if not layer:
         return result
-    return TupleValue((result, TupleValue((result, result)) if shape == "cell and state" else result))
+    if (shape := classes.RECURRENT.get(name)) is not None and isinstance(result, Tensor):
+        return TupleValue((result, TupleValue((result, result)) if shape == "cell and state" else result))
+    axis = state.attribute(instance.obj, "dim")
+    return activations.after_layer(frame, instance, axis, name, values, result, at)
 
 
 def record_call(

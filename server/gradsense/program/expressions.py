@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gradsense.program import calls, composition, containers, ir, objects, statements
+from gradsense.program import activations, calls, composition, containers, ir, objects, statements
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
@@ -106,6 +106,7 @@ _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "is", "is not", "in"
 
 def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value, ...], at: int) -> Value:
     """The result of an operator on `operands`."""
+    activations.read(run, operands)
     if op == "f-string":
         return Ref("builtins.text")
     if op == "slice":

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gradsense.program import calls, class_lookup, composition, containers, expressions, ir, objects, training
+from gradsense.program import (
+    activations,
+    calls,
+    class_lookup,
+    composition,
+    containers,
+    expressions,
+    ir,
+    objects,
+    training,
+)
 from gradsense.program.facts import Make
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge.names import canonical
@@ -48,6 +58,7 @@ def call_external(
     if name.startswith("builtins."):
         return _builtin(run, frame, state, name[9:], args, keywords, at)
     result = _result(run, frame, state, name, args, keywords, at)
+    result = activations.after_function(frame, name, args, keywords, result, at)
     return calls.record_call(run, frame, name, None, args, keywords, result, at)
 
 
@@ -253,6 +264,10 @@ def _construct_module(
             lost, _ = composition.parameter_sources(run, state, args[0])
             training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
         state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
+    elif name in ("torch.nn.Softmax", "torch.nn.LogSoftmax"):
+        axis = args[0] if args else dict(keywords).get("dim")
+        if axis is not None:
+            state.set_attribute(instance.obj, "dim", axis)
     elif (affine := dict(keywords).get("affine", dict(keywords).get("elementwise_affine"))) is not None:
         state.set_attribute(instance.obj, "affine", affine)
 
@@ -383,6 +398,8 @@ def _builtin(
     run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
     first = args[0] if args else UNKNOWN
+    if name not in ("len", "isinstance", "type"):
+        activations.read(run, args)
     if name in ("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"):
         return _listed(run, frame, state, name, args, at)
     if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):

@@ -89,6 +89,14 @@ class Replacement(NamedTuple):
     new: frozenset[Obj]
 
 
+def _argument(
+    args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...], position: int, keyword: str
+) -> Value | None:
+    if position < len(args):
+        return args[position]
+    return next((value for name, value in keywords if name == keyword), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call of something from outside the user's files, by canonical name.
@@ -107,9 +115,7 @@ class Call:
 
     def argument(self, position: int, keyword: str) -> Value | None:
         """The argument given at `position` or by `keyword`."""
-        if position < len(self.args):
-            return self.args[position]
-        return next((value for name, value in self.keywords if name == keyword), None)
+        return _argument(self.args, self.keywords, position, keyword)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +217,12 @@ class Forward:
     grad: bool | None
     switch: Site | None
     result: Value
+    args: tuple[Value, ...] = ()
+    keywords: tuple[tuple[str, Value], ...] = ()
+
+    def argument(self, position: int, keyword: str) -> Value | None:
+        """The argument given at `position` or by `keyword`."""
+        return _argument(self.args, self.keywords, position, keyword)
 
 
 @dataclass(frozen=True, slots=True)

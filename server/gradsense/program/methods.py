@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, class_lookup, composition, containers, expressions, in_place, objects, training
+from gradsense.program import (
+    activations,
+    calls,
+    class_lookup,
+    composition,
+    containers,
+    expressions,
+    in_place,
+    objects,
+    training,
+)
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward, after_clear
@@ -114,6 +124,7 @@ def _tensor(
     at: int,
 ) -> Value:
     result = _tensor_result(run, frame, state, tensor, name, args, keywords, at)
+    result = activations.after_method(frame, tensor, name, args, keywords, result, at)
     return calls.record_call(run, frame, f"Tensor.{name}", tensor, args, keywords, result, at)
 
 

@@ -150,7 +150,8 @@ def _super_attribute(run: Run, receiver: Super, name: str) -> Value:
 
 def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int) -> Value:
     if name == "data":
-        return expressions.cut(run, frame, tensor, "data", at)
+        data = expressions.cut(run, frame, tensor, "data", at)
+        return replace(data, activations=tensor.activations) if isinstance(data, Tensor) else data
     if name == "grad":
         run.gradients_read.add(frame.site(at))
         if tensor.parameter is not None:

@@ -13,7 +13,7 @@ import libcst as cst
 from gradsense.config import Settings
 from gradsense.findings import Span
 from gradsense.program import calls, class_lookup, containers, ir, methods, statements, training
-from gradsense.program.facts import Call, Gradients, GradState, Holdings, Lost, Returned
+from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Returned
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
@@ -562,6 +562,17 @@ class Program:
         for run, call in self.runs_with_facts(Call):
             by_name.setdefault(call.name, []).append((run, call))
         return by_name
+
+    def forwards(self, *names: str) -> list[tuple[Run, Forward]]:
+        """The calls of Modules whose nearest class from outside the user's files is one of `names`."""
+        return [found for name in names for found in self._forwards_by_class.get(name, ())]
+
+    @cached_property
+    def _forwards_by_class(self) -> dict[str, list[tuple[Run, Forward]]]:
+        by_class: dict[str, list[tuple[Run, Forward]]] = {}
+        for run, forward in self.runs_with_facts(Forward):
+            by_class.setdefault(class_lookup.external_class(forward.module, run), []).append((run, forward))
+        return by_class
 
     @cached_property
     def holdings(self) -> dict[Obj, Holdings]:

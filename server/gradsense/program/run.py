@@ -109,6 +109,8 @@ class Run:
         """The `torch.autograd.grad` calls whose results are read."""
         self.gradients_read: set[Site] = set()
         """Where a parameter's `.grad` is read by the program itself."""
+        self.activations_read: set[Site] = set()
+        """The activations whose results go into something that is no call of torch's."""
         self.escaped: set[Obj] = set()
         """Objects given to code that is not known."""
         self.frozen: set[Obj] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, composition, containers, expressions, graph
+from gradsense.program import activations, calls, composition, containers, expressions, graph
 from gradsense.program.facts import (
     Backward,
     Build,
@@ -322,6 +322,7 @@ def unknown_code(
             values = (*values, receiver)
     if not values and not everything:
         return
+    activations.read(run, values)
     for value in values:
         expressions.use(run, value)
     tensors: set[Obj] = set()

@@ -141,6 +141,23 @@ NO_TRACE = Trace()
 
 
 @dataclass(frozen=True, slots=True)
+class Activation:
+    """The last operation on a tensor's values, where it tells in what range they lie.
+
+    `kind`: see `knowledge/activations.py`. `site`: the call; `layer`: the Module that was called, if it was one.
+    `axis`: the axis that it is taken over, if a constant tells; `axis_given`: whether one is given at all.
+    `inner`: the softmax that a logarithm is of.
+    """
+
+    kind: str
+    site: Site
+    layer: Obj | None = None
+    axis: int | None = None
+    axis_given: bool = False
+    inner: Site | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """A tensor (or a number made of one).
 
@@ -167,6 +184,8 @@ class Tensor:
     trace: Trace = NO_TRACE
     needed: bool = False
     """It is the very result that the function which gave it keeps for its gradient (`sigmoid`, `exp`)."""
+    activations: frozenset[Activation] = frozenset()
+    """What the last operation on its values was, one of these for certain; empty: can't tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +448,15 @@ def join_tensors(left: Tensor, right: Tensor) -> Tensor:
         data=left.data and right.data,
         trace=left.trace.common(right.trace),
         needed=left.needed and right.needed,
+        activations=_joined_activations(left.activations, right.activations),
     )
+
+
+def _joined_activations(left: frozenset[Activation], right: frozenset[Activation]) -> frozenset[Activation]:
+    if left == right:
+        return left
+    both = left | right
+    return both if left and right and len(both) <= _MOST_OPTIONS else frozenset()
 
 
 def combine(operands: Iterable[Value], made_by: str = "") -> Value:

@@ -87,6 +87,30 @@ def delete_statement(program: Program, place: Place) -> Edit | None:
     return Edit(Span(line_start(text, span.start), line_end(text, span.end)), "")
 
 
+def rename_last(place: Place, name: str) -> Edit | None:
+    """Put `name` in the place of the last name of an attribute: `F.softmax` -> `F.name`; None for a bare name."""
+    return replace(place, place.node.attr, name) if isinstance(place.node, cst.Attribute) else None
+
+
+def delete_argument(program: Program, call: Place, position: int) -> Edit | None:
+    """Delete an argument of a call other than its first, with the comma before it: comments stay."""
+    assert isinstance(call.node, cst.Call)
+    before, argument = call.node.args[position - 1 : position + 1]
+    start, span = call.span_of(before.value), call.span_of(argument.value)
+    if start is None or span is None:
+        return None
+    whole = call.span
+    gap = call.code()[start.end - whole.start : span.start - whole.start] if whole is not None else "#"
+    if "#" not in gap:
+        return Edit(Span(start.end, span.end), "")
+    text = program.text
+    comma = re.compile(r"[ \t]*,?[ \t]*").match(text, span.end)
+    end = comma.end() if comma is not None else span.end
+    line = line_start(text, span.start)
+    alone = not text[line : span.start].strip() and text[end : end + 1] in ("\n", "\r")
+    return Edit(Span(line, line_end(text, end)) if alone else Span(span.start, end), "")
+
+
 def insert_before(program: Program, place: Place, code: str) -> Edit | None:
     """Put the statement `code` (one line, no indentation) on a line of its own before a statement."""
     span = statement_of(place).span

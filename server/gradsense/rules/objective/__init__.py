@@ -1,0 +1,1 @@
+"""GS6: the loss means something else."""
