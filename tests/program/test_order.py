@@ -30,7 +30,7 @@ def test_the_first_round_of_a_loop_is_told_apart_from_the_later_ones() -> None:
             optimizer.step()
         """
     )
-    assert states == {frozenset({"FRESH"}), frozenset({"PILED"})}
+    assert states == {frozenset({"FRESH"}), frozenset({"REUSED"})}
 
 
 def test_clearing_at_the_end_of_the_loop_counts_for_the_next_round() -> None:
@@ -259,3 +259,53 @@ def test_a_message_is_one_line() -> None:
     )
     (finding,) = check_text(f"{HEADER}{text}    optimizer.step()\n")
     assert "\n" not in finding.message
+
+
+def test_what_is_added_to_used_gradients_is_told_from_what_accumulates() -> None:
+    states = step_states(
+        """
+        for x in torch.randn(3, 8, 4):
+            model(x).sum().backward()
+            model(x).mean().backward()
+            optimizer.step()
+        """
+    )
+    assert states == {frozenset({"PILED"}), frozenset({"REUSED"})}
+
+
+def test_an_optimizer_clears_for_others_over_the_same_parameters() -> None:
+    states = step_states(
+        """
+        weight = torch.optim.Adam([model.weight])
+        for x in torch.randn(3, 8, 4):
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            weight.step()
+        """
+    )
+    assert states == only("FRESH")
+
+
+def test_an_optimizer_over_a_part_clears_only_that() -> None:
+    states = step_states(
+        """
+        weight = torch.optim.Adam([model.weight])
+        for x in torch.randn(3, 8, 4):
+            weight.zero_grad()
+            model(x).sum().backward()
+            optimizer.step()
+        """
+    )
+    assert states == {frozenset({"FRESH"}), frozenset({"REUSED"})}
+
+
+def test_a_step_of_one_of_several_optimizers_is_a_step_of_each() -> None:
+    states = step_states(
+        """
+        chosen = optimizer if unknown else torch.optim.Adam(model.parameters())
+        chosen.zero_grad()
+        model(torch.randn(8, 4)).sum().backward()
+        chosen.step()
+        """
+    )
+    assert states == only("FRESH")

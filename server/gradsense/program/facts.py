@@ -17,7 +17,10 @@ class Gradients(enum.Enum):
     LOST = "computed, then cleared"
     FRESH = "fresh"
     PILED = "piled up"
+    """Several backward passes, none of them used yet."""
     USED = "used"
+    REUSED = "used, then added to"
+    """A backward pass has added to what a step had used already."""
     UNKNOWN = "unknown"
 
 
@@ -148,12 +151,15 @@ class Backward:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Gradients are cleared; `by` is `optimizer`, `module` or `hand`."""
+    """Gradients are cleared; `by` is `optimizer`, `module` or `hand`. `possible`: other optimizers of which some
+    gradients, or maybe some, are cleared too.
+    """
 
     site: Site
     context: Context
     optimizers: frozenset[Obj]
     by: str
+    possible: frozenset[Obj] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

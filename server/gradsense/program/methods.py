@@ -17,7 +17,7 @@ from gradsense.program import (
 )
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
-from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward, after_clear
+from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward
 from gradsense.program.values import (
     NONE,
     PLAIN,
@@ -82,8 +82,7 @@ def _unknown(
             training.forget_all_gradients(state)
         training.backward(run, frame, state, UNKNOWN, "backward", at)
     elif name == "zero_grad":
-        for optimizer, states in list(state.gradients.items()):
-            state.gradients[optimizer] = states | after_clear(states, frame.site(at), "module")
+        training.clear_unknown(run, frame, state, "module", at)
     elif name in (
         "train",
         "eval",
@@ -554,7 +553,7 @@ def _optimizer(
     if name == "step":
         return training.step(run, frame, state, optimizer, training.closure_given(args, keywords), at)
     if name == "zero_grad":
-        training.clear(run, frame, state, frozenset((optimizer.obj,)), "optimizer", at)
+        training.clear_optimizer(run, frame, state, optimizer.obj, at)
         return NONE
     if name == "add_param_group" and args:
         training.add_group(run, state, optimizer, args[0])

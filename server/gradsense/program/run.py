@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gradsense.program import ir
-from gradsense.program.facts import Context, Fact, Holdings, Lost, Returned, Round
+from gradsense.program.facts import Clear, Context, Fact, Holdings, Lost, Returned, Round, Step
 from gradsense.program.lower import lower
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Closure, Code, Instance, Obj, Site, Value, Where
@@ -157,10 +157,16 @@ class Run:
         )
 
     def record(self, fact: Fact, frame: Frame) -> None:
-        """Keep a fact; a later look at the same event, from a larger state, takes its place."""
+        """Keep a fact; a later look at the same event, from a larger state, takes its place.
+
+        A call on one of several optimizers is an event for each.
+        """
         self.rounds_at[(fact.site, frame.calls)] = frame.rounds
         if not self.muted:
-            self.facts[(type(fact), fact.site, frame.calls, frame.rounds)] = fact
+            which = (
+                fact.optimizer.obj if isinstance(fact, Step) else fact.optimizers if isinstance(fact, Clear) else None
+            )
+            self.facts[(type(fact), fact.site, frame.calls, frame.rounds, which)] = fact
 
     def sorted_facts(self, path: str) -> dict[type, list[Fact]]:
         """The facts with a place in the file `path`, by kind; for a run that has ended."""

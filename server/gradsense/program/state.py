@@ -251,14 +251,20 @@ def _join_gradients(
     return result
 
 
+UNUSED = frozenset({Gradients.FRESH, Gradients.PILED, Gradients.REUSED})
+"""Something is in the gradients that no step has used."""
+
+
 def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> frozenset[GradState]:
     """The gradients after a backward pass that reaches them (`certain`), or may."""
     reached = set()
     for state in states:
         if state.kind is Gradients.UNKNOWN:
             reached.add(GradState(Gradients.FRESH, site) if certain else state)
-        elif state.kind in (Gradients.FRESH, Gradients.PILED, Gradients.USED):
+        elif state.kind in (Gradients.FRESH, Gradients.PILED):
             reached.add(GradState(Gradients.PILED, site))
+        elif state.kind in (Gradients.USED, Gradients.REUSED):
+            reached.add(GradState(Gradients.REUSED, site))
         else:
             reached.add(GradState(Gradients.FRESH, site))
     return frozenset(reached) if certain else frozenset(reached) | states
@@ -268,7 +274,7 @@ def after_clear(states: frozenset[GradState], site: Site, by: str) -> frozenset[
     """The gradients after they were cleared: what a backward pass had computed and no step used is lost."""
     cleared = set()
     for state in states:
-        if state.kind in (Gradients.FRESH, Gradients.PILED) and state.backward is not None:
+        if state.kind in UNUSED and state.backward is not None:
             cleared.add(GradState(Gradients.LOST, state.backward, site, by))
         elif state.kind is Gradients.LOST:
             cleared.add(state)

@@ -121,7 +121,9 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
     if isinstance(params, Parameters):
         return Holdings(params.sources, params.open, params.whole, (params.sources,), params.partial)
     if isinstance(params, Tensor):
-        return Holdings(params.sources, params.open, frozenset(), (params.sources,))
+        # A layer is one source: its weight alone is a part of it.
+        of_layer = params.parameter is not None and params.parameter.part not in ("parameter", "leaf")
+        return Holdings(params.sources, params.open, frozenset(), (params.sources,), of_layer)
     if isinstance(params, Collection) and params.kind == "dict":
         return _group_holdings(run, state, params)
     items = containers.exact_items(run, state, params)
@@ -234,13 +236,52 @@ def step(
     return result
 
 
-def clear(run: Run, frame: Frame, state: State, cleared: frozenset[Obj], by: str, at: int) -> None:
-    """The gradients of the optimizers `cleared` are set to zero or None."""
+def clear_optimizer(run: Run, frame: Frame, state: State, optimizer: Obj, at: int) -> None:
+    """`optimizer.zero_grad()`: its own gradients, and those of other optimizers over the same parameters."""
+    held = run.holdings.get(optimizer)
+    if held is None:
+        possible = frozenset(state.gradients) - {optimizer}
+        _clear(run, frame, state, frozenset((optimizer,)), possible, "optimizer", at)
+        return
+    covered, touched = _holding(run, state, held.sources, held.partial)
+    own = frozenset((optimizer,))
+    _clear(run, frame, state, covered | own, touched - own, "optimizer", at)
+
+
+def clear_unknown(run: Run, frame: Frame, state: State, by: str, at: int) -> None:
+    """Something clears gradients; whose, can't be told."""
+    _clear(run, frame, state, frozenset(), frozenset(state.gradients), by, at, halfway=frozenset(state.gradients))
+
+
+def _clear(
+    run: Run,
+    frame: Frame,
+    state: State,
+    cleared: frozenset[Obj],
+    possible: frozenset[Obj],
+    by: str,
+    at: int,
+    halfway: frozenset[Obj] = frozenset(),
+) -> None:
+    """`cleared` are set to zero or None for certain; `halfway` those that may be as they were or cleared."""
     site = frame.site(at)
     for optimizer in cleared:
         if optimizer in state.gradients:
             state.gradients[optimizer] = after_clear(state.gradients[optimizer], site, by)
-    run.record(Clear(site, run.context(frame), cleared, by), frame)
+    for optimizer in halfway:
+        state.gradients[optimizer] = state.gradients[optimizer] | after_clear(state.gradients[optimizer], site, by)
+    run.record(Clear(site, run.context(frame), cleared, by, possible), frame)
+
+
+def _holding(run: Run, state: State, sources: frozenset[Obj], partial: bool) -> tuple[frozenset[Obj], frozenset[Obj]]:
+    """The optimizers that hold nothing but `sources`, and those that hold some of them."""
+    covered, touched = set(), set()
+    for optimizer in state.gradients:
+        held = run.holdings.get(optimizer)
+        if held is None or not held.sources & sources:
+            continue
+        (touched if held.open or partial or not held.sources <= sources else covered).add(optimizer)
+    return frozenset(covered), frozenset(touched)
 
 
 def clear_sources(
@@ -254,15 +295,13 @@ def clear_sources(
     at: int,
 ) -> None:
     """The gradients of some parameters are cleared: certain for optimizers that hold nothing else."""
-    certain: set[Obj] = set()
-    site = frame.site(at)
-    for optimizer, states in list(state.gradients.items()):
-        held = run.holdings.get(optimizer)
-        if held is not None and not held.open and held.sources and held.sources <= sources and not partial:
-            certain.add(optimizer)
-        elif held is None or held.open or is_open or held.sources & sources:
-            state.gradients[optimizer] = states | after_clear(states, site, by)
-    clear(run, frame, state, frozenset(certain), by, at)
+    covered, touched = _holding(run, state, sources, partial)
+    others = {
+        optimizer
+        for optimizer in state.gradients.keys() - covered
+        if (held := run.holdings.get(optimizer)) is None or held.open or is_open
+    }
+    _clear(run, frame, state, covered, touched | others, by, at, halfway=touched | others)
 
 
 def hand_update(run: Run, frame: Frame, state: State, parameters: Parameters, at: int) -> None:

@@ -11,6 +11,7 @@ from gradsense.program import methods
 from gradsense.program.facts import Call, Gradients, Step
 from gradsense.program.knowledge.lightning_hooks import CURRENT, at_least
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program, kinds_of
+from gradsense.program.state import UNUSED
 from gradsense.program.values import FunctionValue, Instance, Obj
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
@@ -347,10 +348,7 @@ class _Seen:
         ends = kinds_of(states or ())
         self.never_runs = bool(ends) and ends <= without
         self.may_not_run = not ends.isdisjoint(without)
-        self.never_steps = bool(ends) and bool(self.closures) and not any_step and ends <= _COMPUTED
-
-
-_COMPUTED = frozenset({Gradients.FRESH, Gradients.PILED})
+        self.never_steps = bool(ends) and bool(self.closures) and not any_step and ends <= UNUSED
 
 
 def _optimizer(program: Program, facts: ClassFacts) -> Obj | None:

@@ -115,6 +115,7 @@ class GradientsClearedBeforeStep(Rule):
                 loss.backward()
                 optimizer_d.zero_grad()
                 optimizer_g.step()
+                optimizer_g.zero_grad()
             """
         ),
     ]

@@ -1,0 +1,655 @@
+"""GS403."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Finding, Fix, Related, Safety, Severity
+from gradsense.program.facts import Backward, Clear, Context, Gradients, Step
+from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Site
+from gradsense.rules import edits
+from gradsense.rules import lightning_modules as lightning
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, PilesUp, Silent
+
+
+class GradientsNeverCleared(Rule):
+    """Nothing in the training loop clears the gradients, so each step applies all earlier ones again.
+
+    ## What it does
+
+    Reports a step that can only find gradients which an earlier round's step has used already and `backward` has added
+    to: nothing clears them on the loop's way round, or only outside of it (once an epoch). The same for a
+    `training_step` under Lightning's manual optimization. As information: cleared on one of the loop's branches only.
+
+    ## Why it matters
+
+    `backward` adds to `.grad`. Without a clear each step applies the sum of all gradients since the beginning: the
+    weights run away along old directions, and the loss falls at first, then swings or turns NaN.
+
+    ## Fix safety
+
+    Safe: `zero_grad()` is inserted before `backward`, or behind the step where several backward passes accumulate.
+
+    ## Stays silent when
+
+    - gradients are cleared anywhere on the loop's way round: by the optimizer, the network, a helper, a closure, a hook,
+      by hand (`p.grad = None`), or by another optimizer over the same parameters;
+    - the loop, its gradients or its optimizer are in the hands of code that isn't known (an engine, distributed
+      autograd), or of an optimizer that clears by itself;
+    - the loop runs once.
+
+    ## References
+
+    - [torch.optim.Optimizer.zero_grad](https://docs.pytorch.org/docs/2.13/generated/torch.optim.Optimizer.zero_grad.html)
+    - [Zeroing out gradients](https://docs.pytorch.org/tutorials/recipes/recipes/zeroing_out_gradients.html)
+    """
+
+    code, name, severity = "GS403", "gradients-never-cleared", Severity.WARNING
+    fix_safety = Safety.SAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        if program.calls("Optimizer.register_step_post_hook", "Optimizer.register_step_pre_hook"):
+            return
+        innermost: dict[Site, tuple[Run, Step]] = {}
+        for run, step in program.runs_with_facts(Step):
+            if step.closure is None and _adds_to_used(step):
+                held = innermost.get(step.site)
+                if held is None or len(held[1].context.rounds) < len(step.context.rounds):
+                    innermost[step.site] = run, step
+        for run, step in innermost.values():
+            yield from self._in_loop(program, run, step)
+        for facts in program.lightning_classes:
+            yield from self._in_training_step(program, facts)
+
+    def _in_loop(self, program: Program, run: Run, step: Step) -> Iterator[Finding]:
+        loop = _cycle(step.context)
+        if loop is None or not _goes_round(program, loop):
+            return
+        obj = step.optimizer.obj
+        clears = [
+            (fact, obj in fact.optimizers)
+            for fact in run.facts.values()
+            if isinstance(fact, Clear) and (obj in fact.optimizers or obj in fact.possible)
+        ]
+        inside = [(fact, certain) for fact, certain in clears if _is_inside(fact.context, loop)]
+        if not inside:
+            if all(state.kind is Gradients.REUSED for state in step.states):
+                outside = [fact.site for fact, _ in clears if fact.context.rounds]
+                yield from self._report(program, run, step, outside)
+        elif all(certain and _is_on_a_branch(program, fact, loop) for fact, certain in inside) and not _is_on_a_branch(
+            program, step, loop
+        ):
+            yield from self._on_a_branch(program, run, step, inside[0][0])
+
+    def _report(self, program: Program, run: Run, step: Step, outside: list[Site]) -> Iterator[Finding]:
+        place = program.place(step.site)
+        if place is None:
+            return
+        optimizer = _optimizer_in(place)
+        first = _first_backward(run, step)
+        backward = program.place(first.site) if first is not None else None
+        clear = program.place(outside[0]) if outside else None
+        adds = f"`{backward.code()}`" if backward is not None else "backward"
+        where = (
+            f"only `{clear.code()}` on line {program.line_of(clear)} clears them, outside of this loop"
+            if clear is not None
+            else "nothing in this loop clears them"
+        )
+        yield from self.finding(
+            backward or place,
+            f"`{place.code()}` applies the gradients of all earlier rounds again: {adds} adds to them, and {where}. "
+            f"Call `{optimizer or 'the optimizer'}.zero_grad()` before `backward()`.",
+            related=(
+                self.related(program, step.site, "applied again here"),
+                self.related(program, outside[0], "cleared outside the loop") if outside else None,
+            ),
+            fixes=(_insert_clear(program, run, step, place, optimizer, first),),
+        )
+
+    def _on_a_branch(self, program: Program, run: Run, step: Step, clear: Clear) -> Iterator[Finding]:
+        place, cleared = program.place(step.site), program.place(clear.site)
+        if place is None or cleared is None:
+            return
+        note: Related | None = self.related(program, clear.site, "cleared on some rounds")
+        yield from self.finding(
+            place,
+            f"`{place.code()}` applies gradients of earlier rounds again wherever the condition around "
+            f"`{cleared.code()}` on line {program.line_of(cleared)} does not hold. Clear on every round that steps.",
+            related=(note,),
+            severity=Severity.INFORMATION,
+        )
+
+    def _in_training_step(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
+        own = lightning.own_run(program, facts, "training_step")
+        if (
+            own is None
+            or not facts.known
+            or "zero_grad" in program.file.document.names
+            or lightning.optimizes_itself(program, facts) is not False
+            or lightning.overridden(program, facts, "training_step")
+        ):
+            return
+        for run, step in lightning.hook_facts(program, facts, "training_step"):
+            if not isinstance(step, Step) or step.closure is not None or step.context.rounds or _cleared_in(run, step):
+                continue
+            if {state.kind for state in step.states} <= _COMPUTED and facts.instance.obj not in run.escaped:
+                yield from self._report(program, run, step, [])
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for _ in range(4):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+            #   ^^^^^^^^^^^^^^^ GS403
+                optimizer.step()
+            """,
+            shows=PilesUp(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for _ in range(4):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            scaler = torch.amp.GradScaler("cpu")
+            batches = torch.randn(3, 8, 4)
+
+            for epoch in range(2):
+                optimizer.zero_grad()
+                for x in batches:
+                    loss = model(x).pow(2).mean()
+                    scaler.scale(loss).backward()
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS403
+                    scaler.step(optimizer)
+                    scaler.update()
+            """,
+            shows=PilesUp(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Trainer:
+                def __init__(self):
+                    self.model = nn.Linear(4, 1)
+                    self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.01)
+
+                def train_step(self, x):
+                    loss = self.model(x).pow(2).mean()
+                    loss.backward()
+            #       ^^^^^^^^^^^^^^^ GS403
+                    self.optimizer.step()
+                    return loss.item()
+
+                def fit(self):
+                    for epoch in range(4):
+                        self.train_step(torch.randn(8, 4))
+
+
+            Trainer().fit()
+            """,
+            shows=PilesUp(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            generator, critic = nn.Linear(2, 4), nn.Linear(4, 1)
+            generator_optimizer = torch.optim.SGD(generator.parameters(), lr=0.01)
+            critic_optimizer = torch.optim.SGD(critic.parameters(), lr=0.01)
+
+            for _ in range(4):
+                fake = generator(torch.randn(8, 2))
+                critic_optimizer.zero_grad()
+                critic_loss = critic(fake.detach()).pow(2).mean() + (critic(torch.randn(8, 4)) - 1).pow(2).mean()
+                critic_loss.backward()
+                critic_optimizer.step()
+
+                generator_loss = (critic(fake) - 1).pow(2).mean()
+                generator_loss.backward()
+            #   ^^^^^^^^^^^^^^^^^^^^^^^^^ GS403
+                generator_optimizer.step()
+            """,
+            shows=PilesUp(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for _ in range(4):
+                for _ in range(2):
+                    loss = model(torch.randn(8, 4)).pow(2).mean() / 2
+                    loss.backward()
+            #       ^^^^^^^^^^^^^^^ GS403
+                optimizer.step()
+            """,
+            shows=PilesUp(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for _ in range(4):
+                for _ in range(2):
+                    loss = model(torch.randn(8, 4)).pow(2).mean() / 2
+                    loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for i in range(6):
+                if i == 0:
+                    optimizer.zero_grad()
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+            #   ^^^^^^^^^^^^^^^^ GS403
+            """,
+            shows=PilesUp(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for i in range(6):
+                optimizer.zero_grad()
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.automatic_optimization = False
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    optimizer = self.optimizers()
+                    loss = self.net(batch[0]).pow(2).mean()
+                    self.manual_backward(loss)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^ GS403
+                    optimizer.step()
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.net.parameters(), lr=0.01)
+
+
+            loader = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            trainer = L.Trainer(
+                max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            trainer.fit(Regressor(), loader)
+            """,
+            shows=PilesUp(),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for i in range(8):
+                loss = model(torch.randn(8, 4)).pow(2).mean() / 4
+                loss.backward()
+                if (i + 1) % 4 == 0:
+                    optimizer.step()
+                    optimizer.zero_grad()
+            """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            first = torch.optim.SGD([model.weight], lr=0.01)
+            second = torch.optim.Adam([model.bias], lr=0.01)
+
+            for _ in range(4):
+                model.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                first.step()
+                second.step()
+            """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            networks = [nn.Linear(4, 4) for _ in range(4)]
+            optimizers = [torch.optim.SGD(each.parameters(), lr=0.01) for each in networks]
+
+            for _ in range(4):
+                for optimizer in optimizers:
+                    optimizer.zero_grad()
+                x = torch.randn(8, 4)
+                for network in networks:
+                    x = network(x)
+                x.pow(2).mean().backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for _ in range(4):
+                for p in model.parameters():
+                    p.grad = None
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            def finish(optimizer, network):
+                optimizer.step()
+                network.zero_grad(set_to_none=True)
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            while True:
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+                finish(optimizer, model)
+                if loss < 0.1:
+                    break
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for i in range(8):
+                if i % 4 == 0:
+                    optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                if (i + 1) % 4 == 0:
+                    optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            def closure():
+                optimizer.zero_grad()
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+                return loss
+
+            for _ in range(4):
+                optimizer.step(closure)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            optimizer.register_step_post_hook(lambda optimizer, args, kwargs: optimizer.zero_grad())
+
+            for _ in range(4):
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from engines import Engine
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            engine = Engine(model, optimizer)
+
+            for _ in range(4):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                engine.backward(loss)
+                engine.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            import torch.distributed.autograd as dist_autograd
+            from torch import nn
+            from torch.distributed.optim import DistributedOptimizer
+
+            model = nn.Linear(4, 1)
+            optimizer = DistributedOptimizer(torch.optim.SGD, model.remote_parameters(), lr=0.05)
+            for _ in range(4):
+                with dist_autograd.context() as context_id:
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    dist_autograd.backward(context_id, [loss])
+                    optimizer.step(context_id)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            for _ in range(1):
+                model = nn.Linear(4, 1)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+
+            for _ in range(1):
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.automatic_optimization = False
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    optimizer = self.optimizers()
+                    self.manual_backward(self.net(batch[0]).pow(2).mean())
+                    optimizer.step()
+
+                def on_train_batch_end(self, outputs, batch, batch_idx):
+                    self.net.zero_grad()
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.net.parameters(), lr=0.01)
+            """
+        ),
+    ]
+
+
+_COMPUTED = frozenset({Gradients.FRESH, Gradients.PILED})
+
+
+def _adds_to_used(step: Step) -> bool:
+    kinds = {state.kind for state in step.states}
+    return step.context.in_later_round and Gradients.REUSED in kinds and Gradients.UNKNOWN not in kinds
+
+
+def _cycle(context: Context) -> Site | None:
+    """The innermost loop around an event that trains round after round."""
+    for round_ in reversed(context.rounds):
+        if round_.over != "parameters" and not round_.over.startswith("literal"):
+            return round_.site if round_.later else None
+    return None
+
+
+def _goes_round(program: Program, loop: Site) -> bool:
+    """Whether a loop may have more than one round: not `for _ in range(1)`."""
+    place = program.place(loop)
+    node = place.node if place is not None else None
+    if not isinstance(node, cst.For) or not isinstance(node.iter, cst.Call) or len(node.iter.args) != 1:
+        return True
+    only = node.iter.args[0].value
+    name = node.iter.func
+    return not (isinstance(name, cst.Name) and name.value == "range" and isinstance(only, cst.Integer)) or (
+        only.value not in ("0", "1")
+    )
+
+
+def _is_inside(context: Context, loop: Site) -> bool:
+    return any(round_.site == loop for round_ in context.rounds)
+
+
+def _is_on_a_branch(program: Program, fact: Clear | Step, loop: Site) -> bool:
+    """Whether a condition stands between the loop and the event, and it is one that can be seen: an `if` around it."""
+    around = next(round_.conditions for round_ in fact.context.rounds if round_.site == loop)
+    if fact.context.conditions == around:
+        return False
+    place = program.place(fact.site)
+    while place is not None and place.node is not None:
+        if isinstance(place.node, cst.If):
+            return True
+        place = place.parent()
+    return isinstance(fact, Step)
+
+
+def _cleared_in(run: Run, step: Step) -> bool:
+    return any(
+        isinstance(fact, Clear) and (step.optimizer.obj in fact.optimizers or step.optimizer.obj in fact.possible)
+        for fact in run.facts.values()
+    )
+
+
+def _optimizer_in(place: Place) -> str | None:
+    """`optimizer` of `optimizer.step()` and `scaler.step(optimizer)`."""
+    node = place.node
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    named = node.args[0].value if node.args else node.func.value
+    return place.code(named) if isinstance(named, (cst.Name, cst.Attribute, cst.Subscript)) else None
+
+
+def _first_backward(run: Run, step: Step) -> Backward | None:
+    """The first backward pass of the step's round that computes for it: what comes before another optimizer's step is
+    that one's.
+    """
+    first: Backward | None = None
+    depth = len(step.context.rounds)
+    for fact in run.facts.values():
+        if isinstance(fact, Step):
+            if fact is step:
+                return first
+            if fact.context.rounds == step.context.rounds:
+                first = None
+        elif (
+            isinstance(fact, Backward)
+            and first is None
+            and step.optimizer.obj in fact.optimizers
+            and fact.context.rounds[:depth] == step.context.rounds
+        ):
+            first = fact
+    return None
+
+
+def _insert_clear(
+    program: Program, run: Run, step: Step, place: Place, optimizer: str | None, backward: Backward | None
+) -> Fix | None:
+    if optimizer is None:
+        return None
+    call = f"{optimizer}.zero_grad()"
+    target = program.place(backward.site) if backward is not None else None
+    if backward is not None and target is not None and _share_a_round(step.context, backward.context):
+        added = edits.insert_before(program, target, call)
+        title = f"Call `{call}` before `{target.code()}`"
+    else:
+        added = edits.insert_after(program, place, call)
+        title = f"Call `{call}` after `{place.code()}`"
+    return Fix(title, (added,), Safety.SAFE) if added is not None else None
+
+
+def _share_a_round(step: Context, backward: Context) -> bool:
+    return (
+        step.rounds == backward.rounds
+        and step.calls == backward.calls
+        and step.function == backward.function
+        and step.conditions == backward.conditions
+    )
