@@ -9,6 +9,7 @@ from gradsense.program import (
     class_lookup,
     composition,
     containers,
+    duck_types,
     expressions,
     external,
     graph,
@@ -138,6 +139,14 @@ def _call_each(
     run: Run, frame: Frame, state: State, callee: Choice, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
     result: Value | None = None
+    optimizers = [getattr(option, "receiver", None) for option in callee.options]
+    instances = tuple(each.obj for each in optimizers if isinstance(each, Instance) and each.kind is Kind.OPTIMIZER)
+    if len(instances) == len(callee.options) and state.are_alternatives(instances):
+        # Whichever was made, this is called on it; on the others nothing that is told matters.
+        for option in callee.options:
+            value = invoke(run, frame, state, option, args, keywords, at)
+            result = value if result is None else join(result, value)
+        return result or UNKNOWN
     ends: list[State] = []
     frame.conditions += 1
     for option in callee.options:
@@ -343,7 +352,6 @@ def bind_parameters(
     spread = given.pop("**", None) is not None
     variables: dict[str, Value] = {}
     rest = list(args)
-    open_positions = any(isinstance(arg, Collection) for arg in args) and unknown_arguments
     for param in params:
         if param.kind == "plain" and rest:
             variables[param.name] = rest.pop(0)
@@ -363,13 +371,20 @@ def bind_parameters(
             variables[param.name] = given.pop(param.name)
         else:
             variables[param.name] = UNKNOWN
-            if unknown_arguments and param.annotation is not None:
-                variables[param.name] = objects.value_of_annotation(run, frame, state, param.annotation, -1, param.name)
-            elif not spread and not open_positions and not unknown_arguments and param.default is not None:
+            if unknown_arguments:
+                variables[param.name] = _some_argument(run, frame, state, param)
+            elif not spread and param.default is not None:
                 variables[param.name] = expressions.evaluate(run, frame, state, param.default)
-            elif unknown_arguments and isinstance(param.default, ir.Constant) and param.default.value is None:
-                variables[param.name] = UNKNOWN
     state.frames[frame.number] = variables
+
+
+def _some_argument(run: Run, frame: Frame, state: State, param: ir.Parameter) -> Value:
+    """What an entry's argument is: what its annotation says, or what is done with it."""
+    if param.annotation is not None:
+        return objects.value_of_annotation(run, frame, state, param.annotation, -1, param.name)
+    value = duck_types.value_of_argument(run, frame, state, param.name)
+    may_be_none = isinstance(param.default, ir.Constant) and param.default.value is None
+    return join(value, NONE) if may_be_none and value is not UNKNOWN else value
 
 
 def _call_lambda(
@@ -610,7 +625,8 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     result = combine([own, *inputs], made_by=name)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
         if inputs:
-            result = PLAIN if all(map(is_plain, inputs)) else UNKNOWN
+            plain = all(map(is_plain, inputs))
+            result = PLAIN if plain else Tensor(requires=None, open=True, made_by=name)
     else:
         if sources or is_open:
             result = graph.through(state, result, graph.node_at(frame, at))

@@ -75,10 +75,22 @@ def build_class(
                 members_dict[name] = replace(
                     member_value, closure=Closure(frame.file, (frame.number, *frame.closure.frames))
                 )
+        run.local_classes[made_class.code.where] = made_class
     run.imports.orders.clear()
     run.imports.classes.pop(made_class, None)
     run.imports.classes[made_class] = made_class
     return made_class
+
+
+def detached(cls: ClassValue) -> ClassValue:
+    """A class that a function defines, as seen when that function no longer runs: what its methods use of the
+    function's variables is unknown.
+    """
+    made = replace(cls, members=dict(cls.members))
+    for name, member in made.members.items():
+        if isinstance(member, FunctionValue):
+            made.members[name] = replace(member, closure=Closure(member.closure.file), owner=made)
+    return made
 
 
 def find_member(run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | None = None) -> tuple[str, Value]:

@@ -203,16 +203,17 @@ def value_of_annotation(run: Run, frame: Frame, state: State, annotation: ir.Exp
     """What a variable of an annotated type is; UNKNOWN if the annotation names nothing known."""
     if isinstance(annotation, ir.Constant) and isinstance(annotation.value, str):
         named = expressions.lookup(run, frame, state, annotation.value)
-        return _instance_of(run, frame, state, named, at, part) if named is not None else UNKNOWN
+        return instance_of_class(run, frame, state, named, at, part) if named is not None else UNKNOWN
     if isinstance(annotation, ir.Operation) and annotation.op == "|":
         return UNKNOWN
     if isinstance(annotation, ir.Subscript):
         return UNKNOWN
     named = expressions.evaluate(run, frame, state, annotation)
-    return _instance_of(run, frame, state, named, at, part)
+    return instance_of_class(run, frame, state, named, at, part)
 
 
-def _instance_of(run: Run, frame: Frame, state: State, cls: Value, at: int, part: str) -> Value:
+def instance_of_class(run: Run, frame: Frame, state: State, cls: Value, at: int, part: str) -> Value:
+    """Some object of a class, made elsewhere; UNKNOWN if the class means nothing to training."""
     if isinstance(cls, Ref):
         if cls.name == "torch.Tensor":
             return Tensor(requires=None, open=True)

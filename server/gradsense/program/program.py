@@ -12,7 +12,7 @@ import libcst as cst
 
 from gradsense.config import Settings
 from gradsense.findings import Span
-from gradsense.program import calls, class_lookup, containers, ir, methods, statements, training
+from gradsense.program import calls, class_lookup, containers, duck_types, ir, methods, statements, training
 from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Returned
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
@@ -266,14 +266,23 @@ class Program:
 
     @cached_property
     def classes(self) -> dict[str, ClassFacts]:
-        """The classes that the module's body defines, by name."""
+        """The classes of the file by name: those of the module's body, and those that its functions define."""
         facts: dict[str, ClassFacts] = {}
-        for value in list(self._names.values()):
-            if isinstance(value, ClassValue) and value.code.where.path == self.file.path and value.name not in facts:
+        for value in self._class_values():
+            if value.code.where.path == self.file.path and value.name not in facts:
                 made = self._class_facts(value)
                 if made is not None:
                     facts[value.name] = made
         return facts
+
+    def _class_values(self) -> list[ClassValue]:
+        found = [value for value in self._names.values() if isinstance(value, ClassValue)]
+        _ = self.functions
+        local = {where: cls for run in self.runs for where, cls in run.local_classes.items()}
+        for cls in map(class_lookup.detached, local.values()):
+            self.imports.classes[cls] = cls
+            found.append(cls)
+        return found
 
     @cached_property
     def functions(self) -> dict[str, FunctionRun]:
@@ -360,6 +369,9 @@ class Program:
                             continue
                         return False
                     now = class_lookup.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
+                case ("usage", ClassValue() as cls, str(attribute)):
+                    current = self.imports.classes.get(cls)
+                    now = duck_types.usage_of_attribute(current, attribute) if current is not None else None
                 case ("loud", str(path), tree):
                     now = not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
                 case ("broken", str(path), str(name)):
@@ -432,9 +444,10 @@ class Program:
         if kind is Kind.LIGHTNING:
             entry = self._configure(cls, instance, members, entry, runs)
         for name, function in members.items():
-            if name == "__init__" or name in runs or function.code.where.path != self.file.path:
+            if name == "__init__" or name in runs:
                 continue
-            if function.owner is not None and function.owner != cls:
+            inherited = function.owner is not None and function.owner != cls
+            if inherited and not self._calls_back(function, cls):
                 continue
             if function.code in script.reached and kind not in (Kind.LIGHTNING, Kind.MODULE):
                 continue
@@ -448,6 +461,11 @@ class Program:
                 runs[name] = made[1]
         state = self._as_entered(entry)
         return ClassFacts(cls.name, cls, kind, known, instance, entry.attributes, state, members, runs)
+
+    def _calls_back(self, function: FunctionValue, cls: ClassValue) -> bool:
+        """Whether an inherited method may call one that `cls` defines itself (a hook)."""
+        own = {name for name, member in cls.members.items() if isinstance(member, FunctionValue)} - {"__init__"}
+        return not own.isdisjoint(self._names_in(function.code))
 
     def _initialised(self, cls: ClassValue, instance: Instance, known: bool, loose: frozenset[str]) -> Entry | None:
         """An instance after `__init__`; what other methods assign too may be anything by the time that one runs."""
@@ -736,7 +754,9 @@ def _is_comparable(value: object) -> bool:
         return all(_is_comparable(each) for each in value)
     if isinstance(value, FunctionValue):
         return value.self_value is None
-    return value is None or isinstance(value, (str, bool, Unknown, Const, Ref, ClassValue, SourceFile))
+    return value is None or isinstance(
+        value, (str, bool, Unknown, Const, Ref, ClassValue, SourceFile, duck_types.Usage)
+    )
 
 
 def kinds_of(states: Iterable[GradState]) -> frozenset[Gradients]:

@@ -117,6 +117,8 @@ class Run:
         """Modules and parameters whose `requires_grad` the program sets, to whatever value."""
         self.loaded: set[Obj] = set()
         """Modules and parameters whose values the program sets by other means than training."""
+        self.local_classes: dict[Where, ClassValue] = {}
+        """Classes that functions define, by their place."""
         self.rounds_at: dict[tuple[Site, tuple[Site, ...]], tuple[Round, ...]] = {}
         """The loops around each event, by its place and the calls down to it."""
         self.inherited: dict[Obj, Holdings] = {}
@@ -132,6 +134,11 @@ class Run:
         self.summaries: dict[tuple[object, ...], Summary] = {}
         self.outside_reads = 0
         """The outermost frame that something with attributes of its own was read from since a `forward` began."""
+
+    @property
+    def own_optimizers(self) -> set[Obj]:
+        """The optimizers that the run itself has made, or got from elsewhere."""
+        return self.optimizers.keys() - self.inherited.keys()
 
     def frame_number(self) -> int:
         self.frames += 1

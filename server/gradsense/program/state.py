@@ -38,11 +38,13 @@ class State:
     recorded (None: can't tell) and the place that switched them. `assumed`: what conditions were taken to be.
     `toggled`: optimizers toggled and where. `replaced`: what each optimizer holds that was replaced since, on
     every path. `spent`: the calls of layers whose graph a backward pass has freed on every path, and which pass.
+    `exclusive`: pairs of optimizers of which only one is ever made (`Adam(...) if ... else SGD(...)`).
     """
 
     __slots__ = (
         "assumed",
         "dead",
+        "exclusive",
         "frames",
         "grad",
         "gradients",
@@ -62,6 +64,7 @@ class State:
         self.toggled: dict[Obj, Site] = {}
         self.replaced: dict[Obj, frozenset[Replacement]] = {}
         self.spent: dict[Obj, Site] = {}
+        self.exclusive: frozenset[frozenset[Obj]] = frozenset()
         self.grad: bool | None = True
         self.switch: Site | None = None
         self.assumed: dict[tuple[object, ...], bool] = {}
@@ -76,6 +79,7 @@ class State:
         other.toggled = self.toggled.copy()
         other.replaced = self.replaced.copy()
         other.spent = self.spent.copy()
+        other.exclusive = self.exclusive
         other.grad = self.grad
         other.switch = self.switch
         other.assumed = self.assumed.copy() if self.assumed else {}
@@ -148,11 +152,20 @@ class State:
         result.toggled = {**other.toggled, **self.toggled}
         result.replaced = _common(self.replaced, other.replaced)
         result.spent = {k: v for k, v in self.spent.items() if k in other.spent}
+        result.exclusive = self.exclusive | other.exclusive | _exclusive(self.gradients, other.gradients)
         result.grad = self.grad if self.grad == other.grad else None
         result.switch = self.switch or other.switch
         result.assumed = {k: v for k, v in self.assumed.items() if other.assumed.get(k) is v}
         result.dead = self.dead and other.dead
         return result
+
+    def are_alternatives(self, optimizers: tuple[Obj, ...]) -> bool:
+        """Whether only one of these optimizers exists when the program runs."""
+        return all(
+            frozenset((one, other)) in self.exclusive
+            for number, one in enumerate(optimizers)
+            for other in optimizers[number + 1 :]
+        )
 
     # -- what is below an object --
 
@@ -255,13 +268,18 @@ UNUSED = frozenset({Gradients.FRESH, Gradients.PILED, Gradients.REUSED})
 """Something is in the gradients that no step has used."""
 
 
+def _exclusive(left: dict[Obj, frozenset[GradState]], right: dict[Obj, frozenset[GradState]]) -> set[frozenset[Obj]]:
+    """Pairs of optimizers that two branches made, each its own."""
+    if left.keys() == right.keys():
+        return set()
+    return {frozenset((one, other)) for one in left.keys() - right.keys() for other in right.keys() - left.keys()}
+
+
 def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> frozenset[GradState]:
     """The gradients after a backward pass that reaches them (`certain`), or may."""
     reached = set()
     for state in states:
-        if state.kind is Gradients.UNKNOWN:
-            reached.add(GradState(Gradients.FRESH, site) if certain else state)
-        elif state.kind in (Gradients.FRESH, Gradients.PILED):
+        if state.kind in (Gradients.FRESH, Gradients.PILED):
             reached.add(GradState(Gradients.PILED, site))
         elif state.kind in (Gradients.USED, Gradients.REUSED):
             reached.add(GradState(Gradients.REUSED, site))

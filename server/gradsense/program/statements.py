@@ -6,7 +6,18 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gradsense.program import calls, class_lookup, containers, expressions, graph, in_place, ir, objects, training
+from gradsense.program import (
+    calls,
+    class_lookup,
+    containers,
+    duck_types,
+    expressions,
+    graph,
+    in_place,
+    ir,
+    objects,
+    training,
+)
 from gradsense.program.facts import Local, Lost, Returned, Round
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run, statements_of
@@ -126,6 +137,8 @@ def _assign(run: Run, frame: Frame, node: ir.Assign, state: State, flow: Flow) -
     value = expressions.evaluate(run, frame, state, node.value)
     if value is UNKNOWN and node.annotation is not None:
         value = objects.value_of_annotation(run, frame, state, node.annotation, node.at)
+    if value is UNKNOWN and isinstance(node.value, ir.Call) and isinstance(node.targets[0], ir.Name):
+        value = duck_types.value_of_variable(run, frame, state, node.targets[0].id, node.at)
     for target in node.targets:
         bind(run, frame, state, target, value, node.at)
     return [state]

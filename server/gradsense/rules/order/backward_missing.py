@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Forward, Gradients, Local, Step
+from gradsense.program.knowledge import classes
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Tensor
@@ -179,9 +180,12 @@ def _computed_otherwise(program: Program, run: Run, step: Step) -> bool:
 
 
 def _loss_of(program: Program, run: Run, step: Step) -> Local | None:
-    """The last local tensor of the loop, before the step, that depends on what the optimizer holds."""
+    """The last local tensor of the loop, before the step, that depends on what the optimizer holds; where that isn't
+    known, and there is no other optimizer, the last loss of a network.
+    """
     held = run.holdings.get(step.optimizer.obj)
-    if held is None:
+    is_known = held is not None and not held.open
+    if not is_known and len(run.own_optimizers) > 1:
         return None
     loops = {r.site for r in step.context.rounds}
     found: Local | None = None
@@ -196,11 +200,19 @@ def _loss_of(program: Program, run: Run, step: Step) -> Local | None:
             and fact.context.function is step.context.function
             and fact.context.rounds == step.context.rounds
             and isinstance(fact.value, Tensor)
-            and held.sources & fact.value.sources
+            and (held.sources & fact.value.sources if is_known and held else _is_loss(fact.value))
             and fact.value.made_by not in _NOT_A_LOSS
         ):
             found = fact
-    return found if called else None
+    return found if called or (found is not None and not is_known) else None
+
+
+def _is_loss(value: Tensor) -> bool:
+    """Whether a loss function gave this value for what a network made."""
+    last = value.made_by.rpartition(".")[2]
+    return bool(value.sources or value.open) and (
+        classes.is_loss(value.made_by) or last.endswith(("_loss", "cross_entropy"))
+    )
 
 
 _NOT_A_LOSS = frozenset({"torch.nn.Linear", "torch.nn.Sequential"})

@@ -37,8 +37,8 @@ class GradientsNeverCleared(Rule):
 
     ## Stays silent when
 
-    - gradients are cleared anywhere on the loop's way round: by the optimizer, the network, a helper, a closure, a hook,
-      by hand (`p.grad = None`), or by another optimizer over the same parameters;
+    - gradients are cleared anywhere on the loop's way round: by the optimizer, the network, a helper, a closure, a
+      hook, by hand (`p.grad = None`), or by another optimizer over the same parameters;
     - the loop, its gradients or its optimizer are in the hands of code that isn't known (an engine, distributed
       autograd), or of an optimizer that clears by itself;
     - the loop runs once.

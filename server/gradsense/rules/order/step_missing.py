@@ -60,9 +60,9 @@ class StepMissing(Rule):
             mine = [
                 build
                 for built_in, build in builds
-                if built_in is run
-                and build.optimizer.obj in backward.optimizers
-                and build.optimizer.obj not in run.escaped
+                if (built_in is run or build.optimizer.obj in run.inherited)
+                and (build.optimizer.obj in backward.optimizers or _is_the_only_one(run, build, backward))
+                and build.optimizer.obj not in run.escaped | built_in.escaped
                 and not _held_by_stepped(run, build, backward)
             ]
             place = program.place(backward.site)
@@ -80,6 +80,8 @@ class StepMissing(Rule):
                 f"never moves a weight. Call `{optimizer}.step()` after it.",
                 related=(self.related(program, mine[0].site, "never stepped"),),
                 fixes=(_insert_step(program, place, local),),
+                # What an object holds from its `__init__` on, others may step from outside.
+                severity=None if mine[0] in run.facts.values() else Severity.WARNING,
             )
 
     examples = [
@@ -199,6 +201,20 @@ def _is_broken(optimizer: Instance) -> bool:
 
 def _in_training_loop(backward: Backward) -> bool:
     return any(r.over != "parameters" and not r.over.startswith("literal") for r in backward.context.rounds)
+
+
+def _is_the_only_one(run: Run, build: Build, backward: Backward) -> bool:
+    """Whether no other optimizer is known, and the loop around `backward` clears this one's gradients: it is meant to
+    apply these, whatever exactly it holds.
+    """
+    loops = {r.site for r in backward.context.rounds}
+    return run.own_optimizers == {build.optimizer.obj} and any(
+        isinstance(fact, Clear)
+        and fact.by == "optimizer"
+        and build.optimizer.obj in fact.optimizers
+        and not loops.isdisjoint(r.site for r in fact.context.rounds)
+        for fact in run.facts.values()
+    )
 
 
 def _is_meant_to_step(run: Run, build: Build, backward: Backward) -> bool:

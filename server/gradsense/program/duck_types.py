@@ -1,0 +1,200 @@
+"""What an argument that nothing declares must be, told by what the code does with it.
+
+`optimizer.zero_grad()` and `optimizer.step()` on the same name make an optimizer, whatever the name: nothing else has
+both, but engines that do backward themselves. The name itself never tells.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gradsense.program import ir, objects
+from gradsense.program.lower import Lowered, lower
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import UNKNOWN_GRADIENTS, State
+from gradsense.program.values import UNKNOWN, ClassValue, Code, FunctionValue, Instance, Ref, Value
+from gradsense.source.blocks import BlockTree
+from gradsense.source.memo import Memo
+
+if TYPE_CHECKING:
+    from gradsense.program.file import File
+
+
+@dataclass(slots=True)
+class Usage:
+    """What is done with a name: methods called on it, methods and functions that it is given to first, whether it is
+    itself called, and the attributes of `self` that it is kept in.
+    """
+
+    methods: set[str] = field(default_factory=set)
+    given_to: set[str] = field(default_factory=set)
+    is_called: bool = False
+    kept_as: set[str] = field(default_factory=set)
+
+    def merge(self, other: Usage) -> None:
+        self.methods |= other.methods
+        self.given_to |= other.given_to
+        self.is_called = self.is_called or other.is_called
+
+
+def value_of_argument(run: Run, frame: Frame, state: State, name: str) -> Value:
+    """What an argument without annotation is, seen from inside its function; UNKNOWN if its use doesn't tell."""
+    return _made_elsewhere(run, frame, state, _usage(run, frame, name), name, -1)
+
+
+def value_of_variable(run: Run, frame: Frame, state: State, name: str, at: int) -> Value:
+    """What a variable is that a call of code that isn't known gave a value."""
+    return _made_elsewhere(run, frame, state, _usage(run, frame, name), name, at)
+
+
+def _made_elsewhere(run: Run, frame: Frame, state: State, usage: Usage | None, name: str, at: int) -> Value:
+    cls = _class_by_use(usage) if usage is not None else None
+    if cls is None:
+        return UNKNOWN
+    value = objects.instance_of_class(run, frame, state, Ref(cls), at, name)
+    if cls == _OPTIMIZER and isinstance(value, Instance):
+        state.gradients[value.obj] = UNKNOWN_GRADIENTS
+    return value
+
+
+def _usage(run: Run, frame: Frame, name: str) -> Usage | None:
+    """What is done with a name in the function or module body of `frame`, and with the attribute that it is kept in."""
+    if frame.code is None:
+        return _usages_of_module(frame.file).get(name)
+    here = _usages_of(frame.code).get(name)
+    if here is None or frame.owner is None or not here.kept_as:
+        return here
+    total = Usage()
+    total.merge(here)
+    for attribute in here.kept_as:
+        usage = usage_of_attribute(frame.owner, attribute)
+        run.reads["usage", frame.owner, attribute] = usage
+        total.merge(usage)
+    return total
+
+
+def usage_of_attribute(cls: ClassValue, attribute: str) -> Usage:
+    """What the methods of a class do with `self.attribute`."""
+    total = Usage()
+    for member in cls.members.values():
+        if isinstance(member, FunctionValue):
+            usage = _usages_of(member.code).get(f"self.{attribute}")
+            if usage is not None:
+                total.merge(usage)
+    return total
+
+
+def _class_by_use(usage: Usage) -> str | None:
+    methods = usage.methods
+    if "backward" in methods:
+        return None
+    if "zero_grad" in methods and not usage.is_called and ("step" in methods or "step" in usage.given_to):
+        return _OPTIMIZER
+    if {"scale", "step", "update"} <= methods:
+        return "torch.amp.GradScaler"
+    if usage.is_called and not _OF_MODULES.isdisjoint(methods) and "step" not in methods:
+        return "torch.nn.Module"
+    return None
+
+
+_OPTIMIZER = "torch.optim.Optimizer"
+_OF_MODULES = frozenset("parameters named_parameters train eval state_dict load_state_dict zero_grad".split())
+_TELLING = frozenset({"zero_grad", "scale", *_OF_MODULES})
+
+
+def _is_telling(names: frozenset[str]) -> bool:
+    return not _TELLING.isdisjoint(names)
+
+
+_of_functions: Memo[Code, dict[str, Usage]] = Memo(4096)
+_of_blocks: Memo[Lowered, dict[str, Usage]] = Memo(4096)
+
+
+def _usages_of(code: Code) -> Mapping[str, Usage]:
+    """What a function does with its variables (`x`) and with the attributes of its first argument (`self.x`)."""
+    known = _of_functions.get(code)
+    if known is None:
+        node = code.node
+        assert isinstance(node, ir.Function)
+        own = node.params[0].name if node.params else ""
+        known = _collected(node.body, code.tree, own)  # type: ignore[arg-type]
+        _of_functions.put(code, known)
+    return known
+
+
+def _usages_of_module(file: File) -> Mapping[str, Usage]:
+    """What a module's body does with its variables, its functions left aside."""
+    total: dict[str, Usage] = defaultdict(Usage)
+    if not any(_is_telling(tree.names) for _, _, tree, _ in file.units):
+        return total
+    for _, _, tree, lowered in file.units:
+        if not lowered.statements or isinstance(lowered.statements[0], (ir.Function, ir.Class)):
+            continue
+        known = _of_blocks.get(lowered)
+        if known is None:
+            known = _collected(lowered.statements, tree, "")
+            _of_blocks.put(lowered, known)
+        for name, usage in known.items():
+            total[name].merge(usage)
+    return total
+
+
+def _collected(body: object, tree: BlockTree, own: str) -> dict[str, Usage]:
+    found: dict[str, Usage] = defaultdict(Usage)
+    for inner in _walk(body, tree):
+        if isinstance(inner, ir.Call):
+            _note_call(inner, own, found)
+        elif isinstance(inner, ir.Assign):
+            _note_assignment(inner, own, found)
+    return dict(found)
+
+
+def _note_call(call: ir.Call, own: str, found: dict[str, Usage]) -> None:
+    func = call.func
+    called = _spelt(func, own)
+    if called:
+        found[called].is_called = True
+    method = func.attr if isinstance(func, ir.Attribute) else ""
+    if isinstance(func, ir.Attribute) and (receiver := _spelt(func.value, own)):
+        found[receiver].methods.add(method)
+    if call.args and (given := _spelt(call.args[0], own)):
+        found[given].given_to.add(method or (func.id if isinstance(func, ir.Name) else ""))
+
+
+def _note_assignment(node: ir.Assign, own: str, found: dict[str, Usage]) -> None:
+    value = node.value
+    while isinstance(value, ir.Call) and isinstance(value.func, ir.Attribute) and value.func.attr in _SAME:
+        value = value.func.value
+    if not isinstance(value, ir.Name):
+        return
+    for target in node.targets:
+        if isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name) and target.value.id == own:
+            found[value.id].kept_as.add(target.attr)
+
+
+_SAME = frozenset({"to", "cuda", "cpu", "train", "eval"})
+
+
+def _spelt(node: ir.Expr, own: str) -> str:
+    if isinstance(node, ir.Name):
+        return node.id
+    if isinstance(node, ir.Attribute) and isinstance(node.value, ir.Name) and node.value.id == own:
+        return f"self.{node.attr}"
+    return ""
+
+
+def _walk(node: object, tree: BlockTree) -> Iterator[object]:
+    """Every node of an event tree, bodies in blocks of their own included."""
+    if isinstance(node, tuple):
+        for each in node:
+            yield from _walk(each, tree)
+    elif isinstance(node, ir.Slot):
+        for _, child in tree.suites[node.number].children:
+            yield from _walk(lower(child.block, bool(child.suites)).statements, child)
+    elif type(node).__module__ == ir.__name__:
+        yield node
+        for name in type(node).__slots__:  # type: ignore[attr-defined]
+            yield from _walk(getattr(node, name), tree)
