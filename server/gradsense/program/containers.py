@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradsense.program import calls, composition, expressions, in_place, objects, training
 from gradsense.program.facts import Store
-from gradsense.program.knowledge import classes
+from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
 from gradsense.program.values import (
@@ -123,20 +123,27 @@ def iterated_kind(value: Value) -> str:
     return "other"
 
 
-def unpacked(run: Run, state: State, value: Value, count: int) -> tuple[Value, ...] | None:
+def values_of(pair: Tensor) -> Tensor:
+    """The values of what gives values and indices."""
+    return replace(pair, parameter=None, leaf=None, made_by="", needed=False)
+
+
+def unpacked(run: Run, frame: Frame, state: State, value: Value, count: int, at: int) -> tuple[Value, ...] | None:
     """The `count` values that unpacking gives, or None."""
     items = exact_items(run, state, value)
     if items is not None:
         return items if len(items) == count else None
     if isinstance(value, Collection) and value.kind != "dict":
         return (state.items(value.obj).element,) * count
+    if isinstance(value, Tensor) and count == 2 and functions.gives_indices(value.made_by):
+        return values_of(value), expressions.cut(run, frame, value, "indices", at)
     if isinstance(value, Tensor):
         part = replace(value, parameter=None, leaf=None, made_by="", needed=False)
         return (part,) * count
     if value == PLAIN:
         return (PLAIN,) * count
     if isinstance(value, Choice):
-        each = [unpacked(run, state, option, count) for option in value.options]
+        each = [unpacked(run, frame, state, option, count, at) for option in value.options]
         if any(parts is None for parts in each):
             return None
         return tuple(objects.join_values([parts[i] for parts in each if parts is not None]) for i in range(count))
@@ -167,6 +174,8 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
             element = _picked(element_of(run, frame, state, receiver))
             return make_collection(run, frame, state, "list", [element], False, at)
         return _picked(element_of(run, frame, state, receiver))
+    if isinstance(receiver, Tensor) and functions.gives_indices(receiver.made_by) and key in (0, 1):
+        return expressions.cut(run, frame, receiver, "indices", at) if key == 1 else values_of(receiver)
     if isinstance(receiver, Tensor):
         return replace(receiver, parameter=None, leaf=None, needed=False)
     if isinstance(receiver, Parameters):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gradsense.program import activations, calls, composition, containers, ir, objects, statements
@@ -221,6 +222,12 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
         gradients=frozenset() if python else value.gradients,
         data=value.data,
     )
+
+
+def flattened(run: Run, frame: Frame, value: Value, how: str, at: int) -> Value:
+    """`value` behind steps: backward goes through, and every gradient is zero."""
+    flat = cut(run, frame, value, how, at)
+    return replace(flat, requires=value.requires) if isinstance(flat, Tensor) and isinstance(value, Tensor) else flat
 
 
 def use(run: Run, value: Value) -> None:

@@ -115,6 +115,8 @@ def _result(
         merged = combine(_tensors_in(run, state, values), name)
         if last in functions.NON_DIFFERENTIABLE:
             return expressions.cut(run, frame, merged, last, at)
+        if last in functions.STEPWISE:
+            return expressions.flattened(run, frame, merged, last, at)
         if merged is UNKNOWN and head == "torch.nn.functional":
             merged = Tensor(requires=None, open=True, made_by=name)
         return training.under_grad_mode(run, state, merged)

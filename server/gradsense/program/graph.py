@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from gradsense.program.run import Frame
 from gradsense.program.state import State
@@ -83,7 +84,7 @@ def carry_over(state: State, start: State, loop: Site) -> None:
             state.heap[obj] = _carried(state, held, loop, obj)
 
 
-def _carried(state: State, held: dict[str, object], loop: Site, owner: Obj | None) -> dict[str, object]:
+def _carried(state: State, held: dict[str, Any], loop: Site, owner: Obj | None) -> dict[str, Any]:
     carried = held
     for name, value in held.items():
         if isinstance(value, (bool, str, type(None))):
@@ -93,10 +94,8 @@ def _carried(state: State, held: dict[str, object], loop: Site, owner: Obj | Non
             if not tensor.trace.nodes:
                 return tensor
             freed = next((state.spent[node] for node in sorted(tensor.trace.nodes) if node in state.spent), None)
-            carrier = Carrier(loop, name, owner, freed)
-            return replace(
-                tensor, trace=replace(tensor.trace, nodes=frozenset(), carried=tensor.trace.carried | {carrier})
-            )
+            carriers = tensor.trace.carried | {Carrier(loop, name, owner, freed)}
+            return replace(tensor, trace=replace(tensor.trace, nodes=frozenset(), carried=carriers))
 
         marked = _in_attribute(value, lambda each: _mapped(each, mark))
         if marked is not value:

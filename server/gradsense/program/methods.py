@@ -149,8 +149,10 @@ def _tensor_result(
         return replace(_as_tensor(expressions.cut(run, frame, tensor, "detach", at)), open=False)
     if name in functions.LEAVES_TORCH:
         return expressions.cut(run, frame, tensor, name, at, python=True)
-    if name in functions.NON_DIFFERENTIABLE or name in functions.CASTS_TO_INTEGER:
+    if name in functions.NON_DIFFERENTIABLE or name in functions.CASTS_TO_INTEGER or _casts(name, args, keywords):
         return expressions.cut(run, frame, tensor, name, at)
+    if name in functions.STEPWISE:
+        return expressions.flattened(run, frame, tensor, name, at)
     if name == "requires_grad_":
         run.frozen |= tensor.sources
         on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
@@ -181,6 +183,12 @@ def _tensor_result(
         return in_place.change(run, frame, state, tensor, operands, f"Tensor.{name}", at)
     result = combine([tensor, *operands], f"Tensor.{name}")
     return training.under_grad_mode(run, state, result)
+
+
+def _casts(name: str, args: tuple[Value, ...], keywords: Keywords) -> bool:
+    """`x.to(torch.long)`, `x.type(torch.LongTensor)`: to integers."""
+    given = (*args, *(value for _, value in keywords))
+    return name in ("to", "type") and any(isinstance(arg, Ref) and arg.name in functions.INTEGERS for arg in given)
 
 
 def _as_tensor(value: Value) -> Tensor:

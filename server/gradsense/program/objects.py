@@ -163,9 +163,9 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
         return UNKNOWN if tensor.requires is None else Const(tensor.requires)
     if name in ("T", "mT", "H", "real", "imag"):
         return tensor
-    if name == "values" and tensor.made_by.rpartition(".")[2] in functions.WITH_INDICES:
+    if name == "values" and functions.gives_indices(tensor.made_by):
         return tensor
-    if name == "indices" and tensor.made_by.rpartition(".")[2] in functions.WITH_INDICES:
+    if name == "indices" and functions.gives_indices(tensor.made_by):
         return expressions.cut(run, frame, tensor, "indices", at)
     return Method(tensor, name)
 

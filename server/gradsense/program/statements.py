@@ -188,7 +188,7 @@ def _forget(state: State, frame: Frame, name: str) -> None:
 def _unpack(run: Run, frame: Frame, state: State, target: ir.Sequence, value: Value, at: int) -> None:
     count = len(target.items)
     starred = any(isinstance(item, ir.Starred) for item in target.items)
-    parts = None if starred else containers.unpacked(run, state, value, count)
+    parts = None if starred else containers.unpacked(run, frame, state, value, count, at)
     for number, item in enumerate(target.items):
         bind(run, frame, state, item, parts[number] if parts else UNKNOWN, at)
 

@@ -23,22 +23,18 @@ NON_DIFFERENTIABLE = frozenset(
 )
 """Functions and methods whose result is integer or boolean."""
 
-_KEEPING_THEIR_RESULT = frozenset(
-    "sigmoid expit tanh exp expm1 softmax log_softmax logsoftmax relu sqrt rsqrt reciprocal".split()
-)
-_ELEMENTARY = frozenset({"Tensor", "torch", "torch.nn", "torch.nn.functional", "torch.special"})
-
-
-def keeps_its_result(made_by: str) -> bool:
-    """Whether the gradient of a function, method or layer is worked out from its result, so that the result must stay
-    as it is (`result` in tools/autograd/derivatives.yaml of PyTorch 2.13).
-    """
-    head, _, last = made_by.rpartition(".")
-    return head in _ELEMENTARY and last.rstrip("_").lower() in _KEEPING_THEIR_RESULT
-
-
 WITH_INDICES = frozenset("max min sort topk median mode kthvalue cummax cummin".split())
 """Functions and methods that give `values` and `indices`."""
+
+STEPWISE = frozenset("round floor ceil trunc fix sign sgn heaviside".split())
+"""Functions and methods whose gradient is zero wherever they have one."""
+
+INTEGERS = frozenset(
+    f"torch.{name}"
+    for name in """long int short bool uint8 int8 int16 int32 int64 LongTensor IntTensor BoolTensor ByteTensor
+    cuda.LongTensor cuda.ByteTensor""".split()
+)
+
 
 CASTS_TO_INTEGER = frozenset({"long", "int", "short", "bool", "byte", "char"})
 
@@ -75,3 +71,22 @@ HARMLESS_CALLS = frozenset(
 )
 
 CLIPPING = frozenset({"torch.nn.utils.clip_grad_norm_", "torch.nn.utils.clip_grad_value_"})
+
+_KEEPING_THEIR_RESULT = frozenset(
+    "sigmoid expit tanh exp expm1 softmax log_softmax logsoftmax relu sqrt rsqrt reciprocal".split()
+)
+_ELEMENTARY = frozenset({"Tensor", "torch", "torch.nn", "torch.nn.functional", "torch.special"})
+
+
+def keeps_its_result(made_by: str) -> bool:
+    """Whether the gradient of a function, method or layer is worked out from its result, so that the result must stay
+    as it is (`result` in tools/autograd/derivatives.yaml of PyTorch 2.13).
+    """
+    head, _, last = made_by.rpartition(".")
+    return head in _ELEMENTARY and last.rstrip("_").lower() in _KEEPING_THEIR_RESULT
+
+
+def gives_indices(made_by: str) -> bool:
+    """Whether the result of a function or method is a pair of values and indices."""
+    head, _, last = made_by.rpartition(".")
+    return head in ("Tensor", "torch") and last in WITH_INDICES

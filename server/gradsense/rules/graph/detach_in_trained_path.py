@@ -7,14 +7,11 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Step
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Cut, Obj, Site, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
+from gradsense.rules.cuts import code_of, severed, without_gradient
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
-from gradsense.rules.losses import Loss, losses, reached
-from gradsense.rules.networks import fresh, names_of
 
 
 class DetachInTrainedPath(Rule):
@@ -51,31 +48,20 @@ class DetachInTrainedPath(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        behind: dict[Site, tuple[Loss, Cut]] = {}
-        for loss in losses(program):
-            if isinstance(loss.value, Tensor):
-                for cut in loss.value.cuts:
-                    if cut.how in ("detach", "data"):
-                        behind.setdefault(cut.site, (loss, cut))
-        if not behind:
-            return
-        with_gradient = reached(program)
-        if with_gradient is None:
-            return
-        trained = stepped(program) - program.hands_off - with_gradient
-        for site, (loss, cut) in behind.items():
-            lost = fresh(program, loss.run, cut.sources & trained)
-            place = program.place(site)
-            names = names_of(program, loss.run, lost)
-            if place is None or not names:
+        for found in severed(program, lambda cut: cut.how in ("detach", "data")):
+            place = program.place(found.cut.site)
+            if place is None or not found.names or (found.whole and found.loss.how == "training_step"):
                 continue
-            spelt = ".data" if cut.how == "data" else ".detach()"
-            plural = " and " in names
+            spelt = ".data" if found.cut.how == "data" else ".detach()"
+            if found.whole:
+                what = f"`{code_of(program, found.loss)}` raises: `{spelt}` cuts {found.names} off, and nothing else"
+                what += " in the loss has a gradient."
+            else:
+                what = f"{without_gradient(found.names)}: `{spelt}` cuts the only path to the loss."
             yield from self.finding(
                 place,
-                f"{names} {'get' if plural else 'gets'} no gradient, and never "
-                f"{'change' if plural else 'changes'}: `{spelt}` cuts the only path to the loss. Remove it.",
-                related=(self.related(program, loss.site, "ends at the cut"),),
+                f"{what} Remove it.",
+                related=(self.related(program, found.loss.site, "ends at the cut"),),
                 fixes=(keep_graph(place, spelt),),
             )
 
@@ -231,20 +217,6 @@ class DetachInTrainedPath(Rule):
             """
         ),
     ]
-
-
-def stepped(program: Program) -> frozenset[Obj]:
-    """What the optimizers hold that the file steps, or that Lightning steps for it."""
-    held: frozenset[Obj] = frozenset()
-    for step in program.facts(Step):
-        holdings = program.holdings.get(step.optimizer.obj)
-        if holdings is not None:
-            held |= holdings.sources
-    for run in program.runs:
-        if run.entry.endswith(".configure_optimizers"):
-            for holdings in run.holdings.values():
-                held |= holdings.sources
-    return held
 
 
 def keep_graph(place: Place, spelt: str) -> Fix | None:

@@ -1,0 +1,115 @@
+"""Where the way from what is trained to the loss is cut: losses without a gradient, and parts that none reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from gradsense.program.facts import Call, Step
+from gradsense.program.knowledge.functions import REWRAPPING
+from gradsense.program.program import Program
+from gradsense.program.values import Collection, Cut, Obj, Site, Tensor, TupleValue
+from gradsense.rules.losses import Loss, losses, reached, tensor_of
+from gradsense.rules.networks import fresh, names_of
+
+
+class Severed(NamedTuple):
+    """Behind `cut`, `names` get no gradient from `loss`. `whole`: nothing does, the loss has no gradient at all."""
+
+    loss: Loss
+    cut: Cut
+    names: str
+    whole: bool
+
+
+def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severed]:
+    """The cuts that match: those of losses without a gradient, then those on the only way to a trained part."""
+    behind: dict[Site, tuple[Loss, Cut]] = {}
+    told: set[Site] = set()
+    for loss in losses(program):
+        if not isinstance(loss.value, Tensor):
+            continue
+        found = sorted((cut for cut in loss.value.cuts if matches(cut)), key=lambda cut: cut.site)
+        for cut in found:
+            behind.setdefault(cut.site, (loss, cut))
+        if found and is_without_gradient(loss) and (to_blame := _to_blame(program, loss.value, found)) is not None:
+            if to_blame.site not in told:
+                yield Severed(loss, to_blame, names_of(program, loss.run, to_blame.sources), True)
+            told.update(cut.site for cut in found)
+    if behind.keys() - told:
+        yield from _parts(program, {site: held for site, held in behind.items() if site not in told})
+
+
+def is_without_gradient(loss: Loss) -> bool:
+    """Whether nothing gets a gradient from a loss, for certain."""
+    value = tensor_of(loss.value)
+    return value is not None and not value.sources and value.leaf is None and bool(value.cuts)
+
+
+def _to_blame(program: Program, loss: Tensor, found: list[Cut]) -> Cut | None:
+    """Which of the cuts that match takes the gradient of what is trained; None if it may be another one."""
+    if len(found) == len(loss.cuts):
+        return found[0]
+    trained = stepped(program)
+    others = frozenset().union(*(cut.sources for cut in loss.cuts if cut not in found))
+    return next((cut for cut in found if cut.sources & trained - others), None)
+
+
+def _parts(program: Program, behind: dict[Site, tuple[Loss, Cut]]) -> Iterator[Severed]:
+    with_gradient = reached(program)
+    if with_gradient is None:
+        return
+    trained = stepped(program) - program.hands_off - with_gradient
+    for loss, cut in behind.values():
+        names = names_of(program, loss.run, fresh(program, loss.run, cut.sources & trained))
+        if names:
+            yield Severed(loss, cut, names, False)
+
+
+def without_gradient(names: str) -> str:
+    """`encoder` gets no gradient, and never changes."""
+    plural = " and " in names
+    return f"{names} {'get' if plural else 'gets'} no gradient, and never {'change' if plural else 'changes'}"
+
+
+def code_of(program: Program, loss: Loss) -> str:
+    """What computes the gradients of a loss, as it stands in the file."""
+    place = program.place(loss.site)
+    return "backward" if place is None or loss.how == "training_step" else place.code()
+
+
+_REDUCING = ("builtins.sum", "numpy.mean", "numpy.sum", "numpy.average", "numpy.stack")
+
+
+def rebuilding_call(program: Program, loss: Loss) -> Call | None:
+    """The call that makes a loss of the numbers of several, in a list: `torch.tensor([a, b])`, `np.mean(losses)`."""
+    if not isinstance(loss.value, Tensor):
+        return None
+    for run, call in program.calls(*REWRAPPING, *_REDUCING):
+        result = call.result
+        if run is not loss.run or call.context.function != loss.function or not isinstance(result, Tensor):
+            continue
+        if not call.args or not isinstance(call.args[0], (Collection, TupleValue)):
+            continue
+        if result.cuts and result.cuts <= loss.value.cuts and result.sources == _own(result):
+            return call
+    return None
+
+
+def _own(tensor: Tensor) -> frozenset[Obj]:
+    """A new tensor's own place for a gradient."""
+    return frozenset() if tensor.parameter is None else frozenset((tensor.parameter,))
+
+
+def stepped(program: Program) -> frozenset[Obj]:
+    """What the optimizers hold that the file steps, or that Lightning steps for it."""
+    held: frozenset[Obj] = frozenset()
+    for step in program.facts(Step):
+        holdings = program.holdings.get(step.optimizer.obj)
+        if holdings is not None:
+            held |= holdings.sources
+    for run in program.runs:
+        if run.entry.endswith(".configure_optimizers"):
+            for holdings in run.holdings.values():
+                held |= holdings.sources
+    return held
