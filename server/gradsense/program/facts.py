@@ -233,7 +233,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A local variable is given a tensor that something trained takes part in, or may."""
+    """A local variable is given a tensor, or a tuple with one, that something trained takes part in, or may."""
 
     site: Site
     context: Context

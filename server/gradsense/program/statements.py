@@ -36,6 +36,7 @@ from gradsense.program.values import (
     Partial,
     Ref,
     Tensor,
+    TupleValue,
     Value,
     Where,
     options_of,
@@ -150,7 +151,7 @@ def bind(run: Run, frame: Frame, state: State, target: ir.Expr, value: Value, at
         _forget(state, frame, target.id)
         number = _frame_of(run, frame, state, target.id)
         state.set_variable(number, target.id, value)
-        if isinstance(value, Tensor) and (value.sources or value.open) and not run.muted:
+        if not run.muted and _may_be_trained(value):
             run.record(Local(frame.site(target.at), run.context(frame), target.id, value), frame)
     elif isinstance(target, ir.Attribute):
         receiver = expressions.evaluate(run, frame, state, target.value)
@@ -165,6 +166,13 @@ def bind(run: Run, frame: Frame, state: State, target: ir.Expr, value: Value, at
         containers.store_item(run, frame, state, receiver, index, value, target.at)
     elif isinstance(target, ir.Starred):
         bind(run, frame, state, target.value, UNKNOWN, at)
+
+
+def _may_be_trained(value: Value) -> bool:
+    """Whether a tensor, or one of a tuple (the state of an LSTM), may get a gradient to something."""
+    if isinstance(value, TupleValue):
+        return any(_may_be_trained(item) for item in value.items)
+    return isinstance(value, Tensor) and (bool(value.sources) or value.open)
 
 
 def _frame_of(run: Run, frame: Frame, state: State, name: str) -> int:
