@@ -101,6 +101,9 @@ def half_typed(text: str, choice: random.Random) -> list[tuple[str, str, str]]:
         before = "\n".join(lines[:number] + lines[number + 1 :])
         for _ in range(2):
             end = choice.randrange(len(line) - len(line.lstrip()) + 1, len(line))
+            if line[end:].startswith("("):
+                # `optimizer.step` is a mistake of its own, not a line that means something else.
+                continue
             states.append((before, "\n".join([*lines[:number], line[:end], *lines[number + 1 :]]), text))
     return states
 

@@ -254,7 +254,19 @@ class InPlace:
     grad: bool | None
 
 
-Fact = Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward
+@dataclass(frozen=True, slots=True)
+class Uncalled:
+    """A method or class stands where only a call of it has an effect. `how`: alone on its line (`statement`), behind
+    `with`, or as what a loop goes over (`loop`).
+    """
+
+    site: Site
+    context: Context
+    value: Value
+    how: str
+
+
+Fact = Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward | Uncalled
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gradsense.program import (
     objects,
     training,
 )
-from gradsense.program.facts import Local, Lost, Returned, Round
+from gradsense.program.facts import Local, Lost, Returned, Round, Uncalled
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.state import State
@@ -32,6 +32,7 @@ from gradsense.program.values import (
     Const,
     FunctionValue,
     Instance,
+    Method,
     Parameters,
     Partial,
     Ref,
@@ -115,12 +116,18 @@ def execute(run: Run, frame: Frame, body: ir.Body, states: list[State], flow: Fl
 
 def _evaluate(run: Run, frame: Frame, node: ir.Evaluate, state: State, flow: Flow) -> list[State]:
     value = expressions.evaluate(run, frame, state, node.value)
+    _note_uncalled(run, frame, node.value, value, "statement")
     if isinstance(node.value, ir.Attribute) or (
         isinstance(node.value, ir.Name) and (frame.code is not None or value is UNKNOWN)
     ):
         # A name that does nothing is a line that is still being typed (`retu`, `loss.backw`): as good as broken.
         return _hole(run, frame, ir.Hole(None, _names_in(node.value), None), state, flow)
     return [state]
+
+
+def _note_uncalled(run: Run, frame: Frame, node: ir.Expr, value: Value, how: str) -> None:
+    if isinstance(node, (ir.Attribute, ir.Name)) and isinstance(value, (Method, FunctionValue, Ref)):
+        run.record(Uncalled(frame.site(node.at), run.context(frame), value, how), frame)
 
 
 def _names_in(node: ir.Expr) -> frozenset[str]:
@@ -538,6 +545,7 @@ def _loop(
 
 def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list[State]:
     source = expressions.evaluate(run, frame, state, node.iter)
+    _note_uncalled(run, frame, node.iter, source, "loop")
     if state.dead:
         return []
     elements = containers.exact_items(run, state, source)
@@ -595,6 +603,7 @@ def _with(run: Run, frame: Frame, node: ir.With, state: State, flow: Flow) -> li
     suppresses = False
     for expression, target in node.items:
         manager = expressions.evaluate(run, frame, state, expression)
+        _note_uncalled(run, frame, expression, manager, "with")
         if state.dead:
             return []
         entered: Value = manager
