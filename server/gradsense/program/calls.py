@@ -15,6 +15,7 @@ from gradsense.program import (
     graph,
     ir,
     methods,
+    modes,
     objects,
     statements,
     training,
@@ -163,6 +164,7 @@ def _call_each(
         state.dead = bool(ends)
         return UNKNOWN
     state.become(joined)
+    modes.blur_choice(run, state, callee)
     return result if result is not None else UNKNOWN
 
 
@@ -491,8 +493,11 @@ def call_instance(
 ) -> Value:
     """`instance(...)`: a Module's forward, or `__call__`."""
     if instance.kind in (Kind.MODULE, Kind.LIGHTNING):
+        found = modes.of(run, state, instance), modes.woken(run, state, instance)
         result = _call_module(run, frame, state, instance, args, keywords, at)
-        fact = Forward(frame.site(at), run.context(frame), instance, state.grad, state.switch, result, args, keywords)
+        fact = Forward(
+            frame.site(at), run.context(frame), instance, state.grad, state.switch, result, args, keywords, *found
+        )
         run.record(fact, frame)
         return result
     method = objects.get_attribute(run, frame, state, instance, "__call__", at)

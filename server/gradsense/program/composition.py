@@ -168,6 +168,8 @@ def clone(run: Run, frame: Frame, state: State, value: Value, at: int) -> Value:
             else:
                 attributes[name] = copied(held)  # type: ignore[arg-type]
         state.heap[new] = attributes
+        if obj in state.modes:
+            state.modes[new] = state.modes[obj]
         return new
 
     return copied(value)

@@ -36,6 +36,21 @@ class GradState(NamedTuple):
     by: str = ""
 
 
+class Mode(NamedTuple):
+    """A mode that a Module may be in, and the call that put it there.
+
+    `kind` is `train`, `eval`, `start` (as it was made, or as the run found it) or `unknown`. `of` is the Module whose
+    `train()` or `eval()` it was, `calls` the calls down to it. `woke`: the `eval()` of a part alone that a `train()` of
+    the whole has undone.
+    """
+
+    kind: str
+    site: Site | None = None
+    calls: tuple[Site, ...] = ()
+    of: Obj | None = None
+    woke: Site | None = None
+
+
 class Round(NamedTuple):
     """A loop being run: its first round, or any later one. `over` says what a `for` loop goes over:
     `parameters`, `literal`, `data`, `range`, `while` or `other`."""
@@ -215,7 +230,9 @@ class Make:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A Module is called. `grad` is whether gradients are recorded, `switch` the line that switched them off."""
+    """A Module is called. `grad` is whether gradients are recorded, `switch` the line that switched them off, `modes`
+    what modes the Module may be in, `woken` those of its parts that were put into eval mode alone, and out of it since.
+    """
 
     site: Site
     context: Context
@@ -225,10 +242,22 @@ class Forward:
     result: Value
     args: tuple[Value, ...] = ()
     keywords: tuple[tuple[str, Value], ...] = ()
+    modes: frozenset[Mode] = frozenset()
+    woken: tuple[tuple[Obj, Mode], ...] = ()
 
     def argument(self, position: int, keyword: str) -> Value | None:
         """The argument given at `position` or by `keyword`."""
         return _argument(self.args, self.keywords, position, keyword)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """`module.train()` or `module.eval()`; `training` is None for a mode that can't be told."""
+
+    site: Site
+    context: Context
+    module: Instance
+    training: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +295,7 @@ class Uncalled:
     how: str
 
 
-Fact = Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward | Uncalled
+Fact = Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward | Switch | Uncalled
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,9 @@ class File:
         of those that mention these, and of what comes from the user's other files.
         """
         loud = set(TELLING_NAMES)
+        if "eval" in self.document.names:
+            # Who follows the way into eval mode has to follow the way back.
+            loud.add("train")
         units: list[tuple[set[str], frozenset[str]]] = []
         for _, _, tree, lowered in self.units:
             for statement in lowered.statements:
@@ -138,7 +141,7 @@ def _defined_in(text: str) -> list[str]:
 TELLING_NAMES = frozenset(
     """backward step zero_grad optim requires_grad requires_grad_ grad detach Parameter parameters named_parameters
     training_step nn no_grad autograd Optimizer optimizer manual_backward inference_mode set_grad_enabled
-    GradScaler""".split()
+    GradScaler eval""".split()
 )
 
 

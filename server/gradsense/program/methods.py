@@ -12,6 +12,7 @@ from gradsense.program import (
     containers,
     expressions,
     in_place,
+    modes,
     objects,
     training,
 )
@@ -100,6 +101,8 @@ def _unknown(
         if name in ("parameters", "named_parameters"):
             shape = "pairs" if name == "named_parameters" else "iterator"
             return Parameters(frozenset(), True, shape=shape, site=frame.site(at))
+        if name in ("train", "eval"):
+            modes.blur(run, state)
     elif name == "step":
         training.unknown_code(run, state, args)
     else:
@@ -334,6 +337,8 @@ def _module_attribute(run: Run, frame: Frame, state: State, instance: Instance, 
             return Method(instance, name)
         if name in _LIGHTNING_PROPERTIES:
             return UNKNOWN
+    if name == "training":
+        run.modes_read.add(instance.obj)
     if name in ("training", "__dict__", "dump_patches"):
         return UNKNOWN
     if isinstance(instance.type, Ref):
@@ -406,9 +411,11 @@ def _module(
             "pairs" if name == "named_parameters" else "iterator",
             site=frame.site(at),
         )
+    if name in ("train", "eval"):
+        training_mode = modes.argument(args, keywords) if name == "train" else False
+        modes.switch(run, frame, state, module, training_mode, at)
+        return module
     if name in (
-        "train",
-        "eval",
         "to",
         "cuda",
         "cpu",

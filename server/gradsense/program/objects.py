@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gradsense.program import calls, class_lookup, expressions, ir, methods, training
+from gradsense.program import calls, class_lookup, expressions, ir, methods, modes, training
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
@@ -193,6 +193,8 @@ def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name:
             run.record(Store(frame.site(at), run.context(frame), option, name, value, old), frame)
             training.module_replaced(run, frame, state, old, value, at)
             state.set_attribute(option.obj, name, value)
+            if name == "training" and class_lookup.is_module(option):
+                modes.set_by_hand(state, option, value)
         elif isinstance(option, (Tensor, Parameters)):
             run.record(Store(frame.site(at), run.context(frame), option, name, value, None), frame)
             methods.store_on_tensor(run, frame, state, option, name, value, at)

@@ -310,6 +310,7 @@ class Program:
         training.forget_all_gradients(state)
         state.toggled.clear()
         state.scaled.clear()
+        state.modes.clear()
         return state
 
     def _entry_run(self, name: str, base: Run | None = None) -> Run:

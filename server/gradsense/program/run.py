@@ -119,6 +119,10 @@ class Run:
         """Modules and parameters whose values the program sets by other means than training."""
         self.local_classes: dict[Where, ClassValue] = {}
         """Classes that functions define, by their place."""
+        self.modes_read: set[Obj] = set()
+        """Modules that the program asks itself for their mode (`model.training`)."""
+        self.modes_lost = False
+        """Something that is not known was switched to some mode."""
         self.rounds_at: dict[tuple[Site, tuple[Site, ...]], tuple[Round, ...]] = {}
         """The loops around each event, by its place and the calls down to it."""
         self.inherited: dict[Obj, Holdings] = {}

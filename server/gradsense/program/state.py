@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import compress, filterfalse
 from operator import is_not
 
-from gradsense.program.facts import Gradients, GradState, Replacement
+from gradsense.program.facts import Gradients, GradState, Mode, Replacement
 from gradsense.program.values import (
     UNKNOWN,
     Collection,
@@ -23,6 +23,7 @@ from gradsense.program.values import (
 
 UNKNOWN_GRADIENTS = frozenset({GradState(Gradients.UNKNOWN)})
 NO_GRADIENTS = frozenset({GradState(Gradients.NONE)})
+AS_IT_WAS = frozenset({Mode("start")})
 
 ITEMS = "[items]"
 """The attribute under which a collection's content stands."""
@@ -31,14 +32,15 @@ OPEN = "[open]"
 
 
 class State:
-    """All inner dictionaries are copied when written, so that copying a state copies five small ones.
+    """All inner dictionaries are copied when written, so that copying a state copies six small ones.
 
     `frames`: variables by frame number. `heap`: attributes by object. `gradients`: the possible gradient states of
     each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `grad`: whether gradients are
     recorded (None: can't tell) and the place that switched them. `assumed`: what conditions were taken to be.
-    `toggled`: optimizers toggled and where. `replaced`: what each optimizer holds that was replaced since, on
-    every path. `spent`: the calls of layers whose graph a backward pass has freed on every path, and which pass.
-    `exclusive`: pairs of optimizers of which only one is ever made (`Adam(...) if ... else SGD(...)`).
+    `toggled`: optimizers toggled and where. `modes`: the modes that Modules may be in, where something switched them.
+    `replaced`: what each optimizer holds that was replaced since, on every path. `spent`: the calls of layers whose
+    graph a backward pass has freed on every path, and which pass. `exclusive`: pairs of optimizers of which only one is
+    ever made (`Adam(...) if ... else SGD(...)`).
     """
 
     __slots__ = (
@@ -49,6 +51,7 @@ class State:
         "grad",
         "gradients",
         "heap",
+        "modes",
         "replaced",
         "scaled",
         "spent",
@@ -65,6 +68,7 @@ class State:
         self.replaced: dict[Obj, frozenset[Replacement]] = {}
         self.spent: dict[Obj, Site] = {}
         self.exclusive: frozenset[frozenset[Obj]] = frozenset()
+        self.modes: dict[Obj, frozenset[Mode]] = {}
         self.grad: bool | None = True
         self.switch: Site | None = None
         self.assumed: dict[tuple[object, ...], bool] = {}
@@ -80,6 +84,7 @@ class State:
         other.replaced = self.replaced.copy()
         other.spent = self.spent.copy()
         other.exclusive = self.exclusive
+        other.modes = self.modes.copy() if self.modes else {}
         other.grad = self.grad
         other.switch = self.switch
         other.assumed = self.assumed.copy() if self.assumed else {}
@@ -138,6 +143,7 @@ class State:
             and self.toggled == other.toggled
             and self.replaced == other.replaced
             and self.spent == other.spent
+            and self.modes == other.modes
             and self.frames == other.frames
             and self.heap == other.heap
         )
@@ -153,6 +159,7 @@ class State:
         result.replaced = _common(self.replaced, other.replaced)
         result.spent = {k: v for k, v in self.spent.items() if k in other.spent}
         result.exclusive = self.exclusive | other.exclusive | _exclusive(self.gradients, other.gradients)
+        result.modes = _join_modes(self.modes, other.modes)
         result.grad = self.grad if self.grad == other.grad else None
         result.switch = self.switch or other.switch
         result.assumed = {k: v for k, v in self.assumed.items() if other.assumed.get(k) is v}
@@ -262,6 +269,12 @@ def _join_gradients(
         mine = left.get(obj)
         result[obj] = states if mine is None else mine | states
     return result
+
+
+def _join_modes(left: dict[Obj, frozenset[Mode]], right: dict[Obj, frozenset[Mode]]) -> dict[Obj, frozenset[Mode]]:
+    if left == right:
+        return left
+    return {obj: left.get(obj, AS_IT_WAS) | right.get(obj, AS_IT_WAS) for obj in left.keys() | right.keys()}
 
 
 UNUSED = frozenset({Gradients.FRESH, Gradients.PILED, Gradients.REUSED})

@@ -387,7 +387,7 @@ def _strip_not(test: ir.Expr) -> tuple[ir.Expr, bool]:
 
 _EVENTS = frozenset(
     """backward step zero_grad unscale_ scale update toggle_optimizer untoggle_optimizer manual_backward
-    clip_grad_norm_ clip_grad_value_ no_grad enable_grad grad""".split()
+    clip_grad_norm_ clip_grad_value_ no_grad enable_grad grad train eval""".split()
 )
 
 

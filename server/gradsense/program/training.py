@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import activations, calls, composition, containers, expressions, graph
+from gradsense.program import activations, calls, composition, containers, expressions, graph, modes
 from gradsense.program.facts import (
     Backward,
     Build,
@@ -380,8 +380,10 @@ def unknown_code(
         if touched or ((held is None or held.open) and (instances or tensors)):
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
     run.escaped |= instances
+    modes.blur(run, state, instances - tensors)
     if everything:
         state.toggled.clear()
+        modes.blur(run, state)
     else:
         for optimizer in instances & state.toggled.keys():
             del state.toggled[optimizer]

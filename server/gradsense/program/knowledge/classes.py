@@ -104,6 +104,16 @@ def has_parameters(name: str) -> bool:
     return not (name in _FREE or is_loss(name) or name in _CONTAINERS)
 
 
+def depends_on_mode(name: str) -> bool | None:
+    """Whether a `torch.nn` layer does something else in training mode than in evaluation mode (with its default
+    arguments); None where an argument decides.
+    """
+    last = name.rpartition(".")[2]
+    if last in ("MultiheadAttention", "LSTM", "GRU", "RNN"):
+        return None
+    return "Dropout" in last or "BatchNorm" in last or last.startswith("Transformer") or last == "RReLU"
+
+
 def kind_of(name: str) -> Kind | None:
     """The kind of an external class by its canonical name, or None if it isn't known."""
     if name in ("lightning.LightningModule", "lightning.core.LightningModule"):

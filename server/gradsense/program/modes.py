@@ -1,0 +1,107 @@
+"""Training mode and evaluation mode: which of them a Module is in, who put it there, and whether it matters."""
+
+from __future__ import annotations
+
+from gradsense.program import class_lookup, composition
+from gradsense.program.facts import Mode, Switch
+from gradsense.program.knowledge import classes
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import AS_IT_WAS, State
+from gradsense.program.values import ClassValue, Const, Instance, Method, Obj, Ref, Value, options_of
+
+_UNKNOWN = frozenset({Mode("unknown")})
+
+
+def switch(run: Run, frame: Frame, state: State, module: Instance, training: bool | None, at: int) -> None:
+    """`module.train()` or `module.eval()`: it and all below it are in that mode."""
+    kind = "unknown" if training is None else "train" if training else "eval"
+    mode = Mode(kind, frame.site(at), frame.calls, module.obj)
+    below = composition.modules_below(run, state, module)
+    for obj in below:
+        state.modes[obj] = frozenset((_woken(state, obj, mode, below) if training else mode,))
+    run.record(Switch(frame.site(at), run.context(frame), module, training), frame)
+
+
+def _woken(state: State, obj: Obj, mode: Mode, below: dict[Obj, tuple[str, Instance]]) -> Mode:
+    """`mode`, with the `eval()` that it undoes, where that was of a part of the Module for certain."""
+    before = state.modes.get(obj, AS_IT_WAS)
+    earlier = next(iter(before))
+    if len(before) == 1 and earlier.kind == "eval" and earlier.of != mode.of and earlier.of in below:
+        return mode._replace(woke=earlier.site)
+    if len(before) == 1 and earlier.woke is not None and earlier.of == mode.of:
+        return mode._replace(woke=earlier.woke)
+    return mode
+
+
+def set_by_hand(state: State, module: Instance, value: Value) -> None:
+    """`module.training = value`: of this Module alone."""
+    kind = ("train" if value.value else "eval") if isinstance(value, Const) else "unknown"
+    state.modes[module.obj] = frozenset((Mode(kind),))
+
+
+def argument(args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> bool | None:
+    """What `train(mode=True)` switches to."""
+    given = args[0] if args else dict(keywords).get("mode", Const(True))
+    return bool(given.value) if isinstance(given, Const) else None
+
+
+def blur(run: Run, state: State, objects: set[Obj] | None = None) -> None:
+    """Code that can't be followed may have switched these Modules; all of them for None."""
+    if state.modes:
+        for obj in state.modes.keys() if objects is None else objects & state.modes.keys():
+            state.modes[obj] = _UNKNOWN
+    if objects is None:
+        run.modes_lost = True
+
+
+def blur_choice(run: Run, state: State, callee: Value) -> None:
+    """One of several Modules was switched: which of them can't be told."""
+    for option in options_of(callee):
+        if isinstance(option, Method) and option.name in ("train", "eval") and isinstance(option.receiver, Instance):
+            blur(run, state, set(composition.modules_below(run, state, option.receiver)))
+
+
+def of(run: Run, state: State, module: Instance) -> frozenset[Mode]:
+    """The modes that a Module may be in; a wrapper is in that of what it wraps."""
+    while isinstance(module.type, Ref) and module.type.name in classes.WRAPPERS:
+        inner = state.attribute(module.obj, "module")
+        if not isinstance(inner, Instance):
+            break
+        module = inner
+    return state.modes.get(module.obj, AS_IT_WAS)
+
+
+def woken(run: Run, state: State, module: Instance) -> tuple[tuple[Obj, Mode], ...]:
+    """The parts of a Module that its `train()` has put back into training mode, though they were put into eval mode
+    alone, for certain.
+    """
+    marked = {obj: next(iter(found)) for obj, found in state.modes.items() if len(found) == 1}
+    marked = {obj: mode for obj, mode in marked.items() if mode.woke is not None}
+    if not marked:
+        return ()
+    below = composition.modules_below(run, state, module)
+    return tuple((obj, mode) for obj, mode in marked.items() if obj in below)
+
+
+def depends_on_mode(run: Run, state: State, module: Instance) -> bool | None:
+    """Whether a Module does something else in training than in evaluation; None if it can't be told."""
+    told: bool | None = False
+    for obj, (_, part) in composition.modules_below(run, state, module).items():
+        one = _layer_depends(run, state, obj, part)
+        if one:
+            return True
+        told = None if one is None else told
+    return told
+
+
+def _layer_depends(run: Run, state: State, obj: Obj, part: Instance) -> bool | None:
+    if isinstance(part.type, Ref):
+        if classes.is_container(part.type.name) or part.type.name in classes.WRAPPERS:
+            return None if state.is_open(obj) else False
+        if not classes.is_layer(part.type.name):
+            return None
+        return classes.depends_on_mode(part.type.name)
+    order, known = class_lookup.mro(run, part.type)
+    if any(isinstance(each, ClassValue) and ".training" in each.code.tree.text for each in order):  # type: ignore[attr-defined]
+        return True
+    return False if known and not state.is_open(obj) else None
