@@ -94,6 +94,13 @@ def depends_on_mode(run: Run, state: State, module: Instance) -> bool | None:
     return told
 
 
+def names_of_mode_dependent(run: Run, state: State, module: Instance) -> set[str]:
+    """The classes of the `torch.nn` layers below a Module that depend on its mode."""
+    below = composition.modules_below(run, state, module)
+    names = {part.type.name for _, part in below.values() if isinstance(part.type, Ref)}
+    return {name for name in names if classes.is_layer(name) and classes.depends_on_mode(name)}
+
+
 def _layer_depends(run: Run, state: State, obj: Obj, part: Instance) -> bool | None:
     if isinstance(part.type, Ref):
         if classes.is_container(part.type.name) or part.type.name in classes.WRAPPERS:

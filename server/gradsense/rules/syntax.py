@@ -10,6 +10,7 @@ import libcst as cst
 from gradsense.program.facts import Fact, Store
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import Code, Instance, Tensor
+from gradsense.rules.edits import statement_of
 from gradsense.source.index import walk
 
 F = TypeVar("F", bound=Fact)
@@ -41,6 +42,40 @@ def places_below(program: Program, place: Place, *kinds: type[cst.CSTNode]) -> I
         for node in walk(tree.block.statements):
             if isinstance(node, kinds):
                 yield Place(node, tree.block, where, offset, tree)
+
+
+def compounds_around(program: Program, place: Place) -> list[Place]:
+    """The compound statements that a place lies in, outermost first, over the borders of blocks."""
+    span = place.span
+    if span is None:
+        return []
+    found = []
+    for where, offset, tree in program.file.blocks():
+        if tree.block.hole is not None or where.unit != place.where.unit:
+            continue
+        for kind in _COMPOUND:
+            for node in tree.block.index.by_kind.get(kind, ()):
+                around = Place(node, tree.block, where, offset, tree)
+                outer = around.span
+                if outer is not None and outer.start <= span.start and span.end <= outer.end:
+                    found.append((outer.start, around))
+    return [around for _, around in sorted(found, key=lambda each: each[0])]
+
+
+_COMPOUND = (cst.FunctionDef, cst.ClassDef, cst.For, cst.While, cst.If, cst.With, cst.Try, cst.TryStar, cst.Match)
+
+
+def statement_within(program: Program, place: Place, outer: Place | None) -> Place | None:
+    """The statement of `outer`'s own body that a place lies in; if there is a function around the place that `outer`
+    is not in, the one of that function's body.
+    """
+    around = compounds_around(program, place)
+    inside: list[Place] = []
+    for each in reversed(around):
+        if isinstance(each.node, (cst.FunctionDef, cst.ClassDef)) or (outer is not None and each.node is outer.node):
+            return statement_of(inside[-1] if inside else place)
+        inside.append(each)
+    return None
 
 
 def places_in(program: Program, code: Code, *kinds: type[cst.CSTNode]) -> Iterator[Place]:

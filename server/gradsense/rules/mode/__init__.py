@@ -1,0 +1,1 @@
+"""GS7: training mode and evaluation mode."""
