@@ -272,8 +272,19 @@ def _construct_module(
         axis = args[0] if args else dict(keywords).get("dim")
         if axis is not None:
             state.set_attribute(instance.obj, "dim", axis)
-    elif (affine := dict(keywords).get("affine", dict(keywords).get("elementwise_affine"))) is not None:
-        state.set_attribute(instance.obj, "affine", affine)
+    else:
+        for keyword, value in keywords:
+            if keyword in _KEPT:
+                state.set_attribute(instance.obj, _KEPT[keyword], value)
+
+
+_KEPT = {
+    "affine": "affine",
+    "elementwise_affine": "affine",
+    "track_running_stats": "track_running_stats",
+    "dropout": "dropout",
+}
+"""Arguments of layers that decide about their parameters and their mode, and the attributes that keep them."""
 
 
 # -- functions with a meaning of their own --

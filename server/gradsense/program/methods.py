@@ -412,7 +412,7 @@ def _module(
             site=frame.site(at),
         )
     if name in ("train", "eval"):
-        training_mode = modes.argument(args, keywords) if name == "train" else False
+        training_mode = modes.asked_for(args, keywords) if name == "train" else False
         modes.switch(run, frame, state, module, training_mode, at)
         return module
     if name in (

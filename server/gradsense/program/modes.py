@@ -7,7 +7,7 @@ from gradsense.program.facts import Mode, Switch
 from gradsense.program.knowledge import classes
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import AS_IT_WAS, State
-from gradsense.program.values import ClassValue, Const, Instance, Method, Obj, Ref, Value, options_of
+from gradsense.program.values import ClassValue, Const, Instance, Method, Obj, Ref, Unknown, Value, options_of
 
 _UNKNOWN = frozenset({Mode("unknown")})
 
@@ -39,7 +39,7 @@ def set_by_hand(state: State, module: Instance, value: Value) -> None:
     state.modes[module.obj] = frozenset((Mode(kind),))
 
 
-def argument(args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> bool | None:
+def asked_for(args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> bool | None:
     """What `train(mode=True)` switches to."""
     given = args[0] if args else dict(keywords).get("mode", Const(True))
     return bool(given.value) if isinstance(given, Const) else None
@@ -103,11 +103,19 @@ def names_of_mode_dependent(run: Run, state: State, module: Instance) -> set[str
 
 def _layer_depends(run: Run, state: State, obj: Obj, part: Instance) -> bool | None:
     if isinstance(part.type, Ref):
-        if classes.is_container(part.type.name) or part.type.name in classes.WRAPPERS:
+        if classes.is_container(part.type.name):
+            items = state.items(obj)
+            untold = items.exact is None and isinstance(items.element, Unknown)
+            return None if untold or state.is_open(obj) else False
+        if part.type.name in classes.WRAPPERS:
             return None if state.is_open(obj) else False
         if not classes.is_layer(part.type.name):
             return None
-        return classes.depends_on_mode(part.type.name)
+        argument = classes.switched_on_by(part.type.name)
+        if argument is None:
+            return classes.depends_on_mode(part.type.name)
+        given = state.attribute(obj, argument)
+        return False if given is None else bool(given.value) if isinstance(given, Const) else None
     order, known = class_lookup.mro(run, part.type)
     if any(isinstance(each, ClassValue) and ".training" in each.code.tree.text for each in order):  # type: ignore[attr-defined]
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -48,6 +49,7 @@ from gradsense.source.memo import Memo
 F = TypeVar("F")
 R = TypeVar("R")
 
+_LOOP = re.compile(r"^[ \t]+(?:for|while)\b", re.MULTILINE)
 _STEPS_PER_FILE = 24_000
 """Steps after which no further entry of a file is run; what earlier analyses remember counts as if it were run now, so
 that the findings are the same."""
@@ -294,12 +296,20 @@ class Program:
                 isinstance(value, FunctionValue)
                 and value.code.where.path == self.file.path
                 and value.code not in run.reached
-                and not TELLING_NAMES.isdisjoint(self._names_in(value.code))
+                and (not TELLING_NAMES.isdisjoint(self._names_in(value.code)) or self._drives(value.code))
             ):
                 result = self._run_entry(name, value)
                 if result is not None:
                     made[name] = result[1]
         return made
+
+    def _drives(self, code: Code) -> bool:
+        """Whether a function has a loop, and calls at least two of the file's functions that have to do with training:
+        what one of them leaves behind in one round, the other finds in the next.
+        """
+        called = self._names_in(code) & self.file.loud_names
+        known = [name for name in called if isinstance(self._names.get(name), FunctionValue)]
+        return len(known) > 1 and _LOOP.search(code.tree.text) is not None  # type: ignore[attr-defined]
 
     def _names_in(self, code: Code) -> frozenset[str]:
         return code.tree.names  # type: ignore[attr-defined, no-any-return]

@@ -104,14 +104,20 @@ def has_parameters(name: str) -> bool:
     return not (name in _FREE or is_loss(name) or name in _CONTAINERS)
 
 
-def depends_on_mode(name: str) -> bool | None:
-    """Whether a `torch.nn` layer does something else in training mode than in evaluation mode (with its default
-    arguments); None where an argument decides.
+def depends_on_mode(name: str) -> bool:
+    """Whether a `torch.nn` layer does something else in training mode than in evaluation mode, with its default
+    arguments.
     """
     last = name.rpartition(".")[2]
-    if last in ("MultiheadAttention", "LSTM", "GRU", "RNN"):
-        return None
     return "Dropout" in last or "BatchNorm" in last or last.startswith("Transformer") or last == "RReLU"
+
+
+def switched_on_by(name: str) -> str | None:
+    """The argument that makes a `torch.nn` layer depend on its mode, for one that by default does not."""
+    last = name.rpartition(".")[2]
+    if last in ("MultiheadAttention", "LSTM", "GRU", "RNN"):
+        return "dropout"
+    return "track_running_stats" if "InstanceNorm" in last else None
 
 
 def kind_of(name: str) -> Kind | None:

@@ -12,7 +12,7 @@ from gradsense.program import modes
 from gradsense.program.facts import Backward, Forward, Mode, Round, Switch
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Tensor, Unknown, options_of
+from gradsense.program.values import Tensor, Unknown, Value, options_of
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
@@ -373,11 +373,13 @@ class EvalNeverUndone(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A forward pass that trains in the mode that an `eval()` later in the same loop has left."""
+    """A forward pass that trains in the mode that an `eval()` has left, on the way back of `loop`; or, without one,
+    earlier in the same round: in a function that evaluates, and was called on the way.
+    """
 
     forward: Forward
     mode: Mode
-    loop: Round
+    loop: Round | None
 
 
 def _slips(program: Program) -> Iterator[tuple[Run, Slip]]:
@@ -392,8 +394,11 @@ def _slips(program: Program) -> Iterator[tuple[Run, Slip]]:
         run = runs[number]  # type: ignore[index]
         for later in passes:
             for mode in sorted(later.modes, key=str):
-                loop = _carrying_loop(passes, later, mode) if mode.kind == "eval" else None
-                if loop is not None and _is_slip(program, run, later, mode, loop):
+                if mode.kind != "eval" or mode.site is None:
+                    continue
+                loop = _carrying_loop(passes, later, mode)
+                left = loop is not None or _is_left_by_helper(run, later, mode)
+                if left and _is_slip(program, run, later, mode, loop):
                     yield run, Slip(later, mode, loop)
 
 
@@ -410,18 +415,42 @@ def _carrying_loop(passes: list[Forward], later: Forward, mode: Mode) -> Round |
     return None
 
 
-def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Round) -> bool:
+def _is_left_by_helper(run: Run, forward: Forward, mode: Mode) -> bool:
+    """Whether the `eval()` is for the forward passes without gradients of a function that the training code has
+    called, and come back from; somebody has called `train()` too.
+    """
+    depth = next(
+        (
+            depth
+            for depth in range(len(mode.calls), max(len(mode.calls) - 2, 0), -1)
+            if any(
+                isinstance(fact, Forward)
+                and fact.grad is False
+                and mode in fact.modes
+                and fact.context.calls[:depth] == mode.calls[:depth]
+                for fact in run.facts.values()
+            )
+        ),
+        None,
+    )
+    if depth is None or forward.context.calls[:depth] == mode.calls[:depth]:
+        return False
+    return any(isinstance(fact, Switch) and fact.training and fact.module.obj == mode.of for fact in run.facts.values())
+
+
+def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Round | None) -> bool:
     if forward.module.obj in run.modes_read and any(each.kind != "eval" for each in forward.modes):
         return False
+    around = loop or forward.context.rounds[-1]
     if not any(
         isinstance(fact, Switch)
         and fact.site == mode.site
         and fact.context.calls == mode.calls
-        and any(round_.site == loop.site for round_ in fact.context.rounds)
+        and any(round_.site == around.site for round_ in fact.context.rounds)
         for fact in run.facts.values()
     ):
         return False
-    if not _is_trained(run, forward, loop):
+    if not _is_trained(run, forward, around):
         return False
     always = all(each.kind == "eval" for each in forward.modes)
     if not always and not _evaluates(run, forward, mode):
@@ -432,22 +461,31 @@ def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Rou
 
 def _is_trained(run: Run, forward: Forward, loop: Round) -> bool:
     """Whether the loop computes gradients of what the forward pass gives."""
-    sources = forward.result.sources if isinstance(forward.result, Tensor) else frozenset()
     return any(
         isinstance(fact, Backward)
         and any(round_.site == loop.site for round_ in fact.context.rounds)
-        and any(
-            (isinstance(option, Tensor) and option.sources & sources) or (isinstance(option, Unknown) and sources)
-            for option in options_of(fact.value)
-        )
+        and any(_may_come_from(option, forward) for option in options_of(fact.value))
         for fact in run.facts.values()
     )
+
+
+def _may_come_from(loss: Value, forward: Forward) -> bool:
+    """Whether a loss depends on the result of a forward pass, as far as can be told."""
+    output = forward.result
+    if not isinstance(output, Tensor):
+        return isinstance(output, Unknown) and isinstance(loss, (Tensor, Unknown))
+    if not output.sources:
+        return output.open and (isinstance(loss, Unknown) or (isinstance(loss, Tensor) and loss.open))
+    return isinstance(loss, Unknown) or (isinstance(loss, Tensor) and bool(loss.sources & output.sources))
 
 
 def _evaluates(run: Run, forward: Forward, mode: Mode) -> bool:
     """Whether the `eval()` is for an evaluation: a forward pass without gradients follows it."""
     return any(
-        isinstance(fact, Forward) and fact.grad is False and fact.site != forward.site and mode in fact.modes
+        isinstance(fact, Forward)
+        and fact.grad is False
+        and (fact.site, fact.context.calls) != (forward.site, forward.context.calls)
+        and mode in fact.modes
         for fact in run.facts.values()
     )
 
@@ -497,7 +535,8 @@ def _switch_back(program: Program, run: Run, slip: Slip, forward: Place | None) 
     name = _name_of_called(forward)
     if forward is None or name is None or _is_shared(run, slip.forward):
         return None
-    statement = statement_within(program, forward, program.place(slip.loop.site))
+    loop = slip.loop or slip.forward.context.rounds[-1]
+    statement = statement_within(program, forward, program.place(loop.site))
     if statement is None:
         return None
     edit = edits.insert_before(program, statement, f"{name}.train()")
