@@ -229,7 +229,10 @@ class Program:
         """The module's body, run as a script; from memory while the definitions that it uses are the same."""
         definitions = Run(self.imports, "")
         defined = State()
-        run_module(definitions, defined, self.file, definitions_only=True)
+        try:
+            run_module(definitions, defined, self.file, definitions_only=True)
+        except Exhausted:
+            self.incomplete.add("")
         self._frames = definitions.module_frames, defined
         key = (
             "script",
