@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from gradsense.config import Settings
@@ -13,7 +13,7 @@ from gradsense.findings import Finding, Span
 from gradsense.program.file import File, Imports
 from gradsense.program.program import Program
 from gradsense.program.values import Kind
-from gradsense.rules.base import Rule
+from gradsense.rules.base import Review, Rule
 from gradsense.rules.edits import line_end, line_start
 from gradsense.rules.patterns import matches
 from gradsense.rules.registry import all_rules
@@ -84,8 +84,12 @@ def analyse(snapshot: Snapshot) -> Analysis:
         if not is_relevant(document):
             return Analysis((), frozenset())
         program.ensure_runs()
-        for rule in _enabled(snapshot.settings):
-            found += _findings_or_failure(program, rule(), failures)
+        rules = [rule() for rule in _enabled(snapshot.settings)]
+        for rule in rules:
+            found += _found_or_failure(rule, lambda rule: _findings(program, rule), failures)
+        review = _review(program, rules, found, failures)
+        for rule in rules:
+            found += _found_or_failure(rule, lambda rule: rule.check_findings(program, review), failures)
         kept = _finish(found, snapshot, document)
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
@@ -98,13 +102,23 @@ def _enabled(settings: Settings) -> list[type[Rule]]:
     return [rule for rule in all_rules() if rule.code in settings.enabled]
 
 
-def _findings_or_failure(program: Program, rule: Rule, failures: list[str]) -> list[Finding]:
+def _found_or_failure(rule: Rule, look: Callable[[Rule], Iterable[Finding]], failures: list[str]) -> list[Finding]:
     """A rule's findings; if it fails, none, and what happened is added to `failures`."""
     try:
-        return list(_findings(program, rule))
+        return list(look(rule))
     except Exception:
         failures.append(f"{rule.code}: {traceback.format_exc()}")
         return []
+
+
+def _review(program: Program, rules: list[Rule], found: list[Finding], failures: list[str]) -> Review:
+    is_settled = not (failures or program.imports.questions or program.incomplete or program.lost)
+    return Review(
+        tuple(found),
+        frozenset(rule.code for rule in rules),
+        tuple((rule.code, rule.name) for rule in all_rules()),
+        is_settled and not program.has_holes,
+    )
 
 
 def _findings(program: Program, rule: Rule) -> Iterable[Finding]:
@@ -145,6 +159,9 @@ def _is_suppressed(finding: Finding, document: Document) -> bool:
     line, _ = document.lines.position(finding.span.start)
     for suppression in document.suppressions:
         if suppression.rules and not any(name in (finding.code, finding.name) for name, _ in suppression.rules):
+            continue
+        if not suppression.rules and suppression.span.start <= finding.span.start < suppression.span.end:
+            # What is said of a comment is not silenced by that comment, unless it asks for it by name.
             continue
         if suppression.kind == "file" or line in suppression.lines:
             return True

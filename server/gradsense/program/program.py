@@ -203,6 +203,11 @@ class Program:
         """
         return where.unit in self._damaged
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether some code of the file does not parse."""
+        return any(tree.block.hole is not None for _, _, tree in self.file.blocks())
+
     @cached_property
     def training_is_damaged(self) -> bool:
         """Whether a top-level block with broken or half-typed code in it may be about who trains what: then another

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import libcst.matchers as m
@@ -19,6 +19,21 @@ _LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 """In the code that a message quotes: an expression over several lines is told in one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What all rules said of a file, for rules about the comments that silence them.
+
+    `findings`: what would be shown without any suppression. `enabled`: the codes of the rules that ran. `known`: code
+    and name of every rule there is. `is_settled`: nothing is left to ask, nothing failed, and no code is broken, so
+    that what was not found is not there.
+    """
+
+    findings: tuple[Finding, ...]
+    enabled: frozenset[str]
+    known: tuple[tuple[str, str], ...]
+    is_settled: bool
+
+
 class Rule:
     """One mistake.
 
@@ -26,7 +41,7 @@ class Rule:
     `## Stays silent when`, `## References`) make the page, the hover and `gradsense explain`.
 
     A rule overrides `check` (a query on the program's facts), or gives a `pattern` and overrides `check_match`, which
-    gets each node that matches.
+    gets each node that matches, or overrides `check_findings`, which comes last.
     """
 
     code: ClassVar[str]
@@ -52,6 +67,10 @@ class Rule:
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         """Every finding at a node that matches `pattern`."""
+        return iter(())
+
+    def check_findings(self, program: Program, review: Review) -> Iterator[Finding]:
+        """Every finding about what the rules found, and about the comments that silence it."""
         return iter(())
 
     def finding(

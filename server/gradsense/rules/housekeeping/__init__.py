@@ -1,0 +1,1 @@
+"""GS9: suppressions and configuration."""
