@@ -17,7 +17,7 @@ from gradsense.rules.base import Review, Rule
 from gradsense.rules.edits import line_end, line_start
 from gradsense.rules.patterns import matches
 from gradsense.rules.registry import all_rules
-from gradsense.snapshot import Question, Snapshot, SourceFile
+from gradsense.snapshot import ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import Document, read_document
 from gradsense.source.memo import Memo
 
@@ -94,6 +94,11 @@ def analyse(snapshot: Snapshot) -> Analysis:
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
     return Analysis(tuple(kept), frozenset(program.imports.questions), tuple(failures))
+
+
+def imports_of(file: SourceFile, cells: tuple[int, ...] = ()) -> frozenset[ModuleSource]:
+    """The questions for modules that an analysis is going to ask when it runs a file from its first line on."""
+    return frozenset(ModuleSource(module, file.path) for module in _file(file.path, file.text, cells).imported)
 
 
 def _enabled(settings: Settings) -> list[type[Rule]]:

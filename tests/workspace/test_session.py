@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -218,6 +218,37 @@ def test_a_question_that_changes_in_each_round_ends(tmp_path: Path, monkeypatch:
     session.close_now()
 
 
+def test_without_an_answer_there_is_no_further_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def analyse(snapshot: Snapshot) -> Analysis:
+        seen.append(len(snapshot.answers))
+        return Analysis((), frozenset({ModuleSource("nowhere", snapshot.path)}))
+
+    asking(monkeypatch, analyse)
+    session = session_on(tmp_path)
+    session.solve(Snapshot(str(tmp_path / "a.py"), "", Settings()))
+    assert seen == [0]
+    session.close_now()
+
+
+def test_no_analysis_is_spent_on_finding_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"a.py": "from . import b", "b.py": "import torch, c\n", "c.py": "import a\n"}
+    write_files(tmp_path, files)
+    seen: list[set[str]] = []
+
+    def analyse(snapshot: Snapshot) -> Analysis:
+        answers = snapshot.answers.values()
+        seen.append({Path(answer.path).name for answer in answers if isinstance(answer, SourceFile)})
+        return Analysis((), frozenset())
+
+    asking(monkeypatch, analyse)
+    session = session_on(tmp_path)
+    session.solve(Snapshot(str(tmp_path / "a.py"), files["a.py"], Settings()))
+    assert seen == [{"a.py", "b.py", "c.py"}]
+    session.close_now()
+
+
 def test_the_first_analysis_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def analyse(snapshot: Snapshot) -> Analysis:
         return Analysis((finding(str(len(snapshot.answers))),), frozenset({ClassAncestry("zoo.Cat", "a.py")}))
@@ -228,9 +259,9 @@ def test_the_first_analysis_waits_for_nothing(tmp_path: Path, monkeypatch: pytes
     async def scenario() -> list[str]:
         answered = asyncio.Event()
 
-        async def answer(questions: object, overlay: object = None) -> dict[Question, Answer]:
+        async def answer(questions: Iterable[Question], overlay: object = None) -> dict[Question, Answer]:
             await answered.wait()
-            return {}
+            return dict.fromkeys(questions, ("builtins.object",))
 
         monkeypatch.setattr(session, "answer", answer)
         messages: list[str] = []

@@ -103,6 +103,20 @@ class File:
                 loud |= defines
             units = [unit for unit in units if unit not in more]
 
+    @cached_property
+    def imported(self) -> frozenset[str]:
+        """The modules that statements at the top level import and that may be the user's, as they are spelt."""
+        modules: set[str] = set()
+        for _, _, _, lowered in self.units:
+            for statement in lowered.statements:
+                if isinstance(statement, ir.ImportFrom):
+                    modules.add(statement.module)
+                    if not statement.module.strip("."):
+                        modules.update(f"{statement.module}{name}" for name, _ in statement.names if name != "*")
+                elif isinstance(statement, ir.Import):
+                    modules.update(dotted if alias else dotted.partition(".")[0] for dotted, alias in statement.names)
+        return frozenset(module for module in modules if not is_installed_package(module.partition(".")[0]))
+
     def block_at(self, where: Where) -> tuple[int, BlockTree] | None:
         """The offset and the tree of the block at `where`, or None if there is none (any more)."""
         first = where.steps[:1] if not where.unit else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gradsense.config import ConfigProblem, Configuration, RuleName, Settings
-from gradsense.engine import Analysis
+from gradsense.engine import Analysis, imports_of
 from gradsense.snapshot import (
     Answer,
     CallResult,
@@ -36,6 +36,9 @@ Overlay = Mapping[str, str]
 """The unsaved text of open documents, by path."""
 
 _Key = tuple[tuple[Path, ...], str, str]
+
+_MOST_IMPORTS = 500
+"""Imports that are looked up ahead of an analysis."""
 
 _NO_OVERLAY: Overlay = MappingProxyType({})
 
@@ -286,10 +289,23 @@ class Session:
         return self._loop.run_until_complete(self._last_analysis(snapshot, overlay))
 
     async def _last_analysis(self, snapshot: Snapshot, overlay: Overlay) -> Analysis:
+        imported = self._imported(snapshot, overlay)
+        snapshot = replace(snapshot, answers=MappingProxyType({**imported, **snapshot.answers}))
         last = Analysis((), frozenset())
         async for analysis in self.analyses(snapshot, overlay):
             last = analysis
         return last
+
+    def _imported(self, snapshot: Snapshot, overlay: Overlay) -> dict[Question, Answer]:
+        """The sources of what a file imports, and of what that imports, so that no analysis is spent on asking."""
+        answers: dict[Question, Answer] = {}
+        asked: Iterable[Question] = imports_of(SourceFile(snapshot.path, snapshot.text), snapshot.cells)
+        while asked and len(answers) < _MOST_IMPORTS:
+            told = self.known(asked, overlay)
+            answers |= told
+            files = {answer for answer in told.values() if isinstance(answer, SourceFile)}
+            asked = frozenset().union(*map(imports_of, files)) - answers.keys()
+        return answers
 
     async def close(self) -> None:
         """End the processes of this session."""

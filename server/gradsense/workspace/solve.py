@@ -26,12 +26,17 @@ def rounds(snapshot: Snapshot) -> Generator[Round, Mapping[Question, Answer], No
 
     The one loop of editor, command line and tests; who drives it decides how to wait.
     """
+    analysis = analyse(snapshot)
     for _ in range(ROUNDS):
-        analysis = analyse(snapshot)
         asked = analysis.questions - snapshot.answers.keys()
         answers = yield Round(analysis, frozenset(asked))
         if not asked:
             return
         # A question left open counts as answered: asking it again would change nothing.
         known = {**snapshot.answers, **dict.fromkeys(asked), **answers}
+        if all(known[question] is None for question in asked):
+            # To the engine an open question is as good as one without an answer.
+            yield Round(analysis, frozenset())
+            return
         snapshot = replace(snapshot, answers=MappingProxyType(known))
+        analysis = analyse(snapshot)
