@@ -120,7 +120,7 @@ class UnusedSuppression(Rule):
                 loss.backward()
                 optimizer.zero_grad()
                 optimizer.step()  # gradsense: ignore[GS401, GS404]
-            #                                        ^^^^^ GS901
+            #                                                ^^^^^ GS901
             """,
             shows=Trains(),
             unproven="it is about a comment",
