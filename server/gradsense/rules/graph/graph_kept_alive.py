@@ -1,0 +1,297 @@
+"""GS508."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+import libcst.matchers as m
+
+from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program.facts import Backward, Fact, Local, Store
+from gradsense.program.program import Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Carrier, Tensor, Value
+from gradsense.rules import edits, rounds
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, GraphKept, Silent
+from gradsense.rules.syntax import places_in
+
+
+class GraphKeptAlive(Rule):
+    """A sum of losses for the log keeps the graph of every batch.
+
+    ## What it does
+
+    Reports `total += loss` (and `total = total + loss`) in a loop that back-propagates each loss by itself, where the
+    sum takes the tensor with its graph.
+
+    ## Why it matters
+
+    The sum refers to the graph of every batch so far, so none of it can be let go: each round needs more memory, and
+    the loop slows down or ends without any left.
+
+    ## Fix safety
+
+    Safe: the number is added in the place of the tensor (`.item()`), or, where the sum is used as a tensor later,
+    the tensor without its graph (`.detach()`).
+
+    ## Stays silent when
+
+    - the sum is back-propagated, or the loss is a number or detached already;
+    - gradients aren't recorded;
+    - the loss isn't back-propagated in the same round: then nothing tells that the sum won't be.
+
+    ## References
+
+    - [Frequently asked questions: my model reports "cuda runtime error(2): out of
+      memory"](https://docs.pytorch.org/docs/2.13/notes/faq.html): "Don't accumulate history across your training loop."
+    """
+
+    code, name, severity = "GS508", "graph-kept-alive", Severity.INFORMATION
+    fix_safety = Safety.SAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        for kind in (Local, Store):
+            for run, fact in program.runs_with_facts(kind):
+                carrier = _kept(fact, fact.value)
+                place = program.place(fact.site) if carrier is not None else None
+                added = _added(place) if place is not None else None
+                if carrier is None or place is None or added is None or _is_used(run, carrier):
+                    continue
+                yield from self._sum(program, run, place, added, fact, carrier)
+
+    def _sum(
+        self, program: Program, run: Run, place: Place, added: cst.BaseExpression, fact: Fact, carrier: Carrier
+    ) -> Iterator[Finding]:
+        line = edits.statement_of(place)
+        total, loss = place.code(), place.code(added)
+        method = "detach" if _is_a_tensor_later(program, fact, place) else "item"
+        spelt = f"{loss}.{method}()" if isinstance(added, _SIMPLE) else f"({loss}).{method}()"
+        edit = edits.replace(place, added, spelt)
+        yield from self.finding(
+            line,
+            f"`{total}` keeps the graph of every batch that it sums up, and memory grows each round. Add `{spelt}`.",
+            related=(self.related(program, carrier.freed, "back-propagated by itself"),),
+            fixes=(Fix(f"Add `{spelt}`", (edit,), Safety.SAFE) if edit is not None else None,),
+        )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            total = 0.0
+
+            for _ in range(6):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss
+            #   ^^^^^^^^^^^^^ GS508
+
+            print(total / 6)
+            """,
+            shows=GraphKept(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            total = 0.0
+
+            for _ in range(6):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item()
+
+            print(total / 6)
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            def train():
+                total = 0.0
+                for _ in range(6):
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    total = total + loss * 8
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^ GS508
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                print(total.item())
+
+            train()
+            """,
+            shows=GraphKept(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            def train():
+                total = 0.0
+                for _ in range(6):
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    total = total + (loss * 8).detach()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                print(total.item())
+
+            train()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Trainer:
+                def __init__(self):
+                    self.model = nn.Linear(4, 1)
+                    self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+                    self.total = 0.0
+
+                def fit(self):
+                    for _ in range(6):
+                        loss = self.model(torch.randn(8, 4)).pow(2).mean()
+                        self.optimizer.zero_grad()
+                        loss.backward()
+                        self.optimizer.step()
+                        self.total += loss
+            #           ^^^^^^^^^^^^^^^^^^ GS508
+
+            Trainer().fit()
+            """,
+            shows=GraphKept(),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            total = mean = 0.0
+
+            for _ in range(3):
+                loss = 0.0
+                for _ in range(2):
+                    loss += model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.item()
+                mean = mean + loss.detach() / 3
+
+            print(total, mean)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            total = 0.0
+            for x in batches:
+                total += model(x).pow(2).mean()
+            total.backward()
+            optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            total = 0.0
+            for x in torch.randn(3, 8, 4):
+                loss = model(x).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                with torch.no_grad():
+                    total += loss
+                    total = total + model(x).pow(2).mean()
+            """
+        ),
+    ]
+
+
+_SIMPLE = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
+
+
+def _kept(fact: Fact, value: Value) -> Carrier | None:
+    """How a sum in a later round still holds on to a graph that was back-propagated in the last one."""
+    if not isinstance(value, Tensor) or not value.trace.nodes or not value.sources:
+        return None
+    loops = {each.site for each in fact.context.rounds if each.later}
+    name = getattr(fact, "name", None) or getattr(fact, "attr", None)
+    found = (each for each in value.trace.carried if each.loop in loops and each.freed is not None)
+    return next((each for each in sorted(found) if each.name == name), None)
+
+
+def _added(place: Place) -> cst.BaseExpression | None:
+    """`loss` of `total += loss` and `total = total + loss`."""
+    above = place.parent()
+    if above is not None and isinstance(above.node, cst.AssignTarget):
+        above = above.parent()
+    if above is None:
+        return None
+    node = above.node
+    if isinstance(node, cst.AugAssign) and isinstance(node.operator, cst.AddAssign) and node.target is place.node:
+        return node.value
+    if not isinstance(node, cst.Assign) or len(node.targets) != 1:
+        return None
+    value = node.value
+    if not isinstance(value, cst.BinaryOperation) or not isinstance(value.operator, cst.Add):
+        return None
+    for one, other in ((value.left, value.right), (value.right, value.left)):
+        if one.deep_equals(place.node):
+            return other
+    return None
+
+
+def _is_used(run: Run, carrier: Carrier) -> bool:
+    """Whether a loss depends on what the sum carries: another mistake, which raises."""
+    return any(
+        carrier._replace(freed=None) in {each._replace(freed=None) for each in rounds.carriers(fact)}
+        for fact in run.facts.values()
+        if isinstance(fact, Backward)
+    )
+
+
+def _is_a_tensor_later(program: Program, fact: Fact, place: Place) -> bool:
+    """Whether the sum may be used as a tensor: it begins as one, or a method of it is called."""
+    if isinstance(fact, Store):
+        return True
+    function = fact.context.function
+    called = m.Attribute(value=m.Name(place.code()))
+    if function is None:
+        return any(
+            m.matches(node, called)
+            for _, _, tree in program.file.blocks()
+            if tree.block.hole is None
+            for node in tree.block.index.by_kind.get(cst.Attribute, ())
+        )
+    return any(m.matches(each.node, called) for each in places_in(program, function, cst.Attribute))
