@@ -1,0 +1,383 @@
+"""GS510."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from gradsense.program.facts import Call
+from gradsense.program.program import Place, Program
+from gradsense.program.values import Parameters, Site, Tensor
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent
+
+_KEPT_ALIKE = """detach to cuda cpu float double half bfloat16 type view reshape flatten squeeze unsqueeze transpose
+    permute contiguous expand repeat clone""".split()
+_WITH_UNDERSCORE = """clamp clip add sub mul div neg abs exp sqrt relu sigmoid tanh masked_fill clamp_min clamp_max
+    nan_to_num""".split()
+_METHODS = (*_KEPT_ALIKE, *_WITH_UNDERSCORE)
+_SWITCHES = ("torch.no_grad", "torch.inference_mode", "torch.enable_grad", "torch.autocast")
+_COMPILE = "torch.compile"
+
+
+class ResultDiscarded(Rule):
+    """A statement that does nothing, because what it gives is thrown away.
+
+    ## What it does
+
+    Reports as a statement of its own: a tensor's method that leaves the tensor as it is (`h.detach()`,
+    `p.grad.clamp(...)` without an underscore, `x.to(device)`), `torch.compile(model)`, and `torch.no_grad()` or
+    `torch.autocast(...)` without `with`.
+
+    ## Why it matters
+
+    Only methods that end in an underscore change a tensor; all others give a new one. Gradients stay as large as they
+    were, a state keeps its graph, a tensor stays where it is. `torch.compile` gives a compiled network, and leaves the
+    one that it was given alone. A context manager that nobody enters switches nothing.
+
+    ## Fix safety
+
+    Safe: the result is assigned, or for gradients and parameters the method gets its underscore. Around which
+    statements a `with` was meant to stand can't be told, so there is no fix for that.
+
+    ## Stays silent when
+
+    - it isn't certainly a tensor: `model.to(device)` and `batch.to(device)` of other classes change the object itself;
+    - `torch.set_grad_enabled(...)` and `torch.set_default_device(...)`, which switch when they are called;
+    - it stands outside of functions and loops in a notebook, where it shows a value.
+
+    ## References
+
+    - [torch.Tensor.detach](https://docs.pytorch.org/docs/2.13/generated/torch.Tensor.detach.html),
+      [torch.Tensor.to](https://docs.pytorch.org/docs/2.13/generated/torch.Tensor.to.html),
+      [torch.compile](https://docs.pytorch.org/docs/2.13/generated/torch.compile.html)
+    """
+
+    code, name, severity = "GS510", "result-discarded", Severity.WARNING
+    fix_safety = Safety.SAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        told: set[Site] = set()
+        names = [f"{kind}.{method}" for kind in ("Tensor", "Parameters") for method in _METHODS]
+        for _, call in program.calls(*names, *_SWITCHES, _COMPILE):
+            place = program.place(call.site)
+            if place is None or call.site in told or not _is_a_statement(program, place, call):
+                continue
+            told.add(call.site)
+            yield from self.finding(place, *_in_words(place, call), fixes=(_fix(program, place, call),))
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            cell = nn.GRUCell(4, 8)
+            optimizer = torch.optim.SGD(cell.parameters(), lr=0.1)
+            hidden = torch.zeros(2, 8)
+
+            for _ in range(3):
+                hidden.detach()
+            #   ^^^^^^^^^^^^^^^ GS510
+                hidden = cell(torch.randn(2, 4), hidden)
+                optimizer.zero_grad()
+                hidden.pow(2).mean().backward()
+                optimizer.step()
+            """,
+            shows=Raises("backward through the graph a second time"),
+            fixed="""
+            import torch
+            from torch import nn
+
+            cell = nn.GRUCell(4, 8)
+            optimizer = torch.optim.SGD(cell.parameters(), lr=0.1)
+            hidden = torch.zeros(2, 8)
+
+            for _ in range(3):
+                hidden = hidden.detach()
+                hidden = cell(torch.randn(2, 4), hidden)
+                optimizer.zero_grad()
+                hidden.pow(2).mean().backward()
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                (model(torch.randn(8, 4)) * 100).pow(2).mean().backward()
+                for p in model.parameters():
+                    p.grad.clamp(-0.1, 0.1)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^ GS510
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                (model(torch.randn(8, 4)) * 100).pow(2).mean().backward()
+                for p in model.parameters():
+                    p.grad.clamp_(-0.1, 0.1)
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            critic = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                critic(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                for p in critic.parameters():
+                    p.data.clamp(-0.01, 0.01)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^ GS510
+            """,
+            shows=LossDiffers(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1).double()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                x = torch.randn(8, 4)
+                x.to(torch.float64)
+            #   ^^^^^^^^^^^^^^^^^^^ GS510
+                optimizer.zero_grad()
+                model(x).pow(2).mean().backward()
+                optimizer.step()
+            """,
+            shows=Raises("must have the same dtype"),
+        ),
+        Bad(
+            """
+            import torch
+
+            weight = torch.zeros(4, requires_grad=True)
+
+            for _ in range(3):
+                (torch.randn(8, 4) @ weight - 1).pow(2).mean().backward()
+                torch.no_grad()
+            #   ^^^^^^^^^^^^^^^ GS510
+                weight -= 0.1 * weight.grad
+                weight.grad = None
+            """,
+            shows=Raises("a leaf Variable that requires grad"),
+            fixed="""
+            import torch
+
+            weight = torch.zeros(4, requires_grad=True)
+
+            for _ in range(3):
+                (torch.randn(8, 4) @ weight - 1).pow(2).mean().backward()
+                with torch.no_grad():
+                    weight -= 0.1 * weight.grad
+                weight.grad = None
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                torch.autocast("cpu", dtype=torch.bfloat16)
+            #   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS510
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            torch.compile(model)
+            ^^^^^^^^^^^^^^^^^^^^ GS510
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+            unproven="the compiled network computes the same losses, only faster",
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            model = torch.compile(model)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            model.to("cpu")
+            model.float()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                x = torch.randn(8, 4).to("cpu")
+                torch.set_grad_enabled(True)
+                optimizer.zero_grad()
+                loss = model(x).pow(2).mean()
+                loss.retain_grad()
+                loss.backward()
+                for p in model.parameters():
+                    p.grad.clamp_(-1, 1)
+                loss.detach_()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+
+            def move(batch, model, device):
+                batch.to(device)
+                model.to(device)
+                batch["image"].cuda()
+                for x, y in loader:
+                    x.to(device)
+                    model(x).backward()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layer = nn.Linear(4, 1)
+                    self.layer.cuda()
+
+                def forward(self, x):
+                    return self.layer(x)
+
+            net = Net()
+            net.double()
+            net.layer.to("cpu").requires_grad_(False)
+            """
+        ),
+    ]
+
+
+def _is_a_statement(program: Program, place: Place, call: Call) -> bool:
+    """Whether a call stands on its own, and does nothing to what it is called on for certain."""
+    above = place.parent()
+    if above is None or not isinstance(above.node, cst.Expr) or not isinstance(place.node, cst.Call):
+        return False
+    if program.file.path.endswith(".ipynb") and call.context.function is None and not call.context.rounds:
+        return False
+    receiver = call.receiver
+    if isinstance(receiver, Parameters):
+        return receiver.shape in ("element", "data", "gradient")
+    return receiver is None or (isinstance(receiver, Tensor) and not receiver.open and not receiver.python)
+
+
+def _in_words(place: Place, call: Call) -> tuple[str]:
+    if call.name in _SWITCHES:
+        return (f"`{place.code()}` switches nothing: nobody enters it. Write `with {place.code()}:` around the code.",)
+    if call.name == _COMPILE:
+        return (f"`{place.code()}` has no effect: the compiled network is thrown away. Assign it.",)
+    receiver = _receiver(place)
+    if _takes_underscore(call):
+        changed = f"`{call.name.rpartition('.')[2]}_`"
+        return (f"`{place.code()}` has no effect: it gives a new tensor and leaves `{receiver}` alone. Use {changed}.",)
+    return (f"`{place.code()}` has no effect: it gives a new tensor and leaves `{receiver}` alone. Assign it.",)
+
+
+def _takes_underscore(call: Call) -> bool:
+    return isinstance(call.receiver, Parameters) and call.name.rpartition(".")[2] in _WITH_UNDERSCORE
+
+
+def _receiver(place: Place) -> str:
+    assert isinstance(place.node, cst.Call)
+    return place.code(place.node.func.value) if isinstance(place.node.func, cst.Attribute) else ""
+
+
+def _fix(program: Program, place: Place, call: Call) -> Fix | None:
+    """Assign the result, or add the underscore."""
+    node = place.node
+    span = place.span
+    if not isinstance(node, cst.Call) or span is None or call.name in _SWITCHES:
+        return None
+    if call.name == _COMPILE:
+        first = node.args[0] if node.args and node.args[0].keyword is None and not node.args[0].star else None
+        return _assign(place, span, first.value) if first is not None else None
+    if not isinstance(node.func, cst.Attribute):
+        return None
+    if _takes_underscore(call):
+        name = node.func.attr
+        edit = edits.replace(place, name, f"{name.value}_")
+        return Fix(f"Use `{name.value}_`", (edit,), Safety.SAFE) if edit is not None else None
+    if not isinstance(call.receiver, Tensor) or call.receiver.parameter is not None:
+        return None
+    return _assign(place, span, node.func.value)
+
+
+def _assign(place: Place, span: Span, target: cst.BaseExpression) -> Fix | None:
+    whole: cst.BaseExpression = target
+    while isinstance(whole, cst.Attribute):
+        whole = whole.value
+    if not isinstance(whole, cst.Name):
+        return None
+    name = place.code(target)
+    return Fix(f"Assign it to `{name}`", (Edit(Span(span.start, span.start), f"{name} = "),), Safety.SAFE)
