@@ -768,7 +768,8 @@ def _of_class(
     if name == "__init__" and args:
         return NONE
     if name == "apply":
-        return combine([*args, UNKNOWN])
+        result = combine([*args, UNKNOWN])
+        return calls.record_call(run, frame, "Function.apply", cls, args, keywords, result, at)
     kind, _ = class_lookup.kind_of_class(run, cls)
     if kind in (Kind.MODULE, Kind.LIGHTNING) and name in ("load_from_checkpoint", "from_pretrained"):
         instance = Instance(objects.allocate(frame, at), cls, kind)
