@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradsense.program.knowledge import activations as known
 from gradsense.program.run import Frame, Run
+from gradsense.program.state import State
 from gradsense.program.values import (
     PLAIN,
     Activation,
@@ -32,6 +33,8 @@ def after_method(
     kind = known.METHODS.get(name)
     if kind is not None:
         return _marked(result, Activation(kind, frame.site(at), None, *_axis(args, keywords, 0)))
+    if name in known.PICKING_METHODS:
+        return picked(_with(result, tensor.activations))
     if name in known.REARRANGING_METHODS:
         return _with(result, tensor.activations)
     if name in known.CASTS:
@@ -49,26 +52,65 @@ def after_function(
     if kind is not None:
         axis = (None, True) if kind in (known.CONSTANT, known.ONE_HOT) else _axis(args, keywords, 1)
         return _marked(_as_tensor(result), Activation(kind, frame.site(at), None, *axis))
+    if dict(keywords).get("reduction") == Const("none") and isinstance(result, Tensor):
+        return _marked(result, Activation(known.UNREDUCED, frame.site(at)))
     rearranges, logs = name in known.REARRANGING_FUNCTIONS, name == "torch.log"
     if not (rearranges or logs) or not isinstance(result, Tensor):
         return result
     given = args[0] if args else next((value for key, value in keywords if key == "input"), None)
     if not isinstance(given, Tensor):
         return result
-    return _with(result, given.activations if rearranges else _logs(frame, given.activations, at))
+    if logs:
+        return _with(result, _logs(frame, given.activations, at))
+    result = _with(result, given.activations)
+    return picked(result) if name.rpartition(".")[2] in known.PICKING_METHODS else result
 
 
 def after_layer(
-    frame: Frame, layer: Instance, axis: Value | None, name: str, args: tuple[Value, ...], result: Value, at: int
+    frame: Frame, state: State, layer: Instance, name: str, args: tuple[Value, ...], result: Value, at: int
 ) -> Value:
-    """The same for a layer of `torch.nn` that was made with the axis `axis`."""
+    """The same for a layer of `torch.nn`."""
+    axis = state.attribute(layer.obj, "dim")
     kind = known.LAYERS.get(name)
     if kind is not None:
         axes = (() if axis is None else (axis,)) if name != "torch.nn.Softmax2d" else (Const(-3),)
         return _marked(_as_tensor(result), Activation(kind, frame.site(at), layer.obj, *_axis(axes, (), 0)))
+    if state.attribute(layer.obj, "reduction") == Const("none") and isinstance(result, Tensor):
+        return _marked(result, Activation(known.UNREDUCED, frame.site(at), layer.obj))
     if name in known.REARRANGING_LAYERS and isinstance(result, Tensor) and args and isinstance(args[0], Tensor):
         return _with(result, args[0].activations)
     return result
+
+
+def note_layer(state: State, layer: Instance, name: str, args: tuple[Value, ...], keywords: Keywords) -> None:
+    """Keep the axis or reduction that a layer is made with."""
+    given = dict(keywords)
+    if name in ("torch.nn.Softmax", "torch.nn.LogSoftmax") and (axis := args[0] if args else given.get("dim")):
+        state.set_attribute(layer.obj, "dim", axis)
+    if (reduction := given.get("reduction")) is not None:
+        state.set_attribute(layer.obj, "reduction", reduction)
+
+
+def after_operator(op: str, operands: tuple[Value, ...], result: Value) -> Value:
+    """The same for arithmetic: numbers for each sample stay that."""
+    if not isinstance(result, Tensor) or op not in _ARITHMETIC:
+        return result
+    for operand in operands:
+        if isinstance(operand, Tensor) and operand.activations:
+            kept = frozenset(a for a in operand.activations if a.kind == known.UNREDUCED)
+            if kept == operand.activations:
+                return _with(result, kept)
+    return result
+
+
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "**"})
+
+
+def picked(value: Value) -> Value:
+    """Some numbers of a tensor: of a loss for each sample, perhaps a single one."""
+    if not isinstance(value, Tensor) or not value.activations:
+        return value
+    return _with(value, frozenset(a for a in value.activations if a.kind != known.UNREDUCED))
 
 
 def read(run: Run, values: Iterable[Value]) -> None:

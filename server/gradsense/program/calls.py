@@ -17,6 +17,7 @@ from gradsense.program import (
     methods,
     modes,
     objects,
+    shapes,
     statements,
     training,
 )
@@ -640,8 +641,8 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
         return result
     if (shape := classes.RECURRENT.get(name)) is not None and isinstance(result, Tensor):
         return TupleValue((result, TupleValue((result, result)) if shape == "cell and state" else result))
-    axis = state.attribute(instance.obj, "dim")
-    return activations.after_layer(frame, instance, axis, name, values, result, at)
+    result = activations.after_layer(frame, state, instance, name, values, result, at)
+    return shapes.after_layer(state, instance, name, values, result)
 
 
 def record_call(

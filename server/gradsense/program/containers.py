@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import calls, composition, expressions, in_place, objects, training
+from gradsense.program import activations, calls, composition, expressions, in_place, objects, shapes, training
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
@@ -72,7 +72,7 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
         return items.element if items.exact is None else objects.join_values(items.exact)
     if isinstance(value, Instance):
         if value.kind is Kind.DATA:
-            return PLAIN
+            return shapes.batch_of(state, value)
         if isinstance(value.type, Ref) and classes.is_container(value.type.name):
             items = state.items(value.obj)
             return items.element if items.exact is None else objects.join_values(items.exact)
@@ -82,7 +82,7 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
             return TupleValue((Ref("builtins.text"), replace(value, shape="element")))
         return replace(value, shape="element") if value.shape in ("iterator", "list") else UNKNOWN
     if isinstance(value, Tensor):
-        return replace(value, parameter=None, leaf=None, made_by="", needed=False)
+        return shapes.element(activations.picked(replace(value, parameter=None, leaf=None, made_by="", needed=False)))
     if isinstance(value, Partial) and isinstance(value.function, Ref):
         return _element_of_view(run, frame, state, value)
     return PLAIN if value == PLAIN else UNKNOWN
@@ -138,7 +138,7 @@ def unpacked(run: Run, frame: Frame, state: State, value: Value, count: int, at:
     if isinstance(value, Tensor) and count == 2 and functions.gives_indices(value.made_by):
         return values_of(value), expressions.cut(run, frame, value, "indices", at)
     if isinstance(value, Tensor):
-        part = replace(value, parameter=None, leaf=None, made_by="", needed=False)
+        part = shapes.element(activations.picked(replace(value, parameter=None, leaf=None, made_by="", needed=False)))
         return (part,) * count
     if value == PLAIN:
         return (PLAIN,) * count
@@ -177,7 +177,7 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
     if isinstance(receiver, Tensor) and functions.gives_indices(receiver.made_by) and key in (0, 1):
         return expressions.cut(run, frame, receiver, "indices", at) if key == 1 else values_of(receiver)
     if isinstance(receiver, Tensor):
-        return replace(receiver, parameter=None, leaf=None, needed=False)
+        return shapes.item(activations.picked(replace(receiver, parameter=None, leaf=None, needed=False)), index)
     if isinstance(receiver, Parameters):
         if receiver.shape == "list":
             return replace(receiver, shape="element" if isinstance(key, int) else "list", partial=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gradsense.program import activations, calls, composition, containers, ir, objects, statements
+from gradsense.program import activations, calls, composition, containers, ir, objects, shapes, statements
+from gradsense.program.facts import Outer
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
@@ -113,7 +114,7 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
     if op == "slice":
         return Const(slice(None))
     if op in _COMPARISONS:
-        return _compare(run, frame, op, operands, at)
+        return shapes.after_operator(op, operands, _compare(run, frame, op, operands, at))
     if op == "not":
         value = operands[0]
         return Const(not value.value) if isinstance(value, Const) else UNKNOWN
@@ -133,7 +134,11 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
     for variant in _variants(operands):
         one = combine(variant, op)
         result = one if result is None else join(result, one)
-    return result if result is not None else UNKNOWN
+    if op == "-" and len(operands) == 2 and shapes.is_outer(*operands):
+        run.record(Outer(frame.site(at), run.context(frame), *operands), frame)
+    if result is None:
+        return UNKNOWN
+    return shapes.after_operator(op, operands, activations.after_operator(op, operands, result))
 
 
 def _variants(operands: tuple[Value, ...]) -> list[tuple[Value, ...]]:

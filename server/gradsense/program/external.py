@@ -14,6 +14,7 @@ from gradsense.program import (
     expressions,
     ir,
     objects,
+    shapes,
     training,
 )
 from gradsense.program.facts import Make
@@ -58,7 +59,9 @@ def call_external(
     if name.startswith("builtins."):
         return _builtin(run, frame, state, name[9:], args, keywords, at)
     result = _result(run, frame, state, name, args, keywords, at)
-    result = activations.after_function(frame, name, args, keywords, result, at)
+    if name.startswith("torch."):
+        result = activations.after_function(frame, name, args, keywords, result, at)
+        result = shapes.after_function(run, state, name, args, keywords, result)
     return calls.record_call(run, frame, name, None, args, keywords, result, at)
 
 
@@ -225,6 +228,8 @@ def _construct(
     elif kind is Kind.SCALER:
         enabled = dict(keywords).get("enabled")
         state.set_attribute(instance.obj, "[enabled]", enabled if enabled is not None else Const(True))
+    elif kind is Kind.DATA:
+        shapes.note_data(state, instance, name, args, keywords)
     elif kind is Kind.ENGINE:
         training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
     return instance
@@ -240,6 +245,8 @@ def _construct_module(
     keywords: Keywords,
     at: int,
 ) -> None:
+    activations.note_layer(state, instance, name, args, keywords)
+    shapes.note_layer(state, instance, name, args, keywords)
     if name == "torch.nn.Sequential":
         if len(args) == 1 and isinstance(args[0], Collection):
             items = state.items(args[0].obj)
@@ -268,10 +275,6 @@ def _construct_module(
             lost, _ = composition.parameter_sources(run, state, args[0])
             training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
         state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
-    elif name in ("torch.nn.Softmax", "torch.nn.LogSoftmax"):
-        axis = args[0] if args else dict(keywords).get("dim")
-        if axis is not None:
-            state.set_attribute(instance.obj, "dim", axis)
     else:
         for keyword, value in keywords:
             if keyword in _KEPT:

@@ -295,7 +295,19 @@ class Uncalled:
     how: str
 
 
-Fact = Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward | Switch | Uncalled
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """One tensor is subtracted from another, each number of the one from each of the other: `(N, 1)` against `(N,)`."""
+
+    site: Site
+    context: Context
+    left: Value
+    right: Value
+
+
+Fact = (
+    Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward | Switch | Uncalled | Outer
+)
 
 
 @dataclass(frozen=True, slots=True)

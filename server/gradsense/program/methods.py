@@ -14,6 +14,7 @@ from gradsense.program import (
     in_place,
     modes,
     objects,
+    shapes,
     training,
 )
 from gradsense.program.knowledge import classes, functions
@@ -66,6 +67,8 @@ def call_method(
         return _super(run, frame, state, receiver, name, args, keywords, at)
     if isinstance(receiver, ClassValue):
         return _of_class(run, frame, state, receiver, name, args, keywords, at)
+    if isinstance(receiver, Unknown) and name in ("view", "flatten"):
+        return shapes.arranged(run, state, receiver, name, args, keywords)
     result = _unknown(run, frame, state, name, args, keywords, at)
     if result is UNKNOWN and receiver == PLAIN and (name in functions.SAME_TENSOR or all(map(is_plain, args))):
         return PLAIN
@@ -127,6 +130,7 @@ def _tensor(
 ) -> Value:
     result = _tensor_result(run, frame, state, tensor, name, args, keywords, at)
     result = activations.after_method(frame, tensor, name, args, keywords, result, at)
+    result = shapes.after_method(run, state, tensor, name, args, keywords, result)
     return calls.record_call(run, frame, f"Tensor.{name}", tensor, args, keywords, result, at)
 
 

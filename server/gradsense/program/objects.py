@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gradsense.program import calls, class_lookup, expressions, ir, methods, modes, training
+from gradsense.program import calls, class_lookup, expressions, ir, methods, modes, shapes, training
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
@@ -105,7 +105,7 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
 
 _TELLING = frozenset(
     """backward step zero_grad parameters named_parameters detach item numpy tolist data grad eval train update
-    manual_backward cpu cuda to fit training_step run""".split()
+    manual_backward cpu cuda to fit training_step run view flatten""".split()
 )
 """Names that mean something even on an unknown receiver."""
 
@@ -151,7 +151,7 @@ def _super_attribute(run: Run, receiver: Super, name: str) -> Value:
 def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int) -> Value:
     if name == "data":
         data = expressions.cut(run, frame, tensor, "data", at)
-        return replace(data, activations=tensor.activations) if isinstance(data, Tensor) else data
+        return replace(data, activations=tensor.activations, shape=tensor.shape) if isinstance(data, Tensor) else data
     if name == "grad":
         run.gradients_read.add(frame.site(at))
         if tensor.parameter is not None:
@@ -161,7 +161,9 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
         return PLAIN
     if name == "requires_grad":
         return UNKNOWN if tensor.requires is None else Const(tensor.requires)
-    if name in ("T", "mT", "H", "real", "imag"):
+    if name in ("T", "mT", "H"):
+        return shapes.transposed(tensor)
+    if name in ("real", "imag"):
         return tensor
     if name == "values" and functions.gives_indices(tensor.made_by):
         return tensor

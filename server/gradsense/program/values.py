@@ -157,6 +157,23 @@ class Activation:
     inner: Site | None = None
 
 
+Axis = int | None
+"""An axis's length; None if it isn't told."""
+MANY = -1
+"""The length of an axis that is as long as the batch: a number that the code doesn't tell, and no 1 as a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The lengths of a tensor's last axes. `open`: there may be others before them. `arranged`: the program itself has
+    given the tensor an axis (`unsqueeze`, `view`, `[:, None]`), so that it may be meant to be broadcast.
+    """
+
+    axes: tuple[Axis, ...]
+    open: bool = False
+    arranged: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A tensor (or a number made of one).
@@ -186,6 +203,7 @@ class Tensor:
     """It is the very result that the function which gave it keeps for its gradient (`sigmoid`, `exp`)."""
     activations: frozenset[Activation] = frozenset()
     """What the last operation on its values was, one of these for certain; empty: can't tell."""
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,7 +467,17 @@ def join_tensors(left: Tensor, right: Tensor) -> Tensor:
         trace=left.trace.common(right.trace),
         needed=left.needed and right.needed,
         activations=_joined_activations(left.activations, right.activations),
+        shape=_joined_shapes(left.shape, right.shape),
     )
+
+
+def _joined_shapes(left: Shape | None, right: Shape | None) -> Shape | None:
+    if left == right or left is None or right is None:
+        return left if left == right else None
+    if left.open != right.open or len(left.axes) != len(right.axes):
+        return None
+    axes = tuple(a if a == b else None for a, b in zip(left.axes, right.axes, strict=True))
+    return Shape(axes, left.open, left.arranged or right.arranged)
 
 
 def _joined_activations(left: frozenset[Activation], right: frozenset[Activation]) -> frozenset[Activation]:

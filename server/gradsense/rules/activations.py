@@ -194,7 +194,7 @@ def _replace_by(program: Program, place: Place, inner: cst.BaseExpression) -> Ed
     ):
         return edits.delete_statement(program, above)
     alone = above is None or isinstance(above.node, (cst.Arg, cst.Assign, cst.Return))
-    if not isinstance(inner, _SIMPLE) and not alone and not inner.lpar:
+    if not isinstance(inner, _SIMPLE) and not alone:
         code = f"({code})"
     return edits.replace(place, place.node, code)
 

@@ -87,6 +87,22 @@ def delete_statement(program: Program, place: Place) -> Edit | None:
     return Edit(Span(line_start(text, span.start), line_end(text, span.end)), "")
 
 
+_NEEDS_NO_PARENTHESES = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
+
+
+def append_call(program: Program, place: Place, node: cst.BaseExpression, call: str) -> Edit | None:
+    """Call a method on what an expression gives: `out` -> `out.mean()`, `a - b` -> `(a - b).mean()`."""
+    span = place.span_of(node)
+    if span is None:
+        return None
+    if isinstance(node, _NEEDS_NO_PARENTHESES):
+        return Edit(Span(span.end, span.end), call)
+    closing = re.compile(r"\s*\)").match(program.text, span.end) if node.lpar else None
+    if closing is not None:
+        return Edit(Span(closing.end(), closing.end()), call)
+    return Edit(span, f"({place.code(node)}){call}")
+
+
 def rename_last(place: Place, name: str) -> Edit | None:
     """Put `name` in the place of the last name of an attribute: `F.softmax` -> `F.name`; None for a bare name."""
     return replace(place, place.node.attr, name) if isinstance(place.node, cst.Attribute) else None

@@ -6,6 +6,8 @@ LINEAR, SOFTMAX, LOG_SOFTMAX, SIGMOID, LOG_SIGMOID = "linear", "softmax", "log_s
 LOG_OF_SOFTMAX = "log_of_softmax"
 ONE_HOT = "one_hot"
 CONSTANT = "constant"
+UNREDUCED = "unreduced"
+"""A loss for each element or sample."""
 
 _LINEAR_LAYERS = """Linear LazyLinear Bilinear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d
 LazyConv1d LazyConv2d LazyConv3d LazyConvTranspose1d LazyConvTranspose2d LazyConvTranspose3d""".split()
@@ -61,3 +63,6 @@ REARRANGING_FUNCTIONS = frozenset(
 )
 
 REARRANGING_LAYERS = frozenset(f"torch.nn.{name}" for name in ("Flatten", "Unflatten", "Identity"))
+
+PICKING_METHODS = frozenset("select index_select gather split chunk unbind narrow masked_select".split())
+"""Rearranging methods that may leave a single number of several."""

@@ -1,0 +1,93 @@
+"""The shapes that the code tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from gradsense.program.facts import Local, Outer
+from gradsense.program.values import MANY, Axis, Shape, Tensor
+from tests.program.seen import program
+
+
+def shape(text: str) -> Shape | None:
+    """The shape of the last tensor called `out`; `model` is `nn.Linear(4, 1)`."""
+    value = [fact.value for fact in program(text).facts(Local) if fact.name == "out"][-1]
+    assert isinstance(value, Tensor)
+    return value.shape
+
+
+@pytest.mark.parametrize(
+    ("expression", "axes"),
+    [
+        ("model(torch.randn(8, 4))", (8, 1)),
+        ("model(torch.randn((8, 4))).squeeze()", (8,)),
+        ("model(torch.randn(8, 4)).squeeze(-1)", (8,)),
+        ("model(torch.randn(8, 4)).squeeze(0)", (8, 1)),
+        ("model(torch.randn(8, 4))[:, 0]", (None,)),
+        ("model(torch.randn(8, 4))[0]", (1,)),
+        ("model(torch.randn(8, 4))[:, None].detach().requires_grad_()", (None, 1, 1)),
+        ("model(torch.randn(8, 4)).view(-1)", (8,)),
+        ("model(torch.zeros(8, 4)).view(2, -1)", (2, 4)),
+        ("model(x.view(-1, 4))", (MANY, 1)),
+        ("model(x.view(x.size(0), -1))", (MANY, 1)),
+        ("torch.relu(model(x.flatten(1))) * 2 + 1", (MANY, 1)),
+        ("nn.Sequential(nn.Flatten(), nn.Linear(9, 3), nn.ReLU(), nn.Dropout(0.1))(x)", (MANY, 3)),
+        ("model(torch.randn(8, 4)) - torch.randn(8)", (8, 8)),
+        ("model(torch.randn(8, 4)).mean()", ()),
+        ("model(torch.randn(8, 4)).mean(dim=1)", (8,)),
+        ("model(torch.randn(8, 4)).sum(1, keepdim=True)", (8, 1)),
+        ("model(torch.randn(8, 4)).gather(1, torch.zeros(8, 2).long())", (8, 2)),
+        ("model(torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])).t()", (1, 2)),
+        ("model(torch.ones_like(torch.rand(5, 4))).unsqueeze(0)", (1, 5, 1)),
+    ],
+)
+def test_literal_sizes_tell(expression: str, axes: tuple[Axis, ...]) -> None:
+    found = shape(f"from somewhere import load\nx = load()\nout = {expression}")
+    assert found is not None
+    assert (found.axes, found.open) == (axes, False)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "model(x).squeeze()",
+        "model(x).squeeze(1)",
+        "model(torch.randn(8, 4)).view(x.shape)",
+        "model(torch.randn(8, 4)) - x",
+        "model(torch.randn(8, 4)).max(1)[0]",
+        "model(torch.randn(8, 4))[x]",
+        "torch.cat([model(torch.randn(8, 4)), model(torch.randn(8, 4))])",
+        "model(torch.randn(8, 4)) if x else model(torch.randn(8, 4)).squeeze()",
+    ],
+)
+def test_what_is_not_told_is_not_claimed(expression: str) -> None:
+    assert shape(f"from somewhere import load\nx = load()\nout = {expression}") is None
+
+
+def test_a_linear_layer_tells_the_last_axis_of_whatever_it_is_given() -> None:
+    assert shape("from somewhere import load\nx = load()\nout = model(x)") == Shape((1,), True)
+
+
+def test_paths_that_differ_in_a_length_leave_it_open() -> None:
+    text = "from somewhere import load\nx = load()\nout = model(torch.randn(8, 4) if x else torch.randn(6, 4))"
+    assert shape(text) == Shape((None, 1))
+
+
+@pytest.mark.parametrize(("options", "first"), [("batch_size=4", MANY), ("", 1), ("batch_size=size", MANY)])
+def test_a_loader_of_known_tensors_gives_batches_of_them(options: str, first: int) -> None:
+    text = f"""
+    from torch.utils.data import DataLoader, TensorDataset
+    from somewhere import size
+
+    dataset = TensorDataset(torch.randn(16, 4), torch.randn(16))
+    for step, (x, y) in enumerate(DataLoader(dataset, {options})):
+        out = model(x)
+    """
+    assert shape(text) == Shape((first, 1))
+
+
+def test_a_column_against_a_row_is_noted() -> None:
+    (outer,) = {fact.site for fact in program("d = model(torch.randn(8, 4)) - torch.randn(8)").facts(Outer)}
+    assert outer is not None
+    assert not program("d = model(torch.randn(8, 4)) - torch.randn(8, 1)").facts(Outer)
+    assert not program("d = model(torch.randn(8, 4)) - torch.randn(1)").facts(Outer)
