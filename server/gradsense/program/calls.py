@@ -588,7 +588,7 @@ def _forward(
     given = (instance, *args, *(value for _, value in keywords))
     reached = tuple((obj, state.heap.get(obj)) for obj in state.reachable(given))
     heap = state.heap.copy()
-    before = (state.gradients, state.scaled, state.toggled)
+    before = (state.gradients, state.scaled, state.stages, state.toggled)
     first_frame, outer_reads = run.frames + 1, run.outside_reads
     run.outside_reads = first_frame
     result = invoke(run, frame, state, bound, args, keywords, at)
@@ -596,7 +596,7 @@ def _forward(
     changed = {obj: held for obj, held in state.heap.items() if heap.get(obj) is not held}
     if (
         not state.dead
-        and (state.gradients, state.scaled, state.toggled) == before
+        and (state.gradients, state.scaled, state.stages, state.toggled) == before
         and run.outside_reads >= first_frame
         and all(obj not in heap or obj.calls[: len(calls)] == calls for obj in changed)
         and heap.keys() <= state.heap.keys()

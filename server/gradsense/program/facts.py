@@ -148,6 +148,8 @@ class Step:
     scaler: Obj | None = None
     replaced: frozenset[Replacement] = frozenset()
     """What it holds that the program has put something else in the place of, on every path."""
+    scaled: Obj | None = None
+    """The scaler that still has to unscale the gradients, on every path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +285,30 @@ class InPlace:
     grad: bool | None
 
 
+class ScalerStage(enum.Enum):
+    """Where a gradient scaler is with an optimizer: each of `unscale_` and `step` may come once before `update`."""
+
+    READY = "ready"
+    UNSCALED = "unscaled"
+    STEPPED = "stepped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerCall:
+    """A scaler's `unscale_`, `step` (each with an optimizer) or `update` (None); `stages`: where it may be before it.
+
+    A scaler that is switched off for certain makes no such record: its methods pass everything on.
+    """
+
+    site: Site
+    context: Context
+    scaler: Instance
+    method: str
+    optimizer: Obj | None
+    stages: frozenset[ScalerStage] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Uncalled:
     """A method or class stands where only a call of it has an effect. `how`: alone on its line (`statement`), behind
@@ -306,7 +332,21 @@ class Outer:
 
 
 Fact = (
-    Local | InPlace | Call | Step | Backward | Clear | Clip | Build | Store | Make | Forward | Switch | Uncalled | Outer
+    Local
+    | InPlace
+    | Call
+    | Step
+    | Backward
+    | Clear
+    | Clip
+    | Build
+    | Store
+    | Make
+    | Forward
+    | Switch
+    | Uncalled
+    | Outer
+    | ScalerCall
 )
 
 

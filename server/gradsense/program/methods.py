@@ -599,15 +599,20 @@ def _scaler(
 ) -> Value:
     if name == "scale" and args:
         value = args[0]
-        return replace(value, scaler=scaler.obj) if isinstance(value, Tensor) else value
-    if name == "step" and args:
+        off = state.attribute(scaler.obj, "[enabled]") == Const(False)
+        return replace(value, scaler=scaler.obj) if isinstance(value, Tensor) and not off else value
+    if name == "update":
+        training.scaler_call(run, frame, state, scaler, name, None, at)
+    elif name == "step" and args:
         for option in options_of(args[0]):
             if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER:
+                training.scaler_call(run, frame, state, scaler, name, option.obj, at)
                 training.step(run, frame, state, option, training.closure_given(args[1:], keywords), at, scaler.obj)
         return UNKNOWN
-    if name == "unscale_" and args:
+    elif name == "unscale_" and args:
         for option in options_of(args[0]):
             if isinstance(option, Instance):
+                training.scaler_call(run, frame, state, scaler, name, option.obj, at)
                 state.scaled.pop(option.obj, None)
     return UNKNOWN
 

@@ -329,6 +329,7 @@ class Program:
         state.toggled.clear()
         state.scaled.clear()
         state.modes.clear()
+        state.stages.clear()
         return state
 
     def _entry_run(self, name: str, base: Run | None = None) -> Run:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gradsense.program import ir
-from gradsense.program.facts import Clear, Context, Fact, Holdings, Lost, Returned, Round, Step
+from gradsense.program.facts import Clear, Context, Fact, Holdings, Lost, Returned, Round, ScalerCall, Step
 from gradsense.program.lower import lower
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Closure, Code, Instance, Obj, Site, Value, Where
@@ -174,9 +174,13 @@ class Run:
         """
         self.rounds_at[(fact.site, frame.calls)] = frame.rounds
         if not self.muted:
-            which = (
-                fact.optimizer.obj if isinstance(fact, Step) else fact.optimizers if isinstance(fact, Clear) else None
-            )
+            which: object = None
+            if isinstance(fact, Step):
+                which = fact.optimizer.obj
+            elif isinstance(fact, Clear):
+                which = fact.optimizers
+            elif isinstance(fact, ScalerCall):
+                which = fact.optimizer
             self.facts[(type(fact), fact.site, frame.calls, frame.rounds, which)] = fact
 
     def sorted_facts(self, path: str) -> dict[type, list[Fact]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import compress, filterfalse
 from operator import is_not
 
-from gradsense.program.facts import Gradients, GradState, Mode, Replacement
+from gradsense.program.facts import Gradients, GradState, Mode, Replacement, ScalerStage
 from gradsense.program.values import (
     UNKNOWN,
     Collection,
@@ -24,6 +24,7 @@ from gradsense.program.values import (
 UNKNOWN_GRADIENTS = frozenset({GradState(Gradients.UNKNOWN)})
 NO_GRADIENTS = frozenset({GradState(Gradients.NONE)})
 AS_IT_WAS = frozenset({Mode("start")})
+READY = frozenset({ScalerStage.READY})
 
 ITEMS = "[items]"
 """The attribute under which a collection's content stands."""
@@ -35,7 +36,8 @@ class State:
     """All inner dictionaries are copied when written, so that copying a state copies six small ones.
 
     `frames`: variables by frame number. `heap`: attributes by object. `gradients`: the possible gradient states of
-    each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `grad`: whether gradients are
+    each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `stages`: where each scaler may
+    be with each optimizer (absent: ready). `grad`: whether gradients are
     recorded (None: can't tell) and the place that switched them. `assumed`: what conditions were taken to be.
     `toggled`: optimizers toggled and where. `modes`: the modes that Modules may be in, where something switched them.
     `replaced`: what each optimizer holds that was replaced since, on every path. `spent`: the calls of layers whose
@@ -55,6 +57,7 @@ class State:
         "replaced",
         "scaled",
         "spent",
+        "stages",
         "switch",
         "toggled",
     )
@@ -64,6 +67,7 @@ class State:
         self.heap: dict[Obj, dict[str, object]] = {}
         self.gradients: dict[Obj, frozenset[GradState]] = {}
         self.scaled: dict[Obj, Obj] = {}
+        self.stages: dict[tuple[Obj, Obj], frozenset[ScalerStage]] = {}
         self.toggled: dict[Obj, Site] = {}
         self.replaced: dict[Obj, frozenset[Replacement]] = {}
         self.spent: dict[Obj, Site] = {}
@@ -80,6 +84,7 @@ class State:
         other.heap = self.heap.copy()
         other.gradients = self.gradients.copy()
         other.scaled = self.scaled.copy()
+        other.stages = self.stages.copy()
         other.toggled = self.toggled.copy()
         other.replaced = self.replaced.copy()
         other.spent = self.spent.copy()
@@ -140,6 +145,7 @@ class State:
             self.gradients == other.gradients
             and self.grad == other.grad
             and self.scaled == other.scaled
+            and self.stages == other.stages
             and self.toggled == other.toggled
             and self.replaced == other.replaced
             and self.spent == other.spent
@@ -155,6 +161,7 @@ class State:
         result.heap = _join_nested(self.heap, other.heap)
         result.gradients = _join_gradients(self.gradients, other.gradients)
         result.scaled = {k: v for k, v in self.scaled.items() if other.scaled.get(k) == v}
+        result.stages = _join_stages(self.stages, other.stages)
         result.toggled = {**other.toggled, **self.toggled}
         result.replaced = _common(self.replaced, other.replaced)
         result.spent = {k: v for k, v in self.spent.items() if k in other.spent}
@@ -209,6 +216,14 @@ def _common(
     if not left or not right:
         return {}
     return {obj: found & right[obj] for obj, found in left.items() if found & right.get(obj, frozenset())}
+
+
+def _join_stages(
+    left: dict[tuple[Obj, Obj], frozenset[ScalerStage]], right: dict[tuple[Obj, Obj], frozenset[ScalerStage]]
+) -> dict[tuple[Obj, Obj], frozenset[ScalerStage]]:
+    if left == right:
+        return left.copy()
+    return {key: left.get(key, READY) | right.get(key, READY) for key in left.keys() | right.keys()}
 
 
 def _join_nested(left: dict, right: dict) -> dict:  # type: ignore[type-arg]

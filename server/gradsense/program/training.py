@@ -13,12 +13,15 @@ from gradsense.program.facts import (
     GradState,
     Holdings,
     Replacement,
+    ScalerCall,
+    ScalerStage,
     Step,
 )
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import (
     NO_GRADIENTS,
     OPEN,
+    READY,
     UNKNOWN_GRADIENTS,
     State,
     after_backward,
@@ -230,7 +233,10 @@ def step(
         state.gradients[optimizer.obj] = UNKNOWN_GRADIENTS
     states = state.gradients[optimizer.obj]
     replacements = state.replaced.get(optimizer.obj, frozenset())
-    run.record(Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler, replacements), frame)
+    scaled = state.scaled.get(optimizer.obj)
+    run.record(
+        Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler, replacements, scaled), frame
+    )
     state.gradients[optimizer.obj] = after_step(states, frame.site(at))
     state.scaled.pop(optimizer.obj, None)
     return result
@@ -268,6 +274,7 @@ def _clear(
     for optimizer in cleared:
         if optimizer in state.gradients:
             state.gradients[optimizer] = after_clear(state.gradients[optimizer], site, by)
+            state.scaled.pop(optimizer, None)
     for optimizer in halfway:
         state.gradients[optimizer] = state.gradients[optimizer] | after_clear(state.gradients[optimizer], site, by)
     run.record(Clear(site, run.context(frame), cleared, by, possible), frame)
@@ -323,6 +330,23 @@ def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> No
             if optimizer in state.scaled:
                 scaled.append((optimizer, state.scaled[optimizer]))
     run.record(Clip(frame.site(at), run.context(frame), held.sources, held.open, tuple(states), tuple(scaled)), frame)
+
+
+def scaler_call(
+    run: Run, frame: Frame, state: State, scaler: Instance, method: str, optimizer: Obj | None, at: int
+) -> None:
+    """A scaler's `unscale_` or `step` of an optimizer, or its `update`, which makes it ready again."""
+    if state.attribute(scaler.obj, "[enabled]") == Const(False):
+        return
+    key = (scaler.obj, optimizer) if optimizer is not None else None
+    stages = state.stages.get(key, READY) if key is not None else READY
+    run.record(ScalerCall(frame.site(at), run.context(frame), scaler, method, optimizer, stages), frame)
+    if key is not None:
+        after = ScalerStage.UNSCALED if method == "unscale_" else ScalerStage.STEPPED
+        state.stages[key] = frozenset({after})
+    else:
+        for each in [each for each in state.stages if each[0] == scaler.obj]:
+            del state.stages[each]
 
 
 def under_grad_mode(run: Run, state: State, result: Value) -> Value:
@@ -387,6 +411,9 @@ def unknown_code(
     else:
         for optimizer in instances & state.toggled.keys():
             del state.toggled[optimizer]
+    for key in state.stages:
+        if everything or not instances.isdisjoint(key):
+            state.stages[key] = frozenset({ScalerStage.UNKNOWN})
     for obj in instances:
         if obj in state.heap and obj not in tensors:
             state.set_attribute(obj, OPEN, True)

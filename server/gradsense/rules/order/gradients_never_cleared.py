@@ -11,7 +11,7 @@ from gradsense.program.facts import Backward, Clear, Context, Gradients, Step
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Site
-from gradsense.rules import edits
+from gradsense.rules import edits, loops
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, PilesUp, Silent
@@ -67,7 +67,7 @@ class GradientsNeverCleared(Rule):
             yield from self._in_training_step(program, facts)
 
     def _in_loop(self, program: Program, run: Run, step: Step) -> Iterator[Finding]:
-        loop = _cycle(step.context)
+        loop = loops.cycle(step.context)
         if loop is None or not _goes_round(program, loop):
             return
         obj = step.optimizer.obj
@@ -76,13 +76,13 @@ class GradientsNeverCleared(Rule):
             for fact in run.facts.values()
             if isinstance(fact, Clear) and (obj in fact.optimizers or obj in fact.possible)
         ]
-        inside = [(fact, certain) for fact, certain in clears if _is_inside(fact.context, loop)]
+        inside = [(fact, certain) for fact, certain in clears if loops.is_inside(fact.context, loop)]
         if not inside:
             if all(state.kind is Gradients.REUSED for state in step.states):
                 outside = [fact.site for fact, _ in clears if fact.context.rounds]
                 yield from self._report(program, run, step, outside)
-        elif all(certain and _is_on_a_branch(program, fact, loop) for fact, certain in inside) and not _is_on_a_branch(
-            program, step, loop
+        elif loops.is_certain(step, loop) and all(
+            certain and loops.is_on_a_branch(program, fact, loop) for fact, certain in inside
         ):
             yield from self._on_a_branch(program, run, step, inside[0][0])
 
@@ -554,14 +554,6 @@ def _adds_to_used(step: Step) -> bool:
     return step.context.in_later_round and Gradients.REUSED in kinds and Gradients.UNKNOWN not in kinds
 
 
-def _cycle(context: Context) -> Site | None:
-    """The innermost loop around an event that trains round after round."""
-    for round_ in reversed(context.rounds):
-        if round_.over != "parameters" and not round_.over.startswith("literal"):
-            return round_.site if round_.later else None
-    return None
-
-
 def _goes_round(program: Program, loop: Site) -> bool:
     """Whether a loop may have more than one round: not `for _ in range(1)`."""
     place = program.place(loop)
@@ -573,23 +565,6 @@ def _goes_round(program: Program, loop: Site) -> bool:
     return not (isinstance(name, cst.Name) and name.value == "range" and isinstance(only, cst.Integer)) or (
         only.value not in ("0", "1")
     )
-
-
-def _is_inside(context: Context, loop: Site) -> bool:
-    return any(round_.site == loop for round_ in context.rounds)
-
-
-def _is_on_a_branch(program: Program, fact: Clear | Step, loop: Site) -> bool:
-    """Whether a condition stands between the loop and the event, and it is one that can be seen: an `if` around it."""
-    around = next(round_.conditions for round_ in fact.context.rounds if round_.site == loop)
-    if fact.context.conditions == around:
-        return False
-    place = program.place(fact.site)
-    while place is not None and place.node is not None:
-        if isinstance(place.node, cst.If):
-            return True
-        place = place.parent()
-    return isinstance(fact, Step)
 
 
 def _cleared_in(run: Run, step: Step) -> bool:

@@ -1,0 +1,44 @@
+"""The loop around an event: which one trains round after round, and whether the event comes on each of its rounds."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from gradsense.program.facts import Backward, Clear, Context, ScalerCall, Step
+from gradsense.program.program import Program
+from gradsense.program.values import Site
+
+Event = Backward | Clear | ScalerCall | Step
+
+
+def cycle(context: Context) -> Site | None:
+    """The innermost loop that trains round after round, for an event in a later round of it."""
+    for round_ in reversed(context.rounds):
+        if round_.over != "parameters" and not round_.over.startswith("literal"):
+            return round_.site if round_.later else None
+    return None
+
+
+def is_inside(context: Context, loop: Site) -> bool:
+    """Whether an event comes within a loop, through calls too."""
+    return any(round_.site == loop for round_ in context.rounds)
+
+
+def is_on_a_branch(program: Program, event: Event, loop: Site) -> bool:
+    """Whether an `if` that can be seen stands between a loop and an event in it. A handler or one of several objects
+    is no such branch.
+    """
+    around = next(round_.conditions for round_ in event.context.rounds if round_.site == loop)
+    if event.context.conditions == around:
+        return False
+    place = program.place(event.site)
+    while place is not None:
+        if isinstance(place.node, cst.If):
+            return True
+        place = place.parent()
+    return False
+
+
+def is_certain(event: Event, loop: Site) -> bool:
+    """Whether an event comes on each round of a loop around it, exits aside."""
+    return any(round_.site == loop and round_.conditions == event.context.conditions for round_ in event.context.rounds)
