@@ -23,7 +23,8 @@ BELOW: dict[str, set[str]] = {
     "source": {"findings"},
     "program": {"findings", "config", "snapshot", "source"},
     "rules": {"findings", "config", "snapshot", "source", "program"},
-    "engine": {"findings", "config", "snapshot", "source", "program", "rules"},
+    "insight": {"findings", "source", "program", "rules"},
+    "engine": {"findings", "config", "snapshot", "source", "program", "rules", "insight"},
     "workspace": {"findings", "config", "snapshot", "source", "engine", "rules"},
     "probe": {"findings", "config", "source"},
     "lsp": {
@@ -35,6 +36,7 @@ BELOW: dict[str, set[str]] = {
         "snapshot",
         "source",
         "rules",
+        "insight",
         "engine",
         "workspace",
         "probe",
@@ -64,7 +66,7 @@ DOORS = {
     "torch": {"probe/worker"},
     "lightning": {"probe/worker"},
     "pytorch_lightning": {"probe/worker"},
-    "libcst": {"source", "program", "rules"},
+    "libcst": {"insight", "source", "program", "rules"},
 }
 """The parts that know a library."""
 

@@ -7,6 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
 from gradsense.findings import Finding, Span
@@ -20,6 +21,9 @@ from gradsense.rules.registry import all_rules
 from gradsense.snapshot import ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import Document, read_document
 from gradsense.source.memo import Memo
+
+if TYPE_CHECKING:
+    from gradsense.insight.at import Insight
 
 # The bounds of `source/` allow chains of 500 operators; walking one takes a few Python frames for each.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
@@ -179,6 +183,17 @@ def check_text(text: str, path: str = "example.py", settings: Settings | None = 
     if analysis.failures:
         raise RuntimeError("\n".join(analysis.failures))
     return list(analysis.findings)
+
+
+def insight_at(snapshot: Snapshot, offset: int) -> Insight | None:
+    """What is understood at an offset of the text: of an optimizer, a network, a step; None where nothing is."""
+    from gradsense.insight.at import describe
+
+    program = program_of(snapshot)
+    if not is_relevant(program.file.document):
+        return None
+    program.ensure_runs()
+    return describe(program, offset)
 
 
 def module_classes(snapshot: Snapshot) -> list[ModuleClass]:

@@ -68,3 +68,19 @@ async def test_explain_takes_code_and_name(vscode: Editor, rule: str) -> None:
 @pytest.mark.asyncio(loop_scope="session")
 async def test_explain_says_that_there_is_no_such_rule(vscode: Editor) -> None:
     assert "No rule is called `GS000`" in (await vscode.ask_plain("gradsense/explain", {"rule": "GS000"}))["markdown"]
+
+
+OPTIMIZER = """\
+import torch
+
+optimizer = torch.optim.SGD(torch.nn.Linear(4, 1).parameters(), lr=0.1)
+bad_call(optimizer)
+"""
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_an_optimizer_tells_what_is_known_of_it(each_editor: Editor) -> None:
+    uri = each_editor.open("optimizer.py", OPTIMIZER)
+    told = await hover(each_editor, uri, 2, 3)
+    assert told.contents.value.startswith("```text\noptimizer: SGD(lr=0.1), built on line 3\nholds")
+    assert told.range == types.Range(types.Position(2, 0), types.Position(2, 9))

@@ -1,7 +1,10 @@
-"""Hover: what a finding's rule says in brief; the rule's whole page over its name in a suppression."""
+"""Hover: what a finding's rule says in brief, and what is understood of the optimizer, network or step there; a rule's
+whole page over its name in a suppression.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,8 +16,11 @@ from gradsense.lsp.convert import offset_at
 from gradsense.lsp.explain import markdown_of
 
 if TYPE_CHECKING:
+    from gradsense.insight.at import Insight
     from gradsense.lsp.language_server import Server
     from gradsense.rules.base import Rule
+
+logger = logging.getLogger(__name__)
 
 
 class Hovers:
@@ -33,23 +39,41 @@ class Hovers:
             return None
         offset = part.start + offset_at(part.lines, params.position, self._server.client.encoding)
         markdown = self._server.client.takes_markdown
-        if found := _found_at(analysed, offset):
-            # The editor shows the finding's own message, too: together they must not hide the code.
-            return self._shown(analysed, found, lambda rule: brief(rule, markdown=markdown))
-        return self._shown(analysed, _suppressed_at(analysed, offset), markdown_of)
+        if named := _suppressed_at(analysed, offset):
+            return self._shown(analysed, _words(named, markdown_of), named[0][1])
+        found = _found_at(analysed, offset)
+        # The editor shows the finding's own message, too: together they must not hide the code.
+        told = _words(found, lambda rule: brief(rule, markdown=markdown))
+        insight = _insight(analysed, offset)
+        if insight is not None:
+            block = "\n".join(insight.lines)
+            told.append(f"```text\n{block}\n```" if markdown else block)
+        return self._shown(analysed, told, found[0][1] if found else insight.span if insight else Span(offset, offset))
 
-    def _shown(
-        self, analysed: Analysed, rules: list[tuple[str, Span]], words_of: Callable[[type[Rule]], str]
-    ) -> types.Hover | None:
-        from gradsense.rules.registry import rule_of
-
-        told = [words_of(rule) for name, _ in rules if (rule := rule_of(name)) is not None]
+    def _shown(self, analysed: Analysed, told: list[str], span: Span) -> types.Hover | None:
         if not told:
             return None
         client = self._server.client
         kind = types.MarkupKind.Markdown if client.takes_markdown else types.MarkupKind.PlainText
-        _, where = analysed.source.locate(rules[0][1], client.encoding)
+        _, where = analysed.source.locate(span, client.encoding)
         return types.Hover(types.MarkupContent(kind, "\n\n---\n\n".join(told)), where)
+
+
+def _insight(analysed: Analysed, offset: int) -> Insight | None:
+    """What the engine knows of what stands at an offset; None after a mistake of ours, too."""
+    from gradsense.engine import insight_at
+
+    try:
+        return insight_at(analysed.snapshot, offset)
+    except Exception:
+        logger.exception("A mistake of GradSense's, please report it. This hover is not complete")
+        return None
+
+
+def _words(rules: list[tuple[str, Span]], words_of: Callable[[type[Rule]], str]) -> list[str]:
+    from gradsense.rules.registry import rule_of
+
+    return [words_of(rule) for name, _ in rules if (rule := rule_of(name)) is not None]
 
 
 def brief(rule: type[Rule], *, markdown: bool) -> str:

@@ -188,6 +188,12 @@ class Program:
             return None
         return Place(nodes[site.at], tree.block, site.where, offset, tree)
 
+    def site_of(self, place: Place) -> Site | None:
+        """The site that names a node in facts; None if its event tree has left it out."""
+        nodes = lower(place.block, bool(place.tree.suites)).nodes  # type: ignore[attr-defined]
+        at = next((number for number, node in enumerate(nodes) if node is place.node), None)
+        return Site(place.where, at) if at is not None else None
+
     def line_of(self, place: Place) -> int:
         """The 1-based line that a node begins on; 0 where its position can't be trusted."""
         span = place.span
