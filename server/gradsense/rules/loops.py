@@ -6,6 +6,7 @@ import libcst as cst
 
 from gradsense.program.facts import Backward, Clear, Context, ScalerCall, Step
 from gradsense.program.program import Program
+from gradsense.program.run import Run
 from gradsense.program.values import Site
 
 Event = Backward | Clear | ScalerCall | Step
@@ -17,6 +18,24 @@ def cycle(context: Context) -> Site | None:
         if round_.over != "parameters" and not round_.over.startswith("literal"):
             return round_.site if round_.later else None
     return None
+
+
+def comes_first(run: Run, one: Site, other: Site) -> bool | None:
+    """Whether one event comes before another in a loop's first round; None if it has seen neither."""
+    for fact in run.facts.values():
+        if fact.site in (one, other):
+            return fact.site == one
+    return None
+
+
+def is_inverted(run: Run, step: Step, backward: Site) -> bool:
+    """Whether a loop's rounds begin with the step and compute the gradients behind it."""
+    if cycle(step.context) is None or comes_first(run, step.site, backward) is not True:
+        return False
+    return any(
+        isinstance(fact, Backward) and fact.site == backward and fact.context.rounds == step.context.rounds
+        for fact in run.facts.values()
+    )
 
 
 def is_inside(context: Context, loop: Site) -> bool:

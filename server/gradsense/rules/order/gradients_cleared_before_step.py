@@ -9,7 +9,7 @@ import libcst as cst
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Gradients, Step
 from gradsense.program.program import Place, Program
-from gradsense.rules import edits
+from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
 
@@ -34,6 +34,7 @@ class GradientsClearedBeforeStep(Rule):
 
     - another optimizer's gradients are cleared;
     - some path to the step has gradients left;
+    - the step comes before `backward` in each round: that is a mistake of its own;
     - `.grad` is written again after the clear (gradient surgery, SAM).
 
     ## References
@@ -45,10 +46,12 @@ class GradientsClearedBeforeStep(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for step in program.facts(Step):
+        for run, step in program.runs_with_facts(Step):
             lost = [state for state in step.states if state.kind is Gradients.LOST]
             empty = all(state.kind in _EMPTY for state in step.states)
             if not lost or not empty or any(state.by == "hand" for state in lost):
+                continue
+            if lost[0].backward is not None and loops.is_inverted(run, step, lost[0].backward):
                 continue
             place = program.place(step.site)
             clear, backward = program.place(lost[0].clear), program.place(lost[0].backward)
