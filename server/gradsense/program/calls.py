@@ -21,7 +21,7 @@ from gradsense.program import (
     statements,
     training,
 )
-from gradsense.program.facts import Call, Forward, Make, Returned
+from gradsense.program.facts import Call, Forward, Make, Need, Returned
 from gradsense.program.knowledge import classes
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.run import DEPTH, Frame, Run
@@ -549,10 +549,14 @@ class Summary:
     result: Value
     made: dict[Obj, dict[str, object]]
     node: Obj
+    weights: frozenset[Obj]
 
     def again(self, state: State, node: Obj) -> Value:
         """The result for another call, which makes the graph `node`."""
         state.spent.pop(node, None)
+        state.needs.pop(node, None)
+        if self.weights:
+            state.needs[node] = Need(self.weights)
         if node == self.node:
             state.heap.update(self.made)
             return self.result
@@ -609,7 +613,8 @@ def _forward(
         changed = {obj: graph.in_attributes(held, as_one) for obj, held in changed.items()}
         state.heap.update(changed)
         state.spent.pop(node, None)
-        run.summaries[key] = Summary(reached, result, changed, node)
+        weights = graph.need_as_one(state, calls, node)
+        run.summaries[key] = Summary(reached, result, changed, node, weights)
     run.outside_reads = min(outer_reads, run.outside_reads)
     return result
 
@@ -635,7 +640,12 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
             result = PLAIN if plain else Tensor(requires=None, open=True, made_by=name)
     else:
         if sources or is_open:
-            result = graph.through(state, result, graph.node_at(frame, at))
+            node = graph.node_at(frame, at)
+            if state.grad:
+                graph.need(state, node, sources, inputs)
+            else:
+                state.needs.pop(node, None)
+            result = graph.through(state, result, node)
         result = training.under_grad_mode(run, state, result)
     if not layer:
         return result

@@ -95,6 +95,16 @@ class Holdings:
     partial: bool = False
 
 
+class Need(NamedTuple):
+    """What the graph behind a layer's call needs for its backward pass: the weights as they were in the call.
+
+    `stepped`: the step that has changed some of them since.
+    """
+
+    weights: frozenset[Obj]
+    stepped: Site | None = None
+
+
 class Replacement(NamedTuple):
     """Parameters that an optimizer holds were replaced: `lost` are no longer used, `new` are in their place.
 
@@ -164,6 +174,8 @@ class Backward:
     """The known optimizers that get a gradient."""
     retains: bool | None = False
     """Whether the graph is kept (None: can't tell)."""
+    stepped: Site | None = None
+    """A step that has changed weights which this pass needs as they were in the forward pass, on every path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +322,17 @@ class ScalerCall:
 
 
 @dataclass(frozen=True, slots=True)
+class SchedulerStep:
+    """`scheduler.step(...)`; `optimizers` are those that it is known to drive."""
+
+    site: Site
+    context: Context
+    scheduler: Instance
+    optimizers: frozenset[Obj]
+    args: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Uncalled:
     """A method or class stands where only a call of it has an effect. `how`: alone on its line (`statement`), behind
     `with`, or as what a loop goes over (`loop`).
@@ -347,6 +370,7 @@ Fact = (
     | Uncalled
     | Outer
     | ScalerCall
+    | SchedulerStep
 )
 
 

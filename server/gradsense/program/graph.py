@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from gradsense.program.facts import Need
 from gradsense.program.run import Frame
 from gradsense.program.state import State
 from gradsense.program.values import (
@@ -33,6 +34,50 @@ def through(state: State, value: Value, node: Obj) -> Value:
     if not isinstance(value, Tensor):
         return value
     return replace(value, trace=value.trace.with_(Trace(frozenset((node,)))))
+
+
+def need(state: State, node: Obj, weights: frozenset[Obj], inputs: tuple[Value, ...] | list[Value]) -> None:
+    """The call of a layer over `inputs` has made `node`: its backward pass needs the weights where a gradient goes on
+    to the inputs. The layers of a `Sequential` are one node.
+    """
+    known = [value for value in inputs if isinstance(value, Tensor)]
+    before = state.needs.pop(node, None)
+    held: frozenset[Obj] = frozenset()
+    if before is not None and any(node in value.trace.nodes for value in known):
+        held = before.weights
+    if any(value.sources or value.requires for value in known):
+        held |= weights
+    if held:
+        state.needs[node] = Need(held)
+
+
+def need_as_one(state: State, calls: tuple[Site, ...], node: Obj) -> frozenset[Obj]:
+    """What the nodes made within a call need is from here on what that call's `node` needs."""
+    weights: frozenset[Obj] = frozenset()
+    for inner in [each for each in state.needs if each.calls[: len(calls)] == calls]:
+        weights |= state.needs.pop(inner).weights
+    state.needs.pop(node, None)
+    if weights:
+        state.needs[node] = Need(weights)
+    return weights
+
+
+def change_weights(state: State, weights: frozenset[Obj], step: Site) -> None:
+    """A step changes weights in place: what was computed with them before can't be back-propagated any more."""
+    for node, needed in state.needs.items():
+        if needed.stepped is None and needed.weights & weights:
+            state.needs[node] = needed._replace(stepped=step)
+
+
+def changed_behind(state: State, value: Value) -> Site | None:
+    """The step that has changed weights which the backward pass through `value` needs; None if that isn't certain."""
+    if not isinstance(value, Tensor):
+        return None
+    for node in sorted(value.trace.nodes):
+        needed = state.needs.get(node)
+        if needed is not None and needed.stepped is not None:
+            return needed.stepped
+    return None
 
 
 def spend(state: State, value: Value, site: Site) -> None:

@@ -17,6 +17,7 @@ from gradsense.program import (
     shapes,
     training,
 )
+from gradsense.program.facts import SchedulerStep
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward
@@ -627,6 +628,14 @@ def _scheduler(
     keywords: Keywords,
     at: int,
 ) -> Value:
+    if name == "step":
+        held = state.attribute(scheduler.obj, "optimizer")
+        driven = frozenset(
+            option.obj
+            for option in options_of(held if held is not None else UNKNOWN)
+            if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER
+        )
+        run.record(SchedulerStep(frame.site(at), run.context(frame), scheduler, driven, args), frame)
     return UNKNOWN
 
 

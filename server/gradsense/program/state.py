@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import compress, filterfalse
 from operator import is_not
 
-from gradsense.program.facts import Gradients, GradState, Mode, Replacement, ScalerStage
+from gradsense.program.facts import Gradients, GradState, Mode, Need, Replacement, ScalerStage
 from gradsense.program.values import (
     UNKNOWN,
     Collection,
@@ -33,16 +33,17 @@ OPEN = "[open]"
 
 
 class State:
-    """All inner dictionaries are copied when written, so that copying a state copies six small ones.
+    """All inner dictionaries are copied when written, so that copying a state copies seven small ones.
 
     `frames`: variables by frame number. `heap`: attributes by object. `gradients`: the possible gradient states of
-    each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `stages`: where each scaler may
-    be with each optimizer (absent: ready). `grad`: whether gradients are
-    recorded (None: can't tell) and the place that switched them. `assumed`: what conditions were taken to be.
-    `toggled`: optimizers toggled and where. `modes`: the modes that Modules may be in, where something switched them.
-    `replaced`: what each optimizer holds that was replaced since, on every path. `spent`: the calls of layers whose
-    graph a backward pass has freed on every path, and which pass. `exclusive`: pairs of optimizers of which only one is
-    ever made (`Adam(...) if ... else SGD(...)`).
+    each optimizer. `scaled`: optimizers whose gradients a scaler still has to unscale. `stages`: where each scaler
+    may be with each optimizer (absent: ready). `grad`: whether gradients are recorded (None: can't tell) and the
+    place that switched them. `assumed`: what conditions were taken to be. `toggled`: optimizers toggled and where.
+    `modes`: the modes that Modules may be in, where something switched them. `replaced`: what each optimizer holds
+    that was replaced since, on every path. `spent`: the calls of layers whose graph a backward pass has freed on
+    every path, and which pass. `needs`: the weights that the backward pass through a layer's call needs, and
+    whether a step has changed them. `exclusive`: pairs of optimizers of which only one is ever made (`Adam(...) if
+    ... else SGD(...)`).
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class State:
         "gradients",
         "heap",
         "modes",
+        "needs",
         "replaced",
         "scaled",
         "spent",
@@ -71,6 +73,7 @@ class State:
         self.toggled: dict[Obj, Site] = {}
         self.replaced: dict[Obj, frozenset[Replacement]] = {}
         self.spent: dict[Obj, Site] = {}
+        self.needs: dict[Obj, Need] = {}
         self.exclusive: frozenset[frozenset[Obj]] = frozenset()
         self.modes: dict[Obj, frozenset[Mode]] = {}
         self.grad: bool | None = True
@@ -88,6 +91,7 @@ class State:
         other.toggled = self.toggled.copy()
         other.replaced = self.replaced.copy()
         other.spent = self.spent.copy()
+        other.needs = self.needs.copy()
         other.exclusive = self.exclusive
         other.modes = self.modes.copy() if self.modes else {}
         other.grad = self.grad
@@ -149,6 +153,7 @@ class State:
             and self.toggled == other.toggled
             and self.replaced == other.replaced
             and self.spent == other.spent
+            and self.needs == other.needs
             and self.modes == other.modes
             and self.frames == other.frames
             and self.heap == other.heap
@@ -164,6 +169,7 @@ class State:
         result.stages = _join_stages(self.stages, other.stages)
         result.toggled = {**other.toggled, **self.toggled}
         result.replaced = _common(self.replaced, other.replaced)
+        result.needs = _join_needs(self.needs, other.needs)
         result.spent = {k: v for k, v in self.spent.items() if k in other.spent}
         result.exclusive = self.exclusive | other.exclusive | _exclusive(self.gradients, other.gradients)
         result.modes = _join_modes(self.modes, other.modes)
@@ -216,6 +222,16 @@ def _common(
     if not left or not right:
         return {}
     return {obj: found & right[obj] for obj, found in left.items() if found & right.get(obj, frozenset())}
+
+
+def _join_needs(left: dict[Obj, Need], right: dict[Obj, Need]) -> dict[Obj, Need]:
+    if left == right:
+        return left.copy()
+    return {
+        node: Need(need.weights & other.weights, need.stepped if other.stepped is not None else None)
+        for node, need in left.items()
+        if (other := right.get(node)) is not None
+    }
 
 
 def _join_stages(

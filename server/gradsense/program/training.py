@@ -23,6 +23,7 @@ from gradsense.program.state import (
     OPEN,
     READY,
     UNKNOWN_GRADIENTS,
+    UNUSED,
     State,
     after_backward,
     after_clear,
@@ -201,10 +202,11 @@ def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: i
         for optimizer in reached:
             state.scaled[optimizer] = scaler
     expressions.use(run, value)
+    stepped = graph.changed_behind(state, value)
     retains = _retains(dict(keywords))
     if retains is False:
         graph.spend(state, value, site)
-    run.record(Backward(site, run.context(frame), value, how, frozenset(reached), retains), frame)
+    run.record(Backward(site, run.context(frame), value, how, frozenset(reached), retains, stepped), frame)
 
 
 def _retains(keywords: dict[str, Value]) -> bool | None:
@@ -238,6 +240,9 @@ def step(
         Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler, replacements, scaled), frame
     )
     state.gradients[optimizer.obj] = after_step(states, frame.site(at))
+    held = run.holdings.get(optimizer.obj)
+    if held is not None and not held.partial and all(each.kind in UNUSED for each in states):
+        graph.change_weights(state, held.sources, frame.site(at))
     state.scaled.pop(optimizer.obj, None)
     return result
 

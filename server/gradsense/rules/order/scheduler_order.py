@@ -1,0 +1,280 @@
+"""GS409."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity
+from gradsense.program.facts import SchedulerStep, Step
+from gradsense.program.program import Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Ref, Site
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, Silent, Warns
+
+
+class SchedulerOrder(Rule):
+    """The scheduler steps before the optimizer has, so the schedule's first learning rate is never used.
+
+    ## What it does
+
+    Reports `scheduler.step()` that a loop calls on each of its rounds before the first `optimizer.step()` of the round.
+    A scheduler that steps where the optimizer never does is told at `backward`: there the optimizer's step is missing.
+
+    ## Why it matters
+
+    The scheduler has set the first learning rate when it was made. A step before the optimizer's first one goes on to
+    the second at once: the whole schedule runs one round early. torch warns once, among the first lines of the output.
+
+    ## Fix safety
+
+    Safe: the call moves behind the optimizer's step, or to the end of the loop's body.
+
+    ## Stays silent when
+
+    - the scheduler isn't one of `torch.optim.lr_scheduler` (timm's are made to be called first), or is
+      `ReduceLROnPlateau`;
+    - the loop steps no optimizer (catching up with a schedule when training is resumed);
+    - a condition stands around it (`if epoch > 0:`), or the optimizer is given to code that isn't known;
+    - the optimizer has stepped before the loop.
+
+    ## References
+
+    - [How to adjust learning rate](https://docs.pytorch.org/docs/2.13/optim.html#how-to-adjust-learning-rate)
+    """
+
+    code, name, severity = "GS409", "scheduler-order", Severity.WARNING
+    fix_safety = Safety.SAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        for run, called in program.runs_with_facts(SchedulerStep):
+            first = _step_behind(run, called)
+            place = program.place(called.site)
+            if first is None or place is None or not _is_torchs(called):
+                continue
+            step = program.place(first.site)
+            name = place.code(place.node.func.value) if _is_method_call(place) else "the scheduler"  # type: ignore[attr-defined]
+            stepping = f"`{step.code()}`" if step is not None else "the optimizer's step"
+            yield from self.finding(
+                place,
+                f"`{place.code()}` comes before {stepping} in each round, so `{name}` skips its first learning rate "
+                "and runs one round early. Call it after the optimizer's step.",
+                related=(self.related(program, first.site, "first used here"),),
+                fixes=(_move(program, called, first, place, step),),
+            )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+
+            for _ in range(4):
+                scheduler.step()
+            #   ^^^^^^^^^^^^^^^^ GS409
+                optimizer.zero_grad()
+                loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Warns("lr_scheduler.step"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+            from torch.optim.lr_scheduler import ExponentialLR
+
+
+            def train_epoch(model, optimizer):
+                for x in torch.randn(3, 8, 4):
+                    optimizer.zero_grad()
+                    (model(x) - 1).pow(2).mean().backward()
+                    optimizer.step()
+
+
+            network = nn.Linear(4, 1)
+            sgd = torch.optim.SGD(network.parameters(), lr=0.1)
+            schedule = ExponentialLR(sgd, gamma=0.9)
+            for epoch in range(3):
+                schedule.step()
+            #   ^^^^^^^^^^^^^^^ GS409
+                train_epoch(network, sgd)
+                print(epoch)
+            """,
+            shows=Warns("lr_scheduler.step"),
+            fixed="""
+            import torch
+            from torch import nn
+            from torch.optim.lr_scheduler import ExponentialLR
+
+
+            def train_epoch(model, optimizer):
+                for x in torch.randn(3, 8, 4):
+                    optimizer.zero_grad()
+                    (model(x) - 1).pow(2).mean().backward()
+                    optimizer.step()
+
+
+            network = nn.Linear(4, 1)
+            sgd = torch.optim.SGD(network.parameters(), lr=0.1)
+            schedule = ExponentialLR(sgd, gamma=0.9)
+            for epoch in range(3):
+                train_epoch(network, sgd)
+                print(epoch)
+                schedule.step()
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+
+            for epoch in range(3):
+                for x in torch.randn(3, 8, 4):
+                    optimizer.zero_grad()
+                    (model(x) - 1).pow(2).mean().backward()
+                    optimizer.step()
+                scheduler.step()
+            """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+
+            for epoch in range(3):
+                if epoch > 0:
+                    scheduler.step()
+                optimizer.zero_grad()
+                (model(torch.randn(8, 4)) - 1).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+            start = 7
+
+            for _ in range(start):
+                scheduler.step()
+            for epoch in range(start, 10):
+                optimizer.zero_grad()
+                (model(torch.randn(8, 4)) - 1).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from timm.scheduler import CosineLRScheduler
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = CosineLRScheduler(optimizer, t_initial=10)
+
+            for epoch in range(10):
+                scheduler.step(epoch)
+                optimizer.zero_grad()
+                (model(torch.randn(8, 4)) - 1).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+            (model(torch.randn(8, 4)) - 1).pow(2).mean().backward()
+            optimizer.step()
+
+            for epoch in range(10):
+                scheduler.step()
+                optimizer.zero_grad()
+                (model(torch.randn(8, 4)) - 1).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+    ]
+
+
+def _is_torchs(called: SchedulerStep) -> bool:
+    kind = called.scheduler.type
+    return (
+        isinstance(kind, Ref)
+        and kind.name.startswith("torch.optim.lr_scheduler.")
+        and not kind.name.endswith(".ReduceLROnPlateau")
+    )
+
+
+def _is_method_call(place: Place) -> bool:
+    return isinstance(place.node, cst.Call) and isinstance(place.node.func, cst.Attribute)
+
+
+def _step_behind(run: Run, called: SchedulerStep) -> Step | None:
+    """The first step of the scheduler's optimizer, if it comes in the same loop behind the scheduler's."""
+    rounds = called.context.rounds
+    if not rounds or rounds[-1].later or called.context.conditions != rounds[-1].conditions:
+        return None
+    if len(called.optimizers) != 1 or not called.optimizers.isdisjoint(run.escaped):
+        return None
+    seen = False
+    for fact in run.facts.values():
+        if fact is called:
+            seen = True
+        elif isinstance(fact, Step) and fact.optimizer.obj in called.optimizers:
+            return fact if seen and fact.context.rounds[: len(rounds)] == rounds else None
+    return None
+
+
+def _move(program: Program, called: SchedulerStep, first: Step, place: Place, step: Place | None) -> Fix | None:
+    """Behind the optimizer's step if that stands in the same block of lines, else to the end of the loop's body."""
+    line = edits.statement_of(place)
+    loop = _loop(program, called.context.rounds[-1].site)
+    if called.args or not isinstance(line.node, cst.SimpleStatementLine) or len(line.node.body) != 1 or loop is None:
+        return None
+    added: Edit | None = None
+    target = edits.statement_of(step) if step is not None else None
+    above, below = line.parent(), target.parent() if target is not None else None
+    if step is not None and above is not None and below is not None and above.node is below.node:
+        added = edits.insert_after(program, step, line.code())
+        where = f"behind `{step.code()}`"
+    else:
+        added = edits.insert_at_end(program, loop, line.code())
+        where = "to the end of the loop"
+    removed = edits.delete_statement(program, place)
+    if added is None or removed is None:
+        return None
+    return Fix(f"Move `{place.code()}` {where}", (removed, added), Safety.SAFE)
+
+
+def _loop(program: Program, site: Site) -> Place | None:
+    place = program.place(site)
+    if place is None or not isinstance(place.node, (cst.For, cst.While)) or place.node.orelse is not None:
+        return None
+    return place
