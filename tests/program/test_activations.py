@@ -73,7 +73,6 @@ def test_it_goes_through_forward_and_helpers() -> None:
     """
     assert activations(text) == {"softmax"}
     (activation,) = _last(text)
-    assert activation.axis == -1
     assert activation.layer is not None
 
 
@@ -110,3 +109,20 @@ def test_an_axis_that_is_not_given_is_told_from_one_that_is() -> None:
     assert (activation.axis, activation.axis_given) == (None, False)
     (activation,) = _last("axis = input()\nout = torch.softmax(model(torch.randn(8, 4)), axis)")
     assert (activation.axis, activation.axis_given) == (None, True)
+
+
+def test_the_axis_is_told_while_the_axes_are_where_they_were() -> None:
+    assert [each.axis for each in _last("out = nn.Softmax(-1)(model(torch.randn(8, 4))).clone()")] == [-1]
+    for moved in (".unsqueeze(0)", "[0]", ".T", ".reshape(-1)"):
+        (activation,) = _last(f"out = nn.Softmax(dim=-1)(model(torch.randn(8, 4))){moved}")
+        assert (activation.kind, activation.axis, activation.axis_given) == ("softmax", None, True)
+
+
+def test_numbers_for_each_sample_stay_that_until_they_are_reduced() -> None:
+    loss = "nn.functional.cross_entropy(model(torch.randn(8, 4)), torch.zeros(8).long(), reduction='none')"
+    assert activations(f"out = 2 * {loss} / 3") == {"unreduced"}
+    assert activations(f"out = {loss}.mean()") == set()
+    assert activations(f"out = {loss}[0]") == set()
+    assert activations("criterion = nn.MSELoss(reduction='none')\nout = criterion(model(torch.randn(8, 4)), 0)") == {
+        "unreduced"
+    }

@@ -36,7 +36,7 @@ def after_method(
     if name in known.PICKING_METHODS:
         return picked(_with(result, tensor.activations))
     if name in known.REARRANGING_METHODS:
-        return _with(result, tensor.activations)
+        return _with(result, tensor.activations if name in known.AXES_STAY else _moved(tensor.activations))
     if name in known.CASTS:
         return _with(result, _cast(tensor.activations, args, keywords))
     if name == "log":
@@ -62,8 +62,9 @@ def after_function(
         return result
     if logs:
         return _with(result, _logs(frame, given.activations, at))
-    result = _with(result, given.activations)
-    return picked(result) if name.rpartition(".")[2] in known.PICKING_METHODS else result
+    last = name.rpartition(".")[2]
+    result = _with(result, given.activations if last in known.AXES_STAY else _moved(given.activations))
+    return picked(result) if last in known.PICKING_METHODS else result
 
 
 def after_layer(
@@ -78,7 +79,7 @@ def after_layer(
     if state.attribute(layer.obj, "reduction") == Const("none") and isinstance(result, Tensor):
         return _marked(result, Activation(known.UNREDUCED, frame.site(at), layer.obj))
     if name in known.REARRANGING_LAYERS and isinstance(result, Tensor) and args and isinstance(args[0], Tensor):
-        return _with(result, args[0].activations)
+        return _with(result, args[0].activations if name == "torch.nn.Identity" else _moved(args[0].activations))
     return result
 
 
@@ -110,7 +111,20 @@ def picked(value: Value) -> Value:
     """Some numbers of a tensor: of a loss for each sample, perhaps a single one."""
     if not isinstance(value, Tensor) or not value.activations:
         return value
-    return _with(value, frozenset(a for a in value.activations if a.kind != known.UNREDUCED))
+    return _with(value, frozenset(a for a in _moved(value.activations) if a.kind != known.UNREDUCED))
+
+
+def transposed(tensor: Tensor) -> Tensor:
+    """`tensor.T`."""
+    return replace(tensor, activations=_moved(tensor.activations)) if tensor.activations else tensor
+
+
+def _moved(activations: frozenset[Activation]) -> frozenset[Activation]:
+    """The same where the axes may be others: which one was taken can't be told by its number any more."""
+    return frozenset(
+        activation if activation.axis is None else replace(activation, axis=None, axis_given=True)
+        for activation in activations
+    )
 
 
 def read(run: Run, values: Iterable[Value]) -> None:

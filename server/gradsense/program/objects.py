@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gradsense.program import calls, class_lookup, expressions, ir, methods, modes, shapes, training
+from gradsense.program import activations, calls, class_lookup, expressions, ir, methods, modes, shapes, training
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
@@ -162,7 +162,7 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
     if name == "requires_grad":
         return UNKNOWN if tensor.requires is None else Const(tensor.requires)
     if name in ("T", "mT", "H"):
-        return shapes.transposed(tensor)
+        return activations.transposed(shapes.transposed(tensor))
     if name in ("real", "imag"):
         return tensor
     if name == "values" and functions.gives_indices(tensor.made_by):

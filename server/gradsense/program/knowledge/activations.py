@@ -66,3 +66,6 @@ REARRANGING_LAYERS = frozenset(f"torch.nn.{name}" for name in ("Flatten", "Unfla
 
 PICKING_METHODS = frozenset("select index_select gather split chunk unbind narrow masked_select".split())
 """Rearranging methods that may leave a single number of several."""
+
+AXES_STAY = frozenset("contiguous clone detach detach_ retain_grad pin_memory requires_grad_ cpu cuda".split())
+"""Rearranging methods after which each axis is where it was."""
