@@ -33,15 +33,16 @@ def assignments(program: Program, run: Run, carrier: Carrier) -> Iterator[tuple[
     for fact in run.facts.values():
         if not any(each.site == carrier.loop for each in fact.context.rounds):
             continue
-        if carrier.owner is None:
-            named = isinstance(fact, Local) and fact.name == carrier.name
+        if isinstance(fact, Local):
+            named = carrier.owner is None and fact.name == carrier.name
+        elif isinstance(fact, Store):
+            owner = fact.receiver.obj if isinstance(fact.receiver, Instance) else None
+            named = owner is not None and owner == carrier.owner and fact.attr == carrier.name
         else:
-            named = isinstance(fact, Store) and fact.attr == carrier.name
-            named = named and isinstance(fact.receiver, Instance) and fact.receiver.obj == carrier.owner
-        value = getattr(fact, "value", None)
-        place = program.place(fact.site) if named else None
-        if place is not None and value is not None and _has_graph(value):
-            yield place, value
+            continue
+        place = program.place(fact.site) if named and _has_graph(fact.value) else None
+        if place is not None:
+            yield place, fact.value
 
 
 def _has_graph(value: Value) -> bool:

@@ -8,10 +8,10 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Fact, Local, Store
+from gradsense.program.facts import Backward, Local, Store
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Carrier, Tensor, Value
+from gradsense.program.values import Carrier, Tensor
 from gradsense.rules import edits, rounds
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, GraphKept, Silent
@@ -52,17 +52,17 @@ class GraphKeptAlive(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for kind in (Local, Store):
-            for run, fact in program.runs_with_facts(kind):
-                carrier = _kept(fact, fact.value)
-                place = program.place(fact.site) if carrier is not None else None
-                added = _added(place) if place is not None else None
-                if carrier is None or place is None or added is None or _is_used(run, carrier):
-                    continue
-                yield from self._sum(program, run, place, added, fact, carrier)
+        seen: list[tuple[Run, Local | Store]] = [*program.runs_with_facts(Local), *program.runs_with_facts(Store)]
+        for run, fact in seen:
+            carrier = _kept(fact)
+            place = program.place(fact.site) if carrier is not None else None
+            added = _added(place) if place is not None else None
+            if carrier is None or place is None or added is None or _is_used(run, carrier):
+                continue
+            yield from self._sum(program, place, added, fact, carrier)
 
     def _sum(
-        self, program: Program, run: Run, place: Place, added: cst.BaseExpression, fact: Fact, carrier: Carrier
+        self, program: Program, place: Place, added: cst.BaseExpression, fact: Local | Store, carrier: Carrier
     ) -> Iterator[Finding]:
         line = edits.statement_of(place)
         total, loss = place.code(), place.code(added)
@@ -241,12 +241,13 @@ class GraphKeptAlive(Rule):
 _SIMPLE = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
 
 
-def _kept(fact: Fact, value: Value) -> Carrier | None:
+def _kept(fact: Local | Store) -> Carrier | None:
     """How a sum in a later round still holds on to a graph that was back-propagated in the last one."""
+    value = fact.value
     if not isinstance(value, Tensor) or not value.trace.nodes or not value.sources:
         return None
     loops = {each.site for each in fact.context.rounds if each.later}
-    name = getattr(fact, "name", None) or getattr(fact, "attr", None)
+    name = fact.name if isinstance(fact, Local) else fact.attr
     found = (each for each in value.trace.carried if each.loop in loops and each.freed is not None)
     return next((each for each in sorted(found) if each.name == name), None)
 
@@ -281,7 +282,7 @@ def _is_used(run: Run, carrier: Carrier) -> bool:
     )
 
 
-def _is_a_tensor_later(program: Program, fact: Fact, place: Place) -> bool:
+def _is_a_tensor_later(program: Program, fact: Local | Store, place: Place) -> bool:
     """Whether the sum may be used as a tensor: it begins as one, or a method of it is called."""
     if isinstance(fact, Store):
         return True
