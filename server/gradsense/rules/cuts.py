@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gradsense.program.facts import Call, Step
+from gradsense.program.facts import Call, Step, Store
 from gradsense.program.knowledge.functions import REWRAPPING
 from gradsense.program.program import Program
 from gradsense.program.values import Collection, Cut, Obj, Site, Tensor, TupleValue
@@ -27,7 +27,7 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
     behind: dict[Site, tuple[Loss, Cut]] = {}
     told: set[Site] = set()
     for loss in losses(program):
-        if not isinstance(loss.value, Tensor):
+        if not isinstance(loss.value, Tensor) or is_made_to_require_gradient(program, loss):
             continue
         found = sorted((cut for cut in loss.value.cuts if matches(cut)), key=lambda cut: cut.site)
         for cut in found:
@@ -38,6 +38,16 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
             told.update(cut.site for cut in found)
     if behind.keys() - told:
         yield from _parts(program, {site: held for site, held in behind.items() if site not in told})
+
+
+def is_made_to_require_gradient(program: Program, loss: Loss) -> bool:
+    """Whether the whole loss is a new leaf (`torch.tensor(loss, requires_grad=True)`), or its flag is set by hand."""
+    value = loss.value
+    if not isinstance(value, Tensor):
+        return False
+    if value.leaf is not None and value.parameter is not None and value.sources == {value.parameter}:
+        return True
+    return any(store.attr == "requires_grad" and store.receiver == value for store in program.facts(Store))
 
 
 def is_without_gradient(loss: Loss) -> bool:

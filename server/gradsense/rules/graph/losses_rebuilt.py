@@ -12,7 +12,7 @@ from gradsense.program.program import Place, Program
 from gradsense.program.values import Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
-from gradsense.rules.cuts import code_of, is_without_gradient, rebuilding_call
+from gradsense.rules.cuts import code_of, is_made_to_require_gradient, is_without_gradient, rebuilding_call
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent
 from gradsense.rules.losses import Loss, losses
 
@@ -53,7 +53,7 @@ class LossesRebuilt(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for loss in losses(program):
             call = rebuilding_call(program, loss) if isinstance(loss.value, Tensor) and loss.value.cuts else None
-            if call is None:
+            if call is None or is_made_to_require_gradient(program, loss):
                 continue
             place = program.place(call.site)
             leaf = _is_a_new_leaf(loss, call)
