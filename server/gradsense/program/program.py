@@ -22,6 +22,7 @@ from gradsense.program.lower import lower
 from gradsense.program.run import STEPS, Exhausted, Frame, Run, statements_of
 from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
+    PLAIN,
     UNKNOWN,
     ClassValue,
     Closure,
@@ -480,6 +481,8 @@ class Program:
             if kind is not Kind.LIGHTNING and self.file.loud_names.isdisjoint(self._names_in(function.code)):
                 continue
             given: tuple[Value, ...] = ()
+            if kind is Kind.LIGHTNING and name in lightning_hooks.GET_A_BATCH:
+                given = _batch(function)
             if kind is Kind.LIGHTNING and name == "optimizer_step":
                 given = self.given_to_optimizer_step(instance, entry.heap.get(instance.obj, {}))
             made = self._run_entry(f"{cls.name}.{name}", _bound(function, instance), entry, given)
@@ -676,6 +679,13 @@ def _enter(
     run.stack.pop()
     calls.finished(callee, function.code, ends)
     return callee.returns
+
+
+def _batch(function: FunctionValue) -> tuple[Value, ...]:
+    """What Lightning gives a step: a batch from the data loader, which nothing trained has touched."""
+    node = function.code.node
+    assert isinstance(node, ir.Function)
+    return (PLAIN,) if len([param for param in node.params if param.kind == "plain"]) > 1 else ()
 
 
 def assigned_attributes(code: Code) -> frozenset[str]:

@@ -113,9 +113,10 @@ def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]
     own: set[Obj] = set()
     for network in networks(program, run):
         own.update(network.parts)
+    initial = f"{run.entry.partition('.')[0]}.__init__"
     made = {
         fact.instance.obj
-        for source in (program.script[0], run)
+        for source in (program.script[0], run, *(each for each in program.runs if each.entry == initial))
         for fact in source.facts.values()
         if isinstance(fact, Make) and isinstance(fact.instance.type, Ref) and classes.is_layer(fact.instance.type.name)
     }

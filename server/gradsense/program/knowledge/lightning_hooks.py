@@ -149,3 +149,7 @@ def _one_letter_apart(name: str, hook: str) -> bool:
     if len(a) == len(b):
         return a[1:] == b[1:] or (len(a) > 1 and a[0] == b[1] and a[1] == b[0] and a[2:] == b[2:])
     return a[1:] == b if len(a) > len(b) else a == b[1:]
+
+
+GET_A_BATCH = frozenset({"training_step", "validation_step", "test_step", "predict_step"})
+"""Hooks whose first argument is a batch of the data loader."""

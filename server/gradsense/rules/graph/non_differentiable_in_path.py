@@ -54,7 +54,7 @@ class NonDifferentiableInPath(Rule):
             if place is None or not isinstance(place.node, cst.BaseExpression):
                 continue
             spelt = _spelling(place, found.cut.how)
-            what = found.names or "the network"
+            what = found.names if found.names not in ("", "`self`") else "the network"
             if found.whole and getattr(found.loss.value, "requires", None) is False:
                 told = f"`{code_of(program, found.loss)}` raises: {spelt} has no gradient, and nothing else leads from"
                 told += f" {what} to the loss."

@@ -47,7 +47,7 @@ class NumpyOrItemInPath(Rule):
             place = program.place(found.cut.site)
             if place is None or _is_told_elsewhere(program, found):
                 continue
-            what = found.names or "the network"
+            what = found.names if found.names not in ("", "`self`") else "the network"
             if found.whole:
                 told = f"`{code_of(program, found.loss)}` raises: `{place.code()}` gives plain numbers, without the"
                 told += f" graph of {what}, and nothing else in the loss has a gradient."
