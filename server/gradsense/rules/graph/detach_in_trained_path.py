@@ -11,7 +11,7 @@ from gradsense.program.program import Place, Program
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.cuts import code_of, severed, without_gradient
-from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
+from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains, Unmoved
 
 
 class DetachInTrainedPath(Rule):
@@ -21,12 +21,12 @@ class DetachInTrainedPath(Rule):
 
     Follows each loss of the file back to the modules that it depends on. Reports a `detach()` or `.data`
     behind which there are modules that an optimizer holds and steps, and that no loss of the file gives a
-    gradient to.
+    gradient to; also where nothing else in the loss has a gradient.
 
     ## Why it matters
 
     What stands behind the cut gets no gradient. The loss still falls, because the rest learns to make do with
-    random features, so nothing looks broken.
+    random features, so nothing looks broken. Only where nothing of the loss is left, `backward` raises.
 
     ## Fix safety
 
@@ -111,6 +111,23 @@ class DetachInTrainedPath(Rule):
                 optimizer.step()
             """,
             shows=Unmoved("encoder"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                loss = model(torch.randn(8, 4)).detach().pow(2).mean()
+            #          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS505
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("does not require grad"),
         ),
         Good(
             """
