@@ -110,6 +110,21 @@ def test_what_a_name_means_is_read_again() -> None:
     assert kinds[0] == kinds[2] != kinds[1]
 
 
+def test_a_skeleton_is_not_taken_for_a_function_that_reads_like_it() -> None:
+    """The skeleton of a long function has `pass` for its body."""
+    head = "import torch\n\noptimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)\n\n"
+    long = f"{head}def learn():\n" + "    optimizer.step()\n" * 40
+    short = f"{head}def learn():\n    pass\n"
+    for texts in ((long, short, long), (short, long, short)):
+        counts = []
+        for number, text in enumerate(texts):
+            # A text of its own each time, so that nothing is remembered of the file.
+            program = program_of(Snapshot(f"{len(texts[0])}.py", f"{text}learn()\n# {number}\n", Settings()))
+            program.ensure_runs()
+            counts.append(len(program.facts(Step)))
+        assert counts == [40 if text is long else 0 for text in texts]
+
+
 def test_the_memory_of_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_memory", small := Memo(10))
     steps = "(net, optimizer):\n    net(1).backward()\n    optimizer.step()\n"

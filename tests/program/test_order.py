@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gradsense.engine import check_text
+from gradsense.program.facts import Step
 from gradsense.snapshot import ModuleSource, SourceFile
-from tests.program.seen import HEADER, step_states
+from tests.program.seen import HEADER, program, step_states
 
 
 def only(*kinds: str) -> set[frozenset[str]]:
@@ -189,6 +190,33 @@ def test_functions_of_another_file_are_followed() -> None:
     answers = {ModuleSource("training", "main.py"): SourceFile("training.py", helper)}
     assert step_states(text, answers) == only("CLEARED")
     assert step_states(text) == only("UNKNOWN")
+
+
+def test_what_another_file_does_is_among_the_facts_anywhere() -> None:
+    helper = (
+        "class Wrapped:\n    def __init__(self, it):\n        self.it = it\n    def go(self):\n        self.it.step()\n"
+    )
+    text = "from wrapped import Wrapped\nWrapped(optimizer).go()\n"
+    made = program(text, {ModuleSource("wrapped", "main.py"): SourceFile("wrapped.py", helper)})
+    assert not made.facts(Step)
+    assert len(made.facts_anywhere(Step)) == 1
+
+
+def test_a_failed_assertion_goes_no_further() -> None:
+    states = step_states(
+        """
+        model(torch.randn(8, 4)).sum().backward()
+        if mode == "train":
+            pass
+        elif mode == "other":
+            pass
+        else:
+            optimizer.zero_grad()
+            assert False
+        optimizer.step()
+        """
+    )
+    assert states == only("FRESH")
 
 
 def test_recursion_is_not_followed_for_ever() -> None:

@@ -22,15 +22,16 @@ class Lowered:
     nodes: tuple[cst.CSTNode, ...]
 
 
-_memo: Memo[Block, Lowered] = Memo(20_000)
+_memo: Memo[tuple[Block, bool], Lowered] = Memo(20_000)
+"""By block and whether it is a skeleton: that of a long function can read like a short one with a `pass`."""
 
 
 def lower(block: Block, skeleton: bool) -> Lowered:
     """The event tree of `block`. `skeleton` tells that its indented bodies stand in blocks of their own."""
-    lowered = _memo.get(block)
+    lowered = _memo.get((block, skeleton))
     if lowered is None:
         lowered = _lower(block, skeleton)
-        _memo.put(block, lowered)
+        _memo.put((block, skeleton), lowered)
     return lowered
 
 

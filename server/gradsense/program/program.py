@@ -597,6 +597,11 @@ class Program:
             self._facts_by_run[kind] = found
         return found
 
+    def facts_anywhere(self, kind: type[F]) -> list[F]:
+        """Every fact of a kind, those in the user's other files too: to tell that something is never done."""
+        self.ensure_runs()
+        return [fact for run in self.runs for fact in run.facts.values() if isinstance(fact, kind)]
+
     def calls(self, *names: str) -> list[tuple[Run, Call]]:
         """The calls of some functions or methods from outside the user's files, by canonical name (see `facts.Call`),
         each with the run that saw it.

@@ -249,8 +249,13 @@ def _raise(run: Run, frame: Frame, node: ir.Raise, state: State, flow: Flow) -> 
 
 
 def _assert(run: Run, frame: Frame, node: ir.Assert, state: State, flow: Flow) -> list[State]:
-    expressions.evaluate(run, frame, state, node.test)
-    return [state]
+    truth = expressions.truth(run, frame, state, node.test)
+    if truth is False:
+        if flow.raises is not None:
+            flow.raises.append(state)
+        return []
+    expressions.refine(run, frame, state, node.test, True)
+    return [] if state.dead else [state]
 
 
 def _delete(run: Run, frame: Frame, node: ir.Delete, state: State, flow: Flow) -> list[State]:

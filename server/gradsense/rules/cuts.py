@@ -114,7 +114,7 @@ def _own(tensor: Tensor) -> frozenset[Obj]:
 def stepped(program: Program) -> frozenset[Obj]:
     """What the optimizers hold that the file steps, or that Lightning steps for it."""
     held: frozenset[Obj] = frozenset()
-    for step in program.facts(Step):
+    for step in program.facts_anywhere(Step):
         holdings = program.holdings.get(step.optimizer.obj)
         if holdings is not None:
             held |= holdings.sources

@@ -67,7 +67,7 @@ def reached(program: Program) -> frozenset[Obj] | None:
             found |= option.sources
     if program.training_is_damaged or program.incomplete:
         return None
-    if any(fact.name in _OTHER_GRADIENTS for fact in program.facts(Call)):
+    if any(fact.name in _OTHER_GRADIENTS for fact in program.facts_anywhere(Call)):
         return None
     return found
 

@@ -46,13 +46,13 @@ class StepMissing(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        stepped = {fact.optimizer.obj for fact in program.facts(Step)}
+        stepped = {fact.optimizer.obj for fact in program.facts_anywhere(Step)}
         builds = [
             (run, fact)
             for run, fact in program.runs_with_facts(Build)
             if fact.optimizer.obj not in stepped and not _is_broken(fact.optimizer)
         ]
-        if not builds or any(fact.name in _OTHER_STEPS for fact in program.facts(Call)):
+        if not builds or any(fact.name in _OTHER_STEPS for fact in program.facts_anywhere(Call)):
             return
         for run, backward in program.runs_with_facts(Backward):
             if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):
