@@ -134,6 +134,9 @@ POETRY_LOCK = '[[package]]\nname = "lightning"\nversion = "2.0.3"\n'
         ({"requirements-dev.txt": "-r base.txt\npytorch_lightning == 1.9.* ; python_version > '3'\n"}, "1.9"),
         ({"requirements.txt": "lightning==2.1.2 \\\n    --hash=sha256:00\n"}, "2.1.2"),
         ({"requirements.txt": "lightning>=2\n"}, "2.6.6"),
+        ({"environment.yaml": "name: a\ndependencies:\n  - pip:\n    - pytorch-lightning==1.0.8\n"}, "1.0.8"),
+        ({"environment.yml": "dependencies:\n- conda-forge::lightning=2.1.2=pyhd8ed1ab_0  # pinned\n"}, "2.1.2"),
+        ({"environment.yml": 'dependencies:\n  - "lightning>=2"\n  - lightning\n'}, "2.6.6"),
         ({"pyproject.toml": '[project]\ndependencies = ["lightning[extra]==2.2.0"]\n'}, "2.2.0"),
         (
             {"pyproject.toml": '[dependency-groups]\ntrain = ["lightning==2.3.0", {include-group = "x"}]\n'},

@@ -107,6 +107,7 @@ def _requirement_lines(folder: Path) -> Iterator[str]:
             continue
         for line in re.sub(r"\\\r?\n", " ", text).splitlines():
             yield re.split(r"(?:^|\s)#|\s--", line, maxsplit=1)[0].strip()
+    yield from _conda_lines(folder)
     project = read_toml(folder / "pyproject.toml") or {}
     yield from _strings(_at(project, "project", "dependencies"))
     for group in (_at(project, "project", "optional-dependencies"), _at(project, "dependency-groups")):
@@ -117,6 +118,24 @@ def _requirement_lines(folder: Path) -> Iterator[str]:
         version = constraint.get("version") if isinstance(constraint, dict) else constraint
         if isinstance(version, str):
             yield f"{name}{_from_poetry(version)}"
+
+
+_CONDA_LINE = re.compile(r"[ \t]*-[ \t]+(?:[\w.-]+::)?([A-Za-z0-9][\w.-]*(?:\[[\w,-]+\])?)[ \t]*([^#\r\n]*)")
+
+
+def _conda_lines(folder: Path) -> Iterator[str]:
+    """The entries of an environment file as requirements; conda's single `=` pins, and its build is left out."""
+    for path in sorted((*folder.glob("environment*.yml"), *folder.glob("environment*.yaml"))):
+        try:
+            text = read_file(path).text
+        except UnreadableFile:
+            continue
+        for match in map(_CONDA_LINE.match, text.splitlines()):
+            if match is not None:
+                name, constraint = match[1], match[2].strip().strip("\"'")
+                if re.match(r"=[^=]", constraint):
+                    constraint = f"={constraint.rsplit('=', 1)[0] if constraint.count('=') > 1 else constraint}"
+                yield f"{name}{constraint}"
 
 
 def _from_poetry(constraint: str) -> str:
