@@ -97,24 +97,32 @@ class Matched:
 
 
 def match(found: Iterable[Found], judgements: Iterable[Judgement]) -> Matched:
-    """Findings and judgements of the same rule at a line of the same content; among several, by number of the line."""
-    held: dict[tuple[str, str, str, str], list[Judgement]] = defaultdict(list)
+    """Findings and judgements of the same rule at a line of the same content; among several, by number of the line.
+
+    A judgement holds for all that its rule finds at its line.
+    """
+    held: dict[_Key, dict[_Line, Judgement]] = defaultdict(dict)
     for judgement in judgements:
-        held[_key(judgement)].append(judgement)
-    pending: list[Found] = []
-    pairs: list[tuple[Found, Judgement | None]] = []
+        held[_key(judgement)][_line(judgement)] = judgement
+    places: dict[tuple[_Key, _Line], list[Found]] = defaultdict(list)
     for each in found:
-        exact = next((j for j in held[_key(each)] if (j.line, j.cell) == (each.line, each.cell)), None)
-        if exact is None:
-            pending.append(each)
-        else:
-            held[_key(each)].remove(exact)
-            pairs.append((each, exact))
-    for each in pending:
-        rest = held[_key(each)]
-        pairs.append((each, rest.pop(0) if rest else None))
-    return Matched(tuple(pairs), tuple(judgement for rest in held.values() for judgement in rest))
+        places[_key(each), _line(each)].append(each)
+    paired = {place: held[place[0]].pop(place[1], None) for place in places}
+    for place, judgement in paired.items():
+        rest = held[place[0]]
+        if judgement is None and rest:
+            paired[place] = rest.pop(min(rest))
+    pairs = ((each, paired[place]) for place, there in places.items() for each in there)
+    return Matched(tuple(pairs), tuple(judgement for rest in held.values() for judgement in rest.values()))
 
 
-def _key(each: Found | Judgement) -> tuple[str, str, str, str]:
+_Key = tuple[str, str, str, str]
+_Line = tuple[int, int]
+
+
+def _key(each: Found | Judgement) -> _Key:
     return each.repository, each.path, each.rule, each.content
+
+
+def _line(each: Found | Judgement) -> _Line:
+    return each.cell or 0, each.line

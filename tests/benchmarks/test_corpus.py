@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from benchmarks.corpus.__main__ import main
-from benchmarks.corpus.judgements import Judgement, read_judgements, write_judgements
+from benchmarks.corpus.judgements import Judgement, match, read_judgements, write_judgements
 from benchmarks.corpus.repositories import NotThere, Repository, lay_out
-from benchmarks.corpus.scan import content_of, scan
+from benchmarks.corpus.scan import Found, content_of, scan
 
 MODEL = """import torch.nn as nn
 
@@ -97,6 +97,19 @@ def test_a_judgement_is_of_the_line_s_content(corpus: Path, capsys: pytest.Captu
     judge(corpus, True, content="optimizer.step(closure)")
     assert run(corpus) == 1
     assert "Judged true and no longer found (1)" in capsys.readouterr().out
+
+
+def test_a_judgement_is_of_all_that_its_rule_finds_at_the_line() -> None:
+    found = [
+        Found("a/b", "c.py", line, "GS601", "1", "warning", message)
+        for line, message in ((3, "one"), (3, "other"), (9, ""))
+    ]
+    judgements = [
+        Judgement("a/b", "c.py", line, "GS601", "1", verdict, "") for line, verdict in ((2, False), (3, True))
+    ]
+    matched = match(found, judgements)
+    assert [judgement.verdict for _, judgement in matched.found if judgement] == [True, True, False]
+    assert not matched.gone
 
 
 def test_what_was_filled_in_is_adopted(corpus: Path) -> None:
