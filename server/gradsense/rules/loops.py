@@ -5,9 +5,10 @@ from __future__ import annotations
 import libcst as cst
 
 from gradsense.program.facts import Backward, Clear, Context, ScalerCall, Step
-from gradsense.program.program import Program
+from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Site
+from gradsense.rules import syntax
 
 Event = Backward | Clear | ScalerCall | Step
 
@@ -50,12 +51,19 @@ def is_on_a_branch(program: Program, event: Event, loop: Site) -> bool:
     around = next(round_.conditions for round_ in event.context.rounds if round_.site == loop)
     if event.context.conditions == around:
         return False
+    return branch_around(program, event) is not None
+
+
+def branch_around(program: Program, event: Event) -> Place | None:
+    """The innermost `if` that an event stands under in its function."""
     place = program.place(event.site)
-    while place is not None:
-        if isinstance(place.node, cst.If):
-            return True
-        place = place.parent()
-    return False
+    around = syntax.compounds_around(program, place) if place is not None else []
+    for outer in reversed(around):
+        if isinstance(outer.node, cst.If):
+            return outer
+        if isinstance(outer.node, (cst.FunctionDef, cst.For, cst.While)):
+            return None
+    return None
 
 
 def is_certain(event: Event, loop: Site) -> bool:
