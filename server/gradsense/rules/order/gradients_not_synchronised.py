@@ -1,0 +1,369 @@
+"""GS418."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+import libcst.matchers as m
+
+from gradsense.findings import Finding, Severity
+from gradsense.program.facts import Backward, Forward, Make
+from gradsense.program.program import Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Instance, Ref, Tensor
+from gradsense.rules import syntax
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, Raises, Silent
+
+
+class GradientsNotSynchronised(Rule):
+    """A network is wrapped in `DistributedDataParallel`, and training goes past the wrapper.
+
+    ## What it does
+
+    Reports a training loop that calls the network inside of `DistributedDataParallel` (`ddp.module(x)`, or under the
+    name that it had before), never the wrapper, and one whose every `backward` runs under `no_sync()`.
+
+    ## Why it matters
+
+    The wrapper's own forward pass prepares the exchange of gradients between the processes. Past it, each process
+    trains on its own share of the data alone: the replicas drift apart, in silence, and the one that is saved has seen
+    a part of the data.
+
+    ## Fix safety
+
+    There is no fix: whether the wrapper belongs there is the author's to say.
+
+    ## Stays silent when
+
+    - the wrapper is called in the loop too, or some `backward` runs outside of `no_sync()`;
+    - nothing is trained there (evaluation, no gradients recorded);
+    - the program exchanges gradients or weights by itself (`all_reduce`, `broadcast`, a communication hook);
+    - the wrapper is `DataParallel`, which has one set of weights.
+
+    ## References
+
+    - [DistributedDataParallel](https://docs.pytorch.org/docs/2.13/generated/torch.nn.parallel.DistributedDataParallel.html)
+    """
+
+    code, name, severity = "GS418", "gradients-not-synchronised", Severity.WARNING
+    fix_safety = None
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        if _NAME not in program.file.document.names or program.calls(*_EXCHANGES):
+            return
+        for run, made in program.runs_with_facts(Make):
+            inner = made.args[0] if made.args else None
+            if made.instance.type == Ref(_WRAPPER) and isinstance(inner, Instance):
+                yield from self._past(program, run, made.instance, inner)
+        yield from self._never_synchronised(program)
+
+    def _past(self, program: Program, run: Run, wrapper: Instance, inner: Instance) -> Iterator[Finding]:
+        forwards = [fact for fact in run.facts.values() if isinstance(fact, Forward) and fact.context.rounds]
+        wrapped = [fact for fact in forwards if fact.module.obj == wrapper.obj]
+        through = {(fact.site, fact.context.calls) for fact in wrapped}
+        loops = {fact.context.rounds[-1].site for fact in wrapped}
+        for fact in forwards:
+            if fact.module.obj != inner.obj or fact.grad is not True or (fact.site, fact.context.calls) in through:
+                continue
+            place = program.place(fact.site)
+            if place is None or fact.context.rounds[-1].site in loops or not _is_trained(run, fact):
+                continue
+            yield from self.finding(
+                place,
+                f"`{place.code()}` goes past `{_NAME}`, so no process gets the others' gradients and their weights "
+                "drift apart. Call the wrapped network.",
+                related=(self.related(program, wrapper.obj.site, "wrapped here"),),
+            )
+
+    def _never_synchronised(self, program: Program) -> Iterator[Finding]:
+        if "no_sync" not in program.file.document.names:
+            return
+        passes: dict[object, Place] = {}
+        for backward in program.facts(Backward):
+            place = program.place(backward.site)
+            if place is not None and backward.context.rounds:
+                passes[backward.site] = place
+        around = [(place, _no_sync(program, place)) for place in passes.values()]
+        if not around or any(manager is None for _, manager in around):
+            return
+        for place, manager in around:
+            if manager is not None:
+                yield from self.finding(
+                    place,
+                    f"`{place.code()}` runs under `{manager}` on every round, so no process gets the others' gradients "
+                    f"and their weights drift apart. Leave the round that steps out of `{manager}`.",
+                )
+
+    examples = [
+        Bad(
+            """
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    loss = (model.module(torch.randn(8, 4)) - 1).pow(2).mean()
+            #               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS418
+                    loss.backward()
+                    optimizer.step()
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+            shows=Raises("the replicas differ"),
+            fixed="""
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                    loss.backward()
+                    optimizer.step()
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+        ),
+        Bad(
+            """
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    with model.no_sync():
+                        loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                        loss.backward()
+            #           ^^^^^^^^^^^^^^^ GS418
+                    optimizer.step()
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+            shows=Raises("the replicas differ"),
+            fixed="""
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    with model.no_sync():
+                        loss = (model(torch.randn(8, 4)) - 1).pow(2).mean() / 2
+                        loss.backward()
+                    loss = (model(torch.randn(8, 4)) - 1).pow(2).mean() / 2
+                    loss.backward()
+                    optimizer.step()
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+        ),
+        Good(
+            """
+            import os
+
+            import torch
+            import torch.distributed as dist
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+            store = "file://" + os.path.abspath("store")
+            dist.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+            network = nn.Linear(4, 1)
+            model = DistributedDataParallel(network)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+                with torch.no_grad():
+                    print(model.module(torch.randn(8, 4)).mean())
+            dist.destroy_process_group()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            import torch.distributed as dist
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+            model = DistributedDataParallel(nn.Linear(4, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = (model.module(torch.randn(8, 4)) - 1).pow(2).mean()
+                loss.backward()
+                for p in model.parameters():
+                    dist.all_reduce(p.grad)
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.DataParallel(nn.Linear(4, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = (model.module(torch.randn(8, 4)) - 1).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import contextlib
+
+            import torch
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+            model = DistributedDataParallel(nn.Linear(4, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for i in range(8):
+                with model.no_sync() if i % 4 < 3 else contextlib.nullcontext():
+                    loss = (model(torch.randn(8, 4)) - 1).pow(2).mean() / 4
+                    loss.backward()
+                if i % 4 == 3:
+                    optimizer.step()
+                    optimizer.zero_grad()
+            """
+        ),
+    ]
+
+
+_NAME = "DistributedDataParallel"
+_WRAPPER = "torch.nn.parallel.DistributedDataParallel"
+_EXCHANGES = tuple(
+    f"torch.distributed.{name}"
+    for name in (
+        "all_reduce",
+        "all_reduce_coalesced",
+        "broadcast",
+        "reduce",
+        "reduce_scatter",
+        "all_gather_into_tensor",
+    )
+)
+_NO_SYNC = m.With(items=[m.AtLeastN(m.WithItem(item=m.Call(func=m.Attribute(attr=m.Name("no_sync")))), n=1)])
+
+
+def _is_trained(run: Run, forward: Forward) -> bool:
+    """Whether a backward pass in the same loop reaches what a forward pass went through."""
+    if not isinstance(forward.result, Tensor) or not forward.result.sources:
+        return False
+    loop = forward.context.rounds[-1].site
+    return any(
+        isinstance(fact, Backward)
+        and isinstance(fact.value, Tensor)
+        and fact.value.sources & forward.result.sources
+        and fact.context.rounds
+        and fact.context.rounds[-1].site == loop
+        for fact in run.facts.values()
+    )
+
+
+def _no_sync(program: Program, place: Place) -> str | None:
+    """The `ddp.no_sync()` that a place lies under in its function, in code."""
+    for outer in reversed(syntax.compounds_around(program, place)):
+        node = outer.node
+        if isinstance(node, cst.With) and m.matches(node, _NO_SYNC):
+            return outer.code(node.items[0].item)
+        if isinstance(node, (cst.FunctionDef, cst.If)):
+            return None
+    return None
