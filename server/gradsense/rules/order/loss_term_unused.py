@@ -1,0 +1,343 @@
+"""GS415."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Finding, Severity
+from gradsense.program.facts import Backward, Local
+from gradsense.program.program import Place, Program
+from gradsense.program.values import Code, Site, Tensor
+from gradsense.rules import syntax
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Unmoved
+
+
+class LossTermUnused(Rule):
+    """A loss is computed beside the one that is back-propagated, and never gets there.
+
+    ## What it does
+
+    Reports a loss in a training loop that is given a name which nothing reads; and a sum of losses that is at most
+    printed or logged, while `backward` is called on one of its terms.
+
+    ## Why it matters
+
+    The network trains on less than its author thinks: what the missing term was to teach is never learned, and parts of
+    the network that only it reaches never move. The numbers in the log look as they were meant to.
+
+    ## Fix safety
+
+    There is no fix: where the term belongs, and with which weight, is the author's to say.
+
+    ## Stays silent when
+
+    - the loss gets anywhere: into a sum, a list, a call, an attribute, a return, a log;
+    - no gradient is recorded (a metric under `no_grad`), or nothing trained takes part;
+    - every term of the sum is back-propagated by itself;
+    - the name begins with an underscore, or is one of several that a tuple is unpacked into.
+
+    ## References
+
+    - [torch.Tensor.backward](https://docs.pytorch.org/docs/2.13/generated/torch.Tensor.backward.html)
+    """
+
+    code, name, severity = "GS415", "loss-term-unused", Severity.WARNING
+    fix_safety = None
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        backwards = [fact for fact in program.facts(Backward) if fact.context.rounds]
+        if not backwards:
+            return
+        functions = {fact.context.function for fact in backwards}
+        seen: set[Site] = set()
+        for fact in program.facts(Local):
+            if fact.context.function not in functions or fact.site in seen or not fact.context.rounds:
+                continue
+            if fact.name.startswith("_") or not isinstance(fact.value, Tensor) or not fact.value.sources:
+                continue
+            seen.add(fact.site)
+            if _is_loss(fact.value):
+                yield from self._unread(program, fact, backwards)
+            elif fact.value.made_by == "+":
+                yield from self._partly(program, fact, backwards)
+
+    def _unread(self, program: Program, loss: Local, backwards: list[Backward]) -> Iterator[Finding]:
+        place = program.place(loss.site)
+        if place is None or syntax.value_assigned(place) is None or _reads(program, loss.context.function, loss.name):
+            return
+        backward = _in_same_loop(loss, backwards)
+        used = program.place(backward.site) if backward is not None else None
+        if used is None or backward is None or program.is_damaged(place.where):
+            return
+        yield from self.finding(
+            place,
+            f"`{loss.name}` is computed on each round and never read, so nothing learns from it: `{used.code()}` goes "
+            "without it. Add it to the loss that is back-propagated, or delete it.",
+            related=(self.related(program, backward.site, "goes without it"),),
+        )
+
+    def _partly(self, program: Program, total: Local, backwards: list[Backward]) -> Iterator[Finding]:
+        place = program.place(total.site)
+        value = syntax.value_assigned(place) if place is not None else None
+        if place is None or value is None:
+            return
+        terms = _terms(value)
+        here = [fact for fact in backwards if _shares_a_loop(total, fact)]
+        on = {fact.site: _receiver(program, fact) for fact in here}
+        done = [site for site, name in on.items() if name in terms]
+        if len(terms) < 2 or not done or None in on.values() or total.name in on.values():
+            return
+        if set(on.values()) >= terms or program.is_damaged(place.where):
+            return
+        if not all(_only_looks(read) for read in _reads(program, total.context.function, total.name)):
+            return
+        used = program.place(done[0])
+        if used is None:
+            return
+        missing = sorted(terms - set(on.values()))  # type: ignore[type-var]
+        yield from self.finding(
+            used,
+            f"`{used.code()}` back-propagates a part of `{total.name}` only: nothing learns from "
+            f"`{missing[0]}`. Call `{total.name}.backward()`.",
+            related=(self.related(program, total.site, "the whole loss"),),
+        )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            body, head, auxiliary = nn.Linear(4, 4), nn.Linear(4, 1), nn.Linear(4, 2)
+            criterion = nn.MSELoss()
+            optimizer = torch.optim.SGD(
+                [*body.parameters(), *head.parameters(), *auxiliary.parameters()], lr=0.1
+            )
+
+            for _ in range(4):
+                features = body(torch.randn(8, 4))
+                optimizer.zero_grad()
+                loss = criterion(head(features), torch.ones(8, 1))
+                auxiliary_loss = criterion(auxiliary(features), torch.ones(8, 2))
+            #   ^^^^^^^^^^^^^^ GS415
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("auxiliary"),
+            fixed="""
+            import torch
+            from torch import nn
+
+            body, head, auxiliary = nn.Linear(4, 4), nn.Linear(4, 1), nn.Linear(4, 2)
+            criterion = nn.MSELoss()
+            optimizer = torch.optim.SGD(
+                [*body.parameters(), *head.parameters(), *auxiliary.parameters()], lr=0.1
+            )
+
+            for _ in range(4):
+                features = body(torch.randn(8, 4))
+                optimizer.zero_grad()
+                loss = criterion(head(features), torch.ones(8, 1))
+                auxiliary_loss = criterion(auxiliary(features), torch.ones(8, 2))
+                loss = loss + auxiliary_loss
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            import torch.nn.functional as F
+            from torch import nn
+
+
+            def train(model, optimizer):
+                for _ in range(4):
+                    y = model(torch.ones(8, 4))
+                    optimizer.zero_grad()
+                    fit = F.mse_loss(y, torch.ones(8, 2))
+                    small = y.abs().mean()
+                    loss = fit + 0.1 * small
+                    fit.backward()
+            #       ^^^^^^^^^^^^^^ GS415
+                    optimizer.step()
+                    print(f"loss {loss.item():.3f}")
+
+
+            network = nn.Linear(4, 2)
+            train(network, torch.optim.SGD(network.parameters(), lr=0.1))
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            import torch.nn.functional as F
+            from torch import nn
+
+
+            def train(model, optimizer):
+                for _ in range(4):
+                    y = model(torch.ones(8, 4))
+                    optimizer.zero_grad()
+                    fit = F.mse_loss(y, torch.ones(8, 2))
+                    small = y.abs().mean()
+                    loss = fit + 0.1 * small
+                    loss.backward()
+                    optimizer.step()
+                    print(f"loss {loss.item():.3f}")
+
+
+            network = nn.Linear(4, 2)
+            train(network, torch.optim.SGD(network.parameters(), lr=0.1))
+            """,
+        ),
+        Good(
+            """
+            import torch
+            import torch.nn.functional as F
+            from torch import nn
+
+            model = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(4):
+                optimizer.zero_grad()
+                y = model(torch.randn(8, 4))
+                fit = F.mse_loss(y, torch.ones(8, 2))
+                small = y.abs().mean()
+                total = fit + small
+                fit.backward(retain_graph=True)
+                small.backward()
+                optimizer.step()
+                with torch.no_grad():
+                    metric = F.l1_loss(model(torch.randn(8, 4)), torch.ones(8, 2))
+                print(total.item())
+            """
+        ),
+        Silent(
+            """
+            import torch
+            import torch.nn.functional as F
+            from torch import nn
+
+            model = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            history = []
+
+            for _ in range(4):
+                optimizer.zero_grad()
+                y = model(torch.randn(8, 4))
+                loss = F.mse_loss(y, torch.ones(8, 2))
+                other = F.l1_loss(y, torch.ones(8, 2))
+                history.append(other)
+                loss.backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            import torch.nn.functional as F
+            from torch import nn
+
+
+            def train(model, optimizer):
+                for _ in range(4):
+                    optimizer.zero_grad()
+                    y = model(torch.randn(8, 4))
+                    loss = F.mse_loss(y, torch.ones(8, 2))
+                    other = F.l1_loss(y, torch.ones(8, 2))
+                    loss.backward()
+                    optimizer.step()
+                return loss, other
+
+
+            network = nn.Linear(4, 2)
+            train(network, torch.optim.SGD(network.parameters(), lr=0.1))
+            """
+        ),
+    ]
+
+
+def _is_loss(value: Tensor) -> bool:
+    """Whether a value is a loss function's own result."""
+    head, _, last = value.made_by.rpartition(".")
+    return (head == "torch.nn" and last.endswith("Loss")) or (
+        head == "torch.nn.functional" and last.endswith(("_loss", "cross_entropy"))
+    )
+
+
+def _reads(program: Program, function: Code | None, name: str) -> list[Place]:
+    """Where a name is read in a function, or anywhere in the file for a variable of the module."""
+    everywhere = syntax.all_places(program, cst.Name)
+    places = syntax.places_in(program, function, cst.Name) if function is not None else everywhere
+    return [
+        place
+        for place in places
+        if isinstance(place.node, cst.Name) and place.node.value == name and not _is_written(place)
+    ]
+
+
+def _is_written(place: Place) -> bool:
+    """Whether a name stands where it is bound, or is no variable there (an attribute, a keyword)."""
+    above = place.parent()
+    if above is None or syntax.is_target(place):
+        return True
+    node = above.node
+    if isinstance(node, cst.Attribute):
+        return node.attr is place.node
+    return isinstance(node, cst.Arg) and node.keyword is place.node
+
+
+def _shares_a_loop(local: Local, backward: Backward) -> bool:
+    return backward.context.function == local.context.function and backward.context.rounds == local.context.rounds
+
+
+def _in_same_loop(local: Local, backwards: list[Backward]) -> Backward | None:
+    return next((fact for fact in backwards if _shares_a_loop(local, fact)), None)
+
+
+def _receiver(program: Program, backward: Backward) -> str | None:
+    """The variable that `backward` is called on; None for another expression."""
+    place = program.place(backward.site)
+    node = place.node if place is not None else None
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and isinstance(node.func.value, cst.Name):
+        return node.func.value.value
+    return None
+
+
+def _terms(value: Place) -> frozenset[str]:
+    """The variables that a sum adds up, weights left aside."""
+    if not isinstance(value.node, cst.BinaryOperation):
+        return frozenset()
+    found: set[str] = set()
+    rest: list[cst.BaseExpression] = [value.node]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
+            rest += [node.left, node.right]
+        elif isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
+            names = [each for each in (node.left, node.right) if isinstance(each, cst.Name)]
+            if not names:
+                return frozenset()
+            found.add(names[-1].value)
+        elif isinstance(node, cst.Name):
+            found.add(node.value)
+        else:
+            return frozenset()
+    return frozenset(found)
+
+
+_LOOKS = frozenset({"item", "detach", "data", "cpu", "tolist"})
+
+
+def _only_looks(read: Place) -> bool:
+    """Whether a value is only looked at: its number is taken, or it is put into a text."""
+    above = read.parent()
+    if above is None:
+        return False
+    if isinstance(above.node, cst.Attribute):
+        return above.node.value is read.node and above.node.attr.value in _LOOKS
+    return isinstance(above.node, cst.FormattedStringExpression)
