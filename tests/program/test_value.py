@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gradsense.program.facts import Build
+from gradsense.program.values import Tensor
 from tests.program.seen import losses, program
 
 
@@ -116,3 +117,45 @@ def test_a_list_of_parameters_grows() -> None:
         """
     )
     assert len(made.facts(Build)[-1].holdings.sources) == 2
+
+
+@pytest.mark.parametrize(
+    ("expression", "how", "requires"),
+    [
+        ("out.argmax(1).float()", "argmax", False),
+        ("torch.round(out)", "round", True),
+        ("out.to(torch.long).float()", "to", False),
+        ("torch.max(out, 1)[1].float()", "indices", False),
+    ],
+)
+def test_steps_have_no_gradient(expression: str, how: str, requires: bool) -> None:
+    (loss,) = losses(f"out = model(torch.randn(8, 4))\n({expression}).mean().backward()\n")
+    assert not loss.sources
+    assert [cut.how for cut in loss.cuts] == [how]
+    assert loss.requires is requires
+
+
+def test_the_values_of_max_keep_their_gradient() -> None:
+    (loss,) = losses("value, index = model(torch.randn(8, 4)).max(dim=1)\n(value * index).mean().backward()\n")
+    assert loss.sources
+    assert [cut.how for cut in loss.cuts] == ["indices"]
+
+
+def test_a_batch_comes_from_data_alone() -> None:
+    made = program(
+        """
+        import lightning as L
+
+        class Net(L.LightningModule):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(4, 1)
+
+            def training_step(self, batch, batch_idx):
+                x, y = batch
+                return nn.functional.mse_loss(self.layer(x), y)
+        """
+    )
+    (returned,) = made.classes["Net"].runs["training_step"].returns
+    assert isinstance(returned.value, Tensor)
+    assert not returned.value.open

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import libcst as cst
-import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Local, Store
@@ -15,7 +14,7 @@ from gradsense.program.values import Carrier, Tensor
 from gradsense.rules import edits, rounds
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, GraphKept, Silent
-from gradsense.rules.syntax import places_in
+from gradsense.rules.syntax import all_places, places_in
 
 
 class GraphKeptAlive(Rule):
@@ -282,17 +281,29 @@ def _is_used(run: Run, carrier: Carrier) -> bool:
     )
 
 
+_SHOWING = frozenset("print format float round append write info debug log set_postfix set_description str".split())
+
+
 def _is_a_tensor_later(program: Program, fact: Local | Store, place: Place) -> bool:
-    """Whether the sum may be used as a tensor: it begins as one, or a method of it is called."""
+    """Whether the sum may be used as a tensor: it is an attribute, a method of it is called, it is returned or given to
+    a function that does more than show it.
+    """
     if isinstance(fact, Store):
         return True
     function = fact.context.function
-    called = m.Attribute(value=m.Name(place.code()))
-    if function is None:
-        return any(
-            m.matches(node, called)
-            for _, _, tree in program.file.blocks()
-            if tree.block.hole is None
-            for node in tree.block.index.by_kind.get(cst.Attribute, ())
-        )
-    return any(m.matches(each.node, called) for each in places_in(program, function, cst.Attribute))
+    names = places_in(program, function, cst.Name) if function is not None else all_places(program, cst.Name)
+    return any(_needs_a_tensor(each) for each in names if each.node.deep_equals(place.node))
+
+
+def _needs_a_tensor(place: Place) -> bool:
+    here = place.parent()
+    while here is not None and isinstance(here.node, (cst.BinaryOperation, cst.Tuple, cst.Element)):
+        here = here.parent()
+    if here is None or isinstance(here.node, (cst.Return, cst.Attribute)):
+        return True
+    call = here.parent() if isinstance(here.node, cst.Arg) else None
+    if call is None or not isinstance(call.node, cst.Call):
+        return False
+    func = call.node.func
+    name = func.attr if isinstance(func, cst.Attribute) else func
+    return not isinstance(name, cst.Name) or name.value not in _SHOWING
