@@ -4,7 +4,7 @@ VSIX := dist/gradsense.vsix
 RUN := .venv/bin/python
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench corpus docs package clean
+.PHONY: setup demo test screenshots editor bench corpus mutants docs package clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -34,6 +34,10 @@ bench: setup
 # `make corpus FROM=folder` takes the repositories from there, as owner+name; without it, git fetches them.
 corpus: setup
 	$(RUN) -m benchmarks.corpus $(if $(FROM),--from $(FROM)) $(ONLY)
+
+# FROM is a folder with public repositories as <owner>+<name>/: benchmarks/mutants/hosts.toml says which.
+mutants: setup
+	$(RUN) -m benchmarks.mutants --from $(or $(FROM),$(error make mutants FROM=folder)) --report benchmarks/mutants/REPORT.md
 
 docs: setup
 	$(RUN) tools/make_docs.py

@@ -1,0 +1,1 @@
+"""The mutators, by family of rules."""
