@@ -17,6 +17,7 @@ from gradsense.program import (
     methods,
     modes,
     objects,
+    recursion,
     shapes,
     statements,
     training,
@@ -189,7 +190,7 @@ def _call_function(
     decorators = [d for d in function.decorators if d not in _IGNORED_DECORATORS]
     mode = next((d for d in decorators if d in GRAD_MODES), None)
     opaque = any(d not in GRAD_MODES and not d.startswith(_KNOWN_DECORATORS) for d in decorators)
-    if function.code in run.stack or len(run.stack) >= DEPTH:
+    if len(run.stack) >= DEPTH and recursion.key_of(function) not in run.recursions:
         training.unknown_code(run, state, (*args, *(v for _, v in keywords), function.self_value or NONE))
         return UNKNOWN
     if _is_quiet(run, function, args, keywords):
@@ -204,7 +205,7 @@ def _call_function(
         state.switch = function.code.site
     if opaque:
         state.grad = None
-    result = run_function(run, frame, state, function, args, keywords, at)
+    result = recursion.solve(run, frame, state, function, args, keywords, at)
     state.grad, state.switch = grad, switch
     return UNKNOWN if opaque and not isinstance(result, Instance) else result
 
@@ -593,13 +594,14 @@ def _forward(
     reached = tuple((obj, state.heap.get(obj)) for obj in state.reachable(given))
     heap = state.heap.copy()
     before = (state.gradients, state.scaled, state.stages, state.toggled)
-    first_frame, outer_reads = run.frames + 1, run.outside_reads
+    first_frame, outer_reads, recurred = run.frames + 1, run.outside_reads, run.recurred
     run.outside_reads = first_frame
     result = invoke(run, frame, state, bound, args, keywords, at)
     calls = (*frame.calls, frame.site(at))
     changed = {obj: held for obj, held in state.heap.items() if heap.get(obj) is not held}
     if (
         not state.dead
+        and run.recurred == recurred
         and (state.gradients, state.scaled, state.stages, state.toggled) == before
         and run.outside_reads >= first_frame
         and all(obj not in heap or obj.calls[: len(calls)] == calls for obj in changed)

@@ -105,17 +105,21 @@ def _element_of_view(run: Run, frame: Frame, state: State, view: Partial) -> Val
     return UNKNOWN
 
 
-def iterated_kind(value: Value) -> str:
-    """What a `for` loop goes over, for `Round.over`."""
+def iterated_kind(state: State, value: Value) -> str:
+    """What a `for` loop goes over, for `Round.over`. A list of batches, however it was made, is data."""
     if isinstance(value, Parameters):
         return "parameters"
     if isinstance(value, Partial) and isinstance(value.function, Ref):
         if value.function.name == "builtins.range":
             return "range"
-        inner = [iterated_kind(arg) for arg in value.args]
+        inner = [iterated_kind(state, arg) for arg in value.args]
         return next((kind for kind in ("parameters", "data") if kind in inner), "other")
     if isinstance(value, Instance) and value.kind is Kind.DATA:
         return "data"
+    if isinstance(value, Collection) and value.kind == "list":
+        items = state.items(value.obj)
+        if items.exact is None and (items.element is UNKNOWN or is_plain(items.element)):
+            return "data" if is_plain(items.element) else "other"
     if isinstance(value, (Collection, TupleValue)):
         return "literal"
     if isinstance(value, Tensor) and value.gradients:

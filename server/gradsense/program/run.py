@@ -16,6 +16,7 @@ from gradsense.source.blocks import BlockTree
 if TYPE_CHECKING:
     from gradsense.program.calls import Summary
     from gradsense.program.file import File, Imports
+    from gradsense.program.recursion import Key, Recursion
 
 STEPS = 8_000
 """Statements and calls that one run may follow before it gives up and says nothing; public training files need up to
@@ -117,6 +118,10 @@ class Run:
         """Modules and parameters whose `requires_grad` the program sets, to whatever value."""
         self.loaded: set[Obj] = set()
         """Modules and parameters whose values the program sets by other means than training."""
+        self.recursions: dict[Key, Recursion] = {}
+        """Functions that are being run, and what calls of them from within give."""
+        self.recurred = 0
+        """How many calls from within there were: what a function gave on the way is not its summary."""
         self.local_classes: dict[Where, ClassValue] = {}
         """Classes that functions define, by their place."""
         self.modes_read: set[Obj] = set()

@@ -233,6 +233,8 @@ def _return(run: Run, frame: Frame, node: ir.Return, state: State, flow: Flow) -
     value: Value = NONE
     if node.value is not None:
         value = expressions.evaluate(run, frame, state, node.value)
+        if state.dead:
+            return []
         if not frame.calls:
             # Out of what is followed; elsewhere the caller goes on with the value.
             expressions.use(run, value)
@@ -556,7 +558,7 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     elements = containers.exact_items(run, state, source)
     if elements is not None and 0 < len(elements) <= 3 and containers.worth_unrolling(elements):
         return _unrolled(run, frame, node, state, flow, elements)
-    over = containers.iterated_kind(source)
+    over = containers.iterated_kind(state, source)
 
     def begin(entry: State) -> None:
         element = containers.element_of(run, frame, entry, source)
