@@ -25,6 +25,7 @@ from gradsense.program.values import (
     Tensor,
     TupleValue,
     Value,
+    is_plain,
     join,
     options_of,
 )
