@@ -150,3 +150,34 @@ def test_a_part_that_is_put_into_eval_mode_is_woken_by_the_whole() -> None:
         """
     )
     assert [len(fact.woken) for fact in made.facts(Forward)] == [1, 0]
+
+
+NET = """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.norm, self.head = nn.BatchNorm1d(4), nn.Linear(4, 1)
+            def freeze(self):
+                for part in self.modules():
+                    if isinstance(part, nn.Linear):
+                        print(part)
+                    elif isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                        part.eval()
+        net = Net()
+"""
+
+
+def test_a_loop_over_the_parts_comes_to_those_of_a_class() -> None:
+    assert modes(NET + "        net.freeze()\n        net.norm(x)\n        net.head(x)\n") == [("eval",), ("start",)]
+
+
+def test_a_function_applied_to_the_parts_comes_to_those_of_a_class() -> None:
+    applied = """
+        def freeze(part):
+            if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+                part.eval()
+        net.apply(freeze)
+        net.norm(x)
+        net.head(x)
+"""
+    assert modes(NET + applied) == [("eval",), ("start",)]

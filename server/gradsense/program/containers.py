@@ -21,6 +21,7 @@ from gradsense.program.values import (
     Kind,
     Parameters,
     Partial,
+    Parts,
     Ref,
     Tensor,
     TupleValue,
@@ -82,6 +83,9 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
         if value.shape == "pairs":
             return TupleValue((Ref("builtins.text"), replace(value, shape="element")))
         return replace(value, shape="element") if value.shape in ("iterator", "list") else UNKNOWN
+    if isinstance(value, Parts):
+        part = replace(value, shape="element")
+        return TupleValue((Ref("builtins.text"), part)) if value.shape == "pairs" else part
     if isinstance(value, Tensor):
         return shapes.element(activations.picked(replace(value, parameter=None, leaf=None, made_by="", needed=False)))
     if isinstance(value, Partial) and isinstance(value.function, Ref):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gradsense.program import activations, calls, composition, containers, ir, objects, shapes, statements
+from gradsense.program import activations, calls, composition, containers, ir, modes, objects, shapes, statements
 from gradsense.program.facts import Outer
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
@@ -27,6 +27,7 @@ from gradsense.program.values import (
     Method,
     Parameters,
     Partial,
+    Parts,
     Ref,
     Tensor,
     TupleValue,
@@ -325,6 +326,8 @@ def refine(run: Run, frame: Frame, state: State, test: ir.Expr, holds: bool) -> 
         for operand in test.operands:
             refine(run, frame, state, operand, holds)
         return
+    if holds and modes.tests_a_part(frame, state, test):
+        _narrow_part(run, frame, state, test)
     if isinstance(test, ir.Name):
         _keep(state, frame, test.id, lambda option: _is_none(option) is not True if holds else True)
     elif isinstance(test, ir.Operation) and test.op in ("is", "is not", "==", "!=") and len(test.operands) == 2:
@@ -332,6 +335,18 @@ def refine(run: Run, frame: Frame, state: State, test: ir.Expr, holds: bool) -> 
         if isinstance(left, ir.Name) and isinstance(right, ir.Constant) and right.value is None:
             none = holds is (test.op in ("is", "=="))
             _keep(state, frame, left.id, lambda option: _is_none(option) in (none, None))
+
+
+def _narrow_part(run: Run, frame: Frame, state: State, test: ir.Expr) -> None:
+    """`isinstance(part, nn.BatchNorm2d)`: one of the parts of that class."""
+    assert isinstance(test, ir.Call)
+    assert isinstance(test.args[0], ir.Name)
+    part = state.variable(frame.number, test.args[0].id)
+    cls = evaluate(run, frame, state, test.args[1])
+    named = cls.items if isinstance(cls, TupleValue) else (cls,)
+    names = frozenset(each.name for each in named if isinstance(each, Ref))
+    if isinstance(part, Parts) and names and all(isinstance(each, Ref) for each in named):
+        state.set_variable(frame.number, test.args[0].id, replace(part, classes=names))
 
 
 def _keep(state: State, frame: Frame, name: str, wanted: Callable[[Value], bool]) -> None:

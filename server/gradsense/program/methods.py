@@ -29,6 +29,7 @@ from gradsense.program.values import (
     ClassValue,
     Collection,
     Const,
+    FunctionValue,
     Instance,
     Items,
     Kind,
@@ -36,6 +37,7 @@ from gradsense.program.values import (
     Obj,
     Parameters,
     Partial,
+    Parts,
     Ref,
     Super,
     Tensor,
@@ -62,6 +64,9 @@ def call_method(
         return _parameters(run, frame, state, receiver, name, args, keywords, at)
     if isinstance(receiver, Instance):
         return _instance(run, frame, state, receiver, name, args, keywords, at)
+    if isinstance(receiver, Parts):
+        modes.switch_parts(run, frame, state, receiver, modes.asked_for(name, args, keywords), at)
+        return receiver
     if isinstance(receiver, (Collection, TupleValue)):
         return _collection(run, frame, state, receiver, name, args, keywords, at)
     if isinstance(receiver, Super):
@@ -417,8 +422,7 @@ def _module(
             site=frame.site(at),
         )
     if name in ("train", "eval"):
-        training_mode = modes.asked_for(args, keywords) if name == "train" else False
-        modes.switch(run, frame, state, module, training_mode, at)
+        modes.switch(run, frame, state, module, modes.asked_for(name, args, keywords), at)
         return module
     if name in (
         "to",
@@ -433,8 +437,8 @@ def _module(
     ):
         if name == "requires_grad_":
             _freeze(run, state, module, args, keywords)
-        if name == "to" and any(isinstance(arg, Instance) for arg in args):
-            return module
+        if name == "apply" and args and isinstance(args[0], FunctionValue) and modes.may_switch(args[0].code):
+            calls.invoke(run, frame, state, args[0], (Parts(module, "element"),), (), at)
         return module
     if name in ("share_memory", "xpu", "type", "to_empty"):
         return module
@@ -442,7 +446,9 @@ def _module(
         sources, is_open = composition.parameter_sources(run, state, module)
         training.clear_sources(run, frame, state, sources, is_open, False, "module", at)
         return NONE
-    if name in ("children", "modules", "values"):
+    if name in ("modules", "named_modules"):
+        return Parts(module, "iterator" if name == "modules" else "pairs")
+    if name in ("children", "values"):
         if name == "values" or name == "children":
             held = state.attributes(module.obj).get(ITEMS)
             if isinstance(held, Items):

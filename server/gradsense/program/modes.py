@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from gradsense.program import class_lookup, composition
+from gradsense.program import class_lookup, composition, ir
 from gradsense.program.facts import Mode, Switch
 from gradsense.program.knowledge import classes
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import AS_IT_WAS, State
-from gradsense.program.values import ClassValue, Const, Instance, Method, Obj, Ref, Unknown, Value, options_of
+from gradsense.program.values import (
+    ClassValue,
+    Code,
+    Const,
+    Instance,
+    Method,
+    Obj,
+    Parts,
+    Ref,
+    Unknown,
+    Value,
+    options_of,
+)
 
 _UNKNOWN = frozenset({Mode("unknown")})
 
@@ -33,14 +45,53 @@ def _woken(state: State, obj: Obj, mode: Mode, below: dict[Obj, tuple[str, Insta
     return mode
 
 
+def switch_parts(run: Run, frame: Frame, state: State, parts: Parts, training: bool | None, at: int) -> None:
+    """`part.eval()` in a loop over a Module's parts: of those of some classes, one by one."""
+    below = composition.modules_below(run, state, parts.module)
+    if not parts.classes or training is None:
+        blur(run, state, set(below))
+        return
+    for obj, (_, part) in below.items():
+        if isinstance(part.type, Ref) and any(classes.is_of(part.type.name, cls) for cls in parts.classes):
+            state.modes[obj] = frozenset((Mode("train" if training else "eval", frame.site(at), frame.calls, obj),))
+
+
+def tests_a_part(frame: Frame, state: State, test: ir.Expr) -> bool:
+    """Whether a condition asks for the class of one of a Module's parts: `isinstance(part, ...)`."""
+    return (
+        isinstance(test, ir.Call)
+        and isinstance(test.func, ir.Name)
+        and test.func.id == "isinstance"
+        and len(test.args) == 2
+        and isinstance(test.args[0], ir.Name)
+        and isinstance(state.variable(frame.number, test.args[0].id), Parts)
+    )
+
+
+def come_to_each_part(before: dict[Obj, frozenset[Mode]], ends: list[State]) -> None:
+    """A loop over all parts comes to those that a condition is about: what happens to them happens, whichever part it
+    is in one round.
+    """
+    changes = {obj: found for end in ends for obj, found in end.modes.items() if before.get(obj) != found}
+    for end in ends:
+        end.modes.update(changes)
+
+
+def may_switch(code: Code) -> bool:
+    """Whether a function that is applied to every part may be about their modes."""
+    return not code.tree.names.isdisjoint(("train", "eval"))  # type: ignore[attr-defined]
+
+
 def set_by_hand(state: State, module: Instance, value: Value) -> None:
     """`module.training = value`: of this Module alone."""
     kind = ("train" if value.value else "eval") if isinstance(value, Const) else "unknown"
     state.modes[module.obj] = frozenset((Mode(kind),))
 
 
-def asked_for(args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> bool | None:
-    """What `train(mode=True)` switches to."""
+def asked_for(method: str, args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> bool | None:
+    """What `train(mode=True)` or `eval()` switches to: training or not, None if it can't be told."""
+    if method == "eval":
+        return False
     given = args[0] if args else dict(keywords).get("mode", Const(True))
     return bool(given.value) if isinstance(given, Const) else None
 

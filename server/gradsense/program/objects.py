@@ -26,6 +26,7 @@ from gradsense.program.values import (
     Obj,
     Parameters,
     Partial,
+    Parts,
     Ref,
     Site,
     Super,
@@ -97,6 +98,8 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
     if isinstance(receiver, Super):
         return _super_attribute(run, receiver, name)
     if isinstance(receiver, (Collection, TupleValue)):
+        return Method(receiver, name)
+    if isinstance(receiver, Parts) and receiver.shape == "element" and name in ("train", "eval"):
         return Method(receiver, name)
     if isinstance(receiver, FunctionValue) and name == "__self__" and receiver.self_value is not None:
         return receiver.self_value

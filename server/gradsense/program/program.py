@@ -14,7 +14,7 @@ import libcst as cst
 from gradsense.config import Settings
 from gradsense.findings import Span
 from gradsense.program import calls, class_lookup, containers, duck_types, ir, methods, statements, training
-from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Returned
+from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Mode, Returned
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
@@ -140,13 +140,15 @@ class ClassFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """What the methods of a class find: the instance's attributes after `__init__`, and every object that the run
-    has made or changed. Methods that begin from the same `token` begin from the same state.
+    """What the methods of a class find: the instance's attributes after `__init__`, every object that the run has made
+    or changed, and the modes that it has put Modules into. Methods that begin from the same `token` begin from the same
+    state.
     """
 
     run: Run
     attributes: dict[str, object]
     heap: dict[Obj, dict[str, object]]
+    modes: dict[Obj, frozenset[Mode]]
     token: Run
 
 
@@ -515,7 +517,7 @@ class Program:
             for attr in loose:
                 if isinstance(state.attribute(instance.obj, attr), (Const, Tensor, Unknown)):
                     state.set_attribute(instance.obj, attr, UNKNOWN)
-            return run, Entry(run, attributes, _changes(before, state.heap), run)
+            return run, Entry(run, attributes, _changes(before, state.heap), state.modes, run)
 
         made = self._remembered(("class", cls, loose, known), work)
         if made is None:
@@ -537,6 +539,7 @@ class Program:
         """The script's last state with what an `__init__` has made; gradients may be anything."""
         state = self._fresh_state()
         state.heap.update(entry.heap)
+        state.modes.update(entry.modes)
         for optimizer in entry.run.optimizers:
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
         return state
@@ -571,7 +574,7 @@ class Program:
                 if configured is not None:
                     heap[instance.obj] = {**heap.get(instance.obj, {}), methods.OPTIMIZERS: configured}
             # The token of the run stands for its result: the same run gives the same entry for what follows.
-            entry = Entry(run, entry.attributes, heap, run)
+            entry = Entry(run, entry.attributes, heap, entry.modes, run)
         return entry
 
     # -- facts --

@@ -15,6 +15,7 @@ from gradsense.program import (
     graph,
     in_place,
     ir,
+    modes,
     objects,
     training,
 )
@@ -459,10 +460,13 @@ def _if(run: Run, frame: Frame, node: ir.If, state: State, flow: Flow) -> list[S
         other.assumed[assumed_key] = not positive
     expressions.refine(run, frame, state, node.test, True)
     expressions.refine(run, frame, other, node.test, False)
+    before = state.modes.copy() if modes.tests_a_part(frame, state, test) else None
     frame.conditions += 1
     after = execute(run, frame, node.body, [state], flow)
     after += execute(run, frame, node.orelse, [other], flow)
     frame.conditions -= 1
+    if before is not None:
+        modes.come_to_each_part(before, after)
     return after
 
 

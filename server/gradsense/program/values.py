@@ -255,6 +255,19 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """The Modules below a Module, itself included (`module.modules()`), or one of them while looping.
+
+    `shape` is `iterator`, `pairs` (of `named_modules`) or `element`; `classes` the canonical names of the classes that
+    a condition restricts an element to.
+    """
+
+    module: Instance
+    shape: str = "iterator"
+    classes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A bound method of something from outside the user's files."""
 
@@ -389,6 +402,7 @@ Value = (
     | Collection
     | TupleValue
     | Parameters
+    | Parts
     | Method
     | FunctionValue
     | ClassValue

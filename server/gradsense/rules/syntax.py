@@ -8,8 +8,9 @@ from typing import TypeVar
 import libcst as cst
 
 from gradsense.program.facts import Fact, Store
+from gradsense.program.knowledge.names import canonical
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import Code, Instance, Tensor
+from gradsense.program.values import Code, Instance, Ref, Tensor
 from gradsense.rules.edits import statement_of
 from gradsense.source.index import walk
 
@@ -91,6 +92,21 @@ def all_places(program: Program, kind: type[cst.CSTNode]) -> Iterator[Place]:
         if tree.block.hole is None:
             for node in tree.block.index.by_kind.get(kind, ()):
                 yield Place(node, tree.block, where, offset, tree)
+
+
+def canonical_name(program: Program, node: cst.BaseExpression) -> str | None:
+    """What a dotted name that begins with a global of the file stands for: `torch.nn.functional.dropout` for
+    `F.dropout`; None for anything of the user's own.
+    """
+    attributes: list[str] = []
+    while isinstance(node, cst.Attribute):
+        attributes.insert(0, node.attr.value)
+        node = node.value
+    if not isinstance(node, cst.Name):
+        return None
+    run, state = program.script
+    value = state.variable(run.module_frames[program.file.path], node.value)
+    return canonical(".".join((value.name, *attributes))) if isinstance(value, Ref) else None
 
 
 def in_broken_code(program: Program, name: str) -> bool:

@@ -120,6 +120,11 @@ def switched_on_by(name: str) -> str | None:
     return "track_running_stats" if "InstanceNorm" in last else None
 
 
+def is_of(name: str, cls: str) -> bool:
+    """Whether a `torch.nn` layer is of a class: that one, or the private base of all batch norms."""
+    return name == cls or (cls.endswith("._BatchNorm") and "BatchNorm" in name)
+
+
 def kind_of(name: str) -> Kind | None:
     """The kind of an external class by its canonical name, or None if it isn't known."""
     if name in ("lightning.LightningModule", "lightning.core.LightningModule"):
