@@ -41,14 +41,14 @@ class Mode(NamedTuple):
 
     `kind` is `train`, `eval`, `start` (as it was made, or as the run found it) or `unknown`. `of` is the Module whose
     `train()` or `eval()` it was, `calls` the calls down to it. `woke`: the `eval()` of a part alone that a `train()` of
-    the whole has undone.
+    the whole has undone, and the calls down to that.
     """
 
     kind: str
     site: Site | None = None
     calls: tuple[Site, ...] = ()
     of: Obj | None = None
-    woke: Site | None = None
+    woke: tuple[Site, tuple[Site, ...]] | None = None
 
 
 class Round(NamedTuple):

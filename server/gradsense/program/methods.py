@@ -66,7 +66,7 @@ def call_method(
         return _instance(run, frame, state, receiver, name, args, keywords, at)
     if isinstance(receiver, Parts):
         modes.switch_parts(run, frame, state, receiver, modes.asked_for(name, args, keywords), at)
-        return receiver
+        return calls.record_call(run, frame, f"Parts.{name}", receiver, args, keywords, receiver, at)
     if isinstance(receiver, (Collection, TupleValue)):
         return _collection(run, frame, state, receiver, name, args, keywords, at)
     if isinstance(receiver, Super):

@@ -39,7 +39,7 @@ def _woken(state: State, obj: Obj, mode: Mode, below: dict[Obj, tuple[str, Insta
     before = state.modes.get(obj, AS_IT_WAS)
     earlier = next(iter(before))
     if len(before) == 1 and earlier.kind == "eval" and earlier.of != mode.of and earlier.of in below:
-        return mode._replace(woke=earlier.site)
+        return mode._replace(woke=(earlier.site, earlier.calls)) if earlier.site is not None else mode
     if len(before) == 1 and earlier.woke is not None and earlier.of == mode.of:
         return mode._replace(woke=earlier.woke)
     return mode

@@ -12,10 +12,10 @@ from gradsense.program import modes
 from gradsense.program.facts import Backward, Forward, Mode, Round, Switch
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Tensor, Unknown, Value, options_of
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
+from gradsense.rules.passes import may_come_from
 from gradsense.rules.syntax import statement_within
 
 
@@ -464,19 +464,9 @@ def _is_trained(run: Run, forward: Forward, loop: Round) -> bool:
     return any(
         isinstance(fact, Backward)
         and any(round_.site == loop.site for round_ in fact.context.rounds)
-        and any(_may_come_from(option, forward) for option in options_of(fact.value))
+        and may_come_from(fact.value, forward)
         for fact in run.facts.values()
     )
-
-
-def _may_come_from(loss: Value, forward: Forward) -> bool:
-    """Whether a loss depends on the result of a forward pass, as far as can be told."""
-    output = forward.result
-    if not isinstance(output, Tensor):
-        return isinstance(output, Unknown) and isinstance(loss, (Tensor, Unknown))
-    if not output.sources:
-        return output.open and (isinstance(loss, Unknown) or (isinstance(loss, Tensor) and loss.open))
-    return isinstance(loss, Unknown) or (isinstance(loss, Tensor) and bool(loss.sources & output.sources))
 
 
 def _evaluates(run: Run, forward: Forward, mode: Mode) -> bool:

@@ -1,0 +1,40 @@
+"""Forward passes: whether they are trained, and whether they evaluate."""
+
+from __future__ import annotations
+
+import re
+
+from gradsense.program.facts import Backward, Forward
+from gradsense.program.run import Run
+from gradsense.program.values import Code, Tensor, Unknown, Value, options_of
+
+
+def may_come_from(loss: Value, forward: Forward) -> bool:
+    """Whether a loss depends on the result of a forward pass, as far as can be told."""
+    return any(_may_come_from(option, forward.result) for option in options_of(loss))
+
+
+def _may_come_from(loss: Value, output: Value) -> bool:
+    if not isinstance(output, Tensor):
+        return isinstance(output, Unknown) and isinstance(loss, (Tensor, Unknown))
+    if not output.sources:
+        return output.open and (isinstance(loss, Unknown) or (isinstance(loss, Tensor) and loss.open))
+    return isinstance(loss, Unknown) or (isinstance(loss, Tensor) and bool(loss.sources & output.sources))
+
+
+def is_trained(run: Run, forward: Forward) -> bool:
+    """Whether a run computes gradients of what a forward pass gives, or may."""
+    return forward.grad is not False and any(
+        isinstance(fact, Backward) and may_come_from(fact.value, forward) for fact in run.facts.values()
+    )
+
+
+_EVALUATES = re.compile(
+    r"_*(?:run_|do_|model_)?(?:val|valid|validate|validation|eval|evaluate|evaluation)(?:_\w+)?"
+    r"|\w+_(?:val|valid|validate|validation|eval|evaluation)|test(?:_epoch|_loop|_step)?"
+)
+
+
+def says_evaluation(code: Code | None) -> bool:
+    """Whether a function's name says that it evaluates: `validate`, `eval_epoch`, `test`; not `train_and_validate`."""
+    return code is not None and "train" not in code.name and _EVALUATES.fullmatch(code.name) is not None
