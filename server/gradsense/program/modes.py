@@ -145,6 +145,15 @@ def depends_on_mode(run: Run, state: State, module: Instance) -> bool | None:
     return told
 
 
+def reaches_all(run: Run, state: State, module: Instance) -> bool:
+    """Whether everything below a Module that depends on its mode, or may, has been switched since the run began."""
+    return not run.modes_lost and all(
+        obj in state.modes or _layer_depends(run, state, obj, part) is False
+        for obj, (_, part) in composition.modules_below(run, state, module).items()
+        if obj != module.obj
+    )
+
+
 def names_of_mode_dependent(run: Run, state: State, module: Instance) -> set[str]:
     """The classes of the `torch.nn` layers below a Module that depend on its mode."""
     below = composition.modules_below(run, state, module)
