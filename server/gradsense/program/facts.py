@@ -266,12 +266,15 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """`module.train()` or `module.eval()`; `training` is None for a mode that can't be told."""
+    """`module.train()` or `module.eval()`; `training` is None for a mode that can't be told. `switch` is the line that
+    switched gradients off, where it runs without.
+    """
 
     site: Site
     context: Context
     module: Instance
     training: bool | None
+    switch: Site | None
 
 
 @dataclass(frozen=True, slots=True)

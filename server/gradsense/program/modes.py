@@ -31,7 +31,8 @@ def switch(run: Run, frame: Frame, state: State, module: Instance, training: boo
     below = composition.modules_below(run, state, module)
     for obj in below:
         state.modes[obj] = frozenset((_woken(state, obj, mode, below) if training else mode,))
-    run.record(Switch(frame.site(at), run.context(frame), module, training), frame)
+    off = state.switch if state.grad is False else None
+    run.record(Switch(frame.site(at), run.context(frame), module, training, off), frame)
 
 
 def _woken(state: State, obj: Obj, mode: Mode, below: dict[Obj, tuple[str, Instance]]) -> Mode:

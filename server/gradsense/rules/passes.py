@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+import libcst as cst
+
 from gradsense.program.facts import Backward, Forward
+from gradsense.program.program import Place
 from gradsense.program.run import Run
 from gradsense.program.values import Code, Tensor, Unknown, Value, options_of
 
@@ -26,6 +29,35 @@ def is_trained(run: Run, forward: Forward) -> bool:
     """Whether a run computes gradients of what a forward pass gives, or may."""
     return forward.grad is not False and any(
         isinstance(fact, Backward) and may_come_from(fact.value, forward) for fact in run.facts.values()
+    )
+
+
+def name_of_called(forward: Place | None) -> str | None:
+    """What the code calls the network in a forward pass: `self.model` for `self.model(x)`."""
+    if forward is None or not isinstance(forward.node, cst.Call):
+        return None
+    callee = forward.node.func
+    return forward.code(callee) if is_dotted(callee) else None
+
+
+def is_dotted(node: cst.BaseExpression) -> bool:
+    """Whether an expression is a name, or attributes of one."""
+    while isinstance(node, cst.Attribute):
+        node = node.value
+    return isinstance(node, cst.Name)
+
+
+def reaches_backward(run: Run, forward: Forward) -> bool:
+    """Whether a run goes back through the graph of this very forward pass, or may."""
+    output = forward.result
+    if forward.grad is False:
+        return False
+    return any(
+        isinstance(option, Unknown)
+        or (isinstance(option, Tensor) and isinstance(output, Tensor) and bool(option.trace.nodes & output.trace.nodes))
+        for fact in run.facts.values()
+        if isinstance(fact, Backward)
+        for option in options_of(fact.value)
     )
 
 

@@ -15,7 +15,7 @@ from gradsense.program.run import Run
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
-from gradsense.rules.passes import may_come_from
+from gradsense.rules.passes import is_dotted, may_come_from, name_of_called
 from gradsense.rules.syntax import statement_within
 
 
@@ -61,7 +61,7 @@ class EvalNeverUndone(Rule):
             if place is None or slip.mode.site in told or not isinstance(place.node, cst.Call):
                 continue
             told.add(slip.mode.site)
-            network = _name_of_called(forward) or _receiver(place) or "the network"
+            network = name_of_called(forward) or _receiver(place) or "the network"
             yield from self.finding(
                 place,
                 f"`{place.code()}` is never undone, so from the next round on `{network}` trains in eval mode: "
@@ -489,24 +489,10 @@ def _place_of(program: Program, mode: Mode) -> Place | None:
     return None
 
 
-def _name_of_called(forward: Place | None) -> str | None:
-    """What the training code calls the network."""
-    if forward is None or not isinstance(forward.node, cst.Call):
-        return None
-    callee = forward.node.func
-    return forward.code(callee) if _is_dotted(callee) else None
-
-
-def _is_dotted(node: cst.BaseExpression) -> bool:
-    while isinstance(node, cst.Attribute):
-        node = node.value
-    return isinstance(node, cst.Name)
-
-
 def _receiver(place: Place) -> str | None:
     assert isinstance(place.node, cst.Call)
     callee = place.node.func
-    return place.code(callee.value) if isinstance(callee, cst.Attribute) and _is_dotted(callee.value) else None
+    return place.code(callee.value) if isinstance(callee, cst.Attribute) and is_dotted(callee.value) else None
 
 
 def _effect(program: Program, run: Run, forward: Forward) -> str:
@@ -522,7 +508,7 @@ def _effect(program: Program, run: Run, forward: Forward) -> str:
 
 def _switch_back(program: Program, run: Run, slip: Slip, forward: Place | None) -> Fix | None:
     """`train()` right before the training goes on: in the loop's body, or at the top of the function that trains."""
-    name = _name_of_called(forward)
+    name = name_of_called(forward)
     if forward is None or name is None or _is_shared(run, slip.forward):
         return None
     loop = slip.loop or slip.forward.context.rounds[-1]

@@ -1,0 +1,372 @@
+"""GS703."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from gradsense.program import modes
+from gradsense.program.facts import Forward, Switch
+from gradsense.program.program import Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Code, Kind, Tensor
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, GraphKept, LossDiffers, Silent
+from gradsense.rules.passes import is_trained, name_of_called, says_evaluation
+from gradsense.rules.syntax import statement_within
+
+
+class EvaluationWithoutEval(Rule):
+    """A network is evaluated in training mode, or in eval mode with gradients recorded.
+
+    ## What it does
+
+    Reports a forward pass in a function whose name says that it evaluates, after `train()` without an `eval()` since;
+    one behind a `train()` inside an evaluation's own `no_grad`; and one in eval mode that records gradients, batch after
+    batch, for nothing.
+
+    ## Why it matters
+
+    In training mode dropout is on, so that the numbers are worse than the network; batch norm normalises by the
+    batch that is measured, and learns from it. With gradients recorded each activation is kept until the batch is
+    done; if the losses are collected as tensors, until the end.
+
+    ## Fix safety
+
+    Safe, where `train()` is called again in the loop; unsafe, where the training would go on in eval mode.
+
+    ## Stays silent when
+
+    - nothing in the network depends on the mode, or its mode is not known;
+    - a loss of what it gives is back-propagated, or the function works with gradients;
+    - the function's name doesn't say that it evaluates: a target network, a rollout, `update_bn`;
+    - gradients: the function is not called in the file.
+
+    ## References
+
+    - [torch.nn.Module.eval](https://docs.pytorch.org/docs/2.13/generated/torch.nn.Module.html#torch.nn.Module.eval)
+    - [torch.no_grad](https://docs.pytorch.org/docs/2.13/generated/torch.no_grad.html)
+    """
+
+    code, name, severity = "GS703", "evaluation-without-eval", Severity.INFORMATION
+    fix_safety = Safety.SAFE
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        told: set[Code] = set()
+        for run, passes in _by_call(program):
+            function = passes[0].context.function
+            if function is None or function in told or is_trained(run, passes[0]):
+                continue
+            kinds = {mode.kind for each in passes for mode in each.modes}
+            place = program.place(passes[0].site)
+            network = name_of_called(place)
+            if place is None or network is None or not _matters(program, run, passes[0]):
+                continue
+            if kinds == {"train"} and (says_evaluation(function) or _is_undone(run, passes[0])):
+                told.add(function)
+                yield from self._in_training_mode(program, run, passes[0], place, network)
+            elif kinds == {"eval"} and says_evaluation(function) and _records(passes, function):
+                told.add(function)
+                yield from self._with_gradients(program, passes[0], place, network)
+
+    def _in_training_mode(
+        self, program: Program, run: Run, forward: Forward, place: Place, network: str
+    ) -> Iterator[Finding]:
+        mode = next(iter(forward.modes))
+        statement = statement_within(program, place, None)
+        edit = edits.insert_before(program, statement, f"{network}.eval()") if statement is not None else None
+        safety = Safety.SAFE if _comes_again(run, forward) else Safety.UNSAFE
+        title = f"Call `{network}.eval()` before" + (
+            "" if safety is Safety.SAFE else " (training goes on in eval mode)"
+        )
+        own = mode.site is not None and _is_undone(run, forward)
+        yield from self.finding(
+            place,
+            f"`{network}` is evaluated in training mode: dropout is on, and batch norm learns from the data that it is "
+            f"measured on. Call `{network}.eval()` before.",
+            related=(self.related(program, mode.site, "in training mode since"),),
+            fixes=(Fix(title, (edit,), safety) if edit is not None and not own else None,),
+        )
+
+    def _with_gradients(self, program: Program, forward: Forward, place: Place, network: str) -> Iterator[Finding]:
+        function = forward.context.function
+        assert function is not None
+        yield from self.finding(
+            place,
+            f"`{place.code()}` in `{function.name}` records a graph that nobody goes back through, and keeps every "
+            f"activation for it. Decorate `{function.name}` with `@torch.no_grad()`.",
+            fixes=(_decorate(program, program.place(function.site)),),
+        )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+            def train(batches):
+                model.train()
+                for batch in batches:
+                    optimizer.zero_grad()
+                    model(batch).pow(2).mean().backward()
+                    optimizer.step()
+
+
+            def validate(batches):
+                with torch.no_grad():
+                    return [model(batch).mean().item() for batch in batches]
+            #               ^^^^^^^^^^^^ GS703
+
+
+            for epoch in range(3):
+                train(torch.randn(3, 8, 4))
+                validate(torch.randn(3, 8, 4))
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+            def train(batches):
+                model.train()
+                for batch in batches:
+                    optimizer.zero_grad()
+                    model(batch).pow(2).mean().backward()
+                    optimizer.step()
+
+
+            def validate(batches):
+                model.eval()
+                with torch.no_grad():
+                    return [model(batch).mean().item() for batch in batches]
+
+
+            for epoch in range(3):
+                train(torch.randn(3, 8, 4))
+                validate(torch.randn(3, 8, 4))
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for epoch in range(3):
+                model.train()
+                for batch in torch.randn(3, 8, 4):
+                    optimizer.zero_grad()
+                    model(batch).pow(2).mean().backward()
+                    optimizer.step()
+                with torch.no_grad():
+                    model.eval()
+                    for batch in torch.randn(3, 8, 4):
+                        model.train()
+                        print(model(batch).mean())
+            #                 ^^^^^^^^^^^^ GS703
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for epoch in range(3):
+                model.train()
+                for batch in torch.randn(3, 8, 4):
+                    optimizer.zero_grad()
+                    model(batch).pow(2).mean().backward()
+                    optimizer.step()
+                with torch.no_grad():
+                    model.eval()
+                    for batch in torch.randn(3, 8, 4):
+                        print(model(batch).mean())
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+            def evaluate(batches):
+                model.eval()
+                losses = []
+                for batch in batches:
+                    losses.append(model(batch).pow(2).mean())
+            #                     ^^^^^^^^^^^^ GS703
+                return losses
+
+
+            history = []
+            for epoch in range(6):
+                model.train()
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                history.append(evaluate(torch.randn(3, 8, 4)))
+            """,
+            shows=GraphKept(),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+            @torch.no_grad()
+            def evaluate(batches):
+                model.eval()
+                return [model(batch).mean() for batch in batches]
+
+
+            for epoch in range(3):
+                model.train()
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                evaluate(torch.randn(3, 8, 4))
+            """,
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            actor = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 2))
+            target = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 2))
+            plain = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(actor.parameters(), lr=0.1)
+
+
+            def evaluate(states, actions):
+                return torch.distributions.Categorical(logits=actor(states)).log_prob(actions)
+
+
+            def validate(states):
+                with torch.no_grad():
+                    return plain(states)
+
+
+            def update_bn(batches):
+                with torch.no_grad():
+                    for batch in batches:
+                        actor(batch)
+
+
+            def evaluate_robustly(states):
+                for _ in range(3):
+                    states = states.detach().requires_grad_()
+                    gradient, = torch.autograd.grad(actor(states).sum(), states)
+                    states = states + gradient.sign()
+                return states
+
+
+            for epoch in range(3):
+                actor.train()
+                target.train()
+                plain.train()
+                states = torch.randn(8, 4)
+                with torch.no_grad():
+                    wanted = target(states)
+                loss = -(evaluate(states, torch.zeros(8)) * wanted.sum(1)).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                validate(states)
+                update_bn([states])
+                actor.eval()
+                evaluate_robustly(states)
+            """
+        ),
+    ]
+
+
+def _by_call(program: Program) -> Iterator[tuple[Run, list[Forward]]]:
+    """The forward passes that may evaluate, in all rounds, call by call."""
+    grouped: dict[tuple[object, ...], tuple[Run, list[Forward]]] = {}
+    for run, forward in program.runs_with_facts(Forward):
+        if any(mode.kind in ("train", "eval") for mode in forward.modes):
+            key = (id(run), forward.site, forward.context.calls)
+            grouped.setdefault(key, (run, []))[1].append(forward)
+    yield from grouped.values()
+
+
+def _matters(program: Program, run: Run, forward: Forward) -> bool:
+    if forward.module.kind is Kind.LIGHTNING:
+        return False
+    return modes.depends_on_mode(run, run.end or program.script[1], forward.module) is not False
+
+
+def _switches(run: Run, forward: Forward) -> list[Switch]:
+    obj = forward.module.obj
+    return [fact for fact in run.facts.values() if isinstance(fact, Switch) and fact.module.obj == obj]
+
+
+def _is_undone(run: Run, forward: Forward) -> bool:
+    """Whether the `no_grad` that a forward pass runs under has an `eval()` of its own, and then a `train()`."""
+    if forward.switch is None or forward.grad is not False:
+        return False
+    inside = [fact for fact in _switches(run, forward) if fact.switch == forward.switch]
+    last = {mode.site for mode in forward.modes}
+    return any(fact.training is False for fact in inside) and any(fact.site in last for fact in inside)
+
+
+def _comes_again(run: Run, forward: Forward) -> bool:
+    """Whether `train()` is called in a loop around the forward pass."""
+    around = {round_.site for round_ in forward.context.rounds}
+    return any(
+        fact.training and any(round_.site in around for round_ in fact.context.rounds)
+        for fact in _switches(run, forward)
+    )
+
+
+_OF_GRADIENTS = frozenset({"grad", "autograd", "requires_grad", "requires_grad_", "backward"})
+
+
+def _records(passes: list[Forward], function: Code) -> bool:
+    """Whether gradients are recorded in a loop, in a function of the file's that has nothing to do with them."""
+    return (
+        all(each.grad is True and each.context.rounds and each.context.calls for each in passes)
+        and isinstance(passes[0].result, Tensor)
+        and passes[0].result.requires is not False
+        and _OF_GRADIENTS.isdisjoint(function.tree.names)  # type: ignore[attr-defined]
+    )
+
+
+def _decorate(program: Program, function: Place | None) -> Fix | None:
+    """`@torch.no_grad()` above a function that has no decorator."""
+    if function is None or not isinstance(function.node, cst.FunctionDef) or function.node.decorators:
+        return None
+    span = function.span
+    if span is None:
+        return None
+    name, new_import = edits.name_for(program, "torch.no_grad")
+    start = edits.line_start(program.text, span.start)
+    indent = edits.indentation_at(program.text, span.start)
+    changes: list[Edit] = [new_import] if new_import is not None else []
+    changes.append(Edit(Span(start, start), f"{indent}@{name}(){edits.newline_of(program.text)}"))
+    return Fix(f"Decorate `{function.node.name.value}` with `@{name}()`", tuple(changes), Safety.SAFE)
