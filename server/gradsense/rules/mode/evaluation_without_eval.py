@@ -15,7 +15,7 @@ from gradsense.program.values import Code, Kind, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, GraphKept, LossDiffers, Silent
-from gradsense.rules.passes import is_trained, name_of_called, says_evaluation
+from gradsense.rules.passes import name_of_called, reaches_backward, says_evaluation
 from gradsense.rules.syntax import statement_within
 
 
@@ -25,8 +25,8 @@ class EvaluationWithoutEval(Rule):
     ## What it does
 
     Reports a forward pass in a function whose name says that it evaluates, after `train()` without an `eval()` since;
-    one behind a `train()` inside an evaluation's own `no_grad`; and one in eval mode that records gradients, batch after
-    batch, for nothing.
+    one behind a `train()` inside an evaluation's own `no_grad`; and one in eval mode that records gradients, batch
+    after batch, for nothing.
 
     ## Why it matters
 
@@ -55,10 +55,10 @@ class EvaluationWithoutEval(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        told: set[Code] = set()
+        told: set[Code | None] = set()
         for run, passes in _by_call(program):
             function = passes[0].context.function
-            if function is None or function in told or is_trained(run, passes[0]):
+            if function in told or any(reaches_backward(run, each) for each in passes):
                 continue
             kinds = {mode.kind for each in passes for mode in each.modes}
             place = program.place(passes[0].site)
@@ -68,7 +68,9 @@ class EvaluationWithoutEval(Rule):
             if kinds == {"train"} and (says_evaluation(function) or _is_undone(run, passes[0])):
                 told.add(function)
                 yield from self._in_training_mode(program, run, passes[0], place, network)
-            elif kinds == {"eval"} and says_evaluation(function) and _records(passes, function):
+            elif (
+                kinds == {"eval"} and function is not None and says_evaluation(function) and _records(passes, function)
+            ):
                 told.add(function)
                 yield from self._with_gradients(program, passes[0], place, network)
 
@@ -79,9 +81,7 @@ class EvaluationWithoutEval(Rule):
         statement = statement_within(program, place, None)
         edit = edits.insert_before(program, statement, f"{network}.eval()") if statement is not None else None
         safety = Safety.SAFE if _comes_again(run, forward) else Safety.UNSAFE
-        title = f"Call `{network}.eval()` before" + (
-            "" if safety is Safety.SAFE else " (training goes on in eval mode)"
-        )
+        title = f"Call `{network}.eval()` before" + (" (training goes on so)" if safety is Safety.UNSAFE else "")
         own = mode.site is not None and _is_undone(run, forward)
         yield from self.finding(
             place,
@@ -347,10 +347,11 @@ def _comes_again(run: Run, forward: Forward) -> bool:
 _OF_GRADIENTS = frozenset({"grad", "autograd", "requires_grad", "requires_grad_", "backward"})
 
 
-def _records(passes: list[Forward], function: Code) -> bool:
+def _records(passes: list[Forward], function: Code | None) -> bool:
     """Whether gradients are recorded in a loop, in a function of the file's that has nothing to do with them."""
     return (
-        all(each.grad is True and each.context.rounds and each.context.calls for each in passes)
+        function is not None
+        and all(each.grad is True and each.context.rounds and each.context.calls for each in passes)
         and isinstance(passes[0].result, Tensor)
         and passes[0].result.requires is not False
         and _OF_GRADIENTS.isdisjoint(function.tree.names)  # type: ignore[attr-defined]
