@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,7 @@ def through(state: State, value: Value, node: Obj) -> Value:
     return replace(value, trace=value.trace.with_(Trace(frozenset((node,)))))
 
 
-def need(state: State, node: Obj, weights: frozenset[Obj], inputs: tuple[Value, ...] | list[Value]) -> None:
+def need(state: State, node: Obj, weights: frozenset[Obj], inputs: Sequence[Value]) -> None:
     """The call of a layer over `inputs` has made `node`: its backward pass needs the weights where a gradient goes on
     to the inputs. The layers of a `Sequential` are one node.
     """

@@ -287,7 +287,8 @@ def _clear(
 
 def _holding(run: Run, state: State, sources: frozenset[Obj], partial: bool) -> tuple[frozenset[Obj], frozenset[Obj]]:
     """The optimizers that hold nothing but `sources`, and those that hold some of them."""
-    covered, touched = set(), set()
+    covered: set[Obj] = set()
+    touched: set[Obj] = set()
     for optimizer in state.gradients:
         held = run.holdings.get(optimizer)
         if held is None or not held.sources & sources:

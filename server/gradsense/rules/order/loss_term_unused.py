@@ -97,7 +97,7 @@ class LossTermUnused(Rule):
         used = program.place(done[0])
         if used is None:
             return
-        missing = sorted(terms - set(on.values()))  # type: ignore[type-var]
+        missing = sorted(terms - set(on.values()))
         yield from self.finding(
             used,
             f"`{used.code()}` back-propagates a part of `{total.name}` only: nothing learns from "
