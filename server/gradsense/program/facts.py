@@ -220,7 +220,11 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """`receiver.attr = value` on an object of the program; `old` is what was there before (None: nothing)."""
+    """`receiver.attr = value` on an object of the program; `old` is what was there before (None: nothing).
+
+    Also `group["lr"] = value`, for an optimizer's parameter groups and its `defaults`: the receiver is then a
+    `Collection` whose part is `group` or `defaults`.
+    """
 
     site: Site
     context: Context

@@ -316,6 +316,10 @@ def external_attribute(run: Run, frame: Frame, state: State, instance: Instance,
         groups = Obj(instance.obj.site, instance.obj.calls, "groups")
         state.heap[groups] = {ITEMS: Items(None, Collection(group, "dict"))}
         return Collection(groups, "list")
+    if instance.kind is Kind.OPTIMIZER and name == "defaults":
+        defaults = Obj(instance.obj.site, instance.obj.calls, "defaults")
+        state.heap[defaults] = {ITEMS: Items(None, UNKNOWN)}
+        return Collection(defaults, "dict")
     return UNKNOWN if instance.kind is Kind.OTHER else Method(instance, name)
 
 

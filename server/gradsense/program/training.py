@@ -75,6 +75,9 @@ def build_optimizer(
 ) -> None:
     """An optimizer is made over `args[0]` (or `params=`)."""
     params = args[0] if args else dict(keywords).get("params", UNKNOWN)
+    if len(args) > 1 and optimizer.type.name.startswith("torch.optim."):
+        # The second parameter of each of torch's optimizers.
+        keywords = (("lr", args[1]), *keywords)
     holdings = holdings_of(run, state, params)
     run.optimizers[optimizer.obj] = optimizer
     run.holdings[optimizer.obj] = holdings

@@ -1,0 +1,164 @@
+"""GS313."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradsense.findings import Finding, Severity
+from gradsense.program.facts import SchedulerStep, Step
+from gradsense.program.program import Program
+from gradsense.program.run import Run
+from gradsense.program.values import Obj
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
+from gradsense.rules.naming import name_of
+
+
+class SchedulerOnWrongOptimizer(Rule):
+    """A scheduler changes the learning rate of an optimizer that does not step any more, or never did.
+
+    ## What it does
+
+    Reports `scheduler.step()` in a loop in which other optimizers step, but not the one that the scheduler was built
+    on.
+
+    ## Why it matters
+
+    A scheduler keeps the optimizer object that it was given. If that one was replaced since, or is another than the one
+    that trains, the rate that trains stays as it is.
+
+    ## Stays silent when
+
+    - the optimizer steps anywhere in the outermost loop around, through a scaler, a closure or a helper too;
+    - something that isn't known is stepped there, or has the optimizer.
+
+    ## References
+
+    - [torch.optim.lr_scheduler](https://docs.pytorch.org/docs/2.13/optim.html#how-to-adjust-learning-rate)
+    """
+
+    code, name, severity = "GS313", "scheduler-on-wrong-optimizer", Severity.WARNING
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        for run, call in program.runs_with_facts(SchedulerStep):
+            if len(call.optimizers) != 1 or not call.context.rounds:
+                continue
+            (bound,) = call.optimizers
+            stepped = _stepped_beside(run, call)
+            if not stepped or bound in stepped or bound in run.escaped or _steps_the_unknown(run, call):
+                continue
+            place = program.place(call.site)
+            if place is None:
+                continue
+            old = name_of(program, bound, "its optimizer")
+            new = name_of(program, stepped[0], "the optimizer")
+            again = f"the `{old}` that was replaced" if old == new else f"`{old}`"
+            yield from self.finding(
+                place,
+                f"`{place.code()}` changes the learning rate of {again}, which does not step in this loop: that of "
+                f"`{new}` stays as it is. Build the scheduler on the optimizer that steps.",
+                related=(
+                    self.related(program, bound.site, "the scheduler's optimizer"),
+                    self.related(program, stepped[0].site, "the one that steps"),
+                ),
+            )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+            x = torch.randn(8, 4)
+            for _ in range(4):
+                optimizer.zero_grad()
+                model(x).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            #   ^^^^^^^^^^^^^^^^ GS313
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1)
+
+            x = torch.randn(8, 4)
+            for _ in range(4):
+                optimizer.zero_grad()
+                model(x).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            generator, critic = nn.Linear(2, 4), nn.Linear(4, 1)
+            g_optimizer = torch.optim.SGD(generator.parameters(), lr=0.1)
+            c_optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
+            g_scheduler = torch.optim.lr_scheduler.ExponentialLR(g_optimizer, 0.9)
+
+            for epoch in range(2):
+                for _ in range(3):
+                    c_optimizer.zero_grad()
+                    critic(generator(torch.randn(8, 2)).detach()).pow(2).mean().backward()
+                    c_optimizer.step()
+                for _ in range(2):
+                    g_optimizer.zero_grad()
+                    critic(generator(torch.randn(8, 2))).pow(2).mean().backward()
+                    g_optimizer.step()
+                g_scheduler.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from engine import train_one_epoch
+
+            model, other = nn.Linear(4, 1), nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+            second = torch.optim.SGD(other.parameters(), lr=0.1)
+
+            for _ in range(4):
+                train_one_epoch(model, optimizer)
+                second.zero_grad()
+                other(torch.randn(8, 4)).pow(2).mean().backward()
+                second.step()
+                scheduler.step()
+            """
+        ),
+    ]
+
+
+def _stepped_beside(run: Run, call: SchedulerStep) -> list[Obj]:
+    """The optimizers that step in the outermost loop around a scheduler's step, in order."""
+    loop = call.context.rounds[0].site
+    return list(
+        dict.fromkeys(
+            fact.optimizer.obj
+            for fact in run.facts.values()
+            if isinstance(fact, Step) and any(round_.site == loop for round_ in fact.context.rounds)
+        )
+    )
+
+
+def _steps_the_unknown(run: Run, call: SchedulerStep) -> bool:
+    return any(getattr(fact, "name", "") in _UNKNOWN_STEPS for fact in run.facts.values())
+
+
+_UNKNOWN_STEPS = frozenset({"Unknown.step", "Engine.step", "Engine.backward"})

@@ -1,0 +1,230 @@
+"""GS305."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradsense.findings import Finding, Severity
+from gradsense.program import ir
+from gradsense.program.facts import Build, Call, Step
+from gradsense.program.program import Program
+from gradsense.program.run import Run
+from gradsense.program.values import Const, Instance, LambdaValue, Obj, Parameters, Value
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, NothingMoves, Silent
+from gradsense.rules.naming import name_of
+
+
+class ZeroLearningRate(Rule):
+    """An optimizer steps with a learning rate that is 0 for ever.
+
+    ## What it does
+
+    Reports `lr=0` where no scheduler that could raise it is built on the optimizer, and a `LambdaLR` or
+    `MultiplicativeLR` whose function is always 0.
+
+    ## Why it matters
+
+    Each step multiplies the gradients by 0. Nothing moves, and nothing says so.
+
+    ## Stays silent when
+
+    - the program writes to `param_groups`, or gives groups of parameters a rate of their own;
+    - a scheduler sets the rate from its own arguments (`OneCycleLR`, `CyclicLR`), or is not one of torch's;
+    - the optimizer is given to code that isn't known, or is stepped nowhere in the file.
+
+    ## References
+
+    - [torch.optim: how to adjust the learning rate](https://docs.pytorch.org/docs/2.13/optim.html#how-to-adjust-learning-rate)
+    """
+
+    code, name, severity = "GS305", "zero-learning-rate", Severity.ERROR
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        if "param_groups" in program.file.document.names:
+            return
+        for run, build in program.runs_with_facts(Build):
+            if not _is_used(program, run, build):
+                continue
+            schedules = list(_schedules(program, build.optimizer.obj))
+            rate = dict(build.keywords).get("lr")
+            optimizer = name_of(program, build.optimizer.obj, "the optimizer")
+            if _is_zero(rate) and isinstance(build.params, Parameters) and all(map(_keeps_zero, schedules)):
+                yield from self.finding(
+                    program.place(build.site),
+                    f"`{optimizer}` moves no weight: its learning rate is 0, and nothing raises it. Give it one.",
+                )
+            for call in schedules:
+                if call.name.endswith(_BY_FACTOR) and _is_always_zero(call.argument(1, "lr_lambda")):
+                    yield from self.finding(
+                        program.place(call.site),
+                        f"This schedule multiplies the learning rate of `{optimizer}` by 0 on every step, so no weight "
+                        "moves. Let the function return a factor above 0.",
+                    )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0)
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS305
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters())
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0)
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS305
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters())
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0)
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=5)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0)
+
+            for step in range(3):
+                for group in optimizer.param_groups:
+                    group["lr"] = 0.1 * (step + 1)
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            body, head = nn.Linear(4, 4), nn.Linear(4, 1)
+            groups = [{"params": body.parameters()}, {"params": head.parameters(), "lr": 0.1}]
+            optimizer = torch.optim.SGD(groups, lr=0)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                head(body(torch.randn(8, 4))).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from schedules import Warmup
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0)
+            scheduler = Warmup(optimizer, 100)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """
+        ),
+    ]
+
+
+_SCHEDULERS = "torch.optim.lr_scheduler."
+_BY_FACTOR = ("LambdaLR", "MultiplicativeLR")
+_KEEP_ZERO = frozenset(
+    """StepLR MultiStepLR ExponentialLR LambdaLR MultiplicativeLR LinearLR ConstantLR PolynomialLR
+    ReduceLROnPlateau""".split()
+)
+"""Schedules that multiply the rate that is there (PyTorch 2.13, `torch/optim/lr_scheduler.py`)."""
+
+
+def _is_used(program: Program, run: Run, build: Build) -> bool:
+    obj = build.optimizer.obj
+    return obj not in run.escaped and any(step.optimizer.obj == obj for step in program.facts(Step))
+
+
+def _schedules(program: Program, optimizer: Obj) -> Iterator[Call]:
+    """The calls that build a scheduler on an optimizer."""
+    for call in program.facts(Call):
+        if call.name.startswith(_SCHEDULERS):
+            given = call.argument(0, "optimizer")
+            if not isinstance(given, Instance) or given.obj == optimizer:
+                yield call
+
+
+def _keeps_zero(call: Call) -> bool:
+    return call.name.removeprefix(_SCHEDULERS) in _KEEP_ZERO
+
+
+def _is_zero(value: Value | None) -> bool:
+    return isinstance(value, Const) and type(value.value) in (int, float) and value.value == 0
+
+
+def _is_always_zero(function: Value | None) -> bool:
+    body = function.node.body if isinstance(function, LambdaValue) and isinstance(function.node, ir.Lambda) else None
+    return isinstance(body, ir.Constant) and type(body.value) in (int, float) and body.value == 0
