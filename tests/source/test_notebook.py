@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from gradsense.source.blocks import read_document
-from gradsense.source.notebook import CellPosition, Notebook, NotebookError, python_of_cell, read_notebook
+from gradsense.source.notebook import (
+    CellPosition,
+    Notebook,
+    NotebookError,
+    pinned_in_cells,
+    python_of_cell,
+    read_notebook,
+)
 from tests.source import corpus
 
 
@@ -42,7 +49,9 @@ def test_every_place_comes_back() -> None:
     ("source", "expected"),
     [
         ("%matplotlib inline\na\n", "                  \na\n"),
-        ("  !pip install x\n", "                \n"),
+        ("  !pip install x\n", "  #pip install x\n"),
+        ("%pip install -q 'x==1'\n", "#pip install -q 'x==1'\n"),
+        ("!pipx install x\n", "               \n"),
         ("!pip install \\\n  x 'y\na", "              \n      \na"),
         ("foo?\n?foo\nfoo.bar??\na", "    \n    \n         \na"),
         ("%%bash\nrm x\n", "      \n    \n"),
@@ -94,3 +103,16 @@ def test_what_is_no_notebook(content: str, why: str) -> None:
 def test_odd_cells_are_left_out() -> None:
     content = json.dumps({"cells": [1, None, {}, {"cell_type": "code"}, {"cell_type": "code", "source": [1, "a"]}]})
     assert read_notebook(content).text == "\na\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "version"),
+    [
+        ("!pip install -q matplotlib pytorch-lightning==1.5.4 -U\n", "1.5.4"),
+        ("%pip install 'pytorch_lightning[extra]==2.0'\n", "2.0"),
+        ("!pip install pytorch-lightning\n", None),
+        ("!pip install lightning-bolts==0.7\n", None),
+    ],
+)
+def test_what_a_notebook_installs_is_told(cell: str, version: str | None) -> None:
+    assert pinned_in_cells(f"x = 1\n{python_of_cell(cell)}", frozenset({"pytorch-lightning"})) == version

@@ -46,11 +46,14 @@ from gradsense.program.values import (
 from gradsense.snapshot import SourceFile
 from gradsense.source.blocks import Block
 from gradsense.source.memo import Memo
+from gradsense.source.notebook import pinned_in_cells
 
 F = TypeVar("F")
 R = TypeVar("R")
 
 _LOOP = re.compile(r"^[ \t]+(?:for|while)\b", re.MULTILINE)
+_LIGHTNING = frozenset({"lightning", "pytorch-lightning"})
+
 _STEPS_PER_FILE = 24_000
 """Steps after which no further entry of a file is run; what earlier analyses remember counts as if it were run now, so
 that the findings are the same."""
@@ -172,6 +175,7 @@ class Program:
         """Lightning's version: configured, pinned or installed; None (take the newest) if nothing tells."""
         return (
             self.settings.lightning_version
+            or pinned_in_cells(self.text, _LIGHTNING)
             or self.imports.version("lightning")
             or self.imports.version("pytorch-lightning")
         )

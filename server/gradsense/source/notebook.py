@@ -121,6 +121,8 @@ _CELL_MAGIC = re.compile(r"\s*%%(\w*)")
 _PYTHON_MAGICS = frozenset({"capture", "memit", "mprun", "lprun", "prun", "time", "timeit", "wandb", "snakeviz"})
 # Line magics that run the rest of the line as Python.
 _RUNNING = re.compile(r"([ \t]*)(%(?:time|timeit|prun|memit|snakeviz)[ \t]+)(?=[^\s-])")
+_INSTALLS = re.compile(r"([ \t]*)[!%]pip3?[ \t]+install\b")
+_CONTINUED = re.compile(r"[\r\n][^\r\n]")
 _MAGIC = re.compile(r"[ \t]*(?:[%!?]|[^\s\"'#()=]*\?\??[ \t]*(?:[\r\n]|$))")
 _ASSIGNED = re.compile(r"([ \t]*[^\s\"'#()=!<>%]+(?:[ \t]*,[ \t]*\w+)*[ \t]*=[ \t]*)[%!](?=[ \t]*[A-Za-z])")
 _PHYSICAL = re.compile(r"(?:[^\\\r\n]|\\(?:\r\n|[\s\S])?)*(?:\r\n|\n|\r)?")
@@ -130,7 +132,8 @@ _VISIBLE = re.compile(r"[^\r\n]")
 def python_of_cell(source: str) -> str:
     """A cell's text with its magics, shell commands and questions blanked, as long as before.
 
-    The value of an assigned one becomes `...`; the statement after `%time` stays, behind a `0;`.
+    `!pip install` becomes a comment. The value of an assigned magic becomes `...`; the statement after `%time`
+    stays, behind a `0;`.
     """
     magic = _CELL_MAGIC.match(source)
     if magic and magic[1] not in _PYTHON_MAGICS:
@@ -157,6 +160,10 @@ def _blanked_line(source: str, start: int) -> str | None:
     if running:
         statement = source[running.end() : line_end(source, running.end())]
         return running[1] + "0;".ljust(len(running[2])) + statement
+    installs = _INSTALLS.match(source, start)
+    if installs and not _CONTINUED.search(physical[0]):
+        # As a comment it goes on telling which versions the notebook runs with.
+        return f"{installs[1]}#{physical[0][len(installs[1]) + 1 :]}"
     if _MAGIC.match(source, start):
         return _blank(physical[0])
     assigned = _ASSIGNED.match(source, start)
@@ -169,3 +176,18 @@ def _blanked_line(source: str, start: int) -> str | None:
 
 def _blank(text: str) -> str:
     return _VISIBLE.sub(" ", text)
+
+
+def pinned_in_cells(text: str, distributions: frozenset[str]) -> str | None:
+    """The version of a distribution that a notebook (its Python) installs itself, if it pins one."""
+    if "install" not in text:
+        return None
+    for line in _INSTALL_LINE.findall(text):
+        for name, version in _PINNED.findall(line):
+            if name.lower().replace("_", "-") in distributions:
+                return str(version)
+    return None
+
+
+_INSTALL_LINE = re.compile(r"^[ \t]*#pip3?[ \t]+install\b.*$", re.MULTILINE)
+_PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[\w,-]*\])?==(\d[\w.]*)")
