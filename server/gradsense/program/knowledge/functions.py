@@ -6,7 +6,7 @@ FRESH_TENSORS = frozenset(
     f"torch.{name}"
     for name in """rand randn randint randperm zeros ones full empty arange linspace logspace eye normal
     rand_like randn_like randint_like zeros_like ones_like full_like empty_like bernoulli multinomial
-    tril_indices triu_indices load""".split()
+    tril_indices triu_indices""".split()
 )
 """Functions whose result is data: it depends on no gradient."""
 
