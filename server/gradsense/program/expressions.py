@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gradsense.program import activations, calls, composition, containers, ir, modes, objects, shapes, statements
+from gradsense.program import (
+    activations,
+    calls,
+    composition,
+    containers,
+    ir,
+    iterators,
+    modes,
+    objects,
+    shapes,
+    statements,
+)
 from gradsense.program.facts import Outer
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
@@ -369,6 +380,7 @@ def _sequence(run: Run, frame: Frame, state: State, node: ir.Sequence) -> Value:
         if isinstance(item, ir.Starred):
             inner = evaluate(run, frame, state, item.value)
             if isinstance(inner, Parameters) and inner.shape in ("iterator", "list"):
+                iterators.gone_through(run, frame, state, inner, "unpacking", node.at)
                 parameters.append(inner)
             known = containers.exact_items(run, state, inner)
             if known is None:
@@ -438,6 +450,7 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
     source: Value = UNKNOWN
     for target, iterable, conditions in node.clauses:
         source = evaluate(run, inner, state, iterable)
+        iterators.gone_through(run, frame, state, source, "comprehension", node.at)
         if single and not conditions:
             exact_source = containers.exact_items(run, state, source)
         statements.bind(run, inner, state, target, containers.element_of(run, inner, state, source), node.at)
@@ -464,7 +477,7 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
     state.frames.pop(number, None)
     made = composition.parameters_from_elements(element, source, filtered, node.kind, frame.site(node.at))
     if made is not None:
-        return made
+        return iterators.made(frame, state, made)
     if isinstance(element, Instance):
         element = objects.several(state, element)
     obj = objects.allocate(frame, node.at)

@@ -13,6 +13,7 @@ from gradsense.program import (
     containers,
     expressions,
     ir,
+    iterators,
     objects,
     shapes,
     training,
@@ -353,8 +354,11 @@ def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywor
         each = arg if isinstance(arg, Parameters) else _parameters_of(run, state, arg)
         if each is None:
             return Parameters(frozenset(), True, site=frame.site(at))
+        iterators.gone_through(run, frame, state, each, "chain", at)
         parts.append(each)
-    return composition.merged_parameters(parts, "iterator", frame.site(at)) if parts else UNKNOWN
+    if not parts:
+        return UNKNOWN
+    return iterators.made(frame, state, composition.merged_parameters(parts, "iterator", frame.site(at)))
 
 
 def _parameters_of(run: Run, state: State, value: Value) -> Parameters | None:
@@ -421,9 +425,11 @@ def _builtin(
     if name in ("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"):
         return _listed(run, frame, state, name, args, at)
     if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):
-        if _keeps_all(first):
-            return replace(args[1], site=frame.site(at))
-        return replace(args[1], site=frame.site(at), partial=True, whole=frozenset())
+        iterators.gone_through(run, frame, state, args[1], "filter", at)
+        kept = replace(args[1], shape="iterator", site=frame.site(at))
+        return iterators.made(
+            frame, state, kept if _keeps_all(first) else replace(kept, partial=True, whole=frozenset())
+        )
     if name in ("enumerate", "zip", "range"):
         if name == "enumerate" and args:
             exact = containers.exact_items(run, state, first)
@@ -452,6 +458,7 @@ def _builtin(
         return UNKNOWN
     if name in ("sum", "max", "min", "abs", "pow"):
         if isinstance(first, Parameters):
+            iterators.gone_through(run, frame, state, first, name, at)
             return Tensor(first.sources, requires=True, open=first.open)
         inner = _tensors_in(run, state, args)
         if not any(isinstance(v, Tensor) for v in inner):
@@ -493,6 +500,8 @@ def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, 
         return containers.make_collection(run, frame, state, "list", [], True, at)
     first = args[0]
     if isinstance(first, Parameters):
+        if name != "iter":
+            iterators.gone_through(run, frame, state, first, name, at)
         return replace(first, shape="list" if name != "iter" and first.shape == "iterator" else first.shape)
     exact = containers.exact_items(run, state, first)
     if exact is not None:

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gradsense.program.values import Code, Cut, Instance, Obj, Site, Value
+from gradsense.program.values import Code, Cut, Instance, Obj, Parameters, Site, Value
 
 
 class Gradients(enum.Enum):
@@ -329,6 +329,19 @@ class ScalerCall:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedUp:
+    """Something (`by`: `optimizer`, `clip`, `loop`, `comprehension`, or a builtin's name) goes through an iterator over
+    parameters that something else went through at `earlier`: it finds nothing.
+    """
+
+    site: Site
+    context: Context
+    parameters: Parameters
+    earlier: Site
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerStep:
     """`scheduler.step(...)`; `optimizers` are those that it is known to drive."""
 
@@ -378,6 +391,7 @@ Fact = (
     | Outer
     | ScalerCall
     | SchedulerStep
+    | UsedUp
 )
 
 

@@ -12,6 +12,7 @@ from gradsense.program import (
     containers,
     expressions,
     in_place,
+    iterators,
     modes,
     objects,
     shapes,
@@ -109,7 +110,7 @@ def _unknown(
             return Tensor(requires=False, python=True, open=False)
         if name in ("parameters", "named_parameters"):
             shape = "pairs" if name == "named_parameters" else "iterator"
-            return Parameters(frozenset(), True, shape=shape, site=frame.site(at))
+            return iterators.made(frame, state, Parameters(frozenset(), True, shape=shape, site=frame.site(at)))
         if name in ("train", "eval"):
             modes.blur(run, state)
     elif name == "step":
@@ -418,13 +419,8 @@ def _module(
     if name in ("parameters", "named_parameters"):
         sources, is_open = composition.parameter_sources(run, state, module)
         whole = frozenset(composition.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
-        return Parameters(
-            sources,
-            is_open,
-            whole,
-            "pairs" if name == "named_parameters" else "iterator",
-            site=frame.site(at),
-        )
+        shape = "pairs" if name == "named_parameters" else "iterator"
+        return iterators.made(frame, state, Parameters(sources, is_open, whole, shape, site=frame.site(at)))
     if name in ("train", "eval"):
         modes.switch(run, frame, state, module, modes.asked_for(name, args, keywords), at)
         return module

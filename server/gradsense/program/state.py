@@ -42,8 +42,8 @@ class State:
     `modes`: the modes that Modules may be in, where something switched them. `replaced`: what each optimizer holds
     that was replaced since, on every path. `spent`: the calls of layers whose graph a backward pass has freed on
     every path, and which pass. `needs`: the weights that the backward pass through a layer's call needs, and
-    whether a step has changed them. `exclusive`: pairs of optimizers of which only one is ever made (`Adam(...) if
-    ... else SGD(...)`).
+    whether a step has changed them. `used_up`: iterators over parameters that something went through on every path,
+    and where. `exclusive`: pairs of optimizers of which only one is ever made (`Adam(...) if ... else SGD(...)`).
     """
 
     __slots__ = (
@@ -62,6 +62,7 @@ class State:
         "stages",
         "switch",
         "toggled",
+        "used_up",
     )
 
     def __init__(self) -> None:
@@ -74,6 +75,7 @@ class State:
         self.replaced: dict[Obj, frozenset[Replacement]] = {}
         self.spent: dict[Obj, Site] = {}
         self.needs: dict[Obj, Need] = {}
+        self.used_up: dict[tuple[Site, tuple[Site, ...]], Site] = {}
         self.exclusive: frozenset[frozenset[Obj]] = frozenset()
         self.modes: dict[Obj, frozenset[Mode]] = {}
         self.grad: bool | None = True
@@ -92,6 +94,7 @@ class State:
         other.replaced = self.replaced.copy()
         other.spent = self.spent.copy()
         other.needs = self.needs.copy()
+        other.used_up = self.used_up.copy()
         other.exclusive = self.exclusive
         other.modes = self.modes.copy() if self.modes else {}
         other.grad = self.grad
@@ -171,6 +174,7 @@ class State:
         result.replaced = _common(self.replaced, other.replaced)
         result.needs = _join_needs(self.needs, other.needs)
         result.spent = {k: v for k, v in self.spent.items() if k in other.spent}
+        result.used_up = {k: v for k, v in self.used_up.items() if k in other.used_up}
         result.exclusive = self.exclusive | other.exclusive | _exclusive(self.gradients, other.gradients)
         result.modes = _join_modes(self.modes, other.modes)
         result.grad = self.grad if self.grad == other.grad else None

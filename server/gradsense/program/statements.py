@@ -15,6 +15,7 @@ from gradsense.program import (
     graph,
     in_place,
     ir,
+    iterators,
     modes,
     objects,
     training,
@@ -562,6 +563,7 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     elements = containers.exact_items(run, state, source)
     if elements is not None and 0 < len(elements) <= 3 and containers.worth_unrolling(elements):
         return _unrolled(run, frame, node, state, flow, elements)
+    iterators.gone_through(run, frame, state, source, "loop", node.at)
     over = containers.iterated_kind(state, source)
 
     def begin(entry: State) -> None:

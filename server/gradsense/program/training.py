@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import activations, calls, composition, containers, expressions, graph, modes
+from gradsense.program import activations, calls, composition, containers, expressions, graph, iterators, modes
 from gradsense.program.facts import (
     Backward,
     Build,
@@ -78,6 +78,7 @@ def build_optimizer(
     if len(args) > 1 and optimizer.type.name.startswith("torch.optim."):
         # The second parameter of each of torch's optimizers.
         keywords = (("lr", args[1]), *keywords)
+    iterators.gone_through(run, frame, state, params, "optimizer", at)
     holdings = holdings_of(run, state, params)
     run.optimizers[optimizer.obj] = optimizer
     run.holdings[optimizer.obj] = holdings
@@ -329,6 +330,7 @@ def hand_update(run: Run, frame: Frame, state: State, parameters: Parameters, at
 
 def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> None:
     """Gradients are clipped."""
+    iterators.gone_through(run, frame, state, parameters, "clip", at)
     held = holdings_of(run, state, parameters)
     states: list[tuple[Obj, frozenset[GradState]]] = []
     scaled: list[tuple[Obj, Obj]] = []

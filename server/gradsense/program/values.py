@@ -252,6 +252,8 @@ class Parameters:
     shape: str = "iterator"
     partial: bool = False
     site: Site | None = None
+    calls: tuple[Site, ...] = ()
+    """The calls down to where an iterator was made."""
 
 
 @dataclass(frozen=True, slots=True)

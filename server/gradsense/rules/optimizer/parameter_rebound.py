@@ -1,0 +1,279 @@
+"""GS310."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+import libcst.matchers as m
+
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity
+from gradsense.program.facts import Local
+from gradsense.program.program import Place, Program
+from gradsense.program.values import Tensor
+from gradsense.rules import edits
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent
+from gradsense.rules.syntax import compounds_around, places_below
+
+_UPDATE = m.Assign(targets=[m.AssignTarget(m.Name())], value=m.BinaryOperation())
+
+
+class ParameterRebound(Rule):
+    """An update by hand gives the variable another tensor instead of changing the parameter.
+
+    ## What it does
+
+    Reports `p = p - lr * p.grad` in a loop over parameters, and `w = w - lr * w.grad` in a training loop, with
+    gradients recorded.
+
+    ## Why it matters
+
+    `p = ...` makes a new tensor and forgets it on the next round: the network keeps its old weights. A leaf updated so
+    becomes the result of an operation, has no `.grad` from then on, and the second round raises.
+
+    ## Fix safety
+
+    Safe: the parameter is changed in place, under `torch.no_grad()`.
+
+    ## Stays silent when
+
+    - the new value is used afterwards (functional training, collected fast weights);
+    - an input is perturbed (`x + eps * x.grad.sign()`);
+    - the new tensor is made a leaf (`w.requires_grad_()`, `.detach().requires_grad_()`).
+
+    ## References
+
+    - [torch.Tensor.grad](https://docs.pytorch.org/docs/2.13/generated/torch.Tensor.grad.html)
+    - [Leaf tensors](https://docs.pytorch.org/docs/2.13/generated/torch.Tensor.is_leaf.html)
+    """
+
+    code, name, severity = "GS310", "parameter-rebound", Severity.ERROR
+    fix_safety = Safety.SAFE
+    pattern = _UPDATE
+
+    def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
+        assign = place.node
+        assert isinstance(assign, cst.Assign)
+        target = assign.targets[0].target
+        assert isinstance(target, cst.Name)
+        name = target.value
+        if not _uses_gradient_of(assign.value, name) or _is_perturbation(place, assign.value):
+            return
+        around = compounds_around(program, place)
+        loop = next((each for each in reversed(around) if isinstance(each.node, cst.For)), None)
+        fix = _in_place(program, place, assign, name, around)
+        if loop is not None and _goes_over_parameters(loop, name):
+            if not _is_used_behind(program, loop, place, name):
+                yield from self.finding(
+                    place,
+                    f"`{name} = ...` makes a new tensor and leaves the parameter as it is: no weight moves. Change "
+                    f"`{name}` in place.",
+                    fixes=(fix,),
+                )
+        elif _loses_its_gradient(program, place, name, around):
+            yield from self.finding(
+                place,
+                f"`{name}` is no leaf after `{name} = ...`: its `.grad` is None from then on, and the next round raises. "
+                f"Change `{name}` in place under `torch.no_grad()`.",
+                fixes=(fix,),
+                severity=Severity.WARNING,
+            )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+
+            for _ in range(3):
+                loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                model.zero_grad()
+                loss.backward()
+                for p in model.parameters():
+                    p = p - 0.1 * p.grad
+            #       ^^^^^^^^^^^^^^^^^^^^ GS310
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+
+            for _ in range(3):
+                loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                model.zero_grad()
+                loss.backward()
+                for p in model.parameters():
+                    with torch.no_grad():
+                        p -= 0.1 * p.grad
+            """,
+        ),
+        Bad(
+            """
+            import torch
+
+            w = torch.zeros(4, 1, requires_grad=True)
+            x, y = torch.randn(8, 4), torch.randn(8, 1)
+
+            for _ in range(3):
+                loss = (x @ w - y).pow(2).mean()
+                loss.backward()
+                w = w - 0.1 * w.grad
+            #   ^^^^^^^^^^^^^^^^^^^^ GS310
+            """,
+            shows=Raises("TypeError"),
+            fixed="""
+            import torch
+
+            w = torch.zeros(4, 1, requires_grad=True)
+            x, y = torch.randn(8, 4), torch.randn(8, 1)
+
+            for _ in range(3):
+                loss = (x @ w - y).pow(2).mean()
+                loss.backward()
+                with torch.no_grad():
+                    w -= 0.1 * w.grad
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+
+            for _ in range(3):
+                loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                model.zero_grad()
+                loss.backward()
+                with torch.no_grad():
+                    for p in model.parameters():
+                        p -= 0.1 * p.grad
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+            loss.backward()
+            fast = []
+            for p in model.parameters():
+                p = p - 0.1 * p.grad
+                fast.append(p)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            x = torch.randn(8, 4, requires_grad=True)
+            for _ in range(3):
+                model(x).pow(2).mean().backward()
+                x = x + 0.1 * x.grad.sign()
+                x = x.detach().requires_grad_()
+            """
+        ),
+        Silent(
+            """
+            import torch
+
+            w = torch.zeros(4, 1, requires_grad=True)
+            for _ in range(3):
+                (torch.randn(8, 4) @ w - 1).pow(2).mean().backward()
+                with torch.no_grad():
+                    w = w - 0.1 * w.grad
+                w.requires_grad_()
+            """
+        ),
+    ]
+
+
+def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
+    return bool(m.findall(value, m.Attribute(m.Name(name), m.Name("grad")))) and any(
+        m.matches(side, m.Name(name)) for side in _sides(value)
+    )
+
+
+def _sides(value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    if isinstance(value, cst.BinaryOperation):
+        yield from (value.left, value.right)
+
+
+def _is_perturbation(place: Place, value: cst.BaseExpression) -> bool:
+    return ".sign()" in place.code(value)
+
+
+def _goes_over_parameters(loop: Place, name: str) -> bool:
+    node = loop.node
+    assert isinstance(node, cst.For)
+    target = node.target.elements[-1].value if isinstance(node.target, cst.Tuple) else node.target
+    return m.matches(target, m.Name(name)) and "parameters()" in loop.code(node.iter)
+
+
+def _is_used_behind(program: Program, loop: Place, place: Place, name: str) -> bool:
+    """Whether the loop's body reads the new value."""
+    span = place.span
+    return span is None or any(
+        isinstance(inner.node, cst.Name)
+        and inner.node.value == name
+        and inner.span is not None
+        and inner.span.start >= span.end
+        for inner in places_below(program, loop, cst.Name)
+    )
+
+
+def _loses_its_gradient(program: Program, place: Place, name: str, around: list[Place]) -> bool:
+    """Whether a leaf becomes the result of an operation, and a later round asks for its gradient."""
+    return (
+        any(isinstance(each.node, (cst.For, cst.While)) for each in around)
+        and _is_leaf_elsewhere(program, place, name)
+        and not _records_nothing(around)
+        and not _renewed(program, name)
+    )
+
+
+def _is_leaf_elsewhere(program: Program, place: Place, name: str) -> bool:
+    """Whether the variable was made a leaf that wants a gradient, in the same definition."""
+    return any(
+        local.name == name
+        and local.site.where.unit == place.where.unit
+        and isinstance(local.value, Tensor)
+        and local.value.leaf is not None
+        and bool(local.value.requires)
+        for local in program.facts(Local)
+    )
+
+
+def _records_nothing(around: list[Place]) -> bool:
+    return any(isinstance(each.node, cst.With) and "no_grad" in each.code(each.node.items[0].item) for each in around)
+
+
+def _renewed(program: Program, name: str) -> bool:
+    return any(f"{name}.{method}" in program.text for method in ("requires_grad_(", "requires_grad =", "detach_("))
+
+
+def _in_place(program: Program, place: Place, assign: cst.Assign, name: str, around: list[Place]) -> Fix | None:
+    span = place.span
+    value = assign.value
+    if span is None or not isinstance(value, cst.BinaryOperation) or not m.matches(value.left, m.Name(name)):
+        return None
+    operator = {cst.Subtract: "-=", cst.Add: "+="}.get(type(value.operator))
+    if operator is None:
+        return None
+    update = f"{name} {operator} {place.code(value.right)}"
+    if not _records_nothing(around):
+        no_grad, added = edits.name_for(program, "torch.no_grad")
+        if added is not None:
+            return None
+        indent, newline = edits.indentation_at(program.text, span.start), edits.newline_of(program.text)
+        update = f"with {no_grad}():{newline}{indent}    {update}"
+    return Fix(f"Change `{name}` in place", (Edit(span, update),), Safety.SAFE)
