@@ -56,9 +56,9 @@ class HalfPrecisionWeights(Rule):
             optimizer = name_of(program, build.optimizer.obj, "the optimizer")
             yield from self.finding(
                 program.place(build.site),
-                f"`{optimizer}` turns weights into NaN: `{conversion.code()}` on line {program.line_of(conversion)} made "
-                "them float16, in which its `eps` of 1e-8 is 0. Keep them in float32 and run the forward pass under "
-                "`torch.autocast`.",
+                f"`{optimizer}` turns weights into NaN: `{conversion.code()}` on line {program.line_of(conversion)} "
+                "made them float16, in which its `eps` of 1e-8 is 0. Keep them in float32 and run the forward pass "
+                "under `torch.autocast`.",
                 related=(self.related(program, halved.site, "float16 from here on"),),
             )
 

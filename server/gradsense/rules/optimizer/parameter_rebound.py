@@ -74,8 +74,8 @@ class ParameterRebound(Rule):
         elif _loses_its_gradient(program, place, name, around):
             yield from self.finding(
                 place,
-                f"`{name}` is no leaf after `{name} = ...`: its `.grad` is None from then on, and the next round raises. "
-                f"Change `{name}` in place under `torch.no_grad()`.",
+                f"`{name}` is no leaf after `{name} = ...`: its `.grad` is None from then on, and the next round "
+                f"raises. Change `{name}` in place under `torch.no_grad()`.",
                 fixes=(fix,),
                 severity=Severity.WARNING,
             )
