@@ -13,6 +13,7 @@ from gradsense.program import (
     expressions,
     external,
     graph,
+    in_place,
     ir,
     methods,
     modes,
@@ -93,7 +94,18 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
     result = invoke(run, frame, state, callee, tuple(args), tuple(keywords), node.at)
     if result is UNKNOWN and callee == PLAIN and isinstance(node.func, ir.Attribute) and all(map(is_plain, args)):
         return PLAIN
+    if isinstance(callee, Method) and in_place.is_method(callee.name):
+        _change_through_data(run, frame, state, node.func)
     return result
+
+
+def _change_through_data(run: Run, frame: Frame, state: State, func: ir.Expr) -> None:
+    """`x.data.clamp_()` changes `x` too."""
+    below = func.value if isinstance(func, ir.Attribute) else None
+    if isinstance(below, ir.Attribute) and below.attr == "data" and isinstance(below.value, ir.Name):
+        tensor = expressions.lookup(run, frame, state, below.value.id)
+        if isinstance(tensor, Tensor):
+            in_place.through_data(state, tensor)
 
 
 def _many(run: Run, frame: Frame, state: State, value: Value) -> Value:

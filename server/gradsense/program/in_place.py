@@ -37,6 +37,12 @@ def change(
     return changed
 
 
+def through_data(state: State, tensor: Tensor) -> None:
+    """The numbers of `tensor` were changed by way of `.data`: what its last operation told of them is over."""
+    if tensor.activations:
+        _put(state, tensor, replace(tensor, activations=frozenset()))
+
+
 def _put(state: State, old: Tensor, new: Tensor) -> None:
     found = False
     for number, names in list(state.frames.items()):

@@ -41,6 +41,7 @@ class EvaluationWithoutEval(Rule):
     ## Stays silent when
 
     - nothing in the network depends on the mode, or its mode is not known;
+    - the object called `train()` when it was made: who evaluates may have called `eval()` since;
     - a loss of what it gives is back-propagated, or the function works with gradients;
     - the function's name doesn't say that it evaluates: a target network, a rollout, `update_bn`;
     - gradients: the function is not called in the file.
@@ -65,7 +66,11 @@ class EvaluationWithoutEval(Rule):
             network = name_of_called(place)
             if place is None or network is None or not _matters(program, run, passes[0]):
                 continue
-            if kinds == {"train"} and (says_evaluation(function) or _is_undone(run, passes[0])):
+            if (
+                kinds == {"train"}
+                and _is_set_here(run, passes)
+                and (says_evaluation(function) or _is_undone(run, passes[0]))
+            ):
                 told.add(function)
                 yield from self._in_training_mode(program, run, passes[0], place, network)
             elif (
@@ -302,6 +307,36 @@ class EvaluationWithoutEval(Rule):
                 evaluate_robustly(states)
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Agent:
+                def __init__(self):
+                    self.net = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.1), nn.Linear(4, 1))
+                    self.net.train()
+                    self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)
+
+                def learn(self, x):
+                    self.optimizer.zero_grad()
+                    self.net(x).pow(2).mean().backward()
+                    self.optimizer.step()
+
+                def eval(self):
+                    self.net.eval()
+
+                def evaluate(self, x):
+                    with torch.no_grad():
+                        return self.net(x).mean().item()
+
+
+            agent = Agent()
+            for _ in range(3):
+                agent.learn(torch.randn(8, 4))
+            """
+        ),
     ]
 
 
@@ -319,6 +354,12 @@ def _matters(program: Program, run: Run, forward: Forward) -> bool:
     if forward.module.kind is Kind.LIGHTNING:
         return False
     return modes.depends_on_mode(run, run.end or program.script[1], forward.module) is not False
+
+
+def _is_set_here(run: Run, passes: list[Forward]) -> bool:
+    """Whether the run itself has called `train()`: what an `__init__` has switched, others may have switched since."""
+    sites = {mode.site for each in passes for mode in each.modes}
+    return any(isinstance(fact, Switch) and fact.site in sites for fact in run.facts.values())
 
 
 def _switches(run: Run, forward: Forward) -> list[Switch]:

@@ -150,6 +150,24 @@ class LogOfSoftmax(Rule):
             entropy = -(weights * torch.log(weights)).sum()
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+            net = nn.Linear(4, 3)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            x = torch.randn(8, 4)
+            for _ in range(3):
+                shares = F.softmax(net(x), dim=1)
+                shares.data.clamp_(0.01, 0.99)
+                loss = -shares.log().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """
+        ),
     ]
 
 
