@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradsense.engine import check_text
-from gradsense.program.facts import Step
+from gradsense.program.facts import Backward, Step
 from gradsense.snapshot import ModuleSource, SourceFile
 from tests.program.seen import HEADER, program, step_states
 
@@ -337,3 +337,30 @@ def test_a_step_of_one_of_several_optimizers_is_a_step_of_each() -> None:
         """
     )
     assert states == only("FRESH")
+
+
+def test_passes_that_add_up_before_a_step_are_remembered() -> None:
+    found = program(
+        """
+        for x in torch.randn(3, 8, 4):
+            optimizer.zero_grad()
+            model(x).sum().backward()
+            model(x).pow(2).sum().backward()
+            optimizer.step()
+        """
+    )
+    first, second = (fact.site for fact in found.facts(Backward) if not fact.context.in_later_round)
+    states = {state for step in found.facts(Step) for state in step.states}
+    assert {(state.backward, state.earlier) for state in states} == {(second, frozenset({first}))}
+
+
+def test_a_pass_towards_some_inputs_leaves_other_optimizers_alone() -> None:
+    found = program(
+        """
+        head = nn.Linear(1, 1)
+        other = torch.optim.SGD(head.parameters(), lr=0.1)
+        head(model(torch.randn(8, 4))).sum().backward(inputs=list(model.parameters()))
+        """
+    )
+    (backward,) = found.facts(Backward)
+    assert len(backward.optimizers) == 1

@@ -27,13 +27,15 @@ class Gradients(enum.Enum):
 class GradState(NamedTuple):
     """One possible state of an optimizer's gradients, and the events that led to it.
 
-    `by` tells who cleared: `optimizer`, `module` or `hand`.
+    `backward` is the last pass, `earlier` are others before it that have added to what no step has used yet. `by` tells
+    who cleared: `optimizer`, `module` or `hand`.
     """
 
     kind: Gradients
     backward: Site | None = None
     clear: Site | None = None
     by: str = ""
+    earlier: frozenset[Site] = frozenset()
 
 
 class Mode(NamedTuple):

@@ -328,12 +328,23 @@ def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> f
     reached = set()
     for state in states:
         if state.kind in (Gradients.FRESH, Gradients.PILED):
-            reached.add(GradState(Gradients.PILED, site))
-        elif state.kind in (Gradients.USED, Gradients.REUSED):
+            reached.add(GradState(Gradients.PILED, site, earlier=_before(state, site)))
+        elif state.kind is Gradients.REUSED:
+            reached.add(GradState(Gradients.REUSED, site, earlier=_before(state, site)))
+        elif state.kind is Gradients.USED:
             reached.add(GradState(Gradients.REUSED, site))
         else:
             reached.add(GradState(Gradients.FRESH, site))
     return frozenset(reached) if certain else frozenset(reached) | states
+
+
+def _before(state: GradState, site: Site) -> frozenset[Site]:
+    """The passes whose gradients are there when the one at `site` adds its own; beyond a few only the last of them."""
+    last = frozenset() if state.backward in (None, site) else frozenset((state.backward,))
+    return (state.earlier | last if len(state.earlier) < _MOST_PASSES else last) - {site}
+
+
+_MOST_PASSES = 4
 
 
 def after_clear(states: frozenset[GradState], site: Site, by: str) -> frozenset[GradState]:

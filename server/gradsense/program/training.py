@@ -183,8 +183,9 @@ def add_group(run: Run, state: State, optimizer: Instance, group: Value) -> None
 
 
 def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: int, keywords: Keywords = ()) -> None:
-    """Gradients flow from `value` to every parameter that it still depends on."""
+    """Gradients flow from `value` to every parameter that it still depends on, or to those given as `inputs`."""
     site = frame.site(at)
+    value = _towards_inputs(run, state, value, dict(keywords))
     reached: set[Obj] = set()
     sources: frozenset[Obj] = frozenset()
     is_open = False
@@ -211,6 +212,17 @@ def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: i
     if retains is False:
         graph.spend(state, value, site)
     run.record(Backward(site, run.context(frame), value, how, frozenset(reached), retains, stepped), frame)
+
+
+def _towards_inputs(run: Run, state: State, value: Value, keywords: dict[str, Value]) -> Value:
+    """`value` with no more behind it than gets a gradient: `backward(inputs=...)` leaves all else alone."""
+    inputs = keywords.get("inputs", NONE)
+    if inputs == NONE or not isinstance(value, Tensor):
+        return value
+    wanted = holdings_of(run, state, inputs)
+    if wanted.open:
+        return replace(value, sources=frozenset(), open=True)
+    return replace(value, sources=value.sources & wanted.sources)
 
 
 def _retains(keywords: dict[str, Value]) -> bool | None:

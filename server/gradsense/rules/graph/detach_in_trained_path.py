@@ -9,6 +9,7 @@ import libcst as cst
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.program import Place, Program
 from gradsense.rules import edits
+from gradsense.rules.adversaries import cut_off
 from gradsense.rules.base import Rule
 from gradsense.rules.cuts import code_of, severed, without_gradient
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains, Unmoved
@@ -36,6 +37,8 @@ class DetachInTrainedPath(Rule):
 
     - some loss reaches the module on another path: value and advantage, generator and discriminator, online
       and target branch, straight-through estimators;
+    - it is the output of one network before another one, and its own optimizer steps next without a gradient: that is
+      told with the two networks;
     - the module is frozen, pretrained, loaded, updated by hand (averages of weights), or in no optimizer;
     - a loss, or what it depends on, isn't known.
 
@@ -48,9 +51,15 @@ class DetachInTrainedPath(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
+        idle = frozenset().union(*(each.sources for each in cut_off(program)))
         for found in severed(program, lambda cut: cut.how in ("detach", "data")):
             place = program.place(found.cut.site)
-            if place is None or not found.names or (found.whole and found.loss.how == "training_step"):
+            if (
+                found.cut.sources & idle
+                or place is None
+                or not found.names
+                or (found.whole and found.loss.how == "training_step")
+            ):
                 continue
             spelt = ".data" if found.cut.how == "data" else ".detach()"
             if found.whole:

@@ -1,0 +1,173 @@
+"""Two networks, one behind the other, each with an optimizer of its own: whose loss leaves what gradients in which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import libcst as cst
+
+from gradsense.program.facts import Backward, Forward, Gradients, Holdings, Step
+from gradsense.program.program import Place, Program, kinds_of
+from gradsense.program.run import Run
+from gradsense.program.values import Cut, Obj, Site, Tensor, Value
+from gradsense.rules.loops import comes_first
+
+
+class CutOff(NamedTuple):
+    """The step of a network that its own loss, computed through another network, gives no gradient to.
+
+    `cuts`: where its output was detached. `sources`: the network's parts behind them.
+    """
+
+    run: Run
+    step: Step
+    backward: Backward
+    cuts: tuple[Cut, ...]
+    sources: frozenset[Obj]
+
+
+class Leftover(NamedTuple):
+    """A step that applies, on every path, what another network's loss has left in its parameters.
+
+    `step` is preceded by its own pass `own`; `left` is the pass that `other` stepped with. `in_between`: `other`
+    stepped between the two passes, so that what is applied is stale.
+    """
+
+    run: Run
+    step: Step
+    own: Backward
+    left: Backward
+    other: Step
+    in_between: bool
+
+
+def cut_off(program: Program) -> Iterator[CutOff]:
+    """Every step that finds no gradient because the loss before it is of a detached output."""
+    seen: set[Site] = set()
+    for run in program.runs:
+        if len(run.optimizers) < 2 or run.gradients_read:
+            continue
+        passes: list[Backward] = []
+        for fact in run.facts.values():
+            if isinstance(fact, Backward):
+                passes.append(fact)
+            elif isinstance(fact, Step):
+                found = _cut_off(run, fact, passes)
+                if found is not None and found.step.site not in seen:
+                    seen.add(found.step.site)
+                    yield found
+                passes = []
+
+
+_WITHOUT = frozenset({Gradients.NONE, Gradients.CLEARED})
+
+
+def _cut_off(run: Run, step: Step, passes: list[Backward]) -> CutOff | None:
+    held = _own_holdings(run, step.optimizer.obj)
+    if held is None or not passes or step.closure is not None or not kinds_of(step.states) <= _WITHOUT:
+        return None
+    cuts: list[Cut] = []
+    others = frozenset().union(*(each.sources for obj, each in run.holdings.items() if obj != step.optimizer.obj))
+    for backward in passes:
+        value = backward.value
+        if not isinstance(value, Tensor) or value.open or value.sources & held.sources:
+            return None
+        if not value.sources & others:
+            return None
+        cuts += [cut for cut in value.cuts if cut.sources & held.sources]
+    if not cuts or any(cut.how not in ("detach", "data") for cut in cuts):
+        return None
+    sources = frozenset().union(*(cut.sources for cut in cuts)) & held.sources
+    return CutOff(run, step, passes[-1], tuple(sorted(set(cuts), key=lambda cut: cut.site)), sources)
+
+
+def leftovers(program: Program) -> Iterator[Leftover]:
+    """Every step of one network that applies gradients of a loss with which another network was stepped."""
+    seen: set[Site] = set()
+    frozen = frozenset().union(*(run.frozen for run in program.runs))
+    for run in program.runs:
+        if len(run.optimizers) < 2:
+            continue
+        steps = [fact for fact in run.facts.values() if isinstance(fact, Step)]
+        for step in steps:
+            if step.site in seen or not _applies_several(step):
+                continue
+            found = _leftover(run, step, steps, frozen)
+            if found is not None:
+                seen.add(step.site)
+                yield found
+
+
+def _applies_several(step: Step) -> bool:
+    return bool(step.states) and all(each.kind is Gradients.PILED and each.earlier for each in step.states)
+
+
+def _leftover(run: Run, step: Step, steps: list[Step], frozen: frozenset[Obj]) -> Leftover | None:
+    mine = _own_holdings(run, step.optimizer.obj)
+    if mine is None or mine.sources & frozen:
+        return None
+    own = {each.backward for each in step.states}
+    earlier = frozenset.intersection(*(each.earlier for each in step.states))
+    if len(own) != 1:
+        return None
+    for other in steps:
+        theirs = _own_holdings(run, other.optimizer.obj)
+        used = {each.backward for each in other.states}
+        if theirs is None or theirs.sources & mine.sources or len(used) != 1 or not used <= earlier:
+            continue
+        if any(each.kind not in _FRESH for each in other.states):
+            continue
+        last, left = _pass_at(run, own.pop()), _pass_at(run, used.pop())
+        if last is None or left is None or not {step.optimizer.obj, other.optimizer.obj} <= left.optimizers:
+            return None
+        simultaneous = (
+            comes_first(run, left.site, last.site) is True and comes_first(run, last.site, other.site) is True
+        )
+        return Leftover(run, step, last, left, other, not simultaneous)
+    return None
+
+
+_FRESH = frozenset({Gradients.FRESH, Gradients.PILED, Gradients.REUSED})
+
+
+def _pass_at(run: Run, site: Site | None) -> Backward | None:
+    """The pass at a place, where all ways to it give gradients to the same optimizers."""
+    found = [fact for fact in run.facts.values() if isinstance(fact, Backward) and fact.site == site]
+    return found[-1] if found and len({fact.optimizers for fact in found}) == 1 else None
+
+
+def _own_holdings(run: Run, optimizer: Obj) -> Holdings | None:
+    """What an optimizer holds, if that is certain and nobody else has got the optimizer."""
+    held = run.holdings.get(optimizer)
+    return None if held is None or held.open or optimizer in run.escaped else held
+
+
+def holdings(run: Run, step: Step) -> frozenset[Obj]:
+    """What the optimizer of a step holds."""
+    return run.holdings[step.optimizer.obj].sources
+
+
+def calls_behind(run: Run, behind: frozenset[Obj], first: frozenset[Obj]) -> list[Forward]:
+    """The calls of a network with parts in `behind` on something that a gradient goes through to `first`."""
+    return [
+        fact
+        for fact in run.facts.values()
+        if isinstance(fact, Forward)
+        and isinstance(fact.result, Tensor)
+        and _sources(fact.args) & first
+        and (fact.result.sources - _sources(fact.args)) & behind
+    ]
+
+
+def _sources(values: tuple[Value, ...]) -> frozenset[Obj]:
+    return frozenset().union(*(value.sources for value in values if isinstance(value, Tensor)))
+
+
+def receiver(place: Place | None) -> str | None:
+    """`optimizer` of `optimizer.step()` and of `scaler.step(optimizer)`, `loss` of `loss.backward()`."""
+    node = place.node if place is not None else None
+    if place is None or not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    named = node.args[0].value if node.func.attr.value == "step" and node.args else node.func.value
+    return place.code(named) if isinstance(named, (cst.Name, cst.Attribute)) else None

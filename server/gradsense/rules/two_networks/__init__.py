@@ -1,0 +1,1 @@
+"""GS8: two networks, and reinforcement learning."""
