@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.program.facts import Fact, Store
 from gradsense.program.knowledge.names import canonical
@@ -84,6 +85,15 @@ def places_in(program: Program, code: Code, *kinds: type[cst.CSTNode]) -> Iterat
     place = program.place(code.site)
     if place is not None:
         yield from places_below(program, place, *kinds)
+
+
+def first_statement(program: Program, function: Code) -> Place | None:
+    """The first statement of a function's body, behind its docstring."""
+    for place in places_in(program, function, cst.SimpleStatementLine, cst.BaseCompoundStatement):
+        docstring = m.SimpleStatementLine(body=[m.Expr(m.SimpleString() | m.ConcatenatedString())])
+        if not isinstance(place.node, cst.FunctionDef) and not m.matches(place.node, docstring):
+            return place
+    return None
 
 
 def all_places(program: Program, kind: type[cst.CSTNode]) -> Iterator[Place]:

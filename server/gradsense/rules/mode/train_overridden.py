@@ -15,7 +15,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, PredictionsDiffer, Raises, Silent
 from gradsense.rules.lightning_modules import is_stub, name_place
-from gradsense.rules.syntax import in_broken_code, places_in
+from gradsense.rules.syntax import first_statement, in_broken_code, places_in
 
 _TRAINS = frozenset({"backward", "step", "zero_grad", "manual_backward"})
 _BY_SUPER = m.Call(func=m.Attribute(value=m.Call(func=m.Name("super")), attr=m.Name("train")))
@@ -87,7 +87,7 @@ class TrainOverridden(Rule):
         mode = next((param.name for param in _parameters(method) if param.kind == "plain"), None)
         own = method.code.node.params[0].name  # type: ignore[attr-defined]
         fix = None
-        first = _first_statement(program, method) if mode is not None else None
+        first = first_statement(program, method.code) if mode is not None else None
         if first is not None and own == "self":
             edit = edits.insert_before(program, first, f"super().train({mode})")
             title = f"Call `super().train({mode})` first (switches every layer)"
@@ -408,16 +408,6 @@ def _sets_all(program: Program, facts: ClassFacts, method: FunctionValue) -> boo
 
 def _gives(place: Place) -> bool:
     return isinstance(place.node, cst.Return) and place.node.value is not None
-
-
-def _first_statement(program: Program, method: FunctionValue) -> Place | None:
-    """The first statement of the body, behind a docstring."""
-    for each in places_in(program, method.code, cst.SimpleStatementLine, cst.BaseCompoundStatement):
-        if isinstance(each.node, cst.FunctionDef):
-            continue
-        if not m.matches(each.node, m.SimpleStatementLine(body=[m.Expr(m.SimpleString())])):
-            return each
-    return None
 
 
 def _is_evaluated(program: Program, facts: ClassFacts) -> bool:
