@@ -264,10 +264,8 @@ def _call_first(program: Program, facts: ClassFacts, init: FunctionValue, calls:
         call = calls[0].node
         assert isinstance(call, cst.Call)
         above = calls[0].parent()
-        movable = (
-            above is not None and isinstance(above.node, cst.Expr) and all(_is_argument(init, a) for a in call.args)
-        )
-        if len(calls) != 1 or not movable or edits.statement_of(calls[0]).parent() is None:
+        alone = above is not None and isinstance(above.node, cst.Expr)
+        if len(calls) != 1 or not alone or not all(_is_argument(init, arg) for arg in call.args):
             return None
         changes.append(edits.delete_statement(program, calls[0]))
         changes.append(edits.insert_before(program, first, calls[0].code()))
