@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import libcst as cst
 
-from gradsense.program.facts import Build, Call
+from gradsense.program.facts import Build, Call, Forward
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Code, Instance, Obj
+from gradsense.program.values import Code, Instance, Kind, Obj
+
+_MODULES = (Kind.MODULE, Kind.LIGHTNING)
 
 
 def assigned_name(place: Place | None) -> str | None:
@@ -46,3 +50,24 @@ def name_in(program: Program, run: Run, obj: Obj, function: Code | None) -> str 
 def name_of(program: Program, obj: Obj, fallback: str) -> str:
     """The name that an object is given where it is made, or `fallback`."""
     return assigned_name(program.place(obj.site)) or fallback
+
+
+def modules_named(program: Program, place: Place) -> Iterator[tuple[Run, Code | None]]:
+    """The runs in which what an expression at a place spells (`model`, `self.model`) is a Module, by what is called on
+    it or by its own call in the same top-level definition; each with the function of that call.
+    """
+    spelt = place.code()
+    seen = set()
+    for kind in (Call, Forward):
+        for run, fact in program.runs_with_facts(kind):
+            if fact.site.where.unit != place.where.unit or (id(run), fact.context.function) in seen:
+                continue
+            receiver = fact.module if isinstance(fact, Forward) else fact.receiver
+            there = program.place(fact.site) if isinstance(receiver, Instance) and receiver.kind in _MODULES else None
+            if there is None or not isinstance(there.node, cst.Call):
+                continue
+            func = there.node.func
+            named = func.value if isinstance(fact, Call) and isinstance(func, cst.Attribute) else func
+            if there.code(named) == spelt:
+                seen.add((id(run), fact.context.function))
+                yield run, fact.context.function

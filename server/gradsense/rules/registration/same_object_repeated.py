@@ -11,6 +11,8 @@ from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import composition
 from gradsense.program.facts import Make
 from gradsense.program.program import Place, Program
+from gradsense.program.run import Run
+from gradsense.program.values import Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
@@ -47,18 +49,22 @@ class SameObjectRepeated(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        told: set[object] = set()
+        products: dict[Site, Place | None] = {}
+        told: set[Site] = set()
         for run, made in program.runs_with_facts(Make):
-            place = program.place(made.site)
-            product = _multiplied(place) if place is not None else None
-            if place is None or product is None or made.site in told:
-                continue
-            sources, is_open = composition.parameter_sources(run, run.end or program.script[1], made.instance)
-            if not sources and not is_open:
-                continue
-            told.add(made.site)
+            # Where it is made, and the calls of the functions that make it.
+            for site in (made.site, *made.context.calls):
+                if site not in products:
+                    products[site] = _multiplied(program.place(site))
+                product = products[site]
+                if product is None or site in told or not _has_parameters(program, run, made):
+                    continue
+                told.add(site)
+                yield from self._repeated(program.place(site), product)
+
+    def _repeated(self, place: Place | None, product: Place) -> Iterator[Finding]:
+        if place is not None and isinstance(place.node, cst.Call):
             times, edit = _count(product), None
-            assert isinstance(place.node, cst.Call)
             layer = place.code(place.node.func)
             if times is not None:
                 edit = edits.replace(product, product.node, f"[{place.code()} for _ in range({product.code(times)})]")
@@ -157,9 +163,14 @@ class SameObjectRepeated(Rule):
     ]
 
 
-def _multiplied(place: Place) -> Place | None:
+def _has_parameters(program: Program, run: Run, made: Make) -> bool:
+    sources, is_open = composition.parameter_sources(run, run.end or program.script[1], made.instance)
+    return bool(sources) or is_open
+
+
+def _multiplied(place: Place | None) -> Place | None:
     """The product `[...] * n` that a new object is the only item of."""
-    element = place.parent()
+    element = place.parent() if place is not None else None
     shown = element.parent() if element is not None and isinstance(element.node, cst.Element) else None
     if shown is None or not isinstance(shown.node, (cst.List, cst.Tuple)) or len(shown.node.elements) != 1:
         return None
