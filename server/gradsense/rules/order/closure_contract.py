@@ -144,11 +144,12 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
 
             for _ in range(3):
                 optimizer.zero_grad()
-                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss = (model(x) - 1).pow(2).mean()
                 loss.backward()
                 optimizer.step()
             #   ^^^^^^^^^^^^^^^^ GS411
@@ -159,11 +160,12 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
 
             def closure():
                 optimizer.zero_grad()
-                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss = (model(x) - 1).pow(2).mean()
                 loss.backward()
                 return loss
 
@@ -177,11 +179,12 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
 
             def closure():
                 optimizer.zero_grad()
-                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss = (model(x) - 1).pow(2).mean()
                 loss.backward()
                 return loss
 
@@ -197,13 +200,14 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
 
             for _ in range(3):
                 def closure():
             #       ^^^^^^^ GS411
                     optimizer.zero_grad()
-                    loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                    loss = (model(x) - 1).pow(2).mean()
                     return loss
 
                 optimizer.step(closure)
@@ -216,11 +220,12 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
 
             def closure():
             #   ^^^^^^^ GS411
-                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss = (model(x) - 1).pow(2).mean()
                 loss.backward()
                 return loss
 
@@ -235,12 +240,13 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
 
             def closure():
             #   ^^^^^^^ GS411
                 optimizer.zero_grad()
-                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss = (model(x) - 1).pow(2).mean()
                 loss.backward()
 
             for _ in range(3):
@@ -254,11 +260,12 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1)
 
             def closure():
                 optimizer.zero_grad()
-                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss = (model(x) - 1).pow(2).mean()
                 loss.backward()
                 return loss
 
@@ -273,10 +280,11 @@ class ClosureContract(Rule):
             from torch import nn
 
             model = nn.Linear(4, 1)
+            x = torch.randn(8, 4)
             optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
 
             def closure():
-                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss = (model(x) - 1).pow(2).mean()
                 loss.backward()
                 return loss
 
