@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import libcst as cst
 import libcst.matchers as m
@@ -12,7 +13,7 @@ import libcst.matchers as m
 from gradsense.findings import Edit
 from gradsense.program import class_lookup, ir
 from gradsense.program.facts import Backward, Call, Fact, Returned, Store
-from gradsense.program.knowledge.lightning_hooks import CURRENT, at_least
+from gradsense.program.knowledge.lightning_hooks import CURRENT, Passed, at_least
 from gradsense.program.methods import OPTIMIZERS
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program, assigned_attributes
 from gradsense.program.run import Frame, Run, statements_of
@@ -68,7 +69,17 @@ def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
     return flag.value
 
 
-_PLAIN = ("lightning.LightningModule", "lightning.core.", "torch.nn.Module", "builtins.", "abc.", "typing.")
+CALLBACK, DATA_MODULE = Ref("lightning.Callback"), Ref("lightning.LightningDataModule")
+_PLAIN = (
+    "lightning.LightningModule",
+    CALLBACK.name,
+    DATA_MODULE.name,
+    "lightning.core.",
+    "torch.nn.Module",
+    "builtins.",
+    "abc.",
+    "typing.",
+)
 
 
 def has_plain_bases(program: Program, facts: ClassFacts) -> bool:
@@ -76,8 +87,13 @@ def has_plain_bases(program: Program, facts: ClassFacts) -> bool:
 
     What another package's module overrides is not looked up.
     """
+    return is_plain(program, facts.value)
+
+
+def is_plain(program: Program, cls: ClassValue) -> bool:
+    """The same for any class of Lightning's: a module, a data module, a callback."""
     run, _ = program.script
-    order, known = class_lookup.mro(run, facts.value)
+    order, known = class_lookup.mro(run, cls)
     return known and all(each.name.startswith(_PLAIN) for each in order if isinstance(each, Ref))
 
 
@@ -123,6 +139,41 @@ def parameters_of(function: FunctionValue) -> tuple[ir.Parameter, ...]:
     node = function.code.node
     assert isinstance(node, ir.Function)
     return node.params[1:] if "builtins.staticmethod" not in function.decorators else node.params
+
+
+class Misfit(NamedTuple):
+    """What keeps a function from being called as a hook: what Lightning passes and it doesn't take, and what it asks
+    for and nobody passes."""
+
+    refused: tuple[str, ...]
+    unmet: tuple[ir.Parameter, ...]
+
+
+def misfit(function: FunctionValue, passed: Passed) -> Misfit | None:
+    """How a hook's parameters differ from what it is called with; None if it can be called."""
+    params = parameters_of(function)
+    plain = [param for param in params if param.kind == "plain"]
+    kinds = {param.kind for param in params}
+    count = len(passed.always)
+    if passed.least is not None:
+        count = min(count, max(passed.least, len(plain)))
+    names = {param.name for param in params if param.kind in ("plain", "keyword")}
+    refused = passed.always[len(plain) : count] if "*" not in kinds else ()
+    if "**" not in kinds:
+        refused += tuple(name for name in passed.keywords if name not in names)
+    behind = [*plain[count:], *(param for param in params if param.kind == "keyword")]
+    unmet = tuple(param for param in behind if param.default is None and param.name not in passed.keywords)
+    return Misfit(refused, unmet) if refused or unmet else None
+
+
+def called_by_bases(program: Program, cls: ClassValue, name: str) -> bool:
+    """Whether a base class in another place of the user's may call a method."""
+    run, _ = program.script
+    order, _ = class_lookup.mro(run, cls)
+    return any(
+        isinstance(each, ClassValue) and each != cls and name in each.code.tree.names  # type: ignore[attr-defined]
+        for each in order
+    )
 
 
 def subclasses(program: Program, facts: ClassFacts) -> list[ClassFacts]:
@@ -255,6 +306,14 @@ def class_values(program: Program) -> list[ClassValue]:
         value
         for value in names.values()
         if isinstance(value, ClassValue) and value.code.where.path == program.file.path
+    ]
+
+
+def data_modules(program: Program) -> list[ClassValue]:
+    """The classes of the file that inherit from LightningDataModule and nothing else of another package."""
+    run, _ = program.script
+    return [
+        cls for cls in class_values(program) if DATA_MODULE in class_lookup.mro(run, cls)[0] and is_plain(program, cls)
     ]
 
 

@@ -26,6 +26,72 @@ HOOKS = frozenset(
 )
 """What the newest Lightning calls on a LightningModule."""
 
+DATA_HOOKS = frozenset(
+    """train_dataloader val_dataloader test_dataloader predict_dataloader prepare_data setup teardown
+    transfer_batch_to_device on_before_batch_transfer on_after_batch_transfer state_dict load_state_dict
+    on_exception""".split()
+)
+"""What it calls on a LightningDataModule."""
+
+
+class Passed(NamedTuple):
+    """What Lightning gives a hook behind `self`."""
+
+    always: tuple[str, ...] = ()
+    """By position."""
+    several: tuple[str, ...] = ()
+    """By position too, but only where there are several data loaders."""
+    keywords: tuple[str, ...] = ()
+    least: int | None = None
+    """A hook with no more parameters than these gets no more."""
+
+
+def _passed() -> dict[str, Passed]:
+    found = dict.fromkeys(
+        """on_fit_start on_fit_end prepare_data configure_model configure_sharded_model configure_callbacks
+        configure_optimizers train_dataloader val_dataloader test_dataloader predict_dataloader on_after_backward
+        on_validation_model_eval on_validation_model_train on_validation_model_zero_grad on_test_model_eval
+        on_test_model_train on_predict_model_eval on_predict_model_train""".split(),
+        Passed(),
+    )
+    for stage in _STAGES:
+        several = () if stage == "train" else ("dataloader_idx",)
+        for moment in ("start", "end", "epoch_start", "epoch_end"):
+            found[f"on_{stage}_{moment}"] = Passed()
+        found[f"on_{stage}_batch_start"] = Passed(("batch", "batch_idx"), several)
+        found[f"on_{stage}_batch_end"] = Passed(("outputs", "batch", "batch_idx"), several)
+        step = "training_step" if stage == "train" else f"{stage}_step"
+        found[step] = Passed(("batch", "batch_idx"), several, least=1)
+    found |= dict.fromkeys(("on_before_zero_grad", "on_before_optimizer_step"), Passed(("optimizer",)))
+    found |= dict.fromkeys(("on_save_checkpoint", "on_load_checkpoint"), Passed(("checkpoint",)))
+    found |= dict.fromkeys(("setup", "teardown"), Passed(keywords=("stage",)))
+    found |= dict.fromkeys(("on_before_batch_transfer", "on_after_batch_transfer"), Passed(("batch", "dataloader_idx")))
+    found["transfer_batch_to_device"] = Passed(("batch", "device", "dataloader_idx"))
+    found["on_before_backward"] = found["backward"] = Passed(("loss",))
+    found["optimizer_step"] = Passed(("epoch", "batch_idx", "optimizer", "optimizer_closure"))
+    found["optimizer_zero_grad"] = Passed(("epoch", "batch_idx", "optimizer"))
+    found["lr_scheduler_step"] = Passed(("scheduler", "metric"))
+    found["configure_gradient_clipping"] = Passed(
+        ("optimizer",), keywords=("gradient_clip_val", "gradient_clip_algorithm")
+    )
+    return found
+
+
+PASSED = _passed()
+"""What Lightning 2 gives the hooks of a LightningModule (its loops and `trainer/call.py`)."""
+
+PASSED_TO_CALLBACKS = {
+    name: passed._replace(always=("trainer", "pl_module", *passed.always))
+    for name, passed in PASSED.items()
+    if name.startswith("on_") and "_model_" not in name and "_transfer" not in name
+} | dict.fromkeys(("setup", "teardown"), Passed(("trainer", "pl_module"), keywords=("stage",)))
+
+PASSED_TO_DATA = {name: passed for name, passed in PASSED.items() if name in DATA_HOOKS} | {
+    "state_dict": Passed(),
+    "load_state_dict": Passed(("state_dict",)),
+    "on_exception": Passed(("exception",)),
+}
+
 
 class Removed(NamedTuple):
     """A hook that Lightning no longer has."""
@@ -104,16 +170,16 @@ def at_least(version: str | None, wanted: tuple[int, int]) -> bool:
     return parsed is None or parsed >= wanted
 
 
-def meant_hook(name: str) -> str | None:
-    """The hook that `name` is one slip away from; None if it is a hook itself, or like none."""
+def meant_hook(name: str, hooks: frozenset[str] = HOOKS) -> str | None:
+    """The one of `hooks` that `name` is one slip away from; None if it is a hook itself, or like none."""
     if name in HOOKS or name in REMOVED or name.startswith("__"):
         return None
     by_words = _BY_WORDS.get(_words(name))
     if by_words is not None:
-        return by_words
+        return by_words if by_words in hooks else None
     if len(name) < _SHORTEST:
         return None
-    return next((hook for hook in sorted(HOOKS) if len(hook) >= _SHORTEST and _one_letter_apart(name, hook)), None)
+    return next((hook for hook in sorted(hooks) if len(hook) >= _SHORTEST and _one_letter_apart(name, hook)), None)
 
 
 _SHORTEST = 9
@@ -137,6 +203,10 @@ _BY_WORDS = {
     _words(hook): hook
     for hook in HOOKS
     if hook.endswith("_step") or hook.endswith("_dataloader") or hook.startswith(("on_", "configure_"))
+} | {
+    _words(f"{stage}_{moment}"): f"on_{stage}_{moment}"
+    for stage in _STAGES
+    for moment in ("epoch_start", "epoch_end", "batch_start", "batch_end")
 }
 
 

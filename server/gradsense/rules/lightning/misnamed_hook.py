@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup, ir
-from gradsense.program.knowledge.lightning_hooks import HOOKS, meant_hook
+from gradsense.program.knowledge.lightning_hooks import DATA_HOOKS, HOOKS, PASSED, PASSED_TO_DATA, Passed, meant_hook
 from gradsense.program.program import ClassFacts, Program
 from gradsense.program.values import ClassValue, FunctionValue, Site
 from gradsense.rules import edits
@@ -20,9 +21,9 @@ class MisnamedHook(Rule):
 
     ## What it does
 
-    Reports a method of a Lightning module whose name is one slip away from a hook (`val_step`,
-    `configure_optimizer`), which nothing in the file calls, while the class and its bases lack the hook
-    itself; and the first of two definitions of one hook.
+    Reports a method of a Lightning module or data module whose name is one slip away from a hook
+    (`val_step`, `configure_optimizer`, `training_batch_end`), which nothing in the file calls, while the
+    class and its bases lack the hook itself; and the first of two definitions of one hook.
 
     ## Why it matters
 
@@ -31,13 +32,15 @@ class MisnamedHook(Rule):
 
     ## Fix safety
 
-    Safe: only the name changes, and nothing refers to it.
+    Safe: only the name changes, and nothing refers to it. None where the method can't take what the hook
+    is given.
 
     ## Stays silent when
 
     - the file calls the method, or names it in a string;
     - the hook exists beside it, or a base class that isn't known may have it;
-    - the method is decorated, or the class is no Lightning module.
+    - a data module is not made in the file: another file may pass its loaders on by hand;
+    - the method is decorated, or the class is none of Lightning's.
 
     ## References
 
@@ -50,21 +53,29 @@ class MisnamedHook(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for facts in program.lightning_classes:
             if facts.known and lightning.has_plain_bases(program, facts):
-                yield from self._misnamed(program, facts)
+                yield from self._misnamed(program, facts.value, HOOKS, PASSED)
             yield from self._twice(program, facts)
+        if lightning.DATA_MODULE.name.rpartition(".")[2] in program.text:
+            for cls in lightning.data_modules(program):
+                # Its data loaders are handed around by hand too: from where it is made, or from another file.
+                if not cls.broken and _is_made(program, cls):
+                    yield from self._misnamed(program, cls, DATA_HOOKS, PASSED_TO_DATA)
 
-    def _misnamed(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
+    def _misnamed(
+        self, program: Program, cls: ClassValue, hooks: frozenset[str], passed: Mapping[str, Passed]
+    ) -> Iterator[Finding]:
         run, _ = program.script
-        for name, function in facts.value.members.items():
+        for name, function in cls.members.items():
             if not isinstance(function, FunctionValue) or function.decorators:
                 continue
-            hook = meant_hook(name)
-            if hook is None or class_lookup.find_member(run, facts.value, hook)[0] != "external":
+            hook = meant_hook(name, hooks)
+            if hook is None or class_lookup.find_member(run, cls, hook)[0] != "external":
                 continue
-            if lightning.mentions(program, name) or _bases_mention(program, facts, name):
+            if lightning.mentions(program, name) or lightning.called_by_bases(program, cls, name):
                 continue
             place = lightning.name_place(program, function.code)
-            edit = edits.replace(place, place.node, hook) if place is not None else None
+            fits = hook in passed and lightning.misfit(function, passed[hook]) is None
+            edit = edits.replace(place, place.node, hook) if place is not None and fits else None
             yield from self.finding(
                 place,
                 f"`{name}` never runs, because Lightning calls `{hook}`. Rename it.",
@@ -148,6 +159,97 @@ class MisnamedHook(Rule):
             """,
             shows=Raises("No `configure_optimizers\\(\\)` method defined"),
         ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    return nn.functional.mse_loss(self.net(x), y)
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            class Data(L.LightningDataModule):
+                def train_dataloader(self):
+                    return DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+
+                def valid_dataloader(self):
+            #       ^^^^^^^^^^^^^^^^ GS107
+                    return DataLoader(TensorDataset(torch.randn(8, 4), torch.randn(8, 1)), batch_size=8)
+
+
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), datamodule=Data())
+            """,
+            shows=NotCalled("valid_dataloader"),
+        ),
+        # Under its right name it gets more than it takes: no fix.
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    return nn.functional.mse_loss(self.net(x), y)
+
+                def training_batch_end(self, outputs):
+            #       ^^^^^^^^^^^^^^^^^^ GS107
+                    print(outputs["loss"])
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+            shows=NotCalled("training_batch_end"),
+            fixed="""
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    return nn.functional.mse_loss(self.net(x), y)
+
+                def on_train_batch_end(self, outputs, batch, batch_idx):
+                    print(outputs["loss"])
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+        ),
         Good(
             """
             import lightning as L
@@ -214,14 +316,24 @@ class MisnamedHook(Rule):
                 return [model.val_step(batch) for batch in loader]
             """
         ),
+        # Another file may make it, and pass the loaders on.
+        Silent(
+            """
+            import lightning as L
+            from torch.utils.data import DataLoader
+
+
+            class Data(L.LightningDataModule):
+                def train_dataloader(self):
+                    return DataLoader(self.data, shuffle=True)
+
+                def valid_dataloader(self):
+                    return DataLoader(self.data)
+            """
+        ),
     ]
 
 
-def _bases_mention(program: Program, facts: ClassFacts, name: str) -> bool:
-    """Whether a base class in another file calls the method."""
-    run, _ = program.script
-    order, _ = class_lookup.mro(run, facts.value)
-    return any(
-        isinstance(each, ClassValue) and each != facts.value and name in each.code.tree.names  # type: ignore[attr-defined]
-        for each in order
-    )
+def _is_made(program: Program, cls: ClassValue) -> bool:
+    """Whether the file makes an object of a class."""
+    return re.search(rf"(?<!class )\b{re.escape(cls.name)}\(", program.text) is not None

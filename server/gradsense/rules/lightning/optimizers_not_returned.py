@@ -16,6 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent
+from gradsense.rules.lightning_optimizers import entries_of, items_of
 from gradsense.rules.naming import assigned_name
 
 
@@ -356,14 +357,14 @@ def _trouble(run: FunctionRun, value: Value, automatic: bool) -> str | None:
     if isinstance(value, Instance) and value.kind is Kind.SCHEDULER:
         return "returns a scheduler alone. Return `[optimizer], [scheduler]`."
     if isinstance(value, Collection) and value.kind == "dict":
-        entries = _entries(run, value)
+        entries = entries_of(run, value)
         if entries is None:
             return None
         if "optimizer" not in entries:
             return 'returns a dictionary without `"optimizer"`. Put the optimizer under that key.'
         scheduler = entries.get("lr_scheduler")
         return _trouble_of_schedule(run, scheduler, "monitor" in entries) if automatic and scheduler else None
-    items = _items(run, value)
+    items = items_of(run, value)
     if items is None:
         return None
     if not items:
@@ -373,8 +374,8 @@ def _trouble(run: FunctionRun, value: Value, automatic: bool) -> str | None:
         return (
             "returns a scheduler where Lightning looks for an optimizer. Return two lists: `[optimizer], [scheduler]`."
         )
-    if automatic and len(items) == 2 and _items(run, items[0]) is not None:
-        for schedule in _items(run, items[1]) or ():
+    if automatic and len(items) == 2 and items_of(run, items[0]) is not None:
+        for schedule in items_of(run, items[1]) or ():
             trouble = _trouble_of_schedule(run, schedule, False)
             if trouble is not None:
                 return trouble
@@ -385,7 +386,7 @@ def _trouble_of_schedule(run: FunctionRun, schedule: Value, monitored: bool) -> 
     if isinstance(schedule, Instance):
         plateau = schedule.type == _PLATEAU and not monitored
     else:
-        entries = _entries(run, schedule)
+        entries = entries_of(run, schedule)
         if entries is None:
             return None
         interval = entries.get("interval")
@@ -395,21 +396,6 @@ def _trouble_of_schedule(run: FunctionRun, schedule: Value, monitored: bool) -> 
         plateau = isinstance(scheduler, Instance) and scheduler.type == _PLATEAU and "monitor" not in entries
     if plateau:
         return 'returns a `ReduceLROnPlateau` and no `"monitor"`. Name the metric that it watches.'
-    return None
-
-
-def _entries(run: FunctionRun, value: Value) -> dict[object, Value] | None:
-    keys = lightning.dict_keys(run, value)
-    if keys is None or run.state is None or not isinstance(value, Collection):
-        return None
-    return dict(zip(keys, run.state.items(value.obj).exact or (), strict=False))
-
-
-def _items(run: FunctionRun, value: Value) -> tuple[Value, ...] | None:
-    if isinstance(value, TupleValue):
-        return value.items
-    if isinstance(value, Collection) and value.kind == "list" and run.state is not None:
-        return run.state.items(value.obj).exact
     return None
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import libcst as cst
 
-from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup, ir
 from gradsense.program.knowledge.lightning_hooks import (
     OPTIMIZER_INDEX,
@@ -23,6 +22,7 @@ from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NotCalled, Raises, Silent
+from gradsense.rules.parameters import parameter_named, uses, without
 
 
 class RemovedHook(Rule):
@@ -113,11 +113,11 @@ class RemovedHook(Rule):
             place = program.place(function.code.site)
             if place is None or not isinstance(place.node, cst.FunctionDef):
                 continue
-            node = _parameter(place.node, param.name)
+            node = parameter_named(place.node, param.name)
             if node is None:
                 continue
             what = "the optimizer's number" if param.name == "optimizer_idx" else "hidden states"
-            used = _uses(program, place, param.name)
+            used = uses(place, param.name)
             remedy = "Set `self.automatic_optimization = False` and take the optimizers from `self.optimizers()`."
             yield from self.finding(
                 place.at(node.name),
@@ -354,35 +354,9 @@ def _no_longer_passed(hook: str, number: int, param: ir.Parameter, params: tuple
     return param.default is None or any(each.kind == "plain" and each.default is None for each in behind)
 
 
-def _parameter(function: cst.FunctionDef, name: str) -> cst.Param | None:
-    return next((param for param in function.params.params if param.name.value == name), None)
-
-
-def _text_of(program: Program, function: Place) -> str:
-    """The whole text of a function, its body included where that stands in blocks of its own."""
-    tree = function.tree
-    return tree.text if getattr(tree, "suites", ()) else function.code()  # type: ignore[attr-defined]
-
-
-def _uses(program: Program, function: Place, name: str) -> bool:
-    """Whether a function mentions a parameter anywhere but in its header."""
-    return len(re.findall(rf"\b{re.escape(name)}\b", _text_of(program, function))) > 1
-
-
 def _drop_parameter(program: Program, function: Place, param: cst.Param) -> Fix | None:
-    edit = _without(function, [param])
+    edit = without(function, [param])
     return Fix(f"Leave out `{param.name.value}`", (edit,), Safety.SAFE) if edit is not None else None
-
-
-def _without(function: Place, params: list[cst.Param]) -> Edit | None:
-    """Take neighbouring parameters behind the first one out of a header."""
-    assert isinstance(function.node, cst.FunctionDef)
-    everyone = list(function.node.params.params)
-    first = everyone.index(params[0])
-    before, last = function.span_of(everyone[first - 1]), function.span_of(params[-1])
-    if first == 0 or before is None or last is None:
-        return None
-    return Edit(Span(before.end, last.end), "")
 
 
 def _header(program: Program, cls: ClassValue, function: FunctionValue, gone: Removed) -> cst.FunctionDef | None:
@@ -416,9 +390,9 @@ def _rename_unused(program: Program, cls: ClassValue, function: FunctionValue, g
     if node is None or place is None or len(node.params.params) != 2:
         return None
     outputs = node.params.params[1]
-    if _uses(program, place, outputs.name.value):
+    if uses(place, outputs.name.value):
         return None
-    renamed, dropped = edits.replace(place, node.name, gone.instead), _without(place, [outputs])
+    renamed, dropped = edits.replace(place, node.name, gone.instead), without(place, [outputs])
     if renamed is None or dropped is None:
         return None
     return Fix(f"Rename to `{gone.instead}`", (renamed, dropped), Safety.SAFE)
@@ -435,7 +409,7 @@ def _collect(program: Program, cls: ClassValue, name: str, function: FunctionVal
     if node is None or place is None or run is None or len(node.params.params) != 2:
         return None
     outputs = node.params.params[1]
-    if not _uses(program, place, outputs.name.value):
+    if not uses(place, outputs.name.value):
         return None
     collected = f"{lightning.self_of(function)}.{step}_outputs"
     begin = lightning.after_super_init(program, cls, f"{collected} = []")
@@ -446,7 +420,7 @@ def _collect(program: Program, cls: ClassValue, name: str, function: FunctionVal
     made = [
         begin,
         edits.replace(place, node.name, gone.instead),
-        _without(place, [outputs]),
+        without(place, [outputs]),
         edits.insert_before(program, first, swap),
     ]
     for returned in run.returns:
