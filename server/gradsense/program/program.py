@@ -426,7 +426,8 @@ class Program:
     ) -> tuple[Run, FunctionRun] | None:
         """Run a function with unknown arguments from the state that code entered later finds.
 
-        `given` are the first arguments, where they are known; an optimizer among them has no gradients yet.
+        `given` are the first arguments, where they are known; an optimizer that `optimizer_step` gets has no
+        gradients yet.
         """
 
         def work() -> tuple[Run, FunctionRun] | None:
@@ -491,6 +492,8 @@ class Program:
                 given = _batch(function)
             if kind is Kind.LIGHTNING and name == "optimizer_step":
                 given = self.given_to_optimizer_step(instance, entry.heap.get(instance.obj, {}))
+            if kind is Kind.LIGHTNING and name == "on_before_optimizer_step":
+                given = (_managed(instance, entry.heap.get(instance.obj, {})),)
             made = self._run_entry(f"{cls.name}.{name}", _bound(function, instance), entry, given)
             if made is not None:
                 runs[name] = made[1]
@@ -531,9 +534,7 @@ class Program:
 
     def given_to_optimizer_step(self, instance: Instance, attributes: Mapping[str, object]) -> tuple[Value, ...]:
         """What Lightning calls `optimizer_step` with: epoch, batch index, the optimizer, (its number,) the closure."""
-        optimizer = attributes.get(methods.OPTIMIZERS)
-        if not isinstance(optimizer, Instance):
-            optimizer = methods.some_optimizer(instance)
+        optimizer = _managed(instance, attributes)
         closure = Method(instance, methods.CLOSURE)
         if lightning_hooks.at_least(self.lightning_version(), lightning_hooks.CURRENT):
             return UNKNOWN, UNKNOWN, optimizer, closure
@@ -679,7 +680,7 @@ def _enter(
     for value in given:
         if isinstance(value, Instance) and value.kind is Kind.OPTIMIZER:
             run.optimizers.setdefault(value.obj, value)
-            state.gradients[value.obj] = NO_GRADIENTS
+            state.gradients[value.obj] = NO_GRADIENTS if function.code.name == "optimizer_step" else UNKNOWN_GRADIENTS
     args += given
     calls.bind_parameters(run, callee, state, node.params, args, (), True)
     statements.note_conditions(callee, node.body)
@@ -691,6 +692,12 @@ def _enter(
     run.stack.pop()
     calls.finished(callee, function.code, ends)
     return callee.returns
+
+
+def _managed(module: Instance, attributes: Mapping[str, object]) -> Instance:
+    """The optimizer that Lightning gives to a module's hooks: the one configured, or one that can't be told."""
+    optimizer = attributes.get(methods.OPTIMIZERS)
+    return optimizer if isinstance(optimizer, Instance) else methods.some_optimizer(module)
 
 
 def _batch(function: FunctionValue) -> tuple[Value, ...]:
