@@ -38,7 +38,8 @@ class StepOutputUnused(Rule):
     ## Stays silent when
 
     - anything reads the list, a base class or a string among it;
-    - the file neither fits the module nor clears the list: another file may read it;
+    - the file neither fits the module nor clears the list, and it is no validation step that fills it: another
+      file may read it, once;
     - the outputs are returned: Lightning takes them, and most validation steps return something.
 
     ## References
@@ -62,7 +63,7 @@ class StepOutputUnused(Rule):
                 continue
             if not facts.known or not isinstance(facts.attributes.get(name), Collection):
                 continue
-            if _is_read(program, facts, name):
+            if _is_read(program, facts, name) or not _is_all_there(program, facts, name, step):
                 continue
             collected = place.code(held)
             keeps = ", graph and all" if step == "training_step" else ""
@@ -245,9 +246,16 @@ def _is_read(program: Program, facts: ClassFacts, name: str) -> bool:
         isinstance(each, ClassValue) and each.code.where.path != program.file.path and name in each.code.tree.names  # type: ignore[attr-defined]
         for each in order
     )
-    if not known or elsewhere:
+    return not known or elsewhere
+
+
+def _is_all_there(program: Program, facts: ClassFacts, name: str, step: str) -> bool:
+    """Whether no other file will read a list: the file fits the module, or clears the list, or validation fills it in
+    each epoch of a module that is made to be fitted as it is."""
+    if lightning.fitted(program, facts) or re.search(rf"\.{re.escape(name)}\s*\.clear\(", program.text):
         return True
-    return not lightning.fitted(program, facts) and not re.search(rf"\.{word}\s*\.clear\(", program.text)
+    complete = {"training_step", "configure_optimizers"} <= facts.methods.keys()
+    return step == "validation_step" and complete and not lightning.subclasses(program, facts)
 
 
 def _leave_out(program: Program, place: Place, collected: str) -> Fix | None:
