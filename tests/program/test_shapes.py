@@ -23,9 +23,15 @@ def shape(text: str) -> Shape | None:
         ("model(torch.randn((8, 4))).squeeze()", (8,)),
         ("model(torch.randn(8, 4)).squeeze(-1)", (8,)),
         ("model(torch.randn(8, 4)).squeeze(0)", (8, 1)),
-        ("model(torch.randn(8, 4))[:, 0]", (None,)),
+        ("model(torch.randn(8, 4))[:, 0]", (8,)),
         ("model(torch.randn(8, 4))[0]", (1,)),
-        ("model(torch.randn(8, 4))[:, None].detach().requires_grad_()", (None, 1, 1)),
+        ("model(torch.randn(8, 3, 4))[:, 1:3]", (8, None, 1)),
+        ("model(torch.randn(8, 3, 4)).transpose(2, 1)", (8, 1, 3)),
+        ("model(torch.randn(8, 3, 4)).permute(0, -1, 1)", (8, 1, 3)),
+        ("nn.MaxPool2d(2)(nn.Conv2d(3, 5, 3)(torch.randn(8, 3, 9, 9)))", (8, 5, None, None)),
+        ("nn.Conv1d(4, 5, 1)(torch.randn(8, 4, 7)).max(2)[0]", (8, 5)),
+        ("torch.max(nn.Conv1d(4, 5, 1)(torch.randn(8, 4, 7)), 2).values", (8, 5)),
+        ("model(torch.randn(8, 4))[:, None].detach().requires_grad_()", (8, 1, 1)),
         ("model(torch.randn(8, 4)).view(-1)", (8,)),
         ("model(torch.zeros(8, 4)).view(2, -1)", (2, 4)),
         ("model(x.view(-1, 4))", (MANY, 1)),
@@ -54,7 +60,7 @@ def test_literal_sizes_tell(expression: str, axes: tuple[Axis, ...]) -> None:
         "model(x).squeeze(1)",
         "model(torch.randn(8, 4)).view(x.shape)",
         "model(torch.randn(8, 4)) - x",
-        "model(torch.randn(8, 4)).max(1)[0]",
+        "model(torch.randn(8, 4)).max(axis)[0]",
         "model(torch.randn(8, 4))[x]",
         "torch.cat([model(torch.randn(8, 4)), model(torch.randn(8, 4))])",
         "model(torch.randn(8, 4)) if x else model(torch.randn(8, 4)).squeeze()",
@@ -91,3 +97,19 @@ def test_a_column_against_a_row_is_noted() -> None:
     assert outer is not None
     assert not program("d = model(torch.randn(8, 4)) - torch.randn(8, 1)").facts(Outer)
     assert not program("d = model(torch.randn(8, 4)) - torch.randn(1)").facts(Outer)
+    assert program("d = model(torch.randn(8, 1, 5, 4)) - torch.randn(8, 5, 1)").facts(Outer)
+    assert not program("d = model(torch.randn(8, 1, 5, 4)) - torch.randn(5, 5, 1)").facts(Outer)
+
+
+def test_a_data_set_made_in_a_helper_tells_the_batches() -> None:
+    text = """
+    from torch.utils.data import DataLoader, TensorDataset
+
+    def make():
+        x = torch.randn(16, 4)
+        return TensorDataset(x, x[:, 0])
+
+    for x, y in DataLoader(make(), batch_size=4):
+        out = model(x)
+    """
+    assert shape(text) == Shape((MANY, 1))

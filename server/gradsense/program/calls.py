@@ -91,6 +91,8 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
             keywords.append(("**", UNKNOWN))
     if state.dead:
         return UNKNOWN
+    if callee is UNKNOWN and isinstance(node.func, ir.Attribute):
+        _touch_broken(run, frame, state, node.func.value)
     result = invoke(run, frame, state, callee, tuple(args), tuple(keywords), node.at)
     if result is UNKNOWN and callee == PLAIN and isinstance(node.func, ir.Attribute) and all(map(is_plain, args)):
         return PLAIN
@@ -106,6 +108,15 @@ def _change_through_data(run: Run, frame: Frame, state: State, func: ir.Expr) ->
         tensor = expressions.lookup(run, frame, state, below.value.id)
         if isinstance(tensor, Tensor):
             in_place.through_data(state, tensor)
+
+
+def _touch_broken(run: Run, frame: Frame, state: State, receiver: ir.Expr) -> None:
+    """A method that can't be read is called: of a class with broken code, it may do anything to its object."""
+    if not isinstance(receiver, ir.Name):
+        return
+    value = expressions.lookup(run, frame, state, receiver.id)
+    if isinstance(value, Instance) and isinstance(value.type, ClassValue) and value.type.broken:
+        training.unknown_code(run, state, (value,))
 
 
 def _many(run: Run, frame: Frame, state: State, value: Value) -> Value:

@@ -115,6 +115,8 @@ def _operation(run: Run, frame: Frame, state: State, node: ir.Operation) -> Valu
     return operate(run, frame, state, node.op, operands, node.at)
 
 
+WHOLE = slice(None)
+"""`:` as an index; any other slice is `slice(0)`."""
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "is", "is not", "in", "not in"})
 
 
@@ -124,7 +126,7 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
     if op == "f-string":
         return Ref("builtins.text")
     if op == "slice":
-        return Const(slice(None))
+        return Const(slice(0) if operands else WHOLE)
     if op in _COMPARISONS:
         return shapes.after_operator(op, operands, _compare(run, frame, op, operands, at))
     if op == "not":

@@ -82,7 +82,8 @@ class File:
         """Names whose call may have to do with training: of functions and classes that mention something telling,
         of those that mention these, and of what comes from the user's other files.
         """
-        loud = set(TELLING_NAMES)
+        # What a helper puts into a data set tells the shapes of batches.
+        loud = {*TELLING_NAMES, "TensorDataset"}
         if "eval" in self.document.names:
             # Who follows the way into eval mode has to follow the way back.
             loud.add("train")

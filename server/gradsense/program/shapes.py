@@ -118,6 +118,9 @@ def after_layer(state: State, layer: Instance, name: str, args: tuple[Value, ...
         return with_shape(result, _last_axis(given, size.value if isinstance(size, Const) else None))
     if last == "Flatten":
         return with_shape(result, None if state.attribute(layer.obj, "start_dim") else flattened(given, 1))
+    if (spatial := known.SPATIAL_LAYERS.get(last)) is not None:
+        channels = state.attribute(layer.obj, "out_channels") if last in known.CONVOLUTIONS else None
+        return with_shape(result, _over_space(given, spatial, channels, last in known.CONVOLUTIONS))
     return with_shape(result, given if last in known.ELEMENTWISE_LAYERS else None)
 
 
@@ -190,6 +193,10 @@ def note_layer(state: State, instance: Instance, name: str, args: tuple[Value, .
         size = args[0] if args else given.get("out_features")
         if isinstance(size, Const):
             state.set_attribute(instance.obj, "out_features", size)
+    elif name.rpartition(".")[2] in known.CONVOLUTIONS:
+        size = args[1] if len(args) > 1 else given.get("out_channels")
+        if isinstance(size, Const):
+            state.set_attribute(instance.obj, "out_channels", size)
     elif name == "torch.nn.Flatten" and (args or keywords):
         state.set_attribute(instance.obj, "start_dim", args[0] if args else given.get("start_dim", UNKNOWN))
 
@@ -216,7 +223,9 @@ def broadcast(left: Shape | None, right: Shape | None) -> Shape | None:
 
 
 def is_outer(left: Value, right: Value) -> bool:
-    """Whether a column and a row meet: `(N, 1)` and `(N,)`, with more than one number each, as far as is told."""
+    """Whether a column and a row meet: `(N, 1)` and `(N,)`, with more than one number each, as far as is told; or the
+    same with further axes behind: `(N, 1, H, W)` and `(N, H, W)`.
+    """
     one, other = shape_of(left), shape_of(right)
     return one is not None and other is not None and (_meet(one, other) or _meet(other, one))
 
@@ -227,6 +236,8 @@ def is_column(shape: Shape | None) -> bool:
 
 
 def _meet(column: Shape, row: Shape) -> bool:
+    if len(row.axes) > 1 and not row.open and not column.open and len(column.axes) == len(row.axes) + 1:
+        return column.axes[1] == 1 and row.axes[0] not in (1, None) and column.axes[0] == row.axes[0]
     if not is_column(column) or row.open or len(row.axes) != 1 or row.axes[0] == 1:
         return False
     if column.open and len(column.axes) == 1:
@@ -274,6 +285,18 @@ def _last_axis(shape: Shape | None, size: object) -> Shape | None:
     return replace(shape, axes=(*shape.axes[:-1], axis))
 
 
+def _over_space(shape: Shape | None, spatial: int, channels: Value | None, convolves: bool) -> Shape | None:
+    """The shape of a convolution or pooling over the last `spatial` axes: how long they are then isn't told."""
+    if shape is None or shape.open or len(shape.axes) < spatial + 1:
+        return None
+    axes = list(shape.axes)
+    axes[-spatial:] = [None] * spatial
+    if convolves:
+        size = channels.value if isinstance(channels, Const) else None
+        axes[-spatial - 1] = size if isinstance(size, int) else None
+    return replace(shape, axes=tuple(axes))
+
+
 def _indexed(shape: Shape | None, index: Value) -> Shape | None:
     if shape is None or shape.open:
         return None
@@ -290,8 +313,8 @@ def _indexed(shape: Shape | None, index: Value) -> Shape | None:
         elif isinstance(each.value, int):
             rest.pop(0)
         elif isinstance(each.value, slice):
-            rest.pop(0)
-            axes.append(None)
+            length = rest.pop(0)
+            axes.append(length if each.value == slice(None) else None)
         else:
             return None
     return Shape((*axes, *rest), arranged=shape.arranged or any(each == NONE for each in indexes))
@@ -319,8 +342,6 @@ def _reduced(name: str, shape: Shape | None, args: tuple[Value, ...], keywords: 
     if axis is None and "**" not in given:
         return SCALAR
     at = _position(shape, axis)
-    if name in known.PAIRS:
-        return None
     keep = args[1] if len(args) > 1 else given.get("keepdim", Const(False))
     if shape is None or at is None or not isinstance(keep, Const):
         return None
@@ -408,6 +429,26 @@ def _transposed(
     return Shape(shape.axes[::-1])
 
 
+def _swapped(run: Run, state: State, shape: Shape | None, args: tuple[Value, ...], keywords: Keywords) -> Shape | None:
+    given = dict(keywords)
+    one, other = (
+        _position(shape, args[at] if len(args) > at else given.get(key)) for at, key in enumerate(("dim0", "dim1"))
+    )
+    if shape is None or one is None or other is None:
+        return None
+    axes = list(shape.axes)
+    axes[one], axes[other] = axes[other], axes[one]
+    return replace(shape, axes=tuple(axes))
+
+
+def _permuted(run: Run, state: State, shape: Shape | None, args: tuple[Value, ...], keywords: Keywords) -> Shape | None:
+    sizes = _sizes(run, state, args) or ()
+    order = [_position(shape, Const(size)) for size in sizes]
+    if shape is None or shape.open or None in order or sorted(order) != list(range(len(shape.axes))):  # type: ignore[type-var]
+        return None
+    return replace(shape, axes=tuple(shape.axes[at] for at in order if at is not None))
+
+
 _OPERATIONS: dict[str, Callable[[Run, State, Shape | None, tuple[Value, ...], Keywords], Shape | None]] = {
     "squeeze": _squeezed,
     "unsqueeze": _unsqueezed,
@@ -416,6 +457,9 @@ _OPERATIONS: dict[str, Callable[[Run, State, Shape | None, tuple[Value, ...], Ke
     "flatten": _flattened,
     "gather": _gathered,
     "t": _transposed,
+    "transpose": _swapped,
+    "swapaxes": _swapped,
+    "permute": _permuted,
     "item": lambda run, state, shape, args, keywords: SCALAR,
 }
 

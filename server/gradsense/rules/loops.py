@@ -66,6 +66,22 @@ def branch_around(program: Program, event: Event) -> Place | None:
     return None
 
 
+def exclude_each_other(program: Program, one: Event, other: Event) -> bool:
+    """Whether two events stand on different sides of an `if`, in the same function: a round has one of them at most."""
+    first, second = program.place(one.site), program.place(other.site)
+    if first is None or second is None or one.context.function != other.context.function:
+        return False
+    outer = {id(each.node) for each in syntax.compounds_around(program, first)}
+    spans = first.span, second.span
+    for each in syntax.compounds_around(program, second):
+        if isinstance(each.node, cst.If) and id(each.node) in outer and each.node.orelse is not None:
+            behind = each.span_of(each.node.orelse)
+            inside = [behind.start <= span.start < behind.end for span in spans if span is not None and behind]
+            if len(set(inside)) == 2:
+                return True
+    return False
+
+
 def is_certain(event: Event, loop: Site) -> bool:
     """Whether an event comes on each round of a loop around it, exits aside."""
     return any(round_.site == loop and round_.conditions == event.context.conditions for round_ in event.context.rounds)

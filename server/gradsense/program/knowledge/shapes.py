@@ -27,5 +27,10 @@ ELEMENTWISE_LAYERS = frozenset(
 )
 """Layers whose output has the shape of their input."""
 
-PAIRS = frozenset({"max", "min", "median"})
-"""Reductions that give the indices too where an axis is given."""
+CONVOLUTIONS = frozenset(f"Conv{kind}{axes}d" for kind in ("", "Transpose") for axes in (1, 2, 3))
+SPATIAL_LAYERS = {
+    f"{layer}{axes}d": axes
+    for axes in (1, 2, 3)
+    for layer in "Conv ConvTranspose MaxPool AvgPool AdaptiveAvgPool AdaptiveMaxPool LPPool".split()
+}
+"""Layers that keep the axes in front of the channels, and by how many axes they move over."""

@@ -36,7 +36,7 @@ class FunctionContract(Rule):
 
     ## Stays silent when
 
-    - `forward` takes `*args`, or some of its inputs have defaults (then the number may be either);
+    - `forward` takes `*args`, or some of its inputs have defaults and aren't given to `apply`;
     - surplus gradients are `None`: torch drops them;
     - what is returned isn't spelt out as a tuple or an arithmetic result;
     - a function without `backward` is applied to data alone, or made for export (`symbolic`), or its result is marked
@@ -57,7 +57,7 @@ class FunctionContract(Rule):
         for cls in class_values(program):
             if not _is_function(program, cls):
                 continue
-            inputs = _inputs(cls)
+            inputs = _inputs(program, cls)
             backward = cls.members.get("backward")
             if inputs is not None and isinstance(backward, FunctionValue):
                 yield from self._returned(program, cls, backward, inputs)
@@ -77,7 +77,7 @@ class FunctionContract(Rule):
                 yield from self.finding(
                     place,
                     f"`backward` raises: `{cls.name}.backward` returns {_count(len(given), 'gradient')}, and `forward` "
-                    f"has {_count(inputs.least, 'input')}. Return one for each, `None` where there is none.",
+                    f"gets {_count(inputs.least, 'input')}. Return one for each, `None` where there is none.",
                 )
         if gradients and all(given and all(map(_is_none, given)) for _, given in gradients):
             yield from self.finding(
@@ -119,6 +119,52 @@ class FunctionContract(Rule):
                 )
 
     examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Noisy(torch.autograd.Function):
+                @staticmethod
+                def forward(ctx, x, scale=1.0):
+                    return x + scale * torch.randn_like(x)
+
+                @staticmethod
+                def backward(ctx, grad):
+                    return grad
+            #       ^^^^^^^^^^^ GS512
+
+            model = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = Noisy.apply(model(torch.randn(8, 4)), 0.1).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("incorrect number of gradients"),
+            fixed="""
+            import torch
+            from torch import nn
+
+            class Noisy(torch.autograd.Function):
+                @staticmethod
+                def forward(ctx, x, scale=1.0):
+                    return x + scale * torch.randn_like(x)
+
+                @staticmethod
+                def backward(ctx, grad):
+                    return grad, None
+
+            model = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = Noisy.apply(model(torch.randn(8, 4)), 0.1).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
         Bad(
             """
             import torch
@@ -447,7 +493,9 @@ class FunctionContract(Rule):
 
 
 class Inputs(NamedTuple):
-    """How many gradients `backward` owes: at least for the inputs without defaults, at most for all."""
+    """How many gradients `backward` owes: at least for the inputs without defaults, and for all that each `apply` of
+    the file gives; at most for all.
+    """
 
     least: int
     most: int | None
@@ -459,7 +507,7 @@ def _is_function(program: Program, cls: ClassValue) -> bool:
     return known and not cls.broken and not cls.holes and order[1:2] == [_FUNCTION]
 
 
-def _inputs(cls: ClassValue) -> Inputs | None:
+def _inputs(program: Program, cls: ClassValue) -> Inputs | None:
     """What `forward` takes behind `ctx`; None where that can't be counted."""
     forward = cls.members.get("forward")
     if not isinstance(forward, FunctionValue) or "builtins.staticmethod" not in forward.decorators:
@@ -469,7 +517,19 @@ def _inputs(cls: ClassValue) -> Inputs | None:
     params = node.params if "setup_context" in cls.members else node.params[1:]
     if any(param.kind != "plain" for param in params):
         return None
-    return Inputs(sum(param.default is None for param in params), len(params))
+    least = sum(param.default is None for param in params)
+    return Inputs(max(least, min(len(params), _given(program, cls))), len(params))
+
+
+def _given(program: Program, cls: ClassValue) -> int:
+    """How many inputs each `apply` of the function gives it, at least."""
+    counts: list[int] = []
+    for _, call in program.calls("Function.apply"):
+        place = program.place(call.site)
+        if call.receiver == cls:
+            known = place is not None and isinstance(place.node, cst.Call) and not any(a.star for a in place.node.args)
+            counts.append(len(call.args) if known else 0)
+    return min(counts, default=0)
 
 
 def _returns(program: Program, backward: FunctionValue) -> list[Place]:

@@ -66,7 +66,7 @@ class BroadcastInLoss(Rule):
             place = program.place(outer.site)
             if place is None or not isinstance(place.node, cst.BinaryOperation):
                 continue
-            column, other = (outer.left, outer.right) if _is_column(outer.left) else (outer.right, outer.left)
+            column, other = sorted((outer.left, outer.right), key=_rank, reverse=True)
             shape = shapes.shape_of(column)
             meant = shape is None or shape.arranged or not (isinstance(other, Tensor) and other.data)
             if not meant and activations_of(column, LINEAR, SIGMOID):
@@ -85,13 +85,15 @@ class BroadcastInLoss(Rule):
         left, right = nodes
         if left is None or right is None:
             return
-        column = left if _is_column(values[0]) else right
+        column, axes = (left, _rank(values[0])) if _rank(values[0]) > _rank(values[1]) else (right, _rank(values[1]))
+        axis = -1 if axes == 2 else 1
         sides = f"`{place.code(left)}` is {_in_words(values[0])} and `{place.code(right)}` {_in_words(values[1])}"
         effect = "so it raises" if raises else "so each prediction is compared with every target"
-        edit = edits.append_call(program, place, column, ".squeeze(-1)")
+        edit = edits.append_call(program, place, column, f".squeeze({axis})")
         yield from self.finding(
             place,
-            f"In `{what}`, {sides}, {effect}. Squeeze the last axis of `{place.code(column)}`.",
+            f"In `{what}`, {sides}, {effect}. Squeeze {'the last axis' if axis == -1 else 'axis 1'} of "
+            f"`{place.code(column)}`.",
             fixes=(Fix(f"Squeeze `{place.code(column)}`", (edit,), Safety.SAFE) if edit is not None else None,),
             severity=Severity.ERROR if raises else None,
         )
@@ -196,6 +198,24 @@ class BroadcastInLoss(Rule):
             """,
             shows=Raises("must be the same as input size"),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+            net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            images, depth = torch.randn(8, 3, 4, 4), torch.rand(8, 4, 4)
+            for _ in range(3):
+                loss = F.l1_loss(net(images), depth)
+            #          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS605
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+        ),
         Good(
             """
             import torch
@@ -261,18 +281,21 @@ _BROADCASTING = tuple(
 )
 
 
-def _is_column(value: Value) -> bool:
+def _rank(value: Value) -> int:
+    """How many axes a tensor has, or at least."""
     shape = shapes.shape_of(value)
-    return shape is not None and len(shape.axes) + shape.open > 1
+    return len(shape.axes) + shape.open if shape is not None else 0
 
 
 def _in_words(value: Value) -> str:
     shape = shapes.shape_of(value)
     assert shape is not None
-    axes = [_axis_in_words(axis) for axis in shape.axes]
+    axes = [_axis_in_words(axis, number == 0) for number, axis in enumerate(shape.axes)]
     listed = ", ".join(["..."] * shape.open + axes)
     return f"({listed},)" if len(shape.axes) + shape.open == 1 else f"({listed})"
 
 
-def _axis_in_words(axis: Axis) -> str:
+def _axis_in_words(axis: Axis, first: bool) -> str:
+    if axis is None and not first:
+        return "?"
     return "N" if axis is None or axis == MANY else str(axis)

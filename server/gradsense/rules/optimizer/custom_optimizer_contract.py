@@ -9,7 +9,7 @@ import libcst.matchers as m
 
 from gradsense.findings import Finding, Safety, Severity
 from gradsense.program import ir
-from gradsense.program.facts import Call
+from gradsense.program.facts import Build, Call
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import Code, Const, FunctionValue, Kind, Parameters
 from gradsense.rules.base import Rule
@@ -26,14 +26,14 @@ class CustomOptimizerContract(Rule):
 
     - never changes a parameter (the result goes to a local name: `p = p - lr * p.grad`);
     - changes parameters in place while gradients are recorded;
-    - takes a closure and never looks at it;
+    - takes a closure and never looks at it, or takes none and is handed to Lightning;
     - reads `p.grad` without a check for None.
 
     ## Why it matters
 
     In order: nothing is ever trained; torch raises on the first step ("a leaf Variable that requires grad is
     being used in an in-place operation"); Lightning, which packs forward and backward into the closure, never
-    runs them; a frozen or unused layer makes the step raise.
+    runs them, or raises where `step` has no place for it; a frozen or unused layer makes the step raise.
 
     ## Fix safety
 
@@ -64,6 +64,7 @@ class CustomOptimizerContract(Rule):
             if any(lost.site.where.unit == step.code.where.unit for lost in program.lost):
                 continue
             yield from self._step(program, facts, step)
+            yield from self._without_closure(program, facts, step)
 
     def _step(self, program: Program, facts: ClassFacts, step: FunctionValue) -> Iterator[Finding]:
         where = program.place(step.code.site)
@@ -95,6 +96,30 @@ class CustomOptimizerContract(Rule):
             uses[0],
             f"`step` never runs `{name}`: whoever passes one (Lightning always does) gets no forward and "
             f"no backward pass. Call it under `torch.enable_grad()` if it is not None, and return its loss.",
+        )
+
+    def _without_closure(self, program: Program, facts: ClassFacts, step: FunctionValue) -> Iterator[Finding]:
+        """A `step` without arguments of an optimizer that a `configure_optimizers` makes."""
+        assert isinstance(step.code.node, ir.Function)
+        hooks = {f"{each.name}.configure_optimizers" for each in program.lightning_classes}
+        build = next(
+            (
+                build
+                for run, build in program.runs_with_facts(Build)
+                if run.entry in hooks and build.optimizer.type == facts.value
+            ),
+            None,
+        )
+        where = program.place(step.code.site)
+        if build is None or len(step.code.node.params) != 1 or where is None:
+            return
+        assert isinstance(where.node, cst.FunctionDef)
+        yield from self.finding(
+            where.at(where.node.name),
+            f"`{facts.name}.step` raises: Lightning hands it the closure that runs `training_step`, and it takes none. "
+            "Take `closure=None`, call it under `torch.enable_grad()`, and return its loss.",
+            related=(self.related(program, build.site, "handed to Lightning"),),
+            severity=Severity.ERROR,
         )
 
     def _recorded(self, program: Program, update: Call) -> Iterator[Finding]:
@@ -144,6 +169,83 @@ class CustomOptimizerContract(Rule):
                     return
 
     examples = [
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Descent(torch.optim.Optimizer):
+                def __init__(self, params, lr):
+                    super().__init__(params, {"lr": lr})
+
+                @torch.no_grad()
+                def step(self):
+            #       ^^^^ GS311
+                    for group in self.param_groups:
+                        for p in group["params"]:
+                            if p.grad is not None:
+                                p.add_(p.grad, alpha=-group["lr"])
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    return self.net(batch[0]).pow(2).mean()
+
+                def configure_optimizers(self):
+                    return Descent(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+            shows=Raises("closure"),
+            fixed="""
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Descent(torch.optim.Optimizer):
+                def __init__(self, params, lr):
+                    super().__init__(params, {"lr": lr})
+
+                @torch.no_grad()
+                def step(self, closure=None):
+                    loss = None
+                    if closure is not None:
+                        with torch.enable_grad():
+                            loss = closure()
+                    for group in self.param_groups:
+                        for p in group["params"]:
+                            if p.grad is not None:
+                                p.add_(p.grad, alpha=-group["lr"])
+                    return loss
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    return self.net(batch[0]).pow(2).mean()
+
+                def configure_optimizers(self):
+                    return Descent(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+        ),
         Bad(
             """
             import torch

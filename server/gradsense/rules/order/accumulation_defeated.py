@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import libcst as cst
 import libcst.matchers as m
@@ -15,6 +16,7 @@ from gradsense.program.values import Const, Ref, Site, Tensor
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
+from gradsense.rules.syntax import places_below
 
 
 class AccumulationDefeated(Rule):
@@ -22,9 +24,9 @@ class AccumulationDefeated(Rule):
 
     ## What it does
 
-    Looks at loops that compute gradients on each round and step only every few (`if (i + 1) % 4 == 0:`). Reports a
-    clear that comes on each round; and, as information, a loss that is averaged over its batch and not divided by the
-    number of rounds.
+    Looks at loops that compute gradients on each round and step only every few: `if (i + 1) % 4 == 0:`, or a counter
+    that is set to 0 again with the step (`if count == 4:`, `if count < 4: continue`). Reports a clear that comes on
+    each round; and, as information, a loss that is averaged over its batch and not divided by the number of rounds.
 
     ## Why it matters
 
@@ -39,7 +41,7 @@ class AccumulationDefeated(Rule):
     ## Stays silent when
 
     - the round computes gradients only where it steps (delayed updates of an actor, several critic rounds);
-    - the condition isn't one on a remainder;
+    - the condition is neither one on a remainder nor one on such a counter;
     - the loss is divided, weighted or summed over its batch, or the optimizer adapts to its scale (Adam and the like).
 
     It does not tell of a last incomplete round that never steps: whether there is one depends on the data.
@@ -58,9 +60,9 @@ class AccumulationDefeated(Rule):
             loop = loops.cycle(step.context)
             if step.closure is not None or loop is None or step.site in seen:
                 continue
-            rounds = _rounds(program, step)
+            every = _every(program, step, loop)
             backwards = _backwards(run, step, loop)
-            if rounds is None or not backwards:
+            if every is None or not backwards:
                 continue
             seen.add(step.site)
             clears = [
@@ -69,11 +71,15 @@ class AccumulationDefeated(Rule):
                 if isinstance(fact, Clear) and step.optimizer.obj in fact.optimizers and fact.context.in_later_round
                 and loops.is_inside(fact.context, loop)
             ]  # fmt: skip
-            defeating = [fact for fact in clears if loops.is_certain(fact, loop)]
+            defeating = [
+                fact
+                for fact in clears
+                if loops.is_certain(fact, loop) and not (every.guard and _is_behind(program, fact, every.guard))
+            ]
             if defeating:
                 yield from self._cleared(program, step, defeating[0], len(clears) > len(defeating))
             elif clears:
-                yield from self._undivided(program, run, step, backwards, rounds)
+                yield from self._undivided(program, run, step, backwards, every.rounds)
 
     def _cleared(self, program: Program, step: Step, clear: Clear, again: bool) -> Iterator[Finding]:
         place, stepped = program.place(clear.site), program.place(step.site)
@@ -203,6 +209,49 @@ class AccumulationDefeated(Rule):
                     optimizer.zero_grad()
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            count = 0
+            for x in torch.randn(8, 8, 4):
+                optimizer.zero_grad()
+            #   ^^^^^^^^^^^^^^^^^^^^^ GS414
+                loss = (model(x) - 1).pow(2).mean() / 4
+                loss.backward()
+                count += 1
+                if count < 4:
+                    continue
+                optimizer.step()
+                count = 0
+            """,
+            shows=LossDiffers(),
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            count = 0
+            for x in torch.randn(8, 8, 4):
+                loss = (model(x) - 1).pow(2).mean() / 4
+                loss.backward()
+                count += 1
+                if count < 4:
+                    continue
+                optimizer.step()
+                optimizer.zero_grad()
+                count = 0
+            """
+        ),
         Good(
             """
             import torch
@@ -278,19 +327,66 @@ class AccumulationDefeated(Rule):
     ]
 
 
-def _rounds(program: Program, step: Step) -> str | None:
-    """What the condition around a step divides by, in code: `4` of `(i + 1) % 4 == 0`; None for another condition."""
+class Every(NamedTuple):
+    """How often a step comes: every `rounds` (in code) rounds. `guard`: the `if` that leaves the others out by
+    `continue`, before the step.
+    """
+
+    rounds: str
+    guard: Place | None = None
+
+
+def _every(program: Program, step: Step, loop: Site) -> Every | None:
+    """How often a step of a loop comes, told by a remainder or a counter; None for another condition, or none."""
     branch = loops.branch_around(program, step)
-    if branch is None or not isinstance(branch.node, cst.If):
+    if branch is not None and isinstance(branch.node, cst.If):
+        found = m.extractall(branch.node.test, _REMAINDER)
+        by = found[0]["by"] if len(found) == 1 else None
+        if isinstance(by, cst.CSTNode):
+            return Every(branch.code(by))
+        return _counted(program, branch, branch, _REACHED)
+    place, around = program.place(step.site), program.place(loop)
+    if place is None or around is None:
         return None
-    found = m.extractall(branch.node.test, _REMAINDER)
-    by = found[0]["by"] if len(found) == 1 else None
-    return branch.code(by) if isinstance(by, cst.CSTNode) else None
+    for guard in places_below(program, around, cst.If):
+        if isinstance(guard.node, cst.If) and m.matches(guard.node, _LEAVES_OUT) and not _is_behind_place(guard, place):
+            every = _counted(program, guard, around, _BELOW)
+            return every._replace(guard=guard) if every is not None else None
+    return None
 
 
-_REMAINDER = m.BinaryOperation(
-    operator=m.Modulo(), right=m.SaveMatchedNode(m.Integer() | m.Name() | m.Attribute(), "by")
-)
+def _counted(program: Program, branch: Place, body: Place, test: m.BaseMatcherNode) -> Every | None:
+    """What a counter is compared with, if it is counted up, and set to 0 in `body`."""
+    assert isinstance(branch.node, cst.If)
+    found = m.extract(branch.node.test, test)
+    if found is None:
+        return None
+    counter, by = found["counter"], found["by"]
+    assert isinstance(counter, cst.Name)
+    assert isinstance(by, cst.CSTNode)
+    to_zero = m.Assign(targets=[m.AssignTarget(m.Name(counter.value))], value=m.Integer("0"))
+    if any(m.matches(place.node, to_zero) for place in places_below(program, body, cst.Assign)):
+        return Every(branch.code(by))
+    return None
+
+
+def _is_behind(program: Program, clear: Clear, guard: Place) -> bool:
+    """Whether a clear is left out where the guard leaves out the step, or may be."""
+    place = program.place(clear.site)
+    return place is None or _is_behind_place(place, guard)
+
+
+def _is_behind_place(place: Place, other: Place) -> bool:
+    here, there = place.span, other.span
+    return here is None or there is None or here.start > there.start or place.where.unit != other.where.unit
+
+
+_BOUND = m.SaveMatchedNode(m.Integer() | m.Name() | m.Attribute(), "by")
+_COUNTER = m.SaveMatchedNode(m.Name(), "counter")
+_REACHED = m.Comparison(_COUNTER, [m.ComparisonTarget(m.Equal() | m.GreaterThanEqual(), _BOUND)])
+_BELOW = m.Comparison(_COUNTER, [m.ComparisonTarget(m.LessThan() | m.NotEqual(), _BOUND)])
+_LEAVES_OUT = m.If(body=m.IndentedBlock([m.ZeroOrMore(), m.SimpleStatementLine([m.Continue()])]))
+_REMAINDER = m.BinaryOperation(operator=m.Modulo(), right=_BOUND)
 
 
 def _backwards(run: Run, step: Step, loop: Site) -> list[Backward]:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Call, Clip, Gradients, Step
+from gradsense.program.facts import Backward, Call, Clip, Fact, Gradients, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Instance, Obj
 from gradsense.rules import edits
+from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Trains
 from gradsense.rules.naming import name_in, name_of
@@ -22,8 +23,9 @@ class ClipInWrongPlace(Rule):
 
     ## What it does
 
-    Reports `clip_grad_norm_` and `clip_grad_value_` after the optimizer's step, before `backward`, before the gradient
-    scaler has unscaled the gradients, or on the parameters of a network that the stepping optimizer does not hold.
+    Reports `clip_grad_norm_` and `clip_grad_value_` after the optimizer's step, before `backward` (also in a
+    `training_step`, after which Lightning calls it), before the gradient scaler has unscaled the gradients, or on the
+    parameters of a network that the stepping optimizer does not hold.
 
     ## Why it matters
 
@@ -73,6 +75,25 @@ class ClipInWrongPlace(Rule):
                 yield from self._moved(program, place, step, f"after `{step.code()}`", "used here already")
             elif kinds <= {Gradients.NONE, Gradients.CLEARED} and _computed_between(run, clip, steps[0]):
                 yield from self._moved(program, place, step, "before `backward()`", "uses gradients unclipped")
+        yield from self._before_lightning(program)
+
+    def _before_lightning(self, program: Program) -> Iterator[Finding]:
+        """Clipped in a `training_step` whose loss Lightning back-propagates when it has returned."""
+        for facts in program.lightning_classes:
+            if lightning.optimizes_itself(program, facts) is not True:
+                continue
+            seen = [fact for _, fact in lightning.hook_facts(program, facts, "training_step")]
+            if any(isinstance(fact, Backward) or _computes_gradients(fact) for fact in seen):
+                continue
+            for site in dict.fromkeys(fact.site for fact in seen if isinstance(fact, Clip)):
+                place = program.place(site)
+                if place is not None and isinstance(place.node, cst.Call):
+                    yield from self.finding(
+                        place,
+                        f"`{_function_name(place)}` runs before Lightning's `backward`, which comes when "
+                        "`training_step` has returned: the step uses the gradients unclipped. Clip in "
+                        "`configure_gradient_clipping`, or pass `gradient_clip_val` to the `Trainer`.",
+                    )
 
     def _moved(self, program: Program, place: Place, step: Place, where: str, note: str) -> Iterator[Finding]:
         name = _function_name(place)
@@ -163,6 +184,58 @@ class ClipInWrongPlace(Rule):
             """,
             shows=LossDiffers(),
         ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    loss = (100 * self.net(batch[0])).pow(2).mean()
+                    torch.nn.utils.clip_grad_norm_(self.parameters(), 0.01)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS408
+                    return loss
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            L.seed_everything(0)
+            data = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    return (100 * self.net(batch[0])).pow(2).mean()
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            L.seed_everything(0)
+            data = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu", gradient_clip_val=0.01).fit(Regressor(), data)
+            """,
+        ),
         Good(
             """
             import torch
@@ -206,6 +279,10 @@ class ClipInWrongPlace(Rule):
 def _function_name(place: Place) -> str:
     node = place.node
     return place.code(node.func) if isinstance(node, cst.Call) else place.code()
+
+
+def _computes_gradients(fact: Fact) -> bool:
+    return isinstance(fact, Call) and fact.name in ("torch.autograd.grad", "Unknown.backward", "Engine.backward")
 
 
 def _computed_between(run: Run, clip: Clip, step: Step) -> bool:

@@ -14,7 +14,7 @@ from gradsense.program.run import Run
 from gradsense.program.values import NONE, Const, FunctionValue, Ref, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, NothingMoves, PilesUp, Raises, Silent, Trains
+from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, PilesUp, Raises, Silent, Trains
 from gradsense.rules.naming import name_in
 
 
@@ -59,6 +59,8 @@ class ClosureContract(Rule):
                     yield from self._missing(place)
             elif isinstance(step.closure, (Tensor, Const)):
                 yield from self._called(place)
+            elif needs and _returns_what_is_there(run, step):
+                yield from self._computes_nothing(program, step, place)
             elif isinstance(step.closure, FunctionValue):
                 yield from self._contract(program, run, step, step.closure, place, needs)
 
@@ -82,6 +84,22 @@ class ClosureContract(Rule):
             f"`{place.code(argument)}` runs the closure before the step, which then tries to call its result and "
             f"raises. Pass `{name}` without parentheses.",
             fixes=(fix,),
+        )
+
+    def _computes_nothing(self, program: Program, step: Step, place: Place) -> Iterator[Finding]:
+        assert isinstance(place.node, cst.Call)
+        where = place.at(place.node.args[0].value) if place.node.args else place
+        if isinstance(step.closure, FunctionValue):
+            function = program.place(step.closure.code.site)
+            if function is None or not isinstance(function.node, cst.FunctionDef):
+                return
+            where = function.at(function.node.name)
+        yield from self.finding(
+            where,
+            f"`{where.code()}` gives `LBFGS` the same loss and gradients each time that `{place.code()}` evaluates it, "
+            "whatever the weights: it stops after one iteration. Clear the gradients, compute the loss and call "
+            "`backward()` in it.",
+            severity=Severity.WARNING,
         )
 
     def _contract(
@@ -254,6 +272,41 @@ class ClosureContract(Rule):
             """,
             shows=Raises("NoneType"),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss.backward()
+                optimizer.step(lambda: loss)
+            #                  ^^^^^^^^^^^^ GS411
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe")
+
+            def closure():
+                optimizer.zero_grad()
+                loss = (model(torch.ones(8, 4)) - 1).pow(2).mean()
+                loss.backward()
+                return loss
+
+            for _ in range(3):
+                optimizer.step(closure)
+            """,
+        ),
         Good(
             """
             import torch
@@ -307,6 +360,15 @@ class ClosureContract(Rule):
             """
         ),
     ]
+
+
+def _returns_what_is_there(run: Run, step: Step) -> bool:
+    """Whether a closure does nothing but to return a loss that was computed before the step."""
+    inside = (*step.context.calls, step.site)
+    if any(fact.context.calls[: len(inside)] == inside for fact in run.facts.values()):
+        return False
+    made = next((fact for fact in run.facts.values() if isinstance(fact, Call) and fact.site == step.site), None)
+    return made is not None and isinstance(made.result, Tensor) and bool(made.result.sources)
 
 
 def _computes_loss(inside: list[Fact]) -> bool:

@@ -78,12 +78,14 @@ class GradientsNeverCleared(Rule):
         ]
         inside = [(fact, certain) for fact, certain in clears if loops.is_inside(fact.context, loop)]
         if not inside:
-            if all(state.kind is Gradients.REUSED for state in step.states):
+            kinds = {state.kind for state in step.states}
+            if kinds == {Gradients.REUSED} or (not clears and kinds <= _ADDED):
                 outside = [fact.site for fact, _ in clears if fact.context.rounds]
                 yield from self._report(program, run, step, outside)
-        elif loops.is_certain(step, loop) and all(
-            certain and loops.is_on_a_branch(program, fact, loop) for fact, certain in inside
-        ):
+        elif loops.is_certain(step, loop):
+            if all(certain and loops.is_on_a_branch(program, fact, loop) for fact, certain in inside):
+                yield from self._on_a_branch(program, run, step, inside[0][0])
+        elif all(loops.exclude_each_other(program, step, fact) for fact, _ in inside):
             yield from self._on_a_branch(program, run, step, inside[0][0])
 
     def _report(self, program: Program, run: Run, step: Step, outside: list[Site]) -> Iterator[Finding]:
@@ -337,6 +339,64 @@ class GradientsNeverCleared(Rule):
             """,
             shows=PilesUp(),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+            for _ in range(4):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+            #   ^^^^^^^^^^^^^^^ GS403
+                norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+                if torch.isfinite(norm):
+                    optimizer.step()
+            """,
+            shows=PilesUp(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            half = True
+
+            for _ in range(4):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                if not half:
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                else:
+                    loss.backward()
+                    optimizer.step()
+            #       ^^^^^^^^^^^^^^^^ GS403
+            """,
+            shows=PilesUp(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            half = True
+
+            for _ in range(4):
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                if not half:
+                    loss.backward()
+                    optimizer.step()
+                else:
+                    loss.backward()
+                    optimizer.step()
+            """,
+        ),
         Good(
             """
             import torch
@@ -546,6 +606,8 @@ class GradientsNeverCleared(Rule):
     ]
 
 
+_ADDED = frozenset({Gradients.REUSED, Gradients.PILED})
+"""Nothing clears, and a round may go without its step: from the first step on, each later one applies its gradients."""
 _COMPUTED = frozenset({Gradients.FRESH, Gradients.PILED})
 
 

@@ -38,7 +38,7 @@ class SchedulerOrder(Rule):
     - the scheduler isn't one of `torch.optim.lr_scheduler` (timm's are made to be called first), or is
       `ReduceLROnPlateau`;
     - the loop steps no optimizer (catching up with a schedule when training is resumed);
-    - a condition stands around it (`if epoch > 0:`), or the optimizer is given to code that isn't known;
+    - a condition stands around it alone (`if epoch > 0:`), or the optimizer is given to code that isn't known;
     - the optimizer has stepped before the loop.
 
     ## References
@@ -51,7 +51,7 @@ class SchedulerOrder(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for run, called in program.runs_with_facts(SchedulerStep):
-            first = _step_behind(run, called)
+            first = _step_behind(program, run, called)
             place = program.place(called.site)
             if first is None or place is None or not _is_torchs(called):
                 continue
@@ -131,6 +131,31 @@ class SchedulerOrder(Rule):
                 print(epoch)
                 schedule.step()
             """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Stepper:
+                def __init__(self, model):
+                    self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                    self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=2)
+
+                def step(self):
+                    self.scheduler.step()
+            #       ^^^^^^^^^^^^^^^^^^^^^ GS409
+                    self.optimizer.step()
+                    self.optimizer.zero_grad()
+
+            model = nn.Linear(4, 1)
+            stepper = Stepper(model)
+            for number in range(4):
+                (model(torch.randn(8, 4)) - 1).pow(2).mean().backward()
+                if number % 2 == 1:
+                    stepper.step()
+            """,
+            shows=Warns("lr_scheduler.step"),
         ),
         Good(
             """
@@ -236,11 +261,14 @@ def _is_method_call(place: Place) -> bool:
     return isinstance(place.node, cst.Call) and isinstance(place.node.func, cst.Attribute)
 
 
-def _step_behind(run: Run, called: SchedulerStep) -> Step | None:
-    """The first step of the scheduler's optimizer, if it comes in the same loop behind the scheduler's."""
+def _step_behind(program: Program, run: Run, called: SchedulerStep) -> Step | None:
+    """The first step of the scheduler's optimizer, if it comes in the same loop behind the scheduler's: where a
+    condition stands around that, under the same one.
+    """
     rounds = called.context.rounds
-    if not rounds or rounds[-1].later or called.context.conditions != rounds[-1].conditions:
+    if not rounds:
         return None
+    certain = called.context.conditions == rounds[-1].conditions
     if len(called.optimizers) != 1 or not called.optimizers.isdisjoint(run.escaped):
         return None
     seen = False
@@ -248,8 +276,19 @@ def _step_behind(run: Run, called: SchedulerStep) -> Step | None:
         if fact is called:
             seen = True
         elif isinstance(fact, Step) and fact.optimizer.obj in called.optimizers:
-            return fact if seen and fact.context.rounds[: len(rounds)] == rounds else None
+            if not seen or fact.context.rounds[: len(rounds)] != rounds:
+                return None
+            return fact if certain or _come_together(program, called, fact) else None
     return None
+
+
+def _come_together(program: Program, called: SchedulerStep, step: Step) -> bool:
+    """Whether the optimizer steps whenever the scheduler does: in the same lines of a function."""
+    one, other = program.place(called.site), program.place(step.site)
+    if one is None or other is None or called.context.calls != step.context.calls:
+        return False
+    above, beside = edits.statement_of(one).parent(), edits.statement_of(other).parent()
+    return above is not None and beside is not None and above.node is beside.node
 
 
 def _move(program: Program, called: SchedulerStep, first: Step, place: Place, step: Place | None) -> Fix | None:
