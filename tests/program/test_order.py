@@ -364,3 +364,21 @@ def test_a_pass_towards_some_inputs_leaves_other_optimizers_alone() -> None:
     )
     (backward,) = found.facts(Backward)
     assert len(backward.optimizers) == 1
+
+
+def test_a_method_that_cannot_be_read_may_do_anything_to_its_object() -> None:
+    text = """
+    class Stepper:
+        def __init__(self):
+            self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(self
+            self.optimizer.step()
+
+    stepper = Stepper()
+    for _ in range(3):
+        model(torch.randn(8, 4)).mean().backward()
+        stepper.step()
+        stepper.optimizer.step()
+    """
+    assert all("UNKNOWN" in states for states in step_states(text))

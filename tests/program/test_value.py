@@ -159,3 +159,36 @@ def test_a_batch_comes_from_data_alone() -> None:
     (returned,) = made.classes["Net"].runs["training_step"].returns
     assert isinstance(returned.value, Tensor)
     assert not returned.value.open
+
+
+def test_a_namespace_has_the_attributes_that_it_is_given() -> None:
+    (loss,) = losses("""
+    from types import SimpleNamespace
+
+    def outputs(model, x):
+        return SimpleNamespace(scores=x, loss=model(x).mean())
+
+    outputs(model, torch.randn(8, 4)).loss.backward()
+    """)
+    assert loss.sources and not loss.open
+
+
+def test_a_flag_set_by_hand_makes_a_leaf() -> None:
+    (loss,) = losses("""
+    loss = model(torch.randn(8, 4)).mean().detach()
+    loss.requires_grad = True
+    loss.backward()
+    """)
+    assert loss.parameter is not None
+    assert loss.sources == {loss.parameter}
+    assert loss.cuts
+
+
+def test_none_has_no_arithmetic() -> None:
+    (loss,) = losses("""
+    from somewhere import flag
+
+    penalty = model.weight.pow(2).sum() if flag else None
+    (model(torch.randn(8, 4)).mean() + penalty).backward()
+    """)
+    assert loss.sources and not loss.open

@@ -658,6 +658,8 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     requires: bool | None = True if sources and layer else None
     own = Tensor(sources, frozenset(), requires, is_open or not layer)
 
+    if layer and state.attribute(instance.obj, "inplace") == Const(True):
+        in_place.by_layer(run, frame, state, inputs, name, at)
     result = combine([own, *inputs], made_by=name)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
         if inputs:

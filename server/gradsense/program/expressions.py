@@ -159,7 +159,8 @@ def _variants(operands: tuple[Value, ...]) -> list[tuple[Value, ...]]:
     """The operands with each of a choice's options in turn."""
     variants: list[tuple[Value, ...]] = [()]
     for operand in operands:
-        options = options_of(operand)
+        # None has no arithmetic: it raises, or it is one of the others.
+        options = tuple(option for option in options_of(operand) if option != NONE) or (operand,)
         if len(variants) * len(options) > 8:
             options = (UNKNOWN,)
         variants = [(*variant, option) for variant in variants for option in options]

@@ -277,6 +277,8 @@ def _construct_module(
             training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
         state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
     else:
+        if args and name.rpartition(".")[2] in _INPLACE_FIRST:
+            state.set_attribute(instance.obj, "inplace", args[0])
         for keyword, value in keywords:
             if keyword in _KEPT:
                 state.set_attribute(instance.obj, _KEPT[keyword], value)
@@ -287,8 +289,13 @@ _KEPT = {
     "elementwise_affine": "affine",
     "track_running_stats": "track_running_stats",
     "dropout": "dropout",
+    "inplace": "inplace",
 }
 """Arguments of layers that decide about their parameters and their mode, and the attributes that keep them."""
+
+
+_INPLACE_FIRST = frozenset({"ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid"})
+"""Layers whose first argument is `inplace`."""
 
 
 # -- functions with a meaning of their own --
@@ -372,6 +379,16 @@ def _detached_data(run: Run, frame: Frame, state: State, args: tuple[Value, ...]
     return expressions.cut(run, frame, args[0], "detach", at) if args else UNKNOWN
 
 
+def _namespace(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    """`types.SimpleNamespace(loss=loss)`: an object with the attributes that it is given."""
+    instance = Instance(objects.allocate(frame, at), Ref("types.SimpleNamespace"), Kind.OTHER)
+    state.heap[instance.obj] = {OPEN: True} if args or "**" in dict(keywords) else {}
+    for name, value in keywords:
+        if name != "**":
+            state.set_attribute(instance.obj, name, value)
+    return instance
+
+
 def _sys_exit(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     state.dead = True
     return UNKNOWN
@@ -391,6 +408,8 @@ _FUNCTIONS: dict[str, _External] = {
     "torch.from_numpy": _from_numpy,
     "itertools.chain": _chain,
     "torch.detach": _detached_data,
+    "types.SimpleNamespace": _namespace,
+    "argparse.Namespace": _namespace,
     "sys.exit": _sys_exit,
     "os._exit": _sys_exit,
     "tqdm.tqdm": lambda run, frame, state, args, keywords, at: args[0] if args else UNKNOWN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gradsense.program.facts import InPlace
@@ -33,17 +34,24 @@ def change(
     elif value.needed and value.sources and value.requires:
         changed = replace(changed, trace=changed.trace.with_(Trace(changed=frozenset((frame.site(at),)))))
     changed = replace(changed, data=changed.data and value.data)
-    _put(state, value, changed)
+    put(state, value, changed)
     return changed
 
 
 def through_data(state: State, tensor: Tensor) -> None:
     """The numbers of `tensor` were changed by way of `.data`: what its last operation told of them is over."""
     if tensor.activations:
-        _put(state, tensor, replace(tensor, activations=frozenset()))
+        put(state, tensor, replace(tensor, activations=frozenset()))
 
 
-def _put(state: State, old: Tensor, new: Tensor) -> None:
+def by_layer(run: Run, frame: Frame, state: State, inputs: Sequence[Value], name: str, at: int) -> None:
+    """`nn.ReLU(inplace=True)(x)`: told where it matters, for a leaf and for a result that is still needed."""
+    if inputs and isinstance(inputs[0], Tensor) and (inputs[0].parameter is not None or inputs[0].needed):
+        change(run, frame, state, inputs[0], (), name, at)
+
+
+def put(state: State, old: Tensor, new: Tensor) -> None:
+    """Every variable, or else every attribute, that holds `old` holds `new` from here on."""
     found = False
     for number, names in list(state.frames.items()):
         if any(value is old for value in names.values()):

@@ -171,15 +171,7 @@ def _tensor_result(
         run.frozen |= tensor.sources
         on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
         if isinstance(on, Const) and bool(on.value) and not tensor.sources:
-            leaf = Obj(frame.site(at), frame.calls, "leaf")
-            return replace(
-                tensor,
-                requires=True,
-                leaf=frame.site(at),
-                parameter=leaf,
-                sources=frozenset((leaf,)),
-                open=False,
-            )
+            return _as_leaf(frame, tensor, at)
         return tensor if isinstance(on, Const) and on.value else replace(tensor, requires=None)
     if name in ("cuda", "to", "cpu", "float", "double", "half", "bfloat16", "type", "contiguous"):
         # The same tensor where nothing changes, else a copy that is no leaf any more.
@@ -197,6 +189,12 @@ def _tensor_result(
         return in_place.change(run, frame, state, tensor, operands, f"Tensor.{name}", at)
     result = combine([tensor, *operands], f"Tensor.{name}")
     return training.under_grad_mode(run, state, result)
+
+
+def _as_leaf(frame: Frame, tensor: Tensor, at: int) -> Tensor:
+    """A tensor that is computed from nothing with a gradient, and whose own is asked for."""
+    leaf = Obj(frame.site(at), frame.calls, "leaf")
+    return replace(tensor, requires=True, leaf=frame.site(at), parameter=leaf, sources=frozenset((leaf,)), open=False)
 
 
 def _casts(name: str, args: tuple[Value, ...], keywords: Keywords) -> bool:
@@ -222,6 +220,8 @@ def store_on_tensor(
             _gradients_written(run, state, tensor)
     elif name == "requires_grad":
         run.frozen |= tensor.sources
+        if value == Const(True) and isinstance(tensor, Tensor) and tensor.requires is False and not tensor.python:
+            in_place.put(state, tensor, _as_leaf(frame, tensor, at))
     elif name == "data" and isinstance(tensor, Tensor):
         run.loaded |= tensor.sources
     elif name == "data" and isinstance(tensor, Parameters):

@@ -29,6 +29,19 @@ def comes_first(run: Run, one: Site, other: Site) -> bool | None:
     return None
 
 
+def passes_for(run: Run, step: Step) -> list[Backward]:
+    """The backward passes of a step's round right before it: since the step before, and since its optimizer's clear."""
+    found: list[Backward] = []
+    for fact in run.facts.values():
+        if fact is step:
+            break
+        if isinstance(fact, Backward) and fact.context.rounds == step.context.rounds:
+            found.append(fact)
+        elif isinstance(fact, Step) or (isinstance(fact, Clear) and step.optimizer.obj in fact.optimizers):
+            found = []
+    return found
+
+
 def is_inverted(run: Run, step: Step, backward: Site) -> bool:
     """Whether a loop's rounds begin with the step and compute the gradients behind it."""
     if cycle(step.context) is None or comes_first(run, step.site, backward) is not True:

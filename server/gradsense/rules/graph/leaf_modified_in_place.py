@@ -66,12 +66,12 @@ class LeafModifiedInPlace(Rule):
         if place is None:
             return
         line = edits.statement_of(place)
-        name = _changed(place)
+        name = _changed(place, fact.how.startswith("torch.nn."))
         view = " a view of" if fact.how == "[]=" else ""
         yield from self.finding(
             place,
             f"`{line.code().strip()}` raises: it changes{view} `{name}`, a leaf whose gradient is recorded, in place. "
-            "Do it under `torch.no_grad()`.",
+            + ("Leave out `inplace=True`." if fact.how.startswith("torch.nn.") else "Do it under `torch.no_grad()`."),
         )
 
     def _result(self, program: Program, facts: dict[Site, InPlace]) -> Iterator[Finding]:
@@ -272,6 +272,54 @@ class LeafModifiedInPlace(Rule):
                 optimizer.step()
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Fusion(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.weight = nn.Parameter(torch.ones(2))
+                    self.positive = nn.ReLU(inplace=True)
+
+                def forward(self, a, b):
+                    weight = self.positive(self.weight)
+            #                ^^^^^^^^^^^^^^^^^^^^^^^^^^ GS507
+                    return weight[0] * a + weight[1] * b
+
+            model = Fusion()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = model(torch.randn(8, 4), torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("leaf Variable"),
+            fixed="""
+            import torch
+            from torch import nn
+
+            class Fusion(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.weight = nn.Parameter(torch.ones(2))
+                    self.positive = nn.ReLU()
+
+                def forward(self, a, b):
+                    weight = self.positive(self.weight)
+                    return weight[0] * a + weight[1] * b
+
+            model = Fusion()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = model(torch.randn(8, 4), torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
         Good(
             """
             import torch
@@ -390,13 +438,15 @@ def _changes_a_leaf(program: Program, run: Run, fact: InPlace) -> bool:
     return not any(sources & each.frozen for each in program.runs)
 
 
-def _changed(place: Place) -> str:
+def _changed(place: Place, layer: bool) -> str:
     """The tensor that a statement changes, as the code has it."""
     node = place.node
     if isinstance(node, cst.AugAssign):
         node = node.target
     if isinstance(node, cst.Subscript):
         return place.code(node.value)
+    if layer and isinstance(node, cst.Call) and node.args:
+        return place.code(node.args[0].value)
     if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
         return place.code(node.func.value)
     return place.code(node)

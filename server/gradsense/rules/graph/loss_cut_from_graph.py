@@ -64,7 +64,7 @@ class LossCutFromGraph(Rule):
                 yield from self._new_leaf(program, run, backward, loss)
             elif not loss.sources and loss.requires is False:
                 yield from self._copied(program, run, backward, loss)
-        yield from self._flag_set(program)
+        yield from self._flag_set_again(program)
 
     def _new_leaf(self, program: Program, run: Run, backward: Backward, loss: Tensor) -> Iterator[Finding]:
         """`torch.tensor(loss, requires_grad=True)`, `loss.detach().requires_grad_()`."""
@@ -73,6 +73,9 @@ class LossCutFromGraph(Rule):
         if place is None or called is None:
             return
         if any(loss.parameter in held.sources for held in run.holdings.values()) or run.gradients_read:
+            return
+        if isinstance(place.node, cst.Attribute):
+            yield from self._flag_set(program, place, backward, loss)
             return
         original = original_of(program, place, loss)
         yield from self.finding(
@@ -109,8 +112,22 @@ class LossCutFromGraph(Rule):
                     fixes=(use_original(program, place, original),),
                 )
 
-    def _flag_set(self, program: Program) -> Iterator[Finding]:
-        """`loss.requires_grad = True`."""
+    def _flag_set(self, program: Program, place: Place, backward: Backward, loss: Tensor) -> Iterator[Finding]:
+        """`loss.requires_grad = True` of a loss that has lost its graph."""
+        assert isinstance(place.node, cst.Attribute)
+        cut = min(loss.cuts, key=lambda each: each.site)
+        yield from self.finding(
+            edits.statement_of(place),
+            f"`{place.code(place.node.value)}` has lost its graph, and setting `requires_grad` doesn't bring it back: "
+            "`backward()` runs and gives no parameter a gradient. Keep the graph where it is cut.",
+            related=(
+                self.related(program, cut.switch or cut.site, "graph lost here"),
+                self.related(program, backward.site, "gives no parameter a gradient"),
+            ),
+        )
+
+    def _flag_set_again(self, program: Program) -> Iterator[Finding]:
+        """`loss.requires_grad = True` of a loss that is computed from parameters."""
         backwards = program.facts(Backward)
         for store in program.facts(Store):
             loss = store.receiver
@@ -134,17 +151,6 @@ class LossCutFromGraph(Rule):
                     f"`{line.code().strip()}` raises: `{name}` is computed from parameters and requires "
                     "a gradient already. Delete the line.",
                     fixes=(Fix(f"Delete `{name}.requires_grad = True`", (deleted,), Safety.SAFE) if deleted else None,),
-                )
-            elif loss.cuts and not loss.sources:
-                cut = min(loss.cuts, key=lambda each: each.site)
-                yield from self.finding(
-                    line,
-                    f"`{name}` has lost its graph, and setting `requires_grad` doesn't bring it back: "
-                    "`backward()` runs and gives no parameter a gradient. Keep the graph where it is cut.",
-                    related=(
-                        self.related(program, cut.switch or cut.site, "graph lost here"),
-                        self.related(program, backward.site, "gives no parameter a gradient"),
-                    ),
                 )
 
     examples = [
@@ -217,6 +223,44 @@ class LossCutFromGraph(Rule):
                 optimizer.step()
             """,
             shows=Raises("does not require grad"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Spread(nn.Module):
+                def forward(self, embeddings):
+                    spread = torch.stack([row.detach().std() for row in embeddings]).mean()
+                    spread.requires_grad = True
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS501
+                    return spread
+
+            encoder, criterion = nn.Linear(4, 2), Spread()
+            optimizer = torch.optim.SGD(encoder.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = criterion(encoder(torch.randn(8, 4)))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            class Spread(nn.Module):
+                def forward(self, embeddings):
+                    return torch.stack([row.std() for row in embeddings]).mean()
+
+            encoder, criterion = nn.Linear(4, 2), Spread()
+            optimizer = torch.optim.SGD(encoder.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = criterion(encoder(torch.randn(8, 4)))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
         ),
         Good(
             """

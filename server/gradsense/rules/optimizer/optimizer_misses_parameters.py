@@ -12,8 +12,8 @@ from gradsense.program import composition
 from gradsense.program.facts import Backward, Build, Call, Forward, Make, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Obj, Tensor, TupleValue, Value
-from gradsense.rules import edits
+from gradsense.program.values import ClassValue, Obj, Tensor, TupleValue, Value
+from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.naming import assigned_name
@@ -75,7 +75,7 @@ class OptimizerMissesParameters(Rule):
             missing = value.sources - held - program.hands_off
             if not missing or run.gradients_read:
                 continue
-            missing = fresh(program, run, missing) - _others_to_tell(program, run)
+            missing = fresh(program, run, missing) - _others_to_tell(program, run) - _steppable(program, run)
             stepped = {fact.optimizer.obj for fact in run.facts.values() if isinstance(fact, Step)}
             for optimizer in sorted(backward.optimizers & stepped):
                 mine = program.holdings[optimizer].sources & value.sources
@@ -326,22 +326,46 @@ def _steps_unknown(run: Run) -> bool:
 
 def _others_to_tell(program: Program, run: Run) -> frozenset[Obj]:
     """Layers that other rules are about: made at each call, not registered, made after the optimizer."""
-    modules = {facts.name for facts in program.module_classes}
     found: set[Obj] = set()
+    made_inside = _made_inside(program, run)
     registered: set[Obj] = set()
     for network in networks(program, run):
-        if network.variable is not None and not network.variable.startswith("self."):
+        if network.instance.obj not in made_inside:
             registered |= network.parts.keys()
     for source in (program.script[0], run):
         for fact in source.facts.values():
             if isinstance(fact, Step):
                 found.update(obj for each in fact.replaced for obj in each.new)
-            elif isinstance(fact, Make):
-                function, made = fact.context.function, fact.instance.obj
-                inside = function is not None and function.owner in modules
-                if fact.in_forward or (inside and made not in registered):
-                    found.add(made)
+            elif isinstance(fact, Make) and (fact.in_forward or fact.instance.obj in made_inside - registered):
+                below = composition.modules_below(run, run.end or program.script[1], fact.instance)
+                found.update(below if fact.in_forward else set(below) - registered)
     return frozenset(found)
+
+
+def _made_inside(program: Program, run: Run) -> set[Obj]:
+    """What methods of Modules make: where it isn't registered, that is another mistake."""
+    modules = {facts.name for facts in program.module_classes}
+    makes = [fact for source in (program.script[0], run) for fact in source.facts.values() if isinstance(fact, Make)]
+    constructions = {fact.site for fact in makes if isinstance(fact.instance.type, ClassValue)}
+    return {
+        fact.instance.obj
+        for fact in makes
+        if not constructions.isdisjoint(fact.context.calls)
+        or (fact.context.function is not None and fact.context.function.owner in modules)
+    }
+
+
+def _steppable(program: Program, run: Run) -> frozenset[Obj]:
+    """What has a loss and a step of its own, and only the wrong optimizer in it."""
+    found: frozenset[Obj] = frozenset()
+    for fact in run.facts.values():
+        if not isinstance(fact, Step) or (held := program.holdings.get(fact.optimizer.obj)) is None:
+            continue
+        losses = [backward.value for backward in loops.passes_for(run, fact)]
+        reached = frozenset().union(*(value.sources for value in losses if isinstance(value, Tensor)))
+        if not reached & held.sources:
+            found |= reached
+    return found
 
 
 def _linked(program: Program, run: Run, missing: frozenset[Obj], mine: frozenset[Obj]) -> frozenset[Obj]:

@@ -11,9 +11,9 @@ from gradsense.program.facts import Backward, Build, Gradients, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Code, Obj, Tensor
-from gradsense.rules import edits
+from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
+from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains, Unmoved
 from gradsense.rules.naming import assigned_name
 from gradsense.rules.networks import Network, fresh, networks
 
@@ -67,7 +67,7 @@ class WrongNetworkOptimized(Rule):
                 continue
             if run.gradients_read or any(state.kind not in _WITHOUT for state in step.states):
                 continue
-            loss = _loss_elsewhere(run, step, mine.sources)
+            loss = _loss_elsewhere(run, step, mine.sources) or _own_loss(run, step, mine.sources, held_by_any)
             build = next((b for b in program.facts(Build) if b.optimizer.obj == optimizer), None)
             if loss is None or build is None or step.closure is not None:
                 continue
@@ -170,6 +170,30 @@ class WrongNetworkOptimized(Rule):
                 optimizer.step()
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            generator = nn.Linear(2, 4)
+            critic = nn.Linear(4, 1)
+            optimizer_g = torch.optim.SGD(generator.parameters(), lr=0.1)
+            optimizer_c = torch.optim.SGD(generator.parameters(), lr=0.1)
+            #             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS306
+
+            for _ in range(3):
+                fake = generator(torch.randn(8, 2))
+                optimizer_c.zero_grad()
+                loss_c = critic(fake.detach()).exp().mean() - critic(torch.randn(8, 4)).mean()
+                loss_c.backward()
+                optimizer_c.step()
+                optimizer_g.zero_grad()
+                loss_g = -critic(fake).mean()
+                loss_g.backward()
+                optimizer_g.step()
+            """,
+            shows=Unmoved("critic"),
+        ),
         Good(
             """
             import copy
@@ -243,7 +267,7 @@ class WrongNetworkOptimized(Rule):
     ]
 
 
-_WITHOUT = frozenset({Gradients.NONE, Gradients.CLEARED})
+_WITHOUT = frozenset({Gradients.NONE, Gradients.CLEARED, Gradients.LOST})
 
 
 def _loss_elsewhere(run: Run, step: Step, mine: frozenset[Obj]) -> Backward | None:
@@ -257,6 +281,16 @@ def _loss_elsewhere(run: Run, step: Step, mine: frozenset[Obj]) -> Backward | No
         if fact.value.sources and fact.context.rounds and fact.context.rounds == step.context.rounds:
             found = fact
     return found
+
+
+def _own_loss(run: Run, step: Step, mine: frozenset[Obj], held_by_any: frozenset[Obj]) -> Backward | None:
+    """The loss that an optimizer is stepped for, if it reaches nothing that this or another optimizer holds."""
+    passes = loops.passes_for(run, step)
+    for backward in passes:
+        value = backward.value
+        if not isinstance(value, Tensor) or value.open or not value.sources or value.sources & (held_by_any | mine):
+            return None
+    return passes[-1] if passes else None
 
 
 def _whole(program: Program, run: Run, sources: frozenset[Obj]) -> Network | None:

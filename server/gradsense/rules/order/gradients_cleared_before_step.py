@@ -53,6 +53,9 @@ class GradientsClearedBeforeStep(Rule):
                 continue
             if lost[0].backward is not None and loops.is_inverted(run, step, lost[0].backward):
                 continue
+            if loops.passes_for(run, step):
+                # It is stepped for another loss, which gives it nothing.
+                continue
             place = program.place(step.site)
             clear, backward = program.place(lost[0].clear), program.place(lost[0].backward)
             if place is None or clear is None or backward is None:

@@ -52,6 +52,9 @@ class StepBeforeBackward(Rule):
             backward = lost[0].backward
             if backward is None or lost[0].by == "hand" or not loops.is_inverted(run, step, backward):
                 continue
+            if loops.passes_for(run, step):
+                # It is stepped for another loss, which gives it nothing.
+                continue
             place, computes = program.place(step.site), program.place(backward)
             clear = program.place(lost[0].clear)
             if place is None or computes is None or clear is None:
