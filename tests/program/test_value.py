@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradsense.program.facts import Build
+from gradsense.program.facts import Build, UsedUp
 from gradsense.program.values import Tensor
 from tests.program.seen import losses, program
 
@@ -170,7 +170,8 @@ def test_a_namespace_has_the_attributes_that_it_is_given() -> None:
 
     outputs(model, torch.randn(8, 4)).loss.backward()
     """)
-    assert loss.sources and not loss.open
+    assert loss.sources
+    assert not loss.open
 
 
 def test_a_flag_set_by_hand_makes_a_leaf() -> None:
@@ -191,4 +192,15 @@ def test_none_has_no_arithmetic() -> None:
     penalty = model.weight.pow(2).sum() if flag else None
     (model(torch.randn(8, 4)).mean() + penalty).backward()
     """)
-    assert loss.sources and not loss.open
+    assert loss.sources
+    assert not loss.open
+
+
+def test_a_list_of_pairs_can_be_gone_through_again() -> None:
+    text = """
+    named = {}(model.named_parameters())
+    decayed = [p for n, p in named if "bias" not in n]
+    others = [p for n, p in named if "bias" in n]
+    """
+    assert not program(text.format("list")).facts(UsedUp)
+    assert program(text.format("iter")).facts(UsedUp)

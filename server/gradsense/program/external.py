@@ -521,7 +521,10 @@ def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, 
     if isinstance(first, Parameters):
         if name != "iter":
             iterators.gone_through(run, frame, state, first, name, at)
-        return replace(first, shape="list" if name != "iter" and first.shape == "iterator" else first.shape)
+        if name == "iter" or first.shape not in ("iterator", "pairs"):
+            return first
+        # A list of pairs is no iterator any more: without a site it can't be told to be gone through.
+        return replace(first, site=None) if first.shape == "pairs" else replace(first, shape="list")
     exact = containers.exact_items(run, state, first)
     if exact is not None:
         values = list(reversed(exact)) if name == "reversed" else list(exact)
