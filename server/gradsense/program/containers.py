@@ -179,7 +179,7 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
             return exact[key]
         if isinstance(key, slice):
             if isinstance(receiver, Instance):
-                return receiver
+                return _sliced(frame, state, receiver, at)
             element = _picked(element_of(run, frame, state, receiver))
             return make_collection(run, frame, state, "list", [element], False, at)
         return _picked(element_of(run, frame, state, receiver))
@@ -196,6 +196,13 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
         if isinstance(method, FunctionValue):
             return calls.invoke(run, frame, state, method, (index,), (), at)
     return UNKNOWN
+
+
+def _sliced(frame: Frame, state: State, receiver: Instance, at: int) -> Instance:
+    """`sequential[:n]`: a container of its own, with some of the layers; which of them isn't told."""
+    obj = objects.allocate(frame, at)
+    state.heap[obj] = {ITEMS: state.items(receiver.obj), objects.SLICED: True}
+    return replace(receiver, obj=obj)
 
 
 def _picked(value: Value) -> Value:

@@ -420,7 +420,9 @@ def _module(
         sources, is_open = composition.parameter_sources(run, state, module)
         whole = frozenset(composition.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
         shape = "pairs" if name == "named_parameters" else "iterator"
-        return iterators.made(frame, state, Parameters(sources, is_open, whole, shape, site=frame.site(at)))
+        partial = objects.SLICED in state.attributes(module.obj)
+        made = Parameters(sources, is_open, frozenset() if partial else whole, shape, partial, frame.site(at))
+        return iterators.made(frame, state, made)
     if name in ("train", "eval"):
         modes.switch(run, frame, state, module, modes.asked_for(name, args, keywords), at)
         return module

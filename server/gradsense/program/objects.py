@@ -39,6 +39,8 @@ from gradsense.program.values import (
 )
 
 BUILTINS = frozenset(dir(builtins))
+SLICED = "[sliced]"
+"""The attribute of a container that holds a part of another's items."""
 SEVERAL = "[several]"
 """The attribute of an object that stands for many made by the same comprehension."""
 

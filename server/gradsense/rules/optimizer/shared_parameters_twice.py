@@ -225,6 +225,21 @@ class SharedParametersTwice(Rule):
             import torch
             from torch import nn
 
+            head = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+            optimizer = torch.optim.SGD(
+                [{"params": head[:2].parameters(), "lr": 0.01}, {"params": head[2].parameters()}], lr=0.1
+            )
+            for _ in range(3):
+                optimizer.zero_grad()
+                head(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """,
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
             model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 1))
             decayed, others = set(), set()
             for name, parameter in model.named_parameters():
