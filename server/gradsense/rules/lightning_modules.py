@@ -203,6 +203,11 @@ def has_current_contract(program: Program) -> bool:
     return at_least(program.lightning_version(), CURRENT)
 
 
+def is_driven_by_hand(program: Program) -> bool:
+    """Whether the file drives its modules with Fabric, in a loop of its own: no Trainer calls their hooks."""
+    return "fabric" in program.text.lower()
+
+
 def name_place(program: Program, code: Code) -> Place | None:
     """The name in a function's or class's header."""
     place = program.place(code.site)

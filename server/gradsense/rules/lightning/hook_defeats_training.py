@@ -38,7 +38,8 @@ class HookDefeatsTraining(Rule):
     - the hook delegates to `super()`, or does it under a condition;
     - the class steps, or clears, by hand;
     - a subclass in the file has the hook too;
-    - `configure_gradient_clipping` is empty: that switches clipping off, and nothing else.
+    - `configure_gradient_clipping` is empty: that switches clipping off, and nothing else;
+    - the file is about Fabric, whose loops are the project's own.
 
     ## References
 
@@ -50,6 +51,8 @@ class HookDefeatsTraining(Rule):
     fix_safety = Safety.DISPLAY_ONLY
 
     def check(self, program: Program) -> Iterator[Finding]:
+        if lightning.is_driven_by_hand(program):
+            return
         for facts in program.lightning_classes:
             if _HOOKS.isdisjoint(facts.value.members) or not facts.known or "training_step" not in facts.methods:
                 continue

@@ -39,10 +39,12 @@ class HookSignature(Rule):
     ## Stays silent when
 
     - there is a default, `*args` or `**kwargs`;
-    - the project calls the hook itself, or a base class of its own does;
+    - the project calls the hook itself, or a base class of its own does, or the parameter's name is none of
+      Lightning's (`configure_optimizers(self, lr)`): another file will pass it;
     - a `dataloader_idx` may be passed: there may be several data loaders;
     - the hook is decorated, or overridden in the file;
-    - the project's Lightning is older than 2.0, or the parameter is one that 2.0 removed (`optimizer_idx`).
+    - the project's Lightning is older than 2.0, or the parameter is one that 2.0 removed (`optimizer_idx`);
+    - the file is about Fabric, whose loops are the project's own.
 
     ## References
 
@@ -56,6 +58,8 @@ class HookSignature(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         if "ightning" not in program.text or not lightning.has_current_contract(program):
+            return
+        if lightning.is_driven_by_hand(program):
             return
         for cls in lightning.class_values(program):
             passed = _passed_to(program, cls)
@@ -74,7 +78,7 @@ class HookSignature(Rule):
         assert isinstance(place.node, cst.FunctionDef)
         name = place.node.name.value
         trouble = lightning.misfit(function, passed)
-        if trouble is None or any(param.name in _REMOVED for param in trouble.unmet):
+        if trouble is None or any(param.name not in _PASSED_SOMEWHERE for param in trouble.unmet):
             return
         if trouble.refused:
             names = " and ".join(f"`{each}`" for each in trouble.refused)
@@ -293,7 +297,7 @@ class HookSignature(Rule):
             """
             import lightning as L
             from lightning.pytorch.callbacks import ModelCheckpoint
-            from project import Base, with_stage
+            from project import Base, make_optimizer, with_stage
 
 
             class Data(L.LightningDataModule):
@@ -303,6 +307,11 @@ class HookSignature(Rule):
                 @with_stage
                 def teardown(self):
                     self.data = []
+
+
+            class Agent(L.LightningModule):
+                def configure_optimizers(self, lr):
+                    return make_optimizer(self, lr)
 
 
             class Derived(Base, L.LightningModule):
@@ -367,7 +376,13 @@ class HookSignature(Rule):
     ]
 
 
-_REMOVED = ("optimizer_idx", "hiddens")
+_PASSED_SOMEWHERE = frozenset(
+    name
+    for table in (PASSED, PASSED_TO_CALLBACKS, PASSED_TO_DATA)
+    for passed in table.values()
+    for name in (*passed.always, *passed.several, *passed.keywords)
+) | {"unused", "opt_idx", "output"}
+"""Names that some hook of some version gets. With another name the project means to pass the argument itself."""
 _STEPS = {"validation": "validation_step", "test": "test_step", "predict": "predict_step"}
 
 

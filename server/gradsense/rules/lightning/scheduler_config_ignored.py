@@ -38,7 +38,8 @@ class SchedulerConfigIgnored(Rule):
 
     - the dictionary is built elsewhere, or filled later;
     - the key says what Lightning does anyway (`"interval": "epoch"`);
-    - optimization is manual: then nothing is read but the scheduler.
+    - optimization is manual: then nothing is read but the scheduler;
+    - the file is about Fabric, whose loops are the project's own.
 
     ## References
 
@@ -50,11 +51,11 @@ class SchedulerConfigIgnored(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
+        if not lightning.has_current_contract(program) or lightning.is_driven_by_hand(program):
+            return
         for facts in program.lightning_classes:
             run = lightning.own_run(program, facts, "configure_optimizers")
             if run is None or lightning.optimizes_itself(program, facts) is not True:
-                continue
-            if not lightning.has_current_contract(program):
                 continue
             for returned in run.returns:
                 conf = conf_of(run, returned.value)

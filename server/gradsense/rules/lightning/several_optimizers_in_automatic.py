@@ -33,6 +33,7 @@ class SeveralOptimizersInAutomatic(Rule):
     - `automatic_optimization` is False, or may be;
     - the project's Lightning is older than 2.0;
     - it can't be told how many there are;
+    - the file is about Fabric, whose loops are the project's own;
     - the class has no `training_step`, or a subclass in the file has a `configure_optimizers` of its own.
 
     ## References
@@ -45,11 +46,13 @@ class SeveralOptimizersInAutomatic(Rule):
     fix_safety = Safety.DISPLAY_ONLY
 
     def check(self, program: Program) -> Iterator[Finding]:
+        if not lightning.has_current_contract(program) or lightning.is_driven_by_hand(program):
+            return
         for facts in program.lightning_classes:
             run = lightning.own_run(program, facts, "configure_optimizers")
             if run is None or "training_step" not in facts.methods:
                 continue
-            if not lightning.has_current_contract(program) or lightning.optimizes_itself(program, facts) is not True:
+            if lightning.optimizes_itself(program, facts) is not True:
                 continue
             if lightning.overridden(program, facts, "configure_optimizers", lightning.FLAG):
                 continue
@@ -228,6 +231,37 @@ class SeveralOptimizersInAutomatic(Rule):
                     return optim.Adam(self.generator.parameters()), optim.Adam(self.critic.parameters())
             """,
             lightning_version="1.9",
+        ),
+        # A loop of its own, with Fabric.
+        Silent(
+            """
+            import lightning as L
+            from torch import nn, optim
+
+
+            class Gan(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.generator, self.critic = nn.Linear(4, 4), nn.Linear(4, 1)
+
+                def training_step(self, batch):
+                    return self.critic(self.generator(batch)).mean()
+
+                def configure_optimizers(self):
+                    return optim.Adam(self.generator.parameters()), optim.Adam(self.critic.parameters())
+
+
+            def train(batches):
+                fabric = L.Fabric()
+                gan = Gan()
+                gan, *optimizers = fabric.setup(gan, *gan.configure_optimizers())
+                for batch in batches:
+                    for optimizer in optimizers:
+                        optimizer.zero_grad()
+                    fabric.backward(gan.training_step(batch))
+                    for optimizer in optimizers:
+                        optimizer.step()
+            """
         ),
         # Manual, perhaps manual, to be decided by a subclass, or who knows how many.
         Silent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -39,6 +40,7 @@ class ClipInWrongPlace(Rule):
     ## Stays silent when
 
     - gradients accumulate over several backward passes before the step;
+    - a `training_step` clips at infinity: it wants the norm alone;
     - the optimizer or its gradients come from code that isn't known.
 
     ## References
@@ -87,13 +89,14 @@ class ClipInWrongPlace(Rule):
                 continue
             for site in dict.fromkeys(fact.site for fact in seen if isinstance(fact, Clip)):
                 place = program.place(site)
-                if place is not None and isinstance(place.node, cst.Call):
-                    yield from self.finding(
-                        place,
-                        f"`{_function_name(place)}` runs before Lightning's `backward`, which comes when "
-                        "`training_step` has returned: the step uses the gradients unclipped. Clip in "
-                        "`configure_gradient_clipping`, or pass `gradient_clip_val` to the `Trainer`.",
-                    )
+                if place is None or not isinstance(place.node, cst.Call) or _INFINITE.search(place.code()):
+                    continue
+                yield from self.finding(
+                    place,
+                    f"`{_function_name(place)}` runs before Lightning's `backward`, which comes when "
+                    "`training_step` has returned: the step uses the gradients unclipped. Clip in "
+                    "`configure_gradient_clipping`, or pass `gradient_clip_val` to the `Trainer`.",
+                )
 
     def _moved(self, program: Program, place: Place, step: Place, where: str, note: str) -> Iterator[Finding]:
         name = _function_name(place)
@@ -238,6 +241,33 @@ class ClipInWrongPlace(Rule):
         ),
         Good(
             """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    print("last norm", nn.utils.clip_grad_norm_(self.parameters(), float("inf")))
+                    return nn.functional.mse_loss(self.net(x), y)
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+            shows=Trains(),
+        ),
+        Good(
+            """
             import torch
             from torch import nn
 
@@ -274,6 +304,9 @@ class ClipInWrongPlace(Rule):
             """
         ),
     ]
+
+
+_INFINITE = re.compile(r"\binf\b")
 
 
 def _function_name(place: Place) -> str:
