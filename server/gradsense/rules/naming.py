@@ -57,17 +57,20 @@ def modules_named(program: Program, place: Place) -> Iterator[tuple[Run, Code | 
     it or by its own call in the same top-level definition; each with the function of that call.
     """
     spelt = place.code()
-    seen = set()
-    for kind in (Call, Forward):
-        for run, fact in program.runs_with_facts(kind):
-            if fact.site.where.unit != place.where.unit or (id(run), fact.context.function) in seen:
-                continue
-            receiver = fact.module if isinstance(fact, Forward) else fact.receiver
-            there = program.place(fact.site) if isinstance(receiver, Instance) and receiver.kind in _MODULES else None
-            if there is None or not isinstance(there.node, cst.Call):
-                continue
-            func = there.node.func
-            named = func.value if isinstance(fact, Call) and isinstance(func, cst.Attribute) else func
-            if there.code(named) == spelt:
-                seen.add((id(run), fact.context.function))
-                yield run, fact.context.function
+    seen: set[tuple[int, Code | None]] = set()
+    found: list[tuple[Run, Call | Forward]] = [*program.runs_with_facts(Call), *program.runs_with_facts(Forward)]
+    for run, fact in found:
+        key = id(run), fact.context.function
+        receiver = fact.module if isinstance(fact, Forward) else fact.receiver
+        if fact.site.where.unit != place.where.unit or key in seen:
+            continue
+        if not isinstance(receiver, Instance) or receiver.kind not in _MODULES:
+            continue
+        there = program.place(fact.site)
+        if there is None or not isinstance(there.node, cst.Call):
+            continue
+        func = there.node.func
+        named = func.value if isinstance(fact, Call) and isinstance(func, cst.Attribute) else func
+        if there.code(named) == spelt:
+            seen.add(key)
+            yield run, fact.context.function

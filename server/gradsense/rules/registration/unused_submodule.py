@@ -1,0 +1,387 @@
+"""GS207."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from gradsense.findings import Finding, Severity, Tag
+from gradsense.program import class_lookup, composition
+from gradsense.program.facts import Store
+from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.values import FunctionValue, Instance, Obj
+from gradsense.rules.base import Rule
+from gradsense.rules.examples import Bad, Good, Silent, Unmoved
+from gradsense.rules.lightning_modules import subclasses
+from gradsense.rules.modules import held_by_optimizers, is_certainly_module, trainable_below
+from gradsense.rules.syntax import all_places, in_broken_code, is_target, places_in, stores_on, value_assigned
+
+_BY_NAME = frozenset(
+    """getattr vars __dict__ _modules children named_children get_submodule register_forward_hook __getattr__
+    register_forward_pre_hook eval exec script trace""".split()
+)
+"""What may reach a layer without its name standing in the code."""
+_OWN_WAYS = ("__setattr__", "parameters")
+_OVER_ALL = frozenset({"modules", "named_modules"})
+_PREPARING = ("init", "freeze", "reset", "load", "unfreeze", "__init__")
+
+
+class UnusedSubmodule(Rule):
+    """A layer is registered, and nothing ever calls it.
+
+    ## What it does
+
+    Reports a layer with parameters that a Module's `__init__` assigns, and that is mentioned nowhere else in the file.
+
+    ## Why it matters
+
+    It gets no gradient and never moves, though it counts among the parameters and is saved. Often its line in `forward`
+    was forgotten, or another layer is called twice in its place. Under DistributedDataParallel the second step raises.
+
+    ## Stays silent when
+
+    - the name stands anywhere else in the file, in a string too (`getattr`, weight tying, through the instance);
+    - the class goes over its children, or gives them out by name;
+    - the class has a subclass in the file, no `forward` of its own, or a base that is not known;
+    - the layer has no parameters, or is frozen, or has another name as well.
+
+    ## References
+
+    - [torch.nn.parallel.DistributedDataParallel](https://docs.pytorch.org/docs/2.13/generated/torch.nn.parallel.DistributedDataParallel.html)
+    """
+
+    code, name, severity = "GS207", "unused-submodule", Severity.WARNING
+
+    def check(self, program: Program) -> Iterator[Finding]:
+        mentioned: dict[str, int] | None = None
+        for facts in program.module_classes:
+            forward = facts.value.members.get("forward")
+            if not isinstance(forward, FunctionValue) or not _is_closed(program, facts):
+                continue
+            for store in _layers(program, facts):
+                if mentioned is None:
+                    mentioned = _mentions(program)
+                place = program.place(store.site)
+                if place is None or mentioned.get(store.attr, 0) or in_broken_code(program, store.attr):
+                    continue
+                yield from self.finding(
+                    place,
+                    f"`{place.code()}` is never used, so it gets no gradient and stays at its random weights. Call it "
+                    f"in `forward`, or delete it.",
+                    tags=frozenset({Tag.UNNECESSARY}),
+                )
+
+    examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.first = nn.Linear(4, 4)
+                    self.second = nn.Linear(4, 4)
+            #       ^^^^^^^^^^^ GS207
+                    self.head = nn.Linear(4, 1)
+
+                def forward(self, x):
+                    x = torch.tanh(self.first(x))
+                    # x = torch.tanh(self.second(x))
+                    return self.head(x)
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("second"),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.first = nn.Linear(4, 4)
+                    self.second = nn.Linear(4, 4)
+                    self.head = nn.Linear(4, 1)
+
+                def forward(self, x):
+                    x = torch.tanh(self.first(x))
+                    x = torch.tanh(self.second(x))
+                    return self.head(x)
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Block(nn.Module):
+                def __init__(self, width):
+                    super().__init__()
+                    self.linear = nn.Linear(width, width)
+
+                def forward(self, x):
+                    return torch.tanh(self.linear(x))
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.stem = Block(4)
+                    self.spare = nn.Sequential(Block(4), nn.LayerNorm(4))
+            #       ^^^^^^^^^^ GS207
+                    for part in self.modules():
+                        if isinstance(part, nn.Linear):
+                            nn.init.xavier_uniform_(part.weight)
+
+                def forward(self, x):
+                    return self.stem(x)
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("spare"),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Block(nn.Module):
+                def __init__(self, width):
+                    super().__init__()
+                    self.linear = nn.Linear(width, width)
+
+                def forward(self, x):
+                    return torch.tanh(self.linear(x))
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.stem = Block(4)
+
+                def forward(self, x):
+                    return self.stem(x)
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.first = nn.Linear(4, 4)
+                    self.last = nn.Linear(4, 4)
+                    self.norm = nn.LayerNorm(4, elementwise_affine=False)
+                    self.act = nn.ReLU()
+                    self.frozen = nn.Linear(4, 4).requires_grad_(False)
+                    self.layers = nn.ModuleList([self.first, self.last])
+                    self.alias = self.first
+
+                def forward(self, x):
+                    for layer in self.layers:
+                        x = torch.tanh(layer(x))
+                    return x
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            from project import Base
+
+
+            class ByName(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layer0 = nn.Linear(4, 4)
+                    self.layer1 = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    for number in range(2):
+                        x = getattr(self, f"layer{number}")(x)
+                    return x
+
+
+            class OverChildren(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.one = nn.Linear(4, 4)
+                    self.two = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    for child in self.children():
+                        x = child(x)
+                    return x
+
+
+            class Parent(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.body = nn.Linear(4, 4)
+                    self.kept_for_child = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    return self.body(x)
+
+
+            class Child(Parent):
+                pass
+
+
+            class Unknown(Base, nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.unseen = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    return x
+
+
+            class Encoder(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.inner = nn.Linear(4, 4)
+                    self.hook = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    return self.inner(x)
+
+
+            encoder = Encoder()
+            table = {"hook": encoder}
+            """
+        ),
+    ]
+
+
+def _is_closed(program: Program, facts: ClassFacts) -> bool:
+    """Whether all that the class's instances do with their layers stands in the class, by name."""
+    if not facts.known or facts.state.is_open(facts.instance.obj) or subclasses(program, facts):
+        return False
+    if any(class_lookup.find_member(program.script[0], facts.value, name)[0] == "found" for name in _OWN_WAYS):
+        return False
+    names = facts.value.code.tree.names  # type: ignore[attr-defined]
+    if not _BY_NAME.isdisjoint(names):
+        return False
+    if _OVER_ALL.isdisjoint(names):
+        return True
+    return all(
+        name.startswith(_PREPARING) or name.lstrip("_").startswith(_PREPARING) or not _goes_over_all(program, method)
+        for name, method in facts.methods.items()
+    )
+
+
+def _goes_over_all(program: Program, method: FunctionValue) -> bool:
+    return any(
+        isinstance(place.node, cst.Attribute) and place.node.attr.value in _OVER_ALL
+        for place in places_in(program, method.code, cst.Attribute)
+    )
+
+
+def _layers(program: Program, facts: ClassFacts) -> Iterator[Store]:
+    """The assignments that register a new layer with parameters, under one name alone."""
+    run = program.script[0]
+    stores = stores_on(program, facts)
+    init = facts.value.members.get("__init__")
+    for store in stores:
+        value = store.value
+        if not isinstance(init, FunctionValue) or store.context.function != init.code or not is_certainly_module(value):
+            continue
+        assert isinstance(value, Instance)
+        place = program.place(store.site)
+        made = value_assigned(place) if place is not None else None
+        if made is None or not _is_new(made) or facts.attributes.get(store.attr) != value:
+            continue
+        below = trainable_below(program, facts.state, value)
+        if not below or not below.isdisjoint(program.hands_off) or _is_held_alone(program, below, facts):
+            continue
+        others = [
+            name
+            for name, held in facts.attributes.items()
+            if name != store.attr and value.obj in composition.modules_below(run, facts.state, held)  # type: ignore[arg-type]
+        ]
+        if not others:
+            yield store
+
+
+def _is_held_alone(program: Program, below: frozenset[Obj], facts: ClassFacts) -> bool:
+    """Whether an optimizer holds the layer, but not the network: then somebody knows it."""
+    return held_by_optimizers(program, below) and not held_by_optimizers(
+        program, trainable_below(program, facts.state, facts.instance) - below
+    )
+
+
+def _is_new(value: Place) -> bool:
+    """Whether a layer is made where it is assigned."""
+    return isinstance(value.node, cst.Call)
+
+
+def _mentions(program: Program) -> dict[str, int]:
+    """How often each name stands in the file otherwise than as what is assigned to: attributes, names, strings."""
+    found: dict[str, int] = {}
+    for place in all_places(program, cst.Attribute):
+        if not is_target(place):
+            assert isinstance(place.node, cst.Attribute)
+            found[place.node.attr.value] = found.get(place.node.attr.value, 0) + 1
+    for kind in (cst.SimpleString, cst.FormattedStringText):
+        for place in all_places(program, kind):
+            for word in _words(place):
+                found[word] = found.get(word, 0) + 1
+    return found
+
+
+def _words(place: Place) -> list[str]:
+    text = place.node.value if isinstance(place.node, (cst.SimpleString, cst.FormattedStringText)) else ""
+    above = place.parent()
+    if above is not None and isinstance(above.node, cst.Expr):
+        return []
+    return "".join(c if c.isalnum() or c == "_" else " " for c in text).split()
