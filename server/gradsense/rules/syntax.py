@@ -89,9 +89,10 @@ def places_in(program: Program, code: Code, *kinds: type[cst.CSTNode]) -> Iterat
 
 def first_statement(program: Program, function: Code) -> Place | None:
     """The first statement of a function's body, behind its docstring."""
-    for place in places_in(program, function, cst.SimpleStatementLine, cst.BaseCompoundStatement):
-        docstring = m.SimpleStatementLine(body=[m.Expr(m.SimpleString() | m.ConcatenatedString())])
-        if not isinstance(place.node, cst.FunctionDef) and not m.matches(place.node, docstring):
+    whole = program.place(function.site)
+    docstring = m.SimpleStatementLine(body=[m.Expr(m.SimpleString() | m.ConcatenatedString())])
+    for place in places_in(program, function, cst.SimpleStatementLine, *_COMPOUND):
+        if (whole is None or place.node is not whole.node) and not m.matches(place.node, docstring):
             return place
     return None
 
