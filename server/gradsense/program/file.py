@@ -133,17 +133,34 @@ class File:
             offset += inner
         return offset, tree
 
-    def blocks(self) -> Iterator[tuple[Where, int, BlockTree]]:
+    def blocks(self) -> tuple[tuple[Where, int, BlockTree], ...]:
         """Every block, outer before inner, with its place and its offset."""
-        stack = [(where, offset, tree) for where, offset, tree, _ in reversed(self.units)]
-        while stack:
-            where, offset, tree = stack.pop()
-            yield where, offset, tree
-            inner = []
-            for number, suite in enumerate(tree.suites):
-                for child, (at, below) in enumerate(suite.children):
-                    inner.append((Where(where.path, where.unit, (*where.steps, number, child)), offset + at, below))
-            stack.extend(reversed(inner))
+        return self._blocks
+
+    @cached_property
+    def _blocks(self) -> tuple[tuple[Where, int, BlockTree], ...]:
+        found: list[tuple[Where, int, BlockTree]] = []
+        for where, offset, tree, _ in self.units:
+            found += blocks_below(where, offset, tree)
+        return tuple(found)
+
+    def blocks_around(self, where: Where) -> Iterator[tuple[Where, int, BlockTree]]:
+        """The block at `where` and those that it lies in, outermost first."""
+        least = 0 if where.unit else 1
+        for length in range(least, len(where.steps) + 1, 2):
+            outer = Where(where.path, where.unit, where.steps[:length])
+            found = self.block_at(outer)
+            if found is not None:
+                yield outer, *found
+
+
+def blocks_below(where: Where, offset: int, tree: BlockTree) -> Iterator[tuple[Where, int, BlockTree]]:
+    """A block and every block within it, outer before inner, with its place and its offset."""
+    yield where, offset, tree
+    for number, suite in enumerate(tree.suites):
+        for child, (at, below) in enumerate(suite.children):
+            inner = Where(where.path, where.unit, (*where.steps, number, child))
+            yield from blocks_below(inner, offset + at, below)
 
 
 _DEFINITION = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)

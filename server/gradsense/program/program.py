@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import libcst as cst
 from gradsense.config import Settings
 from gradsense.findings import Span
 from gradsense.program import calls, class_lookup, containers, duck_types, ir, methods, statements, training
-from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Mode, Returned
+from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Mode, Returned, Store
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
@@ -206,7 +206,7 @@ class Program:
         span = place.span
         return self.file.document.lines.position(span.start)[0] + 1 if span is not None else 0
 
-    def places(self) -> Iterator[tuple[Where, int, object]]:
+    def places(self) -> Iterable[tuple[Where, int, object]]:
         """Every block of the file."""
         return self.file.blocks()
 
@@ -608,7 +608,35 @@ class Program:
     def facts_anywhere(self, kind: type[F]) -> list[F]:
         """Every fact of a kind, those in the user's other files too: to tell that something is never done."""
         self.ensure_runs()
-        return [fact for run in self.runs for fact in run.facts.values() if isinstance(fact, kind)]
+        return [fact for run in self.runs for fact in run.facts_of(kind)]
+
+    def stores(self, attr: str) -> list[Store]:
+        """What is assigned to attributes called `attr` in this file, from all runs."""
+        return self._stores_by_name.get(attr, [])
+
+    @cached_property
+    def _stores_by_name(self) -> dict[str, list[Store]]:
+        by_name: dict[str, list[Store]] = {}
+        for store in self.facts(Store):
+            by_name.setdefault(store.attr, []).append(store)
+        return by_name
+
+    def stores_on(self, obj: Obj) -> list[Store]:
+        """What is assigned to attributes of an object in this file, from all runs."""
+        return self._stores_by_object.get(obj, [])
+
+    @cached_property
+    def _stores_by_object(self) -> dict[Obj, list[Store]]:
+        by_object: dict[Obj, list[Store]] = {}
+        for store in self.facts(Store):
+            if isinstance(store.receiver, Instance):
+                by_object.setdefault(store.receiver.obj, []).append(store)
+        return by_object
+
+    def is_called_anywhere(self, names: frozenset[str]) -> bool:
+        """Whether any of some functions from outside the user's files is called, in the user's other files too."""
+        self.ensure_runs()
+        return any(not names.isdisjoint(run.calls()) for run in self.runs)
 
     def calls(self, *names: str) -> list[tuple[Run, Call]]:
         """The calls of some functions or methods from outside the user's files, by canonical name (see `facts.Call`),
@@ -622,6 +650,10 @@ class Program:
         for run, call in self.runs_with_facts(Call):
             by_name.setdefault(call.name, []).append((run, call))
         return by_name
+
+    def calls_below(self, prefix: str) -> list[tuple[Run, Call]]:
+        """The calls of everything whose canonical name begins with `prefix` (`torch.optim.lr_scheduler.`)."""
+        return [found for name in self._calls_by_name if name.startswith(prefix) for found in self.calls(name)]
 
     def forwards(self, *names: str) -> list[tuple[Run, Forward]]:
         """The calls of Modules whose nearest class from outside the user's files is one of `names`."""

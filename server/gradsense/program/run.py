@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gradsense.program import ir
-from gradsense.program.facts import Clear, Context, Fact, Holdings, Lost, Returned, Round, ScalerCall, Step
+from gradsense.program.facts import Call, Clear, Context, Fact, Holdings, Lost, Returned, Round, ScalerCall, Step
 from gradsense.program.lower import lower
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Closure, Code, Instance, Obj, Site, Value, Where
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gradsense.program.calls import Summary
     from gradsense.program.file import File, Imports
     from gradsense.program.recursion import Key, Recursion
+
+F = TypeVar("F", bound="Fact")
 
 STEPS = 8_000
 """Statements and calls that one run may follow before it gives up and says nothing; public training files need up to
@@ -97,6 +99,8 @@ class Run:
         self.entry = entry
         self.facts: dict[tuple[object, ...], Fact] = {}
         self._sorted: dict[type, list[Fact]] = {}
+        self._by_kind: dict[type, list[Fact]] = {}
+        self._calls: dict[str, list[Call]] = {}
         self.lost: dict[Site, Lost] = {}
         self.remaining = STEPS
         self.stack: list[Code] = []
@@ -187,6 +191,20 @@ class Run:
             elif isinstance(fact, ScalerCall):
                 which = fact.optimizer
             self.facts[(type(fact), fact.site, frame.calls, frame.rounds, which)] = fact
+
+    def facts_of(self, kind: type[F]) -> list[F]:
+        """The facts of a kind, in the order in which they were seen first; for a run that has ended."""
+        if not self._by_kind:
+            for fact in self.facts.values():
+                self._by_kind.setdefault(type(fact), []).append(fact)
+        return self._by_kind.get(kind, [])  # type: ignore[return-value]
+
+    def calls(self) -> dict[str, list[Call]]:
+        """The calls that were seen, by name (see `facts.Call`); for a run that has ended."""
+        if not self._calls:
+            for call in self.facts_of(Call):
+                self._calls.setdefault(call.name, []).append(call)
+        return self._calls
 
     def sorted_facts(self, path: str) -> dict[type, list[Fact]]:
         """The facts with a place in the file `path`, by kind; for a run that has ended."""

@@ -48,6 +48,8 @@ def cut_off(program: Program) -> Iterator[CutOff]:
     for run in program.runs:
         if len(run.optimizers) < 2 or run.gradients_read:
             continue
+        if not run.facts_of(Step):
+            continue
         passes: list[Backward] = []
         for fact in run.facts.values():
             if isinstance(fact, Backward):
@@ -89,7 +91,7 @@ def leftovers(program: Program) -> Iterator[Leftover]:
     for run in program.runs:
         if len(run.optimizers) < 2:
             continue
-        steps = [fact for fact in run.facts.values() if isinstance(fact, Step)]
+        steps = run.facts_of(Step)
         for step in steps:
             if step.site in seen or not _applies_several(step):
                 continue
@@ -133,7 +135,7 @@ _FRESH = frozenset({Gradients.FRESH, Gradients.PILED, Gradients.REUSED})
 
 def _pass_at(run: Run, site: Site | None) -> Backward | None:
     """The pass at a place, where all ways to it give gradients to the same optimizers."""
-    found = [fact for fact in run.facts.values() if isinstance(fact, Backward) and fact.site == site]
+    found = [fact for fact in run.facts_of(Backward) if fact.site == site]
     return found[-1] if found and len({fact.optimizers for fact in found}) == 1 else None
 
 
@@ -152,9 +154,8 @@ def calls_behind(run: Run, behind: frozenset[Obj], first: frozenset[Obj]) -> lis
     """The calls of a network with parts in `behind` on something that a gradient goes through to `first`."""
     return [
         fact
-        for fact in run.facts.values()
-        if isinstance(fact, Forward)
-        and isinstance(fact.result, Tensor)
+        for fact in run.facts_of(Forward)
+        if isinstance(fact.result, Tensor)
         and _sources(fact.args) & first
         and (fact.result.sources - _sources(fact.args)) & behind
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gradsense.program.facts import Call, Step, Store
+from gradsense.program.facts import Call, Step
 from gradsense.program.knowledge.functions import REWRAPPING
 from gradsense.program.program import Program
 from gradsense.program.values import Collection, Cut, Obj, Site, Tensor, TupleValue
@@ -47,7 +47,7 @@ def is_made_to_require_gradient(program: Program, loss: Loss) -> bool:
         return False
     if value.leaf is not None and value.parameter is not None and value.sources == {value.parameter}:
         return True
-    return any(store.attr == "requires_grad" and store.receiver == value for store in program.facts(Store))
+    return any(store.receiver == value for store in program.stores("requires_grad"))
 
 
 def is_without_gradient(loss: Loss) -> bool:

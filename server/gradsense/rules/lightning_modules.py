@@ -12,7 +12,7 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit
 from gradsense.program import class_lookup, ir
-from gradsense.program.facts import Backward, Call, Fact, Returned, Store
+from gradsense.program.facts import Backward, Call, Fact, Returned
 from gradsense.program.knowledge.lightning_hooks import CURRENT, Passed, at_least
 from gradsense.program.methods import OPTIMIZERS
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program, assigned_attributes
@@ -57,10 +57,9 @@ def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
         FLAG in assigned_attributes(each.code) for n, each in facts.methods.items() if n != "__init__"
     ):
         return None
-    for store in program.facts(Store):
+    for store in program.stores(FLAG):
         if (
-            store.attr == FLAG
-            and isinstance(store.receiver, Instance)
+            isinstance(store.receiver, Instance)
             and store.receiver.obj != facts.instance.obj
             and store.receiver.type == facts.value
             and store.value != flag

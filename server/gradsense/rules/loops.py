@@ -46,10 +46,7 @@ def is_inverted(run: Run, step: Step, backward: Site) -> bool:
     """Whether a loop's rounds begin with the step and compute the gradients behind it."""
     if cycle(step.context) is None or comes_first(run, step.site, backward) is not True:
         return False
-    return any(
-        isinstance(fact, Backward) and fact.site == backward and fact.context.rounds == step.context.rounds
-        for fact in run.facts.values()
-    )
+    return any(fact.site == backward and fact.context.rounds == step.context.rounds for fact in run.facts_of(Backward))
 
 
 def is_inside(context: Context, loop: Site) -> bool:

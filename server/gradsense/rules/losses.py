@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gradsense.program.facts import Backward, Call
+from gradsense.program.facts import Backward
 from gradsense.program.program import ClassFacts, Program
 from gradsense.program.run import Run
 from gradsense.program.state import State
@@ -67,7 +67,7 @@ def reached(program: Program) -> frozenset[Obj] | None:
             found |= option.sources
     if program.training_is_damaged or program.incomplete:
         return None
-    if any(fact.name in _OTHER_GRADIENTS for fact in program.facts_anywhere(Call)):
+    if program.is_called_anywhere(_OTHER_GRADIENTS):
         return None
     return found
 

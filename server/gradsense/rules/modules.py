@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradsense.program import class_lookup, composition
-from gradsense.program.facts import Call
 from gradsense.program.program import ClassFacts, Program
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Instance, Obj, Parameters, Ref, Tensor, Value
@@ -55,14 +54,12 @@ def asked_for_parameters(program: Program, wanted: Iterable[Obj]) -> bool:
     """Whether the program asks one of these objects itself for its parameters or its state."""
     places = {(obj.site, obj.part) for obj in wanted}
     return any(
-        fact.name in _GIVES_PARAMETERS
-        and isinstance(fact.receiver, Instance)
-        and (fact.receiver.obj.site, fact.receiver.obj.part) in places
-        for fact in program.facts(Call)
+        isinstance(fact.receiver, Instance) and (fact.receiver.obj.site, fact.receiver.obj.part) in places
+        for _, fact in program.calls(*_GIVES_PARAMETERS)
     )
 
 
-_GIVES_PARAMETERS = frozenset(
+_GIVES_PARAMETERS = tuple(
     f"{kind}.{name}" for kind in ("Module", "Lightning") for name in ("parameters", "named_parameters")
 )
 

@@ -117,7 +117,7 @@ def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]
     made = {
         fact.instance.obj
         for source in (program.script[0], run, *(each for each in program.runs if each.entry == initial))
-        for fact in source.facts.values()
-        if isinstance(fact, Make) and isinstance(fact.instance.type, Ref) and classes.is_layer(fact.instance.type.name)
+        for fact in source.facts_of(Make)
+        if isinstance(fact.instance.type, Ref) and classes.is_layer(fact.instance.type.name)
     }
     return frozenset(obj for obj in sources & own if obj in made or obj.part == "parameter")

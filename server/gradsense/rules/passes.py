@@ -27,9 +27,7 @@ def _may_come_from(loss: Value, output: Value) -> bool:
 
 def is_trained(run: Run, forward: Forward) -> bool:
     """Whether a run computes gradients of what a forward pass gives, or may."""
-    return forward.grad is not False and any(
-        isinstance(fact, Backward) and may_come_from(fact.value, forward) for fact in run.facts.values()
-    )
+    return forward.grad is not False and any(may_come_from(fact.value, forward) for fact in run.facts_of(Backward))
 
 
 def name_of_called(forward: Place | None) -> str | None:
@@ -55,8 +53,7 @@ def reaches_backward(run: Run, forward: Forward) -> bool:
     return any(
         isinstance(option, Unknown)
         or (isinstance(option, Tensor) and isinstance(output, Tensor) and bool(option.trace.nodes & output.trace.nodes))
-        for fact in run.facts.values()
-        if isinstance(fact, Backward)
+        for fact in run.facts_of(Backward)
         for option in options_of(fact.value)
     )
 

@@ -82,10 +82,8 @@ def _is_local(run: Run, backward: Backward, carrier: Carrier) -> bool:
     """Whether the variable belongs to the function (or the module's body) that the backward pass stands in."""
     return all(
         fact.context.function == backward.context.function
-        for fact in run.facts.values()
-        if isinstance(fact, Local)
-        and fact.name == carrier.name
-        and carrier.loop in {r.site for r in fact.context.rounds}
+        for fact in run.facts_of(Local)
+        if fact.name == carrier.name and carrier.loop in {r.site for r in fact.context.rounds}
     )
 
 
@@ -93,8 +91,8 @@ def _spelling(program: Program, run: Run, backward: Backward, carrier: Carrier) 
     """What the function with the backward pass calls the variable."""
     if carrier.owner is None:
         return carrier.name
-    for fact in run.facts.values():
-        if isinstance(fact, Forward) and fact.module.obj == carrier.owner:
+    for fact in run.facts_of(Forward):
+        if fact.module.obj == carrier.owner:
             place = program.place(fact.site)
             if fact.context.function == backward.context.function and place is not None:
                 func = place.node.func if isinstance(place.node, cst.Call) else None

@@ -9,9 +9,10 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.program.facts import Fact, Store
+from gradsense.program.file import blocks_below
 from gradsense.program.knowledge.names import canonical
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import Code, Instance, Ref, Tensor
+from gradsense.program.values import Code, Ref, Tensor
 from gradsense.rules.edits import statement_of
 from gradsense.source.index import walk
 
@@ -37,9 +38,8 @@ def places_below(program: Program, place: Place, *kinds: type[cst.CSTNode]) -> I
     if not getattr(place.tree, "suites", ()) or not isinstance(place.node, cst.BaseCompoundStatement):
         return
     depth = len(place.where.steps)
-    for where, offset, tree in program.file.blocks():
-        inside = where.unit == place.where.unit and where.steps[:depth] == place.where.steps
-        if not inside or len(where.steps) == depth or tree.block.hole is not None:
+    for where, offset, tree in blocks_below(place.where, place.offset, place.tree):  # type: ignore[arg-type]
+        if len(where.steps) == depth or tree.block.hole is not None:
             continue
         for node in walk(tree.block.statements):
             if isinstance(node, kinds):
@@ -52,8 +52,8 @@ def compounds_around(program: Program, place: Place) -> list[Place]:
     if span is None:
         return []
     found = []
-    for where, offset, tree in program.file.blocks():
-        if tree.block.hole is not None or where.unit != place.where.unit:
+    for where, offset, tree in program.file.blocks_around(place.where):
+        if tree.block.hole is not None:
             continue
         for kind in _COMPOUND:
             for node in tree.block.index.by_kind.get(kind, ()):
@@ -175,8 +175,4 @@ def call_that_made(program: Program, tensor: Tensor) -> Place | None:
 
 def stores_on(program: Program, facts: ClassFacts) -> list[Store]:
     """What is assigned to attributes of a class's instance while it is made, in order."""
-    return [
-        fact
-        for fact in program.facts(Store)
-        if isinstance(fact.receiver, Instance) and fact.receiver.obj == facts.instance.obj
-    ]
+    return program.stores_on(facts.instance.obj)

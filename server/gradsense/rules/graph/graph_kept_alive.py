@@ -276,8 +276,7 @@ def _is_used(run: Run, carrier: Carrier) -> bool:
     """Whether a loss depends on what the sum carries: another mistake, which raises."""
     return any(
         carrier._replace(freed=None) in {each._replace(freed=None) for each in rounds.carriers(fact)}
-        for fact in run.facts.values()
-        if isinstance(fact, Backward)
+        for fact in run.facts_of(Backward)
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Call, Store
+from gradsense.program.facts import Backward, Call
 from gradsense.program.knowledge.functions import REWRAPPING
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
@@ -129,9 +129,9 @@ class LossCutFromGraph(Rule):
     def _flag_set_again(self, program: Program) -> Iterator[Finding]:
         """`loss.requires_grad = True` of a loss that is computed from parameters."""
         backwards = program.facts(Backward)
-        for store in program.facts(Store):
+        for store in program.stores("requires_grad"):
             loss = store.receiver
-            if store.attr != "requires_grad" or store.value != Const(True) or not isinstance(loss, Tensor):
+            if store.value != Const(True) or not isinstance(loss, Tensor):
                 continue
             if loss.open or loss.parameter is not None or loss.leaf is not None:
                 continue

@@ -207,11 +207,7 @@ class RetainGraphSuspect(Rule):
 
 def _passes(run: Run, loop: Site) -> set[Site]:
     """The backward passes of a loop."""
-    return {
-        fact.site
-        for fact in run.facts.values()
-        if isinstance(fact, Backward) and any(each.site == loop for each in fact.context.rounds)
-    }
+    return {fact.site for fact in run.facts_of(Backward) if any(each.site == loop for each in fact.context.rounds)}
 
 
 def _argument(called: Place) -> cst.Arg | None:

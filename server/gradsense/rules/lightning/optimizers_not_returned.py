@@ -8,7 +8,7 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import class_lookup
-from gradsense.program.facts import Build, Call, Returned, Store
+from gradsense.program.facts import Build, Call, Returned
 from gradsense.program.knowledge.lightning_hooks import meant_hook
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
 from gradsense.program.values import Collection, Const, Instance, Kind, Ref, TupleValue, Value
@@ -92,9 +92,7 @@ class OptimizersNotReturned(Rule):
             return
         if found != "external" or not facts.known or not lightning.has_plain_bases(program, facts):
             return
-        if not lightning.fitted(program, facts) or any(
-            store.attr == "configure_optimizers" for store in program.facts(Store)
-        ):
+        if not lightning.fitted(program, facts) or program.stores("configure_optimizers"):
             return
         yield from self.finding(
             lightning.name_place(program, facts.value.code),

@@ -65,9 +65,7 @@ class UncoveredSubnetwork(Rule):
             missed = _missed(program, facts, trained - program.hands_off, held)
             covered = _covered(program, facts, held)
             builds = [
-                fact
-                for fact in configure.facts.values()
-                if isinstance(fact, Build) and fact.optimizer.obj in {each.obj for each in optimizers}
+                fact for fact in configure.facts_of(Build) if fact.optimizer.obj in {each.obj for each in optimizers}
             ]
             place = program.place(builds[0].site) if builds else None
             if not missed or not covered or place is None:

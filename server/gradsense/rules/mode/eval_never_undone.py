@@ -393,9 +393,8 @@ def _slips(program: Program) -> Iterator[tuple[Run, Slip]]:
     for (number, *_), passes in by_call.items():
         run = runs[number]  # type: ignore[index]
         for later in passes:
-            for mode in sorted(later.modes, key=str):
-                if mode.kind != "eval" or mode.site is None:
-                    continue
+            left_in = [mode for mode in later.modes if mode.kind == "eval" and mode.site is not None]
+            for mode in sorted(left_in, key=str):
                 loop = _carrying_loop(passes, later, mode)
                 left = loop is not None or _is_left_by_helper(run, later, mode)
                 if left and _is_slip(program, run, later, mode, loop):
@@ -424,18 +423,15 @@ def _is_left_by_helper(run: Run, forward: Forward, mode: Mode) -> bool:
             depth
             for depth in range(len(mode.calls), max(len(mode.calls) - 2, 0), -1)
             if any(
-                isinstance(fact, Forward)
-                and fact.grad is False
-                and mode in fact.modes
-                and fact.context.calls[:depth] == mode.calls[:depth]
-                for fact in run.facts.values()
+                fact.grad is False and mode in fact.modes and fact.context.calls[:depth] == mode.calls[:depth]
+                for fact in run.facts_of(Forward)
             )
         ),
         None,
     )
     if depth is None or forward.context.calls[:depth] == mode.calls[:depth]:
         return False
-    return any(isinstance(fact, Switch) and fact.training and fact.module.obj == mode.of for fact in run.facts.values())
+    return any(fact.training and fact.module.obj == mode.of for fact in run.facts_of(Switch))
 
 
 def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Round | None) -> bool:
@@ -443,11 +439,10 @@ def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Rou
         return False
     around = loop or forward.context.rounds[-1]
     if not any(
-        isinstance(fact, Switch)
-        and fact.site == mode.site
+        fact.site == mode.site
         and fact.context.calls == mode.calls
         and any(round_.site == around.site for round_ in fact.context.rounds)
-        for fact in run.facts.values()
+        for fact in run.facts_of(Switch)
     ):
         return False
     if not _is_trained(run, forward, around):
@@ -462,10 +457,8 @@ def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Rou
 def _is_trained(run: Run, forward: Forward, loop: Round) -> bool:
     """Whether the loop computes gradients of what the forward pass gives."""
     return any(
-        isinstance(fact, Backward)
-        and any(round_.site == loop.site for round_ in fact.context.rounds)
-        and may_come_from(fact.value, forward)
-        for fact in run.facts.values()
+        any(round_.site == loop.site for round_ in fact.context.rounds) and may_come_from(fact.value, forward)
+        for fact in run.facts_of(Backward)
     )
 
 
@@ -522,6 +515,5 @@ def _switch_back(program: Program, run: Run, slip: Slip, forward: Place | None) 
 def _is_shared(run: Run, forward: Forward) -> bool:
     """Whether the same call also runs on another way, perhaps to evaluate."""
     return any(
-        isinstance(fact, Forward) and fact.site == forward.site and fact.context.calls != forward.context.calls
-        for fact in run.facts.values()
+        fact.site == forward.site and fact.context.calls != forward.context.calls for fact in run.facts_of(Forward)
     )

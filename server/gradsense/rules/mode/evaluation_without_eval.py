@@ -59,24 +59,23 @@ class EvaluationWithoutEval(Rule):
         told: set[Code | None] = set()
         for run, passes in _by_call(program):
             function = passes[0].context.function
-            if function in told or any(reaches_backward(run, each) for each in passes):
-                continue
             kinds = {mode.kind for each in passes for mode in each.modes}
+            training = (
+                kinds == {"train"}
+                and _is_set_here(run, passes)
+                and (says_evaluation(function) or _is_undone(run, passes[0]))
+            )
+            recording = kinds == {"eval"} and says_evaluation(function) and _records(passes, function)
+            if function in told or not (training or recording) or any(reaches_backward(run, each) for each in passes):
+                continue
             place = program.place(passes[0].site)
             network = name_of_called(place)
             if place is None or network is None or not _matters(program, run, passes[0]):
                 continue
-            if (
-                kinds == {"train"}
-                and _is_set_here(run, passes)
-                and (says_evaluation(function) or _is_undone(run, passes[0]))
-            ):
-                told.add(function)
+            told.add(function)
+            if training:
                 yield from self._in_training_mode(program, run, passes[0], place, network)
-            elif (
-                kinds == {"eval"} and function is not None and says_evaluation(function) and _records(passes, function)
-            ):
-                told.add(function)
+            else:
                 yield from self._with_gradients(program, passes[0], place, network)
 
     def _in_training_mode(
@@ -359,12 +358,12 @@ def _matters(program: Program, run: Run, forward: Forward) -> bool:
 def _is_set_here(run: Run, passes: list[Forward]) -> bool:
     """Whether the run itself has called `train()`: what an `__init__` has switched, others may have switched since."""
     sites = {mode.site for each in passes for mode in each.modes}
-    return any(isinstance(fact, Switch) and fact.site in sites for fact in run.facts.values())
+    return any(fact.site in sites for fact in run.facts_of(Switch))
 
 
 def _switches(run: Run, forward: Forward) -> list[Switch]:
     obj = forward.module.obj
-    return [fact for fact in run.facts.values() if isinstance(fact, Switch) and fact.module.obj == obj]
+    return [fact for fact in run.facts_of(Switch) if fact.module.obj == obj]
 
 
 def _is_undone(run: Run, forward: Forward) -> bool:

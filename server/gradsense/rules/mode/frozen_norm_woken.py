@@ -277,9 +277,7 @@ def _was_meant(run: Run, mode: Mode) -> bool:
     """Whether the `eval()` was for a forward pass that came before the `train()`, or comes again after each."""
     assert mode.woke is not None
     frozen, calls = mode.woke
-    if any(
-        isinstance(fact, Forward) and any(each.site == frozen for each in fact.modes) for fact in run.facts.values()
-    ):
+    if any(any(each.site == frozen for each in fact.modes) for fact in run.facts_of(Forward)):
         return True
     again = run.rounds_at.get((frozen, calls), ())
     woken = run.rounds_at.get((mode.site, mode.calls), ()) if mode.site is not None else ()

@@ -270,11 +270,11 @@ class ValidationTrains(Rule):
 
 def _builds(run: Run, function: Code) -> bool:
     """Whether an optimizer is made in the function."""
-    return any(isinstance(fact, Build) and fact.context.function == function for fact in run.facts.values())
+    return any(fact.context.function == function for fact in run.facts_of(Build))
 
 
 def _backward_in(run: Run, function: Code) -> Site | None:
     return next(
-        (fact.site for fact in run.facts.values() if isinstance(fact, Backward) and fact.context.function == function),
+        (fact.site for fact in run.facts_of(Backward) if fact.context.function == function),
         None,
     )

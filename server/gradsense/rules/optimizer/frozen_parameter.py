@@ -217,7 +217,8 @@ class FrozenParameter(Rule):
 
 def _freezes(program: Program) -> Iterator[Store | Call]:
     """What may freeze a parameter for certain while an object is made."""
-    facts: list[Store | Call] = [*program.facts(Store), *program.facts(Call)]
+    stores, calls = program.stores("requires_grad"), program.calls("Tensor.requires_grad_")
+    facts: list[Store | Call] = [*stores, *(call for _, call in calls)]
     for fact in facts:
         if fact.context.certain and fact.context.entry.endswith(".__init__"):
             yield fact
@@ -225,10 +226,7 @@ def _freezes(program: Program) -> Iterator[Store | Call]:
 
 def _frozen_by(fact: Store | Call) -> Tensor | None:
     """The `nn.Parameter` whose gradient is switched off."""
-    if isinstance(fact, Store):
-        off = fact.attr == "requires_grad" and fact.value == Const(False)
-    else:
-        off = fact.name == "Tensor.requires_grad_" and fact.argument(0, "requires_grad") == Const(False)
+    off = fact.value == Const(False) if isinstance(fact, Store) else fact.argument(0, "requires_grad") == Const(False)
     tensor = fact.receiver
     if not off or not isinstance(tensor, Tensor) or tensor.parameter is None:
         return None

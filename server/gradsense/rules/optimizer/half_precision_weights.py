@@ -172,9 +172,8 @@ def _halved(run: Run) -> list[Call]:
     """The calls that turn a Module's weights into float16."""
     return [
         fact
-        for fact in run.facts.values()
-        if isinstance(fact, Call)
-        and (
+        for fact in run.facts_of(Call)
+        if (
             fact.name == "Module.half"
             or (fact.name == "Module.to" and _HALF in (fact.argument(0, "dtype"), *fact.args))
         )

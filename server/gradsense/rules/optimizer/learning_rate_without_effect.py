@@ -50,6 +50,10 @@ class LearningRateWithoutEffect(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for store in program.facts(Store):
+            if not isinstance(store.receiver, (Instance, Collection)):
+                continue
+            if isinstance(store.receiver, Instance) and store.receiver.kind is not Kind.OPTIMIZER:
+                continue
             place = program.place(store.site)
             if place is None:
                 continue
@@ -245,7 +249,7 @@ def _is_read(program: Program, target: Place, attr: str) -> bool:
 
 def _is_key_read(program: Program, key: str) -> bool:
     """Whether the program reads a key that it sets, from whatever it is kept in."""
-    written = sum(isinstance(store.receiver, Collection) and store.attr == key for store in program.facts(Store))
+    written = sum(isinstance(store.receiver, Collection) for store in program.stores(key))
     spelt = [
         place
         for place in all_places(program, cst.SimpleString)

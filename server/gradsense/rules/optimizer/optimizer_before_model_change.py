@@ -61,11 +61,7 @@ class OptimizerBeforeModelChange(Rule):
     def _replaced(self, program: Program, run: Run, step: Step, replacement: Replacement) -> Iterator[Finding]:
         held = run.holdings.get(step.optimizer.obj)
         build = next(
-            (
-                fact
-                for fact in run.facts.values()
-                if isinstance(fact, Build) and fact.optimizer.obj == step.optimizer.obj
-            ),
+            (fact for fact in run.facts_of(Build) if fact.optimizer.obj == step.optimizer.obj),
             None,
         )
         if held is None or build is None or not _is_trained_after(run, replacement, step):

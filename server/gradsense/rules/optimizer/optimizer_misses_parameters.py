@@ -70,13 +70,13 @@ class OptimizerMissesParameters(Rule):
             return
         for run, backward in program.runs_with_facts(Backward):
             value = backward.value
-            if not isinstance(value, Tensor) or run.entry.startswith(lightning) or _steps_unknown(run):
+            if not isinstance(value, Tensor) or run.entry.startswith(lightning) or run.gradients_read:
                 continue
             missing = value.sources - held - program.hands_off
-            if not missing or run.gradients_read:
+            if not missing or _steps_unknown(run):
                 continue
             missing = fresh(program, run, missing) - _others_to_tell(program, run) - _steppable(program, run)
-            stepped = {fact.optimizer.obj for fact in run.facts.values() if isinstance(fact, Step)}
+            stepped = {fact.optimizer.obj for fact in run.facts_of(Step)}
             for optimizer in sorted(backward.optimizers & stepped):
                 mine = program.holdings[optimizer].sources & value.sources
                 linked = _linked(program, run, missing, mine)
@@ -87,8 +87,8 @@ class OptimizerMissesParameters(Rule):
     def _untrained(self, program: Program, held: frozenset[Obj]) -> Iterator[Finding]:
         """A script that builds a network and an optimizer, and leaves the training to the reader."""
         run, _ = program.script
-        for build in run.facts.values():
-            if not isinstance(build, Build) or build.context.function is not None or not build.context.certain:
+        for build in run.facts_of(Build):
+            if build.context.function is not None or not build.context.certain:
                 continue
             for network in networks(program, run):
                 mine = build.holdings.sources & frozenset(network.parts)
@@ -321,7 +321,7 @@ _MOST_RELATED = 4
 
 def _steps_unknown(run: Run) -> bool:
     """Whether the run steps something unknown, which may be another optimizer."""
-    return any(isinstance(fact, Call) and fact.name == "Unknown.step" and not fact.args for fact in run.facts.values())
+    return any(fact.name == "Unknown.step" and not fact.args for fact in run.facts_of(Call))
 
 
 def _others_to_tell(program: Program, run: Run) -> frozenset[Obj]:
@@ -333,10 +333,10 @@ def _others_to_tell(program: Program, run: Run) -> frozenset[Obj]:
         if network.instance.obj not in made_inside:
             registered |= network.parts.keys()
     for source in (program.script[0], run):
-        for fact in source.facts.values():
-            if isinstance(fact, Step):
-                found.update(obj for each in fact.replaced for obj in each.new)
-            elif isinstance(fact, Make) and (fact.in_forward or fact.instance.obj in made_inside - registered):
+        for step in source.facts_of(Step):
+            found.update(obj for each in step.replaced for obj in each.new)
+        for fact in source.facts_of(Make):
+            if fact.in_forward or fact.instance.obj in made_inside - registered:
                 below = composition.modules_below(run, run.end or program.script[1], fact.instance)
                 found.update(below if fact.in_forward else set(below) - registered)
     return frozenset(found)
@@ -379,9 +379,9 @@ def _linked(program: Program, run: Run, missing: frozenset[Obj], mine: frozenset
         if mine & network.parts.keys():
             linked |= missing & network.parts.keys()
     state = run.end or program.script[1]
-    for fact in run.facts.values():
-        if not isinstance(fact, Forward) or missing <= linked:
-            continue
+    for fact in run.facts_of(Forward):
+        if missing <= linked:
+            break
         reached = sources_of(fact.result)
         if not reached & missing or not reached & mine:
             continue
@@ -415,8 +415,8 @@ def _behind(program: Program, network: Network, mine: frozenset[Obj]) -> frozens
     names = {name: obj for obj, name in network.parts.items()}
     held = frozenset(obj for obj, name in own.parts.items() if names[name] in mine)
     behind: set[Obj] = set()
-    for fact in run.facts.values():
-        if isinstance(fact, Forward) and fact.module.obj in own.parts and sources_of(fact.result) & held:
+    for fact in run.facts_of(Forward):
+        if fact.module.obj in own.parts and sources_of(fact.result) & held:
             behind.add(names[own.parts[fact.module.obj]])
     return frozenset(behind)
 

@@ -198,14 +198,11 @@ class ParameterRebound(Rule):
 
 
 def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
-    return bool(m.findall(value, m.Attribute(m.Name(name), m.Name("grad")))) and any(
-        m.matches(side, m.Name(name)) for side in _sides(value)
+    return (
+        isinstance(value, cst.BinaryOperation)
+        and any(isinstance(side, cst.Name) and side.value == name for side in (value.left, value.right))
+        and bool(m.findall(value, m.Attribute(m.Name(name), m.Name("grad"))))
     )
-
-
-def _sides(value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
-    if isinstance(value, cst.BinaryOperation):
-        yield from (value.left, value.right)
 
 
 def _is_perturbation(place: Place, value: cst.BaseExpression) -> bool:

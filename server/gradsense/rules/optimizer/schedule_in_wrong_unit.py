@@ -58,7 +58,7 @@ class ScheduleInWrongUnit(Rule):
             if (size := _size_of(program, call)) is not None
         ]
         for run, call, size in built:
-            for stepped in (fact for fact in run.facts.values() if isinstance(fact, SchedulerStep)):
+            for stepped in run.facts_of(SchedulerStep):
                 if isinstance(call.result, Instance) and stepped.scheduler.obj == call.result.obj:
                     yield from self._in_loop(program, run, call, stepped, size)
         for facts in program.lightning_classes if built else ():
@@ -67,9 +67,7 @@ class ScheduleInWrongUnit(Rule):
     def _in_loop(self, program: Program, run: Run, call: Call, stepped: SchedulerStep, size: Size) -> Iterator[Finding]:
         place, rounds = program.place(stepped.site), stepped.context.rounds
         steps = [
-            fact
-            for fact in run.facts.values()
-            if isinstance(fact, Step) and fact.optimizer.obj in stepped.optimizers and fact.context.rounds
+            fact for fact in run.facts_of(Step) if fact.optimizer.obj in stepped.optimizers and fact.context.rounds
         ]
         if place is None or not rounds or not steps:
             return

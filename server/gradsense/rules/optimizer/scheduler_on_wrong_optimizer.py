@@ -151,8 +151,8 @@ def _stepped_beside(run: Run, call: SchedulerStep) -> list[Obj]:
     return list(
         dict.fromkeys(
             fact.optimizer.obj
-            for fact in run.facts.values()
-            if isinstance(fact, Step) and any(round_.site == loop for round_ in fact.context.rounds)
+            for fact in run.facts_of(Step)
+            if any(round_.site == loop for round_ in fact.context.rounds)
         )
     )
 

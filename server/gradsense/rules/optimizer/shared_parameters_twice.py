@@ -54,7 +54,7 @@ class SharedParametersTwice(Rule):
         for build in program.facts(Build):
             yield from self._groups(program, build)
         for run in program.runs:
-            steps = [fact for fact in run.facts.values() if isinstance(fact, Step)]
+            steps = run.facts_of(Step)
             if len(steps) > 1:
                 yield from self._optimizers(program, run, steps)
 

@@ -46,7 +46,7 @@ class ZeroLearningRate(Rule):
         for run, build in program.runs_with_facts(Build):
             if not _is_used(program, run, build):
                 continue
-            schedules = list(_schedules(program, build.optimizer.obj))
+            schedules = _schedules(program, build.optimizer.obj)
             rate = dict(build.keywords).get("lr")
             optimizer = name_of(program, build.optimizer.obj, "the optimizer")
             if _is_zero(rate) and isinstance(build.params, Parameters) and all(map(_keeps_zero, schedules)):
@@ -208,13 +208,14 @@ def _is_used(program: Program, run: Run, build: Build) -> bool:
     return obj not in run.escaped and any(step.optimizer.obj == obj for step in program.facts(Step))
 
 
-def _schedules(program: Program, optimizer: Obj) -> Iterator[Call]:
+def _schedules(program: Program, optimizer: Obj) -> list[Call]:
     """The calls that build a scheduler on an optimizer."""
-    for call in program.facts(Call):
-        if call.name.startswith(_SCHEDULERS):
-            given = call.argument(0, "optimizer")
-            if not isinstance(given, Instance) or given.obj == optimizer:
-                yield call
+    found = []
+    for _, call in program.calls_below(_SCHEDULERS):
+        given = call.argument(0, "optimizer")
+        if not isinstance(given, Instance) or given.obj == optimizer:
+            found.append(call)
+    return found
 
 
 def _keeps_zero(call: Call) -> bool:

@@ -60,15 +60,15 @@ class AccumulationDefeated(Rule):
             loop = loops.cycle(step.context)
             if step.closure is not None or loop is None or step.site in seen:
                 continue
-            every = _every(program, step, loop)
             backwards = _backwards(run, step, loop)
-            if every is None or not backwards:
+            every = _every(program, step, loop) if backwards else None
+            if every is None:
                 continue
             seen.add(step.site)
             clears = [
                 fact
-                for fact in run.facts.values()
-                if isinstance(fact, Clear) and step.optimizer.obj in fact.optimizers and fact.context.in_later_round
+                for fact in run.facts_of(Clear)
+                if step.optimizer.obj in fact.optimizers and fact.context.in_later_round
                 and loops.is_inside(fact.context, loop)
             ]  # fmt: skip
             defeating = [
@@ -393,11 +393,8 @@ def _backwards(run: Run, step: Step, loop: Site) -> list[Backward]:
     """The backward passes of the loop that compute for a step; none unless each comes on all of its rounds."""
     found = [
         fact
-        for fact in run.facts.values()
-        if isinstance(fact, Backward)
-        and step.optimizer.obj in fact.optimizers
-        and fact.context.in_later_round
-        and loops.is_inside(fact.context, loop)
+        for fact in run.facts_of(Backward)
+        if step.optimizer.obj in fact.optimizers and fact.context.in_later_round and loops.is_inside(fact.context, loop)
     ]
     certain = all(loops.is_certain(fact, loop) for fact in found)
     known = Gradients.UNKNOWN not in {state.kind for state in step.states}

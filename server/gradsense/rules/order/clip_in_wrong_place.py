@@ -59,9 +59,8 @@ class ClipInWrongPlace(Rule):
                 continue
             steps = [
                 fact
-                for fact in run.facts.values()
-                if isinstance(fact, Step)
-                and fact.optimizer.obj in {obj for obj, _ in clip.states}
+                for fact in run.facts_of(Step)
+                if fact.optimizer.obj in {obj for obj, _ in clip.states}
                 and fact.context.rounds == clip.context.rounds
                 and fact.context.calls == clip.context.calls
             ]
@@ -333,8 +332,8 @@ def _computed_between(run: Run, clip: Clip, step: Step) -> bool:
 
 def _argument_of_step(program: Program, run: Run, scaler: Obj) -> str | None:
     """`optimizer` of `scaler.step(optimizer)`."""
-    for fact in run.facts.values():
-        if isinstance(fact, Call) and fact.name == "Scaler.step" and isinstance(fact.receiver, Instance):
+    for fact in run.facts_of(Call):
+        if fact.name == "Scaler.step" and isinstance(fact.receiver, Instance):
             place = program.place(fact.site)
             if fact.receiver.obj == scaler and place is not None and isinstance(place.node, cst.Call):
                 return place.code(place.node.args[0].value) if place.node.args else None

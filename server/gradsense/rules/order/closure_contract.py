@@ -119,9 +119,7 @@ class ClosureContract(Rule):
         unknown = any(
             isinstance(fact, Call) and fact.name in ("Unknown.backward", "Engine.backward") for fact in inside
         )
-        result = next(
-            (fact.result for fact in run.facts.values() if isinstance(fact, Call) and fact.site == step.site), None
-        )
+        result = next((fact.result for fact in run.facts_of(Call) if fact.site == step.site), None)
         if not backwards and not unknown and step.optimizer.obj not in run.escaped and _computes_loss(inside):
             loss = _returned_name(function)
             added = edits.insert_before(program, _last_return(function), f"{loss}.backward()") if loss else None

@@ -48,18 +48,14 @@ class ComputedGradientsUnused(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        calls = [(run, call) for run, call in program.runs_with_facts(Call) if call.name == "torch.autograd.grad"]
+        calls = program.calls("torch.autograd.grad")
         if not calls:
             return
         used = frozenset().union(*(run.gradients_used for run in program.runs))
         for run, call in calls:
             if call.site in used or run.lost:
                 continue
-            steps = [
-                fact
-                for fact in run.facts.values()
-                if isinstance(fact, Step) and all(state.kind in _WITHOUT for state in fact.states)
-            ]
+            steps = [fact for fact in run.facts_of(Step) if all(state.kind in _WITHOUT for state in fact.states)]
             place, step = program.place(call.site), program.place(steps[0].site) if steps else None
             if place is None or step is None:
                 continue

@@ -73,8 +73,8 @@ class GradientsNeverCleared(Rule):
         obj = step.optimizer.obj
         clears = [
             (fact, obj in fact.optimizers)
-            for fact in run.facts.values()
-            if isinstance(fact, Clear) and (obj in fact.optimizers or obj in fact.possible)
+            for fact in run.facts_of(Clear)
+            if obj in fact.optimizers or obj in fact.possible
         ]
         inside = [(fact, certain) for fact, certain in clears if loops.is_inside(fact.context, loop)]
         if not inside:
@@ -631,8 +631,7 @@ def _goes_round(program: Program, loop: Site) -> bool:
 
 def _cleared_in(run: Run, step: Step) -> bool:
     return any(
-        isinstance(fact, Clear) and (step.optimizer.obj in fact.optimizers or step.optimizer.obj in fact.possible)
-        for fact in run.facts.values()
+        (step.optimizer.obj in fact.optimizers or step.optimizer.obj in fact.possible) for fact in run.facts_of(Clear)
     )
 
 

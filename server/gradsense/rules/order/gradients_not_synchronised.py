@@ -60,7 +60,7 @@ class GradientsNotSynchronised(Rule):
         yield from self._never_synchronised(program)
 
     def _past(self, program: Program, run: Run, wrapper: Instance, inner: Instance) -> Iterator[Finding]:
-        forwards = [fact for fact in run.facts.values() if isinstance(fact, Forward) and fact.context.rounds]
+        forwards = [fact for fact in run.facts_of(Forward) if fact.context.rounds]
         wrapped = [fact for fact in forwards if fact.module.obj == wrapper.obj]
         through = {(fact.site, fact.context.calls) for fact in wrapped}
         loops = {fact.context.rounds[-1].site for fact in wrapped}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Call, Gradients, GradState, Step
+from gradsense.program.facts import Gradients, GradState, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.values import Site
 from gradsense.rules import edits
@@ -46,9 +46,7 @@ class GradientsOverwritten(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         computed = {
-            (fact.context.calls, fact.context.function): fact.site
-            for fact in program.facts(Call)
-            if fact.name == "torch.autograd.grad"
+            (fact.context.calls, fact.context.function): fact.site for _, fact in program.calls("torch.autograd.grad")
         }
         for step in program.facts(Step):
             state = _overwritten(step.states, (step.context.calls, step.context.function) in computed)

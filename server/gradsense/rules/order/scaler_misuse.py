@@ -86,11 +86,7 @@ class ScalerMisuse(Rule):
 
     def _unscaled_loss(self, program: Program, run: Run, call: ScalerCall) -> Iterator[Finding]:
         step = next(
-            (
-                fact
-                for fact in run.facts.values()
-                if isinstance(fact, Step) and fact.site == call.site and fact.context == call.context
-            ),
+            (fact for fact in run.facts_of(Step) if fact.site == call.site and fact.context == call.context),
             None,
         )
         place = program.place(call.site)
@@ -99,7 +95,7 @@ class ScalerMisuse(Rule):
         sites = {state.backward for state in step.states}
         if any(state.kind not in _COMPUTED for state in step.states) or ScalerStage.UNSCALED in call.stages:
             return
-        backwards = [fact for fact in run.facts.values() if isinstance(fact, Backward) and fact.site in sites]
+        backwards = [fact for fact in run.facts_of(Backward) if fact.site in sites]
         if not backwards or not all(_is_unscaled(fact) for fact in backwards):
             return
         backward = program.place(backwards[0].site)
@@ -480,7 +476,7 @@ _COMPUTED = frozenset({Gradients.FRESH, Gradients.PILED})
 
 
 def _calls_of(run: Run, scaler: Obj) -> list[ScalerCall]:
-    return [fact for fact in run.facts.values() if isinstance(fact, ScalerCall) and fact.scaler.obj == scaler]
+    return [fact for fact in run.facts_of(ScalerCall) if fact.scaler.obj == scaler]
 
 
 def _backward_of(step: Step) -> Site | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Build, Call, Clear, Step
+from gradsense.program.facts import Backward, Build, Clear, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import ClassValue, Instance, Obj, Tensor
@@ -52,7 +52,7 @@ class StepMissing(Rule):
             for run, fact in program.runs_with_facts(Build)
             if fact.optimizer.obj not in stepped and not _is_broken(fact.optimizer)
         ]
-        if not builds or any(fact.name in _OTHER_STEPS for fact in program.facts_anywhere(Call)):
+        if not builds or program.is_called_anywhere(_OTHER_STEPS):
             return
         for run, backward in program.runs_with_facts(Backward):
             if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):

@@ -264,7 +264,7 @@ def _pollutes_what_comes_behind(found: Leftover) -> bool:
 def _is_its_own_round(found: Leftover) -> bool:
     """Whether each pass of the critic's own loss has a step of its own, so that clearing before it loses nothing."""
     own, step = found.own.context, found.step.context
-    steps = [fact for fact in found.run.facts.values() if isinstance(fact, Step) and fact.site == found.step.site]
+    steps = [fact for fact in found.run.facts_of(Step) if fact.site == found.step.site]
     return (
         found.in_between
         and (own.function, own.conditions) == (step.function, step.conditions)
