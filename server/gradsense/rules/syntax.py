@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import libcst as cst
@@ -14,6 +14,7 @@ from gradsense.program.knowledge.names import canonical
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import Code, Ref, Tensor
 from gradsense.rules.edits import statement_of
+from gradsense.source.blocks import Block
 from gradsense.source.index import walk
 
 F = TypeVar("F", bound=Fact)
@@ -32,18 +33,28 @@ def facts_at(program: Program, kind: type[F], place: Place) -> list[F]:
 
 def places_below(program: Program, place: Place, *kinds: type[cst.CSTNode]) -> Iterator[Place]:
     """Every node of some kinds at and below a place, in the bodies that stand in blocks of their own too."""
-    for node in walk((place.node,)):
-        if isinstance(node, kinds):
-            yield place.at(node)
+    whole = len(place.block.statements) == 1 and place.block.statements[0] is place.node
+    for node in _nodes_of(place.block, kinds) if whole else _among(walk((place.node,)), kinds):
+        yield place.at(node)
     if not getattr(place.tree, "suites", ()) or not isinstance(place.node, cst.BaseCompoundStatement):
         return
     depth = len(place.where.steps)
     for where, offset, tree in blocks_below(place.where, place.offset, place.tree):  # type: ignore[arg-type]
         if len(where.steps) == depth or tree.block.hole is not None:
             continue
-        for node in walk(tree.block.statements):
-            if isinstance(node, kinds):
-                yield Place(node, tree.block, where, offset, tree)
+        for node in _nodes_of(tree.block, kinds):
+            yield Place(node, tree.block, where, offset, tree)
+
+
+def _nodes_of(block: Block, kinds: tuple[type[cst.CSTNode], ...]) -> Iterable[cst.CSTNode]:
+    """The nodes of some kinds in a block, from its index if it lists them in the order of the source."""
+    if len(kinds) == 1 and not kinds[0].__subclasses__():
+        return block.index.by_kind.get(kinds[0], ())
+    return _among(walk(block.statements), kinds)
+
+
+def _among(nodes: Iterable[cst.CSTNode], kinds: tuple[type[cst.CSTNode], ...]) -> Iterator[cst.CSTNode]:
+    return (node for node in nodes if isinstance(node, kinds))
 
 
 def compounds_around(program: Program, place: Place) -> list[Place]:
@@ -65,6 +76,15 @@ def compounds_around(program: Program, place: Place) -> list[Place]:
 
 
 _COMPOUND = (cst.FunctionDef, cst.ClassDef, cst.For, cst.While, cst.If, cst.With, cst.Try, cst.TryStar, cst.Match)
+
+
+def precedes(one: Place, other: Place) -> bool:
+    """Whether one place begins before another of the same file; False where that can't be told."""
+    if one.where == other.where:
+        first = next((node for node in walk(one.block.statements) if node is one.node or node is other.node), None)
+        return first is one.node
+    here, there = one.span, other.span
+    return here is not None and there is not None and here.start < there.start
 
 
 def statement_within(program: Program, place: Place, outer: Place | None) -> Place | None:

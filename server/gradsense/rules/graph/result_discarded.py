@@ -322,8 +322,8 @@ class ResultDiscarded(Rule):
 
 def _is_a_statement(program: Program, place: Place, call: Call) -> bool:
     """Whether a call stands on its own, and does nothing to what it is called on for certain."""
-    above = place.parent()
-    if above is None or not isinstance(above.node, cst.Expr) or not isinstance(place.node, cst.Call):
+    alone = place.block.index.by_kind.get(cst.Expr, ())
+    if not any(isinstance(each, cst.Expr) and each.value is place.node for each in alone):
         return False
     if program.file.path.endswith(".ipynb") and call.context.function is None and not call.context.rounds:
         return False

@@ -65,13 +65,15 @@ class DropoutIgnoresMode(Rule):
         if any(arg.star for arg in call.args):
             return
         called = canonical_name(program, call.func)
-        method = _method_of_module(program, place) if called in _DROPS | _LAYERS | {_ATTENTION} else None
-        if called is None or method is None or not _is_on(call, called):
+        if called not in _DROPS | _LAYERS | {_ATTENTION} or not _is_on(call, called) or _knows_the_mode(call, called):
+            return
+        method = _method_of_module(program, place)
+        if method is None:
             return
         owner, function, own = method
         name = place.code(call.func)
         training = f"{own}.training"
-        if called in _DROPS and len(call.args) < 3 and _keyword(call, "training") is None:
+        if called in _DROPS:
             fix = _add_argument(place, call, f"training={training}")
             yield from self.finding(
                 place.at(call.func),
@@ -298,6 +300,11 @@ def _method_of_module(program: Program, place: Place) -> tuple[str, cst.Function
 
 def _keyword(call: cst.Call, name: str) -> cst.Arg | None:
     return next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == name), None)
+
+
+def _knows_the_mode(call: cst.Call, called: str) -> bool:
+    """Whether a function that drops is told whether to, whatever it is told."""
+    return called in _DROPS and (len(call.args) >= 3 or _keyword(call, "training") is not None)
 
 
 def _is_on(call: cst.Call, called: str) -> bool:

@@ -48,14 +48,15 @@ class ZeroLearningRate(Rule):
                 continue
             schedules = _schedules(program, build.optimizer.obj)
             rate = dict(build.keywords).get("lr")
-            optimizer = name_of(program, build.optimizer.obj, "the optimizer")
             if _is_zero(rate) and isinstance(build.params, Parameters) and all(map(_keeps_zero, schedules)):
+                optimizer = name_of(program, build.optimizer.obj, "the optimizer")
                 yield from self.finding(
                     program.place(build.site),
                     f"`{optimizer}` moves no weight: its learning rate is 0, and nothing raises it. Give it one.",
                 )
             for call in schedules:
                 if call.name.endswith(_BY_FACTOR) and _is_always_zero(call.argument(1, "lr_lambda")):
+                    optimizer = name_of(program, build.optimizer.obj, "the optimizer")
                     yield from self.finding(
                         program.place(call.site),
                         f"This schedule multiplies the learning rate of `{optimizer}` by 0 on every step, so no weight "

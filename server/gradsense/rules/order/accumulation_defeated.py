@@ -58,7 +58,7 @@ class AccumulationDefeated(Rule):
         seen: set[Site] = set()
         for run, step in program.runs_with_facts(Step):
             loop = loops.cycle(step.context)
-            if step.closure is not None or loop is None or step.site in seen:
+            if step.closure is not None or loop is None or step.site in seen or loops.is_certain(step, loop):
                 continue
             backwards = _backwards(run, step, loop)
             every = _every(program, step, loop) if backwards else None

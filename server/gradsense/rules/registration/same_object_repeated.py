@@ -170,7 +170,9 @@ def _has_parameters(program: Program, run: Run, made: Make) -> bool:
 
 def _multiplied(place: Place | None) -> Place | None:
     """The product `[...] * n` that a new object is the only item of."""
-    element = place.parent() if place is not None else None
+    if place is None or cst.Multiply not in place.block.index.by_kind:
+        return None
+    element = place.parent()
     shown = element.parent() if element is not None and isinstance(element.node, cst.Element) else None
     if shown is None or not isinstance(shown.node, (cst.List, cst.Tuple)) or len(shown.node.elements) != 1:
         return None

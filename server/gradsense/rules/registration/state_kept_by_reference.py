@@ -16,6 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.naming import modules_named
+from gradsense.rules.patterns import matches
 from gradsense.rules.syntax import all_places, compounds_around, is_target
 
 _BEST = m.MatchRegex(r"(?:\w+_)?best(?:_\w+)?")
@@ -67,9 +68,8 @@ class StateKeptByReference(Rule):
                 continue
             told.add(call.site)
             yield from self._kept(program, target, place, "the weights that go on training, not a copy")
-        for place in all_places(program, cst.Assign):
-            if m.matches(place.node, _SAME_NETWORK):
-                yield from self._same_network(program, place)
+        for place in matches(program, _SAME_NETWORK):
+            yield from self._same_network(program, place)
 
     def _same_network(self, program: Program, place: Place) -> Iterator[Finding]:
         """`best_model = model`."""
@@ -83,8 +83,7 @@ class StateKeptByReference(Rule):
         for run, function in modules_named(program, value):
             sites = {
                 round_.site
-                for fact in run.facts.values()
-                if isinstance(fact, Step)
+                for fact in run.facts_of(Step)
                 for round_ in fact.context.rounds
                 if (found := program.place(round_.site)) is not None and found.node is loop.node
             }

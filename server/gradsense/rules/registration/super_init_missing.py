@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import libcst as cst
-import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup
 from gradsense.program.facts import Store
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import ClassValue, FunctionValue, Instance, Ref, Tensor, Value
+from gradsense.program.values import ClassValue, FunctionValue, Ref, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent
 from gradsense.rules.modules import is_certainly_module
-from gradsense.rules.syntax import first_statement, places_in
+from gradsense.rules.syntax import first_statement, places_in, precedes
 
 _OWN_WAYS = frozenset({"__new__", "__setattr__", "__post_init__"})
 
@@ -57,16 +56,13 @@ class SuperInitMissing(Rule):
             init = facts.value.members.get("__init__")
             if not isinstance(init, FunctionValue) or init.decorators or not _is_simple(program, facts):
                 continue
-            calls = [call for call in places_in(program, init.code, cst.Call) if _initialises(call.node)]
-            starts = [call.span.start for call in calls if call.span is not None]
-            if len(starts) < len(calls):
+            store = next(_stores(program, facts, init), None)
+            place = program.place(store.site) if store is not None else None
+            if place is None:
                 continue
-            for store in _stores(program, facts, init):
-                place = program.place(store.site)
-                if place is None or place.span is None or any(start < place.span.start for start in starts):
-                    break
+            calls = [call for call in places_in(program, init.code, cst.Call) if _initialises(call.node)]
+            if all(precedes(place, call) for call in calls):
                 yield from self._early(program, facts, init, place, calls)
-                break
 
     def _early(
         self, program: Program, facts: ClassFacts, init: FunctionValue, place: Place, calls: list[Place]
@@ -227,19 +223,16 @@ def _is_simple(program: Program, facts: ClassFacts) -> bool:
 
 def _initialises(node: cst.CSTNode) -> bool:
     """A call of some `__init__`, or one of a method of the object's own, which may do that."""
-    return m.matches(node, m.Call(func=m.Attribute(attr=m.Name("__init__")) | m.Attribute(value=m.Name("self"))))
+    func = node.func if isinstance(node, cst.Call) else None
+    return isinstance(func, cst.Attribute) and (
+        func.attr.value == "__init__" or (isinstance(func.value, cst.Name) and func.value.value == "self")
+    )
 
 
 def _stores(program: Program, facts: ClassFacts, init: FunctionValue) -> Iterator[Store]:
     """What `__init__` registers by assigning it, in order."""
-    for fact in program.facts(Store):
-        if (
-            isinstance(fact.receiver, Instance)
-            and fact.receiver.obj == facts.instance.obj
-            and fact.context.function == init.code
-            and fact.context.certain
-            and _is_registered(fact.value)
-        ):
+    for fact in program.stores_on(facts.instance.obj):
+        if fact.context.function == init.code and fact.context.certain and _is_registered(fact.value):
             yield fact
 
 
