@@ -358,8 +358,8 @@ def _made_inside(program: Program, run: Run) -> set[Obj]:
 def _steppable(program: Program, run: Run) -> frozenset[Obj]:
     """What has a loss and a step of its own, and only the wrong optimizer in it."""
     found: frozenset[Obj] = frozenset()
-    for fact in run.facts.values():
-        if not isinstance(fact, Step) or (held := program.holdings.get(fact.optimizer.obj)) is None:
+    for fact in run.facts_of(Step):
+        if (held := program.holdings.get(fact.optimizer.obj)) is None:
             continue
         losses = [backward.value for backward in loops.passes_for(run, fact)]
         reached = frozenset().union(*(value.sources for value in losses if isinstance(value, Tensor)))

@@ -58,7 +58,7 @@ class AccumulationDefeated(Rule):
         seen: set[Site] = set()
         for run, step in program.runs_with_facts(Step):
             loop = loops.cycle(step.context)
-            if step.closure is not None or loop is None or step.site in seen or loops.is_certain(step, loop):
+            if step.closure is not None or loop is None or step.site in seen:
                 continue
             backwards = _backwards(run, step, loop)
             every = _every(program, step, loop) if backwards else None
@@ -338,7 +338,7 @@ class Every(NamedTuple):
 
 def _every(program: Program, step: Step, loop: Site) -> Every | None:
     """How often a step of a loop comes, told by a remainder or a counter; None for another condition, or none."""
-    branch = loops.branch_around(program, step)
+    branch = None if loops.is_certain(step, loop) else loops.branch_around(program, step)
     if branch is not None and isinstance(branch.node, cst.If):
         found = m.extractall(branch.node.test, _REMAINDER)
         by = found[0]["by"] if len(found) == 1 else None
