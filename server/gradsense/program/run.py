@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gradsense.program.file import File, Imports
     from gradsense.program.recursion import Key, Recursion
 
-F = TypeVar("F", bound="Fact")
+F = TypeVar("F")
 
 STEPS = 8_000
 """Statements and calls that one run may follow before it gives up and says nothing; public training files need up to
