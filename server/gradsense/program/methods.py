@@ -454,10 +454,9 @@ def _module(
         if name == "values" or name == "children":
             held = state.attributes(module.obj).get(ITEMS)
             if isinstance(held, Items):
-                made = containers.make_collection(
+                return containers.make_collection(
                     run, frame, state, "list", list(held.exact or (held.element,)), held.exact is not None, at
                 )
-                return made
         return UNKNOWN
     if name in ("add_module", "register_module", "register_parameter") and len(args) == 2:
         key = args[0].value if isinstance(args[0], Const) else None
