@@ -331,8 +331,8 @@ def run_function(
         joined.frames.pop(callee.number, None)
     joined.assumed = {k: v for k, v in joined.assumed.items() if outer_assumed.get(k) is v}
     state.become(joined)
-    if callee.yields or node.is_generator:
-        return UNKNOWN
+    if callee.yielded or node.is_generator:
+        return PLAIN if callee.yielded and all(map(is_plain, callee.yielded)) else UNKNOWN
     return result
 
 

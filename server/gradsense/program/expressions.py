@@ -499,9 +499,7 @@ def _starred(run: Run, frame: Frame, state: State, node: ir.Starred) -> Value:
 
 
 def _yield(run: Run, frame: Frame, state: State, node: ir.Yield) -> Value:
-    frame.yields = True
-    if node.value is not None:
-        evaluate(run, frame, state, node.value)
+    frame.yielded.append(NONE if node.value is None else evaluate(run, frame, state, node.value))
     return UNKNOWN
 
 

@@ -536,7 +536,7 @@ def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, 
             return UNKNOWN
         element = containers.element_of(run, frame, state, first)
         return containers.make_collection(run, frame, state, "list", [element], False, at)
-    if isinstance(first, Tensor):
+    if isinstance(first, Tensor) or first == PLAIN:
         return first
     return UNKNOWN
 

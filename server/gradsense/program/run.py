@@ -52,7 +52,7 @@ class Frame:
         "self_value",
         "tree",
         "where",
-        "yields",
+        "yielded",
     )
 
     def __init__(
@@ -82,7 +82,7 @@ class Frame:
         self.globals: set[str] = set()
         self.returns: list[tuple[State, Returned]] = []
         self.in_forward = False
-        self.yields = False
+        self.yielded: list[Value] = []
         self.keeps = False
         """A nested function or lambda may still need its variables."""
         self.assumable: Counter[tuple[object, ...]] | None = None
