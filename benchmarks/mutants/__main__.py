@@ -24,6 +24,7 @@ def _keep(results: list[Result], folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
     parser.add_argument("--from", dest="laid_out", type=Path, required=True, help="folder with <owner>+<name>/...")
+    parser.add_argument("--python", help="interpreter of an environment with the libraries that the hosts import")
     parser.add_argument("--each", type=int, default=8, help="hosts for each mutator, at most")
     parser.add_argument("--rules", default="", help="only mutators of codes that begin so, comma-separated")
     parser.add_argument("--hosts", default="", help="only hosts whose name contains this")
@@ -34,7 +35,7 @@ def main() -> None:
     begins = tuple(options.rules.split(","))
     mutators = [key_of(each) for each in all_mutators() if each.code.startswith(begins)]
     hosts = [each for each in listed_hosts() if options.hosts in each.name]
-    measured = run(hosts, options.laid_out, mutators, options.each)
+    measured = run(hosts, options.laid_out, mutators, options.each, options.python)
     if all(each.unfit == "not laid out" for each in measured):
         sys.exit(f"none of the hosts lies in {options.laid_out}: see benchmarks/mutants/hosts.toml")
     if options.misses:

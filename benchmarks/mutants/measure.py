@@ -144,9 +144,14 @@ def _measured(mutator: Mutator, host: Host, check: Check, before: set[tuple[str,
     )
 
 
-def run(hosts: Sequence[HostFile], laid_out: Path, mutators: Sequence[str], each: int) -> list[Measured]:
-    """Give each mutator up to `each` of the hosts that it has a place in, and measure. On all cores."""
-    with ProcessPoolExecutor(initializer=_begin) as pool:
+def run(
+    hosts: Sequence[HostFile], laid_out: Path, mutators: Sequence[str], each: int, interpreter: str | None = None
+) -> list[Measured]:
+    """Give each mutator up to `each` of the hosts that it has a place in, and measure. On all cores.
+
+    `interpreter` is of the environment in which the hosts' libraries are installed.
+    """
+    with ProcessPoolExecutor(initializer=_begin, initargs=(interpreter,)) as pool:
         everywhere = [laid_out] * len(hosts)
         fitting = list(pool.map(survey, hosts, everywhere, [mutators] * len(hosts)))
         given = _given(zip(hosts, fitting, strict=True), each)
@@ -171,9 +176,12 @@ def _number(*words: str) -> int:
 
 
 _sessions: dict[Path, Session] = {}
+_interpreter: str | None = None
 
 
-def _begin() -> None:
+def _begin(interpreter: str | None) -> None:
+    global _interpreter
+    _interpreter = interpreter
     all_rules()
     relax_collector()
     atexit.register(_end)
@@ -188,7 +196,7 @@ def _check_of(host: HostFile, laid_out: Path) -> Check:
     """Checks texts in the place of a host's file: the files around it are what they are."""
     root = host.root(laid_out)
     if root not in _sessions:
-        _sessions[root] = Session([root])
+        _sessions[root] = Session([root], interpreter=_interpreter)
     session = _sessions[root]
     path = root / host.path
     settings, _ = session.settings_for(path)

@@ -321,7 +321,8 @@ def _detached_states(host: Host) -> Iterator[tuple[Round, cst.SimpleStatementLin
             if pair is None or not isinstance(line, cst.SimpleStatementLine):
                 continue
             name, value = host.code(pair[0]), host.code(pair[1])
-            if re.search(r"detach|repackage", value) and re.search(rf"\b{re.escape(name)}\b", value):
+            by_helper = re.fullmatch(rf"\w*(detach|repackage)\w*\({re.escape(name)}\)", value)
+            if by_helper or re.fullmatch(rf"\[\w+\.detach\(\) for \w+ in {re.escape(name)}\]", value):
                 yield each, line
 
 

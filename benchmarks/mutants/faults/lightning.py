@@ -398,15 +398,15 @@ def outputs_unread(host: Host) -> Iterator[Change]:
         step, init = method(module, "validation_step"), method(module, "__init__")
         if step is None or init is None or isinstance(step.body.body[-1], cst.BaseCompoundStatement):
             continue
-        first = step.body.body[0]
-        batch = step.params.params[1].name.value
-        lines = f"self.collected_batches.append({batch})"
-        yield (
-            Change(host)
-            .after(init.body.body[-1], "self.collected_batches = []", mark=True)
-            .before(first, lines)
-            .mark(step)
-        )
+        for line, name, _ in assignments(host, step):
+            if line in step.body.body and "loss" in name and name.isidentifier():
+                yield (
+                    Change(host)
+                    .after(init.body.body[-1], "self.validation_outputs = []")
+                    .after(line, f"self.validation_outputs.append({name})")
+                    .mark(step)
+                )
+                break
 
 
 @mutator("GS114")

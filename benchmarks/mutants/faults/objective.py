@@ -144,7 +144,9 @@ def log_softmax_left_out(host: Host) -> Iterator[Change]:
     for _, last in _one_model(host):
         value = last.value
         if losses and isinstance(value, cst.Call) and re.search(r"log_softmax$", host.called(value)):
-            inner = host.code(value.args[0].value) if value.args else host.code(value.func).rpartition(".")[0]
+            if host.called(value) not in ("torch.nn.functional.log_softmax", "torch.log_softmax"):
+                continue
+            inner = host.code(value.args[0].value)
             yield Change(host).replace(value, inner).mark(*(each.statement for each in losses))
 
 

@@ -83,7 +83,7 @@ def layer_replaced_afterwards(host: Host) -> Iterator[Change]:
                 yield Change(host).after(build.statement, new).mark(build.statement)
 
 
-@mutator("GS302")
+@mutator("GS302", "GS306", "GS301")
 def network_made_again(host: Host) -> Iterator[Change]:
     """the network made again after the optimizer was built."""
     for build, network in _alone(host):

@@ -240,6 +240,8 @@ def unscaled_loss(host: Host) -> Iterator[Change]:
     for call, func in host.method_calls("backward"):
         scale = func.value
         statement = host.statement_of(call)
+        if not any(_of_scaler(host, "step")):
+            continue
         if (
             statement is not None
             and isinstance(scale, cst.Call)
@@ -266,7 +268,9 @@ def _of_scaler(host: Host, method: str) -> Iterator[tuple[cst.SimpleStatementLin
     built = {
         name
         for _, name, value in assignments(host)
-        if isinstance(value, cst.Call) and host.called(value).endswith("amp.GradScaler")
+        if isinstance(value, cst.Call)
+        and host.called(value).endswith("amp.GradScaler")
+        and "enabled" not in host.code(value)
     }
     for call, func in host.method_calls(method):
         statement = host.statement_of(call)
