@@ -232,3 +232,19 @@ def test_a_generator_of_what_has_gradients_is_not_known() -> None:
             out.sum().backward()
         """
     )
+
+
+def test_the_iterator_of_a_loader_gives_batches_though_it_is_made_again() -> None:
+    (loss,) = losses(
+        """
+        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(32, 4)))
+        batches = iter(loader)
+        for step in range(100):
+            if step % 32 == 0:
+                batches = iter(loader)
+            (x,) = next(batches)
+            model(x.view(x.size(0), -1)).sum().backward()
+        """
+    )
+    assert loss.sources
+    assert not loss.open

@@ -531,6 +531,8 @@ def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, 
         if name == "tuple":
             return TupleValue(tuple(values))
         return containers.make_collection(run, frame, state, "list", values, True, at)
+    if name == "iter" and isinstance(first, Instance) and first.kind is Kind.DATA:
+        return first
     if isinstance(first, (Collection, Instance)):
         if isinstance(first, Instance) and not isinstance(first.type, Ref):
             return UNKNOWN
