@@ -134,10 +134,11 @@ def norms_frozen_once(host: Host) -> Iterator[Change]:
             and (statement := host.statement_of(call)) is not None
             and loops[-1] in host.loops_around(statement)
         ]
-        if trains:
+        norms = sorted(set(re.findall(r"\bBatchNorm[123]d\b", host.text)))
+        if trains and norms:
             lines = (
                 f"for module in {network}.modules():\n"
-                "    if isinstance(module, torch.nn.BatchNorm2d):\n"
+                f"    if isinstance(module, torch.nn.{norms[0]}):\n"
                 "        module.eval()"
             )
             yield Change(host).before(loops[-1], lines).mark(*trains)

@@ -15,13 +15,14 @@ class Net(nn.Module):
         self.scales = nn.ParameterList([nn.Parameter(torch.ones(16))])
         self.decoder = nn.Linear(16, 16)
         self.middle = nn.Linear(16, 16)
+        self.norm = nn.BatchNorm1d(16)
         self.decoder.weight = self.middle.weight
 
     def forward(self, x):
         x = torch.relu(self.first(x)) * self.scales[0]
         for layer in self.layers:
             x = torch.relu(layer(x))
-        x = self.decoder(torch.relu(self.middle(x)))
+        x = self.norm(self.decoder(torch.relu(self.middle(x))))
         return F.log_softmax(self.heads["label"](x), dim=1)
 
 
