@@ -277,6 +277,13 @@ def looks_like_loss(value: Value) -> bool:
     return "loss" in last.lower() or "entropy" in last or "divergence" in last or last in _REDUCTIONS or last in "+-*/"
 
 
+def is_torch_loss(value: object) -> bool:
+    """Whether a value is one of torch's loss modules: nothing in it is trained."""
+    if not isinstance(value, Instance) or not isinstance(value.type, Ref):
+        return False
+    return value.type.name.startswith("torch.nn.") and value.type.name.endswith("Loss")
+
+
 def may_be_trained(value: Value) -> bool:
     """Whether a gradient may flow through a value."""
     return isinstance(value, Tensor) and value.requires is not False and bool(value.sources or value.open)

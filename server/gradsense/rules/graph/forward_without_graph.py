@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program.program import Place, Program
+from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
+from gradsense.program.values import Tensor
 from gradsense.rules import edits
+from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
 from gradsense.rules.losses import losses, tensor_of
 from gradsense.rules.networks import names_of
+from gradsense.rules.syntax import places_in
 
 
 class ForwardWithoutGraph(Rule):
@@ -77,6 +80,36 @@ class ForwardWithoutGraph(Rule):
                 related=(self.related(program, loss.site, "back-propagated here"),),
                 fixes=(record_gradients(program, switch),),
             )
+        for facts in program.lightning_classes:
+            yield from self._of_unknown_network(program, facts)
+
+    def _of_unknown_network(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
+        """A `training_step` that touches its module, whatever network that was given, under one switch alone."""
+        run = lightning.own_run(program, facts, "training_step")
+        if run is None or not run.returns or _NAMES.isdisjoint(run.code.tree.names):  # type: ignore[attr-defined]
+            return
+        held = [program.holdings.get(optimizer.obj) for optimizer in lightning.configured(facts) or ()]
+        if not held or any(each is None or each.open for each in held):
+            return
+        if lightning.optimizes_itself(program, facts) is not True:
+            return
+        returned = [lightning.loss_in(run, way.value) for way in run.returns]
+        if not all(isinstance(each, Tensor) and each.open and not each.sources for each in returned):
+            return
+        blocks = [place for place in places_in(program, run.code, cst.With) if switch_in(place) is not None]
+        switch = switch_in(blocks[0]) if len(blocks) == 1 else None
+        if switch is None or "set_grad_enabled" in switch.code():
+            return
+        if not _touches_module_only_in(program, facts, run, blocks[0]):
+            return
+        spelt = "`" + switch.code() + "`"
+        yield from self.finding(
+            switch,
+            f"Lightning's `backward` raises: `training_step` computes all that is to be trained under {spelt}, which "
+            "records no graph. Compute it with gradients on.",
+            related=(self.related(program, run.returns[0].site, "back-propagated here"),),
+            fixes=(record_gradients(program, switch),),
+        )
 
     examples = [
         Bad(
@@ -140,6 +173,69 @@ class ForwardWithoutGraph(Rule):
             """,
             shows=Raises("does not require grad"),
         ),
+        # The network is an argument.
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self, net):
+                    super().__init__()
+                    self.net = net
+                    self.loss = nn.MSELoss()
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    with torch.no_grad():
+            #            ^^^^^^^^^^^^^^^ GS502
+                        output = self.net(x)
+                    loss = self.loss(output, y)
+                    self.log("loss", loss)
+                    return loss
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(nn.Linear(4, 1)), data)
+            """,
+            shows=Raises("does not require grad"),
+        ),
+        Good(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self, net):
+                    super().__init__()
+                    self.net = net
+                    self.loss = nn.MSELoss()
+                    self.norm = nn.LayerNorm(4, elementwise_affine=False)
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    with torch.no_grad():
+                        x = self.norm(x)
+                    return self.loss(self.net(x), y)
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4), torch.randn(32, 1)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(nn.Linear(4, 1)), data)
+            """,
+            shows=Trains(),
+        ),
         Good(
             """
             import torch
@@ -158,6 +254,31 @@ class ForwardWithoutGraph(Rule):
                 optimizer.step()
             """,
             shows=Trains(),
+        ),
+        # A network from elsewhere, or a leaf, takes part as well.
+        Silent(
+            """
+            import lightning as L
+            import torch
+            from project import decoder
+            from torch import nn
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self, net):
+                    super().__init__()
+                    self.net = net
+                    self.loss = nn.MSELoss()
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    with torch.no_grad():
+                        features = self.net(x)
+                    return self.loss(decoder(features), y)
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(decoder.parameters(), lr=0.1)
+            """
         ),
         Silent(
             """
@@ -211,6 +332,30 @@ class ForwardWithoutGraph(Rule):
             """
         ),
     ]
+
+
+_NAMES = frozenset({"no_grad", "inference_mode"})
+_HARMLESS = frozenset("log log_dict print current_epoch global_step trainer logger device hparams training".split())
+
+
+def _touches_module_only_in(program: Program, facts: ClassFacts, run: FunctionRun, block: Place) -> bool:
+    """Whether nothing outside of a block gets at the module's weights, and the block never records gradients."""
+    own, span = lightning.self_of(facts.methods["training_step"]), block.span
+    if span is None or any(name in program.text for name in ("enable_grad", "requires_grad")):
+        return False
+    is_touched = False
+    for place in places_in(program, run.code, cst.Name):
+        assert isinstance(place.node, cst.Name)
+        here, above = place.span, place.parent()
+        if place.node.value != own or above is None or isinstance(above.node, cst.Param):
+            continue
+        if here is not None and span.start <= here.start and here.end <= span.end:
+            is_touched = True
+            continue
+        name = above.node.attr.value if isinstance(above.node, cst.Attribute) else ""
+        if name not in _HARMLESS and not lightning.is_torch_loss(facts.attributes.get(name)):
+            return False
+    return is_touched
 
 
 _SWITCHES = frozenset({"no_grad", "inference_mode", "set_grad_enabled"})
