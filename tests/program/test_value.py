@@ -250,3 +250,12 @@ def test_the_iterator_of_a_loader_gives_batches_though_it_is_made_again() -> Non
     )
     assert loss.sources
     assert not loss.open
+
+
+def test_arithmetic_on_constants_is_nothing_trained() -> None:
+    (loss,) = losses("""
+    beta = 2.0
+    scores = model(torch.randn(8, 4))
+    (scores.mean() * (1 + beta**2)).backward()
+    """)
+    assert not loss.open

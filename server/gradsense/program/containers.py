@@ -219,7 +219,7 @@ def store_item(run: Run, frame: Frame, state: State, receiver: Value, index: Val
         if isinstance(option, Collection):
             items = state.items(option.obj)
             key = index.value if isinstance(index, Const) else None
-            if option.obj.part in ("group", "defaults") and isinstance(key, str):
+            if option.obj.part in ("group", "defaults", "copied group") and isinstance(key, str):
                 run.record(Store(frame.site(at), run.context(frame), option, key, value, None), frame)
             if (
                 isinstance(index, Const)

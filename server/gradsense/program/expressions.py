@@ -168,17 +168,18 @@ def _variants(operands: tuple[Value, ...]) -> list[tuple[Value, ...]]:
 
 
 def _fold(op: str, values: tuple[object, ...]) -> Value:
+    """What an operator makes of constants: a constant, or at least something that nothing trained goes into."""
     numbers = [value for value in values if isinstance(value, (int, float))]
     if len(numbers) != len(values) or any(abs(number) > 1e9 for number in numbers):
-        return UNKNOWN
+        return PLAIN
     try:
         if len(numbers) == 1:
-            return Const(-numbers[0]) if op == "-" else UNKNOWN
+            return Const(-numbers[0]) if op == "-" else PLAIN
         left, right = numbers
         folded = _ARITHMETIC[op](left, right) if op in _ARITHMETIC else None
     except (ArithmeticError, ValueError, TypeError):
-        return UNKNOWN
-    return Const(folded) if folded is not None else UNKNOWN
+        return PLAIN
+    return Const(folded) if folded is not None else PLAIN
 
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {

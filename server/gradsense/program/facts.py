@@ -224,8 +224,8 @@ class Build:
 class Store:
     """`receiver.attr = value` on an object of the program; `old` is what was there before (None: nothing).
 
-    Also `group["lr"] = value`, for an optimizer's parameter groups and its `defaults`: the receiver is then a
-    `Collection` whose part is `group` or `defaults`.
+    Also `group["lr"] = value`, for an optimizer's parameter groups, its `defaults` and the groups of its state dict:
+    the receiver is then a `Collection` whose part is `group`, `defaults` or `copied group`.
     """
 
     site: Site

@@ -585,7 +585,9 @@ def _optimizer(
     if name == "add_param_group" and args:
         training.add_group(run, state, optimizer, args[0])
         return NONE
-    if name in ("state_dict", "load_state_dict", "train", "eval", "register_step_post_hook", "__repr__"):
+    if name == "state_dict":
+        return _state_dict(frame, state, at)
+    if name in ("load_state_dict", "train", "eval", "register_step_post_hook", "__repr__"):
         return UNKNOWN
     if name == "param_groups":
         return UNKNOWN
@@ -593,6 +595,17 @@ def _optimizer(
         return Partial(Ref("lightning.toggled_optimizer"), args, keywords)
     training.unknown_code(run, state, (*args, optimizer))
     return UNKNOWN
+
+
+def _state_dict(frame: Frame, state: State, at: int) -> Value:
+    """What `optimizer.state_dict()` gives: its parameter groups are copies of the optimizer's."""
+    group = objects.allocate(frame, at, "copied group")
+    state.heap[group] = {ITEMS: Items(None, UNKNOWN)}
+    groups = objects.allocate(frame, at, "copied groups")
+    state.heap[groups] = {ITEMS: Items(None, Collection(group, "dict"))}
+    whole = objects.allocate(frame, at, "state dict")
+    state.heap[whole] = {ITEMS: Items((UNKNOWN, Collection(groups, "list")), UNKNOWN, ("state", "param_groups"))}
+    return Collection(whole, "dict")
 
 
 def _scaler(

@@ -15,16 +15,21 @@ _MODULES = (Kind.MODULE, Kind.LIGHTNING)
 
 
 def assigned_name(place: Place | None) -> str | None:
-    """`net` for the place of `Net()` in `net = Net()`; None if the value isn't assigned to a name or attribute."""
+    """`net` for the place of `Net()` in `net = Net()`, `nets["a"]` in `nets = {"a": Net()}`; None if the value isn't
+    assigned to a name or attribute.
+    """
     here = place
+    key = ""
     while here is not None:
         above = here.parent()
         if above is None:
             return None
         node = above.node
+        if isinstance(node, cst.DictElement):
+            key = f"[{here.code(node.key)}]{key}"
         if isinstance(node, cst.Assign):
             target = node.targets[0].target
-            return here.code(target) if isinstance(target, (cst.Name, cst.Attribute)) else None
+            return here.code(target) + key if isinstance(target, (cst.Name, cst.Attribute)) else None
         if isinstance(node, cst.AnnAssign):
             return here.code(node.target)
         if isinstance(node, (cst.BaseCompoundStatement, cst.SimpleStatementLine)):

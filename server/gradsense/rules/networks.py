@@ -29,10 +29,9 @@ class Network:
 
 def networks(program: Program, run: Run) -> list[Network]:
     """The networks that a run knows of, those of the script and of the class that it is in included."""
-    script, script_state = program.script
-    state = run.end or script_state
+    state = run.end or program.script[1]
     made: dict[Obj, tuple[Instance, Site]] = {}
-    for source in dict.fromkeys((script, run)):
+    for source in runs_before(program, run):
         for fact in source.facts.values():
             if isinstance(fact, Make):
                 made.setdefault(fact.instance.obj, (fact.instance, fact.site))
@@ -51,6 +50,12 @@ def networks(program: Program, run: Run) -> list[Network]:
         inner |= below - {instance.obj}
         found.append(Network(instance, assigned_name(program.place(site)), site, parts))
     return [network for network in found if network.instance.obj not in inner and network.parts]
+
+
+def runs_before(program: Program, run: Run) -> list[Run]:
+    """The runs whose objects a run has: the script, the `__init__` of the class that it is in, and itself."""
+    initial = f"{run.entry.partition('.')[0]}.__init__"
+    return list(dict.fromkeys((program.script[0], *(each for each in program.runs if each.entry == initial), run)))
 
 
 def _parts(run: Run, state: State, root: Instance) -> tuple[set[Obj], dict[Obj, str]]:
@@ -113,10 +118,9 @@ def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]
     own: set[Obj] = set()
     for network in networks(program, run):
         own.update(network.parts)
-    initial = f"{run.entry.partition('.')[0]}.__init__"
     made = {
         fact.instance.obj
-        for source in (program.script[0], run, *(each for each in program.runs if each.entry == initial))
+        for source in runs_before(program, run)
         for fact in source.facts_of(Make)
         if isinstance(fact.instance.type, Ref) and classes.is_layer(fact.instance.type.name)
     }

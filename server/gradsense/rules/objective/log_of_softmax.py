@@ -10,7 +10,7 @@ from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Call
 from gradsense.program.knowledge.activations import LOG_OF_SOFTMAX
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Activation
+from gradsense.program.values import Activation, Tensor
 from gradsense.rules.activations import activations_of
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Trains
@@ -53,6 +53,9 @@ class LogOfSoftmax(Rule):
             place = program.place(call.site)
             found = activations_of(call.result, LOG_OF_SOFTMAX)
             if place is None or not found or not isinstance(place.node, cst.Call):
+                continue
+            if isinstance(call.result, Tensor) and call.result.requires is False:
+                # Nobody asks for its gradient.
                 continue
             inner = _inside(place, call)
             yield from self.finding(

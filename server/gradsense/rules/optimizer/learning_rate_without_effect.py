@@ -22,8 +22,9 @@ class LearningRateWithoutEffect(Rule):
 
     ## What it does
 
-    Reports `optimizer.lr = ...` and `optimizer.defaults["lr"] = ...` on an optimizer of torch's, and keys of its
-    parameter groups that are one slip away from the real ones (`learning_rate`, `weight_decy`).
+    Reports `optimizer.lr = ...` and `optimizer.defaults["lr"] = ...` on an optimizer of torch's, the same in the groups
+    of `optimizer.state_dict()`, which are copies, and keys of its parameter groups that are one slip away from the real
+    ones (`learning_rate`, `weight_decy`).
 
     ## Why it matters
 
@@ -38,7 +39,7 @@ class LearningRateWithoutEffect(Rule):
 
     - the optimizer's class is the user's own, a wrapper, or isn't known;
     - the program reads the attribute or the key itself (`name`, `lr_scale` and the like);
-    - `defaults` are set for a group that is added later.
+    - `defaults` are set for a group that is added later, and a copied group before `load_state_dict`.
 
     ## References
 
@@ -63,6 +64,9 @@ class LearningRateWithoutEffect(Rule):
             elif isinstance(store.receiver, Collection) and store.receiver.obj.part == "defaults":
                 if store.attr in _SETTINGS and "add_param_group" not in program.file.document.names:
                     yield from self._ignored(program, place, store.attr)
+            elif isinstance(store.receiver, Collection) and store.receiver.obj.part == "copied group":
+                if store.attr in _SETTINGS and "load_state_dict" not in program.file.document.names:
+                    yield from self._in_copy(program, store, place)
             elif isinstance(store.receiver, Collection) and store.attr not in _SETTINGS | _EXTRA:
                 yield from self._misspelt(program, place, store.attr)
 
@@ -73,6 +77,15 @@ class LearningRateWithoutEffect(Rule):
             f"`{place.code()}` is never read: the optimizer goes on with the `{setting}` of its parameter groups. "
             f"Write to `{optimizer}.param_groups`.",
             fixes=(_write_to_groups(program, place, optimizer, setting),),
+        )
+
+    def _in_copy(self, program: Program, store: Store, place: Place) -> Iterator[Finding]:
+        assert isinstance(store.receiver, Collection)
+        yield from self.finding(
+            place,
+            f"`{place.code()}` changes a copy: `state_dict()` copies the parameter groups, and the optimizer goes on "
+            f"with its own `{store.attr}`. Write to the groups in `param_groups` of the optimizer itself.",
+            related=(self.related(program, store.receiver.obj.site, "copied here"),),
         )
 
     def _misspelt(self, program: Program, place: Place, key: str) -> Iterator[Finding]:
@@ -164,6 +177,40 @@ class LearningRateWithoutEffect(Rule):
                 optimizer.step()
             """,
             shows=LossDiffers(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for epoch in range(3):
+                for group in optimizer.state_dict()["param_groups"]:
+                    group["lr"] = 0.1 * 0.5**epoch
+            #       ^^^^^^^^^^^ GS314
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for epoch in range(3):
+                for group in optimizer.param_groups:
+                    group["lr"] = 0.1 * 0.5**epoch
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
         ),
         Good(
             """

@@ -17,7 +17,7 @@ from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.naming import assigned_name
-from gradsense.rules.networks import Network, fresh, in_words, networks, part_names
+from gradsense.rules.networks import Network, fresh, in_words, networks, part_names, runs_before
 
 
 class OptimizerMissesParameters(Rule):
@@ -80,9 +80,12 @@ class OptimizerMissesParameters(Rule):
             for optimizer in sorted(backward.optimizers & stepped):
                 mine = program.holdings[optimizer].sources & value.sources
                 linked = _linked(program, run, missing, mine)
-                build = next((fact for _, fact in builds if fact.optimizer.obj == optimizer), None)
-                if linked and build is not None:
-                    yield from self._report(program, run, build, value.sources, mine, linked)
+                nearest = _nearest(run, linked, backward, optimizer) if linked else None
+                build = next((fact for _, fact in builds if nearest and fact.optimizer.obj == nearest[1]), None)
+                if nearest is not None and build is not None:
+                    trained = nearest[0].sources
+                    mine = program.holdings[nearest[1]].sources & trained
+                    yield from self._report(program, run, build, trained, mine, linked)
 
     def _untrained(self, program: Program, held: frozenset[Obj]) -> Iterator[Finding]:
         """A script that builds a network and an optimizer, and leaves the training to the reader."""
@@ -202,6 +205,37 @@ class OptimizerMissesParameters(Rule):
                 optimizer.step()
             """,
             shows=Unmoved("centers"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class System:
+                def __init__(self):
+                    self.generator = nn.Linear(2, 4)
+                    self.coarse = nn.Linear(4, 1)
+                    self.fine = nn.Linear(4, 1)
+                    self.optimizer_g = torch.optim.SGD(self.generator.parameters(), lr=0.1)
+                    self.optimizer_d = torch.optim.SGD(self.coarse.parameters(), lr=0.1)
+            #                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS301
+
+                def judge(self, x):
+                    return self.coarse(x).exp().mean() + self.fine(x).exp().mean()
+
+                def run(self):
+                    for _ in range(3):
+                        fake = self.generator(torch.randn(8, 2))
+                        self.optimizer_d.zero_grad()
+                        (self.judge(fake.detach()) - self.judge(torch.randn(8, 4))).backward()
+                        self.optimizer_d.step()
+                        self.optimizer_g.zero_grad()
+                        self.judge(fake).backward()
+                        self.optimizer_g.step()
+
+            System().run()
+            """,
+            shows=Unmoved("fine"),
         ),
         Good(
             """
@@ -332,7 +366,7 @@ def _others_to_tell(program: Program, run: Run) -> frozenset[Obj]:
     for network in networks(program, run):
         if network.instance.obj not in made_inside:
             registered |= network.parts.keys()
-    for source in (program.script[0], run):
+    for source in runs_before(program, run):
         for step in source.facts_of(Step):
             found.update(obj for each in step.replaced for obj in each.new)
         for fact in source.facts_of(Make):
@@ -345,7 +379,7 @@ def _others_to_tell(program: Program, run: Run) -> frozenset[Obj]:
 def _made_inside(program: Program, run: Run) -> set[Obj]:
     """What methods of Modules make: where it isn't registered, that is another mistake."""
     modules = {facts.name for facts in program.module_classes}
-    makes = [fact for source in (program.script[0], run) for fact in source.facts.values() if isinstance(fact, Make)]
+    makes = [fact for source in runs_before(program, run) for fact in source.facts_of(Make)]
     constructions = {fact.site for fact in makes if isinstance(fact.instance.type, ClassValue)}
     return {
         fact.instance.obj
@@ -366,6 +400,19 @@ def _steppable(program: Program, run: Run) -> frozenset[Obj]:
         if not reached & held.sources:
             found |= reached
     return found
+
+
+def _nearest(run: Run, missing: frozenset[Obj], backward: Backward, optimizer: Obj) -> tuple[Tensor, Obj]:
+    """The loss that reaches least beside what is missing, and the optimizer that is stepped for it: of two networks in
+    a chain, each with a loss of its own, that of the second one.
+    """
+    assert isinstance(backward.value, Tensor)
+    found = [(backward.value, optimizer)]
+    for fact in run.facts_of(Step):
+        if fact.optimizer.obj in run.holdings:
+            losses = [each.value for each in loops.passes_for(run, fact)]
+            found += [(each, fact.optimizer.obj) for each in losses if isinstance(each, Tensor) and not each.open]
+    return min((each for each in found if missing <= each[0].sources), key=lambda each: len(each[0].sources))
 
 
 def _linked(program: Program, run: Run, missing: frozenset[Obj], mine: frozenset[Obj]) -> frozenset[Obj]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ class ScheduleInWrongUnit(Rule):
             )
         elif not size.in_batches and len(rounds) > 1 and any(s.context.rounds == rounds for s in steps):
             epochs = program.place(rounds[-2].site)
-            if epochs is not None and _bound_of(epochs) == size.told:
+            if epochs is not None and _count_alike(_bound_of(epochs), size.told):
                 yield from self.finding(
                     place,
                     f"`{place.code()}` runs on each batch, and the schedule is `{size.told}` epochs long: it is over "
@@ -238,6 +239,46 @@ class ScheduleInWrongUnit(Rule):
             trainer.fit(Net(), DataLoader(torch.randn(8, 4), batch_size=4))
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            epochs = 4
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=epochs // 2)
+            batches = [torch.randn(8, 4) for _ in range(4)]
+            for epoch in range(1, epochs + 1):
+                for x in batches:
+                    loss = (model(x) - 1).pow(2).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    scheduler.step()
+            #       ^^^^^^^^^^^^^^^^ GS316
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            epochs = 4
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=epochs // 2)
+            batches = [torch.randn(8, 4) for _ in range(4)]
+            for epoch in range(1, epochs + 1):
+                for x in batches:
+                    loss = (model(x) - 1).pow(2).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                scheduler.step()
+            """,
+        ),
         Good(
             """
             import torch
@@ -305,8 +346,9 @@ _LENGTHS = {
     "LinearLR": (3, "total_iters"),
     "PolynomialLR": (1, "total_iters"),
     "ConstantLR": (2, "total_iters"),
+    "StepLR": (1, "step_size"),
 }
-"""The position and name of the argument that says how long a schedule is (PyTorch 2.13)."""
+"""The position and name of the argument that says how long a schedule, or a stretch of it, is (PyTorch 2.13)."""
 _IN_BATCHES = ("len(", "estimated_stepping_batches", "steps_per_epoch", "num_training_batches")
 
 
@@ -339,6 +381,17 @@ def _assigned(program: Program, place: Place, name: str) -> str:
         and m.matches(each.node.targets[0].target, m.Name(name))
     ]
     return values[0] if len(values) == 1 else ""
+
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+
+
+def _count_alike(bound: str, told: str) -> bool:
+    """Whether a loop's bound and a schedule's length are of one number, or the same but for constants:
+    `epochs + 1` and `epochs // 2`.
+    """
+    names = _NAME.findall(bound)
+    return bound == told or (len(names) == 1 and names == _NAME.findall(told) and "(" not in bound + told)
 
 
 def _within(step: Step, loop: object) -> bool:

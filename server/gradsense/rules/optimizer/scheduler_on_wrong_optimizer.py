@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import libcst as cst
+
 from gradsense.findings import Finding, Severity
-from gradsense.program.facts import SchedulerStep, Step
+from gradsense.program.facts import Call, SchedulerStep, Step
 from gradsense.program.program import Program
 from gradsense.program.run import Run
-from gradsense.program.values import Obj
+from gradsense.program.values import Instance, Obj
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.naming import name_of
@@ -20,7 +22,8 @@ class SchedulerOnWrongOptimizer(Rule):
     ## What it does
 
     Reports `scheduler.step()` in a loop in which other optimizers step, but not the one that the scheduler was built
-    on.
+    on; and a second scheduler like the first one on the same optimizer, where the loop steps another optimizer, which
+    has none.
 
     ## Why it matters
 
@@ -63,6 +66,33 @@ class SchedulerOnWrongOptimizer(Rule):
                 ),
             )
 
+        for run in program.runs:
+            yield from self._twice(program, run)
+
+    def _twice(self, program: Program, run: Run) -> Iterator[Finding]:
+        calls = [fact for fact in run.facts.values() if isinstance(fact, SchedulerStep) and fact.context.rounds]
+        bound = frozenset().union(*(call.optimizers for call in calls))
+        seen: dict[tuple[object, ...], SchedulerStep] = {}
+        for call in calls:
+            like = _like(program, run, call)
+            first = seen.setdefault((call.optimizers, call.context.rounds, like), call)
+            without = [obj for obj in _stepped_beside(run, call) if obj not in bound]
+            if like is None or first.scheduler.obj == call.scheduler.obj or len(call.optimizers) != 1 or not without:
+                continue
+            (twice,) = call.optimizers
+            if call.context.rounds[-1].later or not run.escaped.isdisjoint({twice, *without}):
+                continue
+            old, new = name_of(program, twice, "one optimizer"), name_of(program, without[0], "the other optimizer")
+            yield from self.finding(
+                program.place(call.scheduler.obj.site),
+                f"This is the second scheduler like this on `{old}`, whose learning rate changes twice as fast, and "
+                f"`{new}` has none. Build it on `{new}`.",
+                related=(
+                    self.related(program, first.scheduler.obj.site, "the first one"),
+                    self.related(program, without[0].site, "has no scheduler"),
+                ),
+            )
+
     examples = [
         Bad(
             """
@@ -99,6 +129,52 @@ class SchedulerOnWrongOptimizer(Rule):
                 model(x).pow(2).mean().backward()
                 optimizer.step()
                 scheduler.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            encoder, decoder = nn.Linear(4, 2), nn.Linear(2, 4)
+            optimizer_e = torch.optim.SGD(encoder.parameters(), lr=0.1)
+            optimizer_d = torch.optim.SGD(decoder.parameters(), lr=0.1)
+            scheduler_e = torch.optim.lr_scheduler.ExponentialLR(optimizer_e, 0.5)
+            scheduler_d = torch.optim.lr_scheduler.ExponentialLR(optimizer_e, 0.5)
+            #             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS313
+            for _ in range(3):
+                x = torch.randn(8, 4)
+                loss = (decoder(encoder(x)) - x).pow(2).mean()
+                optimizer_e.zero_grad()
+                optimizer_d.zero_grad()
+                loss.backward()
+                optimizer_e.step()
+                optimizer_d.step()
+                scheduler_e.step()
+                scheduler_d.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            encoder, decoder = nn.Linear(4, 2), nn.Linear(2, 4)
+            optimizer_e = torch.optim.SGD(encoder.parameters(), lr=0.1)
+            optimizer_d = torch.optim.SGD(decoder.parameters(), lr=0.1)
+            scheduler_e = torch.optim.lr_scheduler.ExponentialLR(optimizer_e, 0.5)
+            scheduler_d = torch.optim.lr_scheduler.ExponentialLR(optimizer_d, 0.5)
+            for _ in range(3):
+                x = torch.randn(8, 4)
+                loss = (decoder(encoder(x)) - x).pow(2).mean()
+                optimizer_e.zero_grad()
+                optimizer_d.zero_grad()
+                loss.backward()
+                optimizer_e.step()
+                optimizer_d.step()
+                scheduler_e.step()
+                scheduler_d.step()
             """,
         ),
         Good(
@@ -143,6 +219,17 @@ class SchedulerOnWrongOptimizer(Rule):
             """
         ),
     ]
+
+
+def _like(program: Program, run: Run, call: SchedulerStep) -> object:
+    """What two schedulers have in common that are built alike: class and arguments, the optimizer aside."""
+    for fact in (*run.facts.values(), *program.script[0].facts.values()):
+        if isinstance(fact, Call) and isinstance(fact.result, Instance) and fact.result.obj == call.scheduler.obj:
+            place = program.place(fact.site)
+            if place is None or not isinstance(place.node, cst.Call):
+                return None
+            return fact.name, tuple(place.code(arg) for arg in place.node.args[1:])
+    return None
 
 
 def _stepped_beside(run: Run, call: SchedulerStep) -> list[Obj]:

@@ -11,7 +11,7 @@ from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Const, Instance, LambdaValue, Obj, Parameters, Value
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, NothingMoves, Silent
+from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, Silent
 from gradsense.rules.naming import name_of
 
 
@@ -20,8 +20,8 @@ class ZeroLearningRate(Rule):
 
     ## What it does
 
-    Reports `lr=0` where no scheduler that could raise it is built on the optimizer, and a `LambdaLR` or
-    `MultiplicativeLR` whose function is always 0.
+    Reports `lr=0` where no scheduler that could raise it is built on the optimizer, a `LambdaLR` or `MultiplicativeLR`
+    whose function is always 0, and a schedule that decays by a `gamma` of 0.
 
     ## Why it matters
 
@@ -61,6 +61,15 @@ class ZeroLearningRate(Rule):
                         program.place(call.site),
                         f"This schedule multiplies the learning rate of `{optimizer}` by 0 on every step, so no weight "
                         "moves. Let the function return a factor above 0.",
+                    )
+                elif (at := _DECAYING.get(call.name.removeprefix(_SCHEDULERS))) and _is_zero(
+                    call.argument(at, "gamma")
+                ):
+                    yield from self.finding(
+                        program.place(call.site),
+                        f"This schedule multiplies the learning rate of `{optimizer}` by 0 when it first decays, and "
+                        "from then on no weight moves. Pass a `gamma` above 0.",
+                        severity=Severity.WARNING,
                     )
 
     examples = [
@@ -124,6 +133,40 @@ class ZeroLearningRate(Rule):
             for _ in range(3):
                 optimizer.zero_grad()
                 model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0)
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS305
+            for _ in range(3):
+                loss = model(torch.ones(8, 4) * torch.randn(1)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+            for _ in range(3):
+                loss = model(torch.ones(8, 4) * torch.randn(1)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
                 optimizer.step()
                 scheduler.step()
             """,
@@ -197,6 +240,8 @@ class ZeroLearningRate(Rule):
 
 _SCHEDULERS = "torch.optim.lr_scheduler."
 _BY_FACTOR = ("LambdaLR", "MultiplicativeLR")
+_DECAYING = {"StepLR": 2, "MultiStepLR": 2, "ExponentialLR": 1}
+"""Schedules that multiply by `gamma` from time to time, and its position among their arguments."""
 _KEEP_ZERO = frozenset(
     """StepLR MultiStepLR ExponentialLR LambdaLR MultiplicativeLR LinearLR ConstantLR PolynomialLR
     ReduceLROnPlateau""".split()

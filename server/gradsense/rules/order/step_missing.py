@@ -21,7 +21,7 @@ class StepMissing(Rule):
     ## What it does
 
     Reports `backward` in a loop, where the program builds an optimizer over the parameters that get the gradients and
-    never calls a `step` of any optimizer that holds them.
+    never calls a `step` of any optimizer that holds them; or of one of them, which it never clears either.
 
     ## Why it matters
 
@@ -66,9 +66,14 @@ class StepMissing(Rule):
                 and not _held_by_stepped(run, build, backward)
             ]
             place = program.place(backward.site)
+            certain = len(mine) == len(backward.optimizers) or any(_is_meant_to_step(run, b, backward) for b in mine)
             if len(mine) < len(backward.optimizers):
                 # A generator's loss reaches the discriminator too, whose optimizer steps.
-                mine = [build for build in mine if _is_meant_to_step(run, build, backward)]
+                mine = [
+                    build
+                    for build in mine
+                    if _is_meant_to_step(run, build, backward) or _is_never_used(program, run, build)
+                ]
             if not mine or place is None:
                 continue
             obj = mine[0].optimizer.obj
@@ -79,9 +84,9 @@ class StepMissing(Rule):
                 f"`{place.code()}` computes gradients on every round, and no `step()` applies them: `{optimizer}` "
                 f"never moves a weight. Call `{optimizer}.step()` after it.",
                 related=(self.related(program, mine[0].site, "never stepped"),),
-                fixes=(_insert_step(program, place, local),),
+                fixes=(_insert_step(program, place, local) if certain else None,),
                 # What an object holds from its `__init__` on, others may step from outside.
-                severity=None if mine[0] in run.facts.values() else Severity.WARNING,
+                severity=None if certain and mine[0] in run.facts.values() else Severity.WARNING,
             )
 
     examples = [
@@ -124,6 +129,48 @@ class StepMissing(Rule):
             #   ^^^^^^^^^^^^^^^^^ GS404
             """,
             shows=Unmoved("generator"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            generator, critic = nn.Linear(2, 4), nn.Linear(4, 1)
+            optimizers = {
+                "generator": torch.optim.SGD(generator.parameters(), lr=0.1),
+                "critic": torch.optim.SGD(critic.parameters(), lr=0.1),
+            }
+            for _ in range(3):
+                optimizers["critic"].zero_grad()
+                loss = -critic(generator(torch.randn(8, 2))).exp().mean()
+                loss.backward()
+            #   ^^^^^^^^^^^^^^^ GS404
+                optimizers["critic"].step()
+                optimizers["critic"].zero_grad()
+                loss = critic(generator(torch.randn(8, 2)).detach()).exp().mean() - critic(torch.randn(8, 4)).mean()
+                loss.backward()
+                optimizers["critic"].step()
+            """,
+            shows=Unmoved("generator"),
+            fixed="""
+            import torch
+            from torch import nn
+
+            generator, critic = nn.Linear(2, 4), nn.Linear(4, 1)
+            optimizers = {
+                "generator": torch.optim.SGD(generator.parameters(), lr=0.1),
+                "critic": torch.optim.SGD(critic.parameters(), lr=0.1),
+            }
+            for _ in range(3):
+                optimizers["generator"].zero_grad()
+                loss = -critic(generator(torch.randn(8, 2))).exp().mean()
+                loss.backward()
+                optimizers["generator"].step()
+                optimizers["critic"].zero_grad()
+                loss = critic(generator(torch.randn(8, 2)).detach()).exp().mean() - critic(torch.randn(8, 4)).mean()
+                loss.backward()
+                optimizers["critic"].step()
+            """,
         ),
         Good(
             """
@@ -228,6 +275,14 @@ def _is_meant_to_step(run: Run, build: Build, backward: Backward) -> bool:
         elif isinstance(fact, (Backward, Step)):
             cleared = frozenset()
     return False
+
+
+def _is_never_used(program: Program, run: Run, build: Build) -> bool:
+    """Whether a run makes an optimizer, and nothing ever clears its gradients either."""
+    obj = build.optimizer.obj
+    if obj not in run.own_optimizers or build.holdings.open or build.holdings.sources & program.hands_off:
+        return False
+    return not any(obj in fact.optimizers for fact in program.facts_anywhere(Clear))
 
 
 def _held_by_stepped(run: Run, build: Build, backward: Backward) -> bool:
