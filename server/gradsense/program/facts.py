@@ -117,6 +117,8 @@ class Replacement(NamedTuple):
     how: str
     lost: frozenset[Obj]
     new: frozenset[Obj]
+    calls: tuple[Site, ...] = ()
+    """The calls down to it."""
 
 
 def _argument(

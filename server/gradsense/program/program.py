@@ -13,7 +13,7 @@ import libcst as cst
 
 from gradsense.config import Settings
 from gradsense.findings import Span
-from gradsense.program import calls, class_lookup, containers, duck_types, ir, methods, statements, training
+from gradsense.program import calls, class_lookup, containers, duck_types, ir, methods, shapes, statements, training
 from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Mode, Returned, Store
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
@@ -54,6 +54,8 @@ R = TypeVar("R")
 _LOOP = re.compile(r"^[ \t]+(?:for|while)\b", re.MULTILINE)
 _LIGHTNING = frozenset({"lightning", "pytorch-lightning"})
 
+_LOADERS = {"training_step": (1, "train_dataloaders"), "validation_step": (2, "val_dataloaders")}
+"""Where `fit` takes the loader whose batches a hook gets."""
 _STEPS_PER_FILE = 24_000
 """Steps after which no further entry of a file is run; what earlier analyses remember counts as if it were run now, so
 that the findings are the same."""
@@ -489,7 +491,7 @@ class Program:
                 continue
             given: tuple[Value, ...] = ()
             if kind is Kind.LIGHTNING and name in lightning_hooks.GET_A_BATCH:
-                given = _batch(function)
+                given = self._batch(cls, name, function)
             if kind is Kind.LIGHTNING and name == "optimizer_step":
                 given = self.given_to_optimizer_step(instance, entry.heap.get(instance.obj, {}))
             if kind is Kind.LIGHTNING and name == "on_before_optimizer_step":
@@ -499,6 +501,24 @@ class Program:
                 runs[name] = made[1]
         state = self._as_entered(entry)
         return ClassFacts(cls.name, cls, kind, known, instance, entry.attributes, state, members, runs)
+
+    def _batch(self, cls: ClassValue, hook: str, function: FunctionValue) -> tuple[Value, ...]:
+        """What Lightning gives a step: a batch from the data loader, which nothing trained has touched. The loader that
+        the script gives to `fit` together with an object of the class tells more of it.
+        """
+        node = function.code.node
+        assert isinstance(node, ir.Function)
+        if len([param for param in node.params if param.kind == "plain"]) < 2:
+            return ()
+        run, state = self.script
+        position, keyword = _LOADERS.get(hook, (3, ""))
+        loaders = {
+            call.argument(position, keyword)
+            for call in run.calls().get("Engine.fit", ())
+            if isinstance(model := call.argument(0, "model"), Instance) and model.type == cls
+        }
+        loader = loaders.pop() if len(loaders) == 1 else None
+        return (shapes.batch_of(state, loader) if isinstance(loader, Instance) else PLAIN,)
 
     def _calls_back(self, function: FunctionValue, cls: ClassValue) -> bool:
         """Whether an inherited method may call one that `cls` defines itself (a hook)."""
@@ -730,13 +750,6 @@ def _managed(module: Instance, attributes: Mapping[str, object]) -> Instance:
     """The optimizer that Lightning gives to a module's hooks: the one configured, or one that can't be told."""
     optimizer = attributes.get(methods.OPTIMIZERS)
     return optimizer if isinstance(optimizer, Instance) else methods.some_optimizer(module)
-
-
-def _batch(function: FunctionValue) -> tuple[Value, ...]:
-    """What Lightning gives a step: a batch from the data loader, which nothing trained has touched."""
-    node = function.code.node
-    assert isinstance(node, ir.Function)
-    return (PLAIN,) if len([param for param in node.params if param.kind == "plain"]) > 1 else ()
 
 
 def assigned_attributes(code: Code) -> frozenset[str]:

@@ -110,7 +110,7 @@ def replaced(
     for optimizer in state.gradients:
         held = run.holdings.get(optimizer)
         if held is not None and held.sources & lost:
-            replacement = Replacement(frame.site(at), how, held.sources & lost, new)
+            replacement = Replacement(frame.site(at), how, held.sources & lost, new, frame.calls)
             state.replaced[optimizer] = state.replaced.get(optimizer, frozenset()) | {replacement}
 
 
@@ -380,7 +380,10 @@ def under_grad_mode(run: Run, state: State, result: Value) -> Value:
         return replace(result, requires=None, open=True, leaf=None, parameter=None, trace=NO_TRACE, needed=False)
     cuts = result.cuts
     if result.sources and state.switch is not None:
-        cuts = cuts | {Cut("no_grad", state.switch, result.sources, state.switch)}
+        # Behind one switch, all is one cut.
+        same = frozenset(cut for cut in cuts if cut.how == "no_grad" and cut.switch == state.switch)
+        sources = result.sources.union(*(cut.sources for cut in same))
+        cuts = cuts - same | {Cut("no_grad", state.switch, sources, state.switch)}
     return replace(
         result,
         sources=frozenset(),

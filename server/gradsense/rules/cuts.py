@@ -14,11 +14,14 @@ from gradsense.rules.networks import fresh, names_of
 
 
 class Severed(NamedTuple):
-    """Behind `cut`, `names` get no gradient from `loss`. `whole`: nothing does, the loss has no gradient at all."""
+    """Behind `cut`, `names` (`sources`) get no gradient from `loss`. `whole`: nothing does, the loss has no gradient at
+    all.
+    """
 
     loss: Loss
     cut: Cut
     names: str
+    sources: frozenset[Obj]
     whole: bool
 
 
@@ -34,7 +37,8 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
             behind.setdefault(cut.site, (loss, cut))
         if found and is_without_gradient(loss) and (to_blame := _to_blame(program, loss.value, found)) is not None:
             if to_blame.site not in told:
-                yield Severed(loss, to_blame, names_of(program, loss.run, to_blame.sources), True)
+                names = names_of(program, loss.run, to_blame.sources)
+                yield Severed(loss, to_blame, names, to_blame.sources, True)
             told.update(cut.site for cut in found)
     if behind.keys() - told:
         yield from _parts(program, {site: held for site, held in behind.items() if site not in told})
@@ -71,9 +75,10 @@ def _parts(program: Program, behind: dict[Site, tuple[Loss, Cut]]) -> Iterator[S
         return
     trained = stepped(program) - program.hands_off - with_gradient
     for loss, cut in behind.values():
-        names = names_of(program, loss.run, fresh(program, loss.run, cut.sources & trained))
+        sources = fresh(program, loss.run, cut.sources & trained)
+        names = names_of(program, loss.run, sources)
         if names:
-            yield Severed(loss, cut, names, False)
+            yield Severed(loss, cut, names, sources, False)
 
 
 def without_gradient(names: str) -> str:

@@ -8,11 +8,12 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
-from gradsense.program.values import Tensor
+from gradsense.program.values import Site
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
+from gradsense.rules.cuts import Severed, severed, without_gradient
+from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains, Unmoved
 from gradsense.rules.losses import losses, tensor_of
 from gradsense.rules.networks import names_of
 from gradsense.rules.syntax import places_in
@@ -25,7 +26,8 @@ class ForwardWithoutGraph(Rule):
 
     Reports `torch.no_grad()`, `torch.inference_mode()` (as a context or a decorator) and
     `torch.set_grad_enabled(False)` where everything that a loss depends on is computed under them, and the
-    loss goes to `backward` (or is what a Lightning `training_step` returns).
+    loss goes to `backward` (or is what a Lightning `training_step` returns). As a warning: where a part alone is, which
+    an optimizer holds and steps, and which no other loss reaches.
 
     ## Why it matters
 
@@ -38,7 +40,8 @@ class ForwardWithoutGraph(Rule):
 
     ## Stays silent when
 
-    - only a part runs without gradients (a frozen body, a target network) and something else gets them;
+    - only a part runs without gradients and something else gets them, and that part is frozen, loaded, in no optimizer
+      (a target network) or trained by another loss;
     - `torch.enable_grad()` switches them on again inside;
     - the switch depends on a value that isn't known (`torch.set_grad_enabled(training)`).
 
@@ -80,36 +83,28 @@ class ForwardWithoutGraph(Rule):
                 related=(self.related(program, loss.site, "back-propagated here"),),
                 fixes=(record_gradients(program, switch),),
             )
-        for facts in program.lightning_classes:
-            yield from self._of_unknown_network(program, facts)
+        yield from self._parts(program)
 
-    def _of_unknown_network(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
-        """A `training_step` that touches its module, whatever network that was given, under one switch alone."""
-        run = lightning.own_run(program, facts, "training_step")
-        if run is None or not run.returns or _NAMES.isdisjoint(run.code.tree.names):  # type: ignore[attr-defined]
-            return
-        held = [program.holdings.get(optimizer.obj) for optimizer in lightning.configured(facts) or ()]
-        if not held or any(each is None or each.open for each in held):
-            return
-        if lightning.optimizes_itself(program, facts) is not True:
-            return
-        returned = [lightning.loss_in(run, way.value) for way in run.returns]
-        if not all(isinstance(each, Tensor) and each.open and not each.sources for each in returned):
-            return
-        blocks = [place for place in places_in(program, run.code, cst.With) if switch_in(place) is not None]
-        switch = switch_in(blocks[0]) if len(blocks) == 1 else None
-        if switch is None or "set_grad_enabled" in switch.code():
-            return
-        if not _touches_module_only_in(program, facts, run, blocks[0]):
-            return
-        spelt = "`" + switch.code() + "`"
-        yield from self.finding(
-            switch,
-            f"Lightning's `backward` raises: `training_step` computes all that is to be trained under {spelt}, which "
-            "records no graph. Compute it with gradients on.",
-            related=(self.related(program, run.returns[0].site, "back-propagated here"),),
-            fixes=(record_gradients(program, switch),),
-        )
+    def _parts(self, program: Program) -> Iterator[Finding]:
+        """Parts that an optimizer steps and no loss reaches, in a loss that reaches others."""
+        found: dict[Site, list[Severed]] = {}
+        for each in severed(program, lambda cut: cut.how == "no_grad"):
+            if not each.whole and each.cut.switch is not None:
+                found.setdefault(each.cut.switch, []).append(each)
+        for site, parts in found.items():
+            place, loss = program.place(site), parts[0].loss
+            switch = switch_in(place) if place is not None else None
+            if switch is None:
+                continue
+            names = names_of(program, loss.run, frozenset().union(*(each.sources for each in parts)))
+            yield from self.finding(
+                switch,
+                f"{without_gradient(names)}: the only path to the loss is computed under "
+                f"`{switch.code().lstrip('@')}`. Compute it with gradients on.",
+                related=(self.related(program, loss.site, "leads back to the rest"),),
+                severity=Severity.WARNING,
+                fixes=(record_gradients(program, switch),),
+            )
 
     examples = [
         Bad(
@@ -205,6 +200,28 @@ class ForwardWithoutGraph(Rule):
             L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(nn.Linear(4, 1)), data)
             """,
             shows=Raises("does not require grad"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            encoder, head = nn.Linear(4, 8), nn.Linear(8, 1)
+            optimizer_e = torch.optim.SGD(encoder.parameters(), lr=0.1)
+            optimizer_h = torch.optim.SGD(head.parameters(), lr=0.1)
+
+            for _ in range(3):
+                with torch.no_grad():
+            #        ^^^^^^^^^^^^^^^ GS502
+                    features = encoder(torch.randn(8, 4))
+                loss = head(features).pow(2).mean()
+                optimizer_e.zero_grad()
+                optimizer_h.zero_grad()
+                loss.backward()
+                optimizer_e.step()
+                optimizer_h.step()
+            """,
+            shows=Unmoved("encoder"),
         ),
         Good(
             """

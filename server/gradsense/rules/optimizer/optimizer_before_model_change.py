@@ -68,7 +68,7 @@ class OptimizerBeforeModelChange(Rule):
             return
         if replacement.new and (replacement.new <= held.sources or held.open):
             return
-        place, change = program.place(build.site), program.place(replacement.site)
+        place, change = program.place(build.site), _change_in_file(program, replacement)
         if place is None or change is None:
             return
         name = assigned_name(place)
@@ -87,7 +87,7 @@ class OptimizerBeforeModelChange(Rule):
         yield from self.finding(
             place,
             f"{happened}, and the new ones get gradients that nobody applies. Build it after line {line}.",
-            related=(self.related(program, replacement.site, "parameters replaced here"),),
+            related=(edits.note(change.span, "parameters replaced here"),),
             fixes=(build_after(program, place, change, name or "the optimizer"),),
         )
 
@@ -213,6 +213,12 @@ class OptimizerBeforeModelChange(Rule):
             """
         ),
     ]
+
+
+def _change_in_file(program: Program, replacement: Replacement) -> Place | None:
+    """What replaces, or the last call of this file on the way there."""
+    sites = (replacement.site, *reversed(replacement.calls))
+    return next((place for place in map(program.place, sites) if place is not None), None)
 
 
 def _is_trained_after(run: Run, replacement: Replacement, step: Step) -> bool:

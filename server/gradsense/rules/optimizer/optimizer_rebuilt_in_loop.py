@@ -63,7 +63,7 @@ class OptimizerRebuiltInLoop(Rule):
             if build.modules_in_loop or build.context.conditions > rounds[-1].conditions or not keeps_state(build):
                 continue
             place = program.place(build.site)
-            unit = _unit(run, build)
+            unit = _unit(program, run, build)
             if place is None or unit is None or _starts_afresh(run, build):
                 continue
             name = assigned_name(place) or "the optimizer"
@@ -236,7 +236,7 @@ def keeps_state(build: Build) -> bool:
     return True
 
 
-def _unit(run: Run, build: Build) -> str | None:
+def _unit(program: Program, run: Run, build: Build) -> str | None:
     """`step` or `epoch`, by the loops between the construction and the step; None for anything longer."""
     loop = build.context.rounds[-1].site
     for step in run.facts.values():
@@ -248,10 +248,20 @@ def _unit(run: Run, build: Build) -> str | None:
         inner = step.context.rounds[sites.index(loop) + 1 :]
         if not inner:
             return "step"
-        if len(inner) == 1 and inner[0].over in _DATA_LOOPS:
+        if len(inner) == 1 and (inner[0].over in _DATA_LOOPS or _is_over_indices(program.place(inner[0].site))):
             return "epoch"
         return None
     return None
+
+
+def _is_over_indices(loop: Place | None) -> bool:
+    """Whether a loop picks its batches by number: `for i in range(0, len(data), size)`."""
+    if loop is None or not isinstance(loop.node, cst.For):
+        return False
+    return m.matches(loop.node.iter, m.Call(m.Name("range"))) and bool(m.findall(loop.node.iter, _LENGTH))
+
+
+_LENGTH = m.Call(m.Name("len"))
 
 
 def _starts_afresh(run: Run, build: Build) -> bool:

@@ -65,6 +65,7 @@ class ZeroLearningRate(Rule):
                 elif (at := _DECAYING.get(call.name.removeprefix(_SCHEDULERS))) and _is_zero(
                     call.argument(at, "gamma")
                 ):
+                    optimizer = name_of(program, build.optimizer.obj, "the optimizer")
                     yield from self.finding(
                         program.place(call.site),
                         f"This schedule multiplies the learning rate of `{optimizer}` by 0 when it first decays, and "
