@@ -411,13 +411,10 @@ def outputs_unread(host: Host) -> Iterator[Change]:
 
 @mutator("GS114")
 def argument_too_many(host: Host) -> Iterator[Change]:
-    """validation_step that asks for what Lightning doesn't pass."""
-    for module in lightning_modules(host):
-        step = method(module, "validation_step")
-        if step is not None and len(step.params.params) == 3 and not step.decorators:
-            last = step.params.params[2]
-            if not re.search(r"\.validation_step\(", host.text):
-                yield Change(host).replace(last, f"{host.code(last)}, stage", mark=False).mark(step)
+    """on_train_epoch_end that asks for the outputs."""
+    for module, *_ in _automatic(host):
+        if method(module, "on_train_epoch_end") is None and _ends_in_a_method(module) and _is_current(host):
+            yield _add_method(host, module, "def on_train_epoch_end(self, outputs):\n    print(len(outputs))")
 
 
 @mutator("GS114")
