@@ -9,11 +9,13 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
+from gradsense.program import class_lookup
 from gradsense.program.program import Place, Program
+from gradsense.program.values import ClassValue, Kind
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, PredictionsDiffer, Silent
-from gradsense.rules.syntax import canonical_name, compounds_around
+from gradsense.rules.syntax import canonical_name, compounds_around, places_below
 
 _DROPS = frozenset(f"torch.nn.functional.{name}" for name in ("dropout", "dropout1d", "dropout2d", "dropout3d"))
 _ATTENTION = "torch.nn.functional.scaled_dot_product_attention"
@@ -43,6 +45,7 @@ class DropoutIgnoresMode(Rule):
     ## Stays silent when
 
     - `training` is given, whatever it is: `training=True` asks for dropout at evaluation (Monte Carlo dropout);
+    - the method tests `self.training`;
     - the probability is 0, or `dropout_p` is a variable that may have been set by mode;
     - the code is not in a method of a Module.
 
@@ -70,9 +73,13 @@ class DropoutIgnoresMode(Rule):
         method = _method_of_module(program, place)
         if method is None:
             return
-        owner, function, own = method
+        owner, within, own = method
+        function = within.node
+        assert isinstance(function, cst.FunctionDef)
         name = place.code(call.func)
         training = f"{own}.training"
+        if any(_tests(test, training) for test in places_below(program, within, cst.If)):
+            return
         if called in _DROPS:
             fix = _add_argument(place, call, f"training={training}")
             yield from self.finding(
@@ -272,7 +279,8 @@ class DropoutIgnoresMode(Rule):
 
                 def forward(self, x):
                     x = F.dropout(self.body(x), self.rate, training=True)
-                    if self.training:
+                    if self.training and self.rate > 0:
+                        x = F.dropout(x, self.rate)
                         return F.scaled_dot_product_attention(x, x, x, dropout_p=self.rate)
                     return F.dropout(x, **self.options)
 
@@ -284,18 +292,25 @@ class DropoutIgnoresMode(Rule):
     ]
 
 
-def _method_of_module(program: Program, place: Place) -> tuple[str, cst.FunctionDef, str] | None:
+def _method_of_module(program: Program, place: Place) -> tuple[str, Place, str] | None:
     """The Module's name, the method that a place is in, and what that calls its object; None elsewhere."""
-    around = compounds_around(program, place)
-    for outer, inner in pairwise(around):
+    run, state = program.script
+    for outer, inner in pairwise(compounds_around(program, place)):
         if isinstance(outer.node, cst.ClassDef) and isinstance(inner.node, cst.FunctionDef):
-            facts = program.classes.get(outer.node.name.value)
+            cls = state.variable(run.module_frames[program.file.path], outer.node.name.value)
             params = inner.node.params.params
             static = any(m.matches(d.decorator, m.Name()) for d in inner.node.decorators)
-            if facts is None or not facts.is_module or not params or static or inner.node.name.value == "__init__":
+            if not isinstance(cls, ClassValue) or not params or static or inner.node.name.value == "__init__":
                 return None
-            return facts.name, inner.node, params[0].name.value
+            kind, _ = class_lookup.kind_of_class(run, cls)
+            return (cls.name, inner, params[0].name.value) if kind in (Kind.MODULE, Kind.LIGHTNING) else None
     return None
+
+
+def _tests(place: Place, training: str) -> bool:
+    """Whether a condition asks for the mode."""
+    assert isinstance(place.node, cst.If)
+    return training in place.code(place.node.test)
 
 
 def _keyword(call: cst.Call, name: str) -> cst.Arg | None:

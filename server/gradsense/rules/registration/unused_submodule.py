@@ -13,7 +13,7 @@ from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import FunctionValue, Instance, Obj
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
-from gradsense.rules.lightning_modules import subclasses
+from gradsense.rules.lightning_modules import is_stub, subclasses
 from gradsense.rules.modules import held_by_optimizers, is_certainly_module, trainable_below
 from gradsense.rules.syntax import all_places, in_broken_code, is_target, places_in, stores_on, value_assigned
 
@@ -43,7 +43,7 @@ class UnusedSubmodule(Rule):
 
     - the name stands anywhere else in the file, in a string too (`getattr`, weight tying, through the instance);
     - the class goes over its children, or gives them out by name;
-    - the class has a subclass in the file, no `forward` of its own, or a base that is not known;
+    - the class has a subclass in the file, no `forward` of its own (or an empty one), or a base that is not known;
     - the layer has no parameters, or is frozen, or has another name as well.
 
     ## References
@@ -57,7 +57,7 @@ class UnusedSubmodule(Rule):
         mentioned: dict[str, int] | None = None
         for facts in program.module_classes:
             forward = facts.value.members.get("forward")
-            if not isinstance(forward, FunctionValue) or not _is_closed(program, facts):
+            if not isinstance(forward, FunctionValue) or is_stub(forward.code) or not _is_closed(program, facts):
                 continue
             for store in _layers(program, facts):
                 if mentioned is None:
