@@ -9,12 +9,14 @@ from gradsense.program import (
     class_lookup,
     composition,
     containers,
+    distributions,
     duck_types,
     expressions,
     external,
     graph,
     in_place,
     ir,
+    marking,
     methods,
     modes,
     objects,
@@ -464,6 +466,8 @@ def instantiate(
     state.heap[obj] = {} if known else {OPEN: True}
     if "[dataclass]" in cls.members:
         _fill_dataclass(run, frame, state, cls, instance, args, keywords)
+    if kind is Kind.DISTRIBUTION:
+        distributions.make(state, instance, args, keywords)
     initialise(run, frame, state, instance, args, keywords, at)
     if kind in (Kind.MODULE, Kind.LIGHTNING):
         made = Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward)
@@ -544,7 +548,7 @@ def _call_module(
     values = (*args, *(value for _, value in keywords))
     if isinstance(instance.type, Ref):
         name = instance.type.name
-        if name in classes.WRAPPERS:
+        if name in classes.WRAPPERS or name in classes.AVERAGES:
             inner = state.attribute(instance.obj, "module")
             if inner is not None:
                 return invoke(run, frame, state, inner, args, keywords, at)
@@ -661,6 +665,11 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     if layer and state.attribute(instance.obj, "inplace") == Const(True):
         in_place.by_layer(run, frame, state, inputs, name, at)
     result = combine([own, *inputs], made_by=name)
+    if sources and isinstance(result, Tensor) and result.marks:
+        # What a layer gives is no return or score, whatever it was given.
+        result = replace(result, marks=frozenset())
+    if len(inputs) == 2 and classes.is_loss(name):
+        result = marking.compared(frame, inputs[0], inputs[1], result, at)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
         if inputs:
             plain = all(map(is_plain, inputs))

@@ -187,6 +187,7 @@ def kind_of_class(run: Run, cls: ClassValue | Ref) -> tuple[Kind, bool]:
         Kind.SCALER,
         Kind.ENGINE,
         Kind.DATA,
+        Kind.DISTRIBUTION,
     ):
         if kind in kinds:
             return kind, known

@@ -13,6 +13,7 @@ from gradsense.program import (
     containers,
     ir,
     iterators,
+    marking,
     modes,
     objects,
     shapes,
@@ -148,6 +149,8 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
     for variant in _variants(operands):
         one = combine(variant, op)
         result = one if result is None else join(result, one)
+    if len(operands) == 2:
+        result = marking.after_operator(frame, op, operands, result, at)
     if op == "-" and len(operands) == 2 and shapes.is_outer(*operands):
         run.record(Outer(frame.site(at), run.context(frame), *operands), frame)
     if result is None:
@@ -242,6 +245,7 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
         python=python or value.python,
         gradients=frozenset() if python else value.gradients,
         data=value.data,
+        marks=marking.without_gradient(value.marks),
     )
 
 

@@ -11,9 +11,11 @@ from gradsense.program import (
     class_lookup,
     composition,
     containers,
+    distributions,
     expressions,
     ir,
     iterators,
+    marking,
     objects,
     shapes,
     training,
@@ -123,6 +125,8 @@ def _result(
             return expressions.flattened(run, frame, merged, last, at)
         if merged is UNKNOWN and head == "torch.nn.functional":
             merged = Tensor(requires=None, open=True, made_by=name)
+        if head == "torch.nn.functional" and last.endswith("_loss") and len(args) > 1:
+            merged = marking.compared(frame, args[0], args[1], merged, at)
         return training.under_grad_mode(run, state, merged)
     if name.split(".")[0] in ("numpy", "math") and _has_tensor(run, state, args):
         return expressions.cut(run, frame, combine(_tensors_in(run, state, args)), name, at, python=True)
@@ -143,6 +147,8 @@ def _result(
         instance = Instance(objects.allocate(frame, at), Ref(name), Kind.MODULE)
         state.heap[instance.obj] = {}
         return instance
+    if name == "torch.distributions.kl_divergence":
+        return distributions.divergence(run, state, args)
     values = (*args, *(value for _, value in keywords))
     training.unknown_code(run, state, values, callee=Ref(name))
     return training.result_of_unknown(args)
@@ -229,6 +235,8 @@ def _construct(
     elif kind is Kind.SCALER:
         enabled = dict(keywords).get("enabled")
         state.set_attribute(instance.obj, "[enabled]", enabled if enabled is not None else Const(True))
+    elif kind is Kind.DISTRIBUTION:
+        distributions.make(state, instance, args, keywords)
     elif kind is Kind.DATA:
         shapes.note_data(state, instance, name, args, keywords)
     elif kind is Kind.ENGINE:
@@ -271,6 +279,9 @@ def _construct_module(
         else:
             state.set_attribute(instance.obj, ITEMS, Items(None, UNKNOWN))
             state.set_attribute(instance.obj, OPEN, True)
+    elif name in classes.AVERAGES:
+        model = args[0] if args else dict(keywords).get("model", UNKNOWN)
+        state.set_attribute(instance.obj, "module", composition.clone(run, frame, state, model, at))
     elif name in classes.WRAPPERS:
         if name in classes.REPLACING and args and isinstance(args[0], Instance):
             lost, _ = composition.parameter_sources(run, state, args[0])

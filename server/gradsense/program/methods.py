@@ -10,6 +10,7 @@ from gradsense.program import (
     class_lookup,
     composition,
     containers,
+    distributions,
     expressions,
     in_place,
     iterators,
@@ -228,7 +229,7 @@ def store_on_tensor(
         if tensor.shape == "gradient":
             _gradients_written(run, state, tensor)
         else:
-            training.hand_update(run, frame, state, replace(tensor, shape="data"), at)
+            training.hand_update(run, frame, state, replace(tensor, shape="data"), "data", (value,), at)
 
 
 def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> None:
@@ -275,7 +276,7 @@ def _parameters(
         if name.endswith("_") and name not in ("requires_grad_", "detach_"):
             if parameters.shape == "element":
                 in_place.change(run, frame, state, parameters, args, f"Tensor.{name}", at)
-            training.hand_update(run, frame, state, parameters, at)
+            training.hand_update(run, frame, state, parameters, name, args, at)
             return parameters
         if name in ("detach", "clone", "cpu", "cuda", "to"):
             return Tensor(requires=False if name == "detach" else None, open=True)
@@ -321,6 +322,8 @@ def external_attribute(run: Run, frame: Frame, state: State, instance: Instance,
         defaults = Obj(instance.obj.site, instance.obj.calls, "defaults")
         state.heap[defaults] = {ITEMS: Items(None, UNKNOWN)}
         return Collection(defaults, "dict")
+    if instance.kind is Kind.DISTRIBUTION and (statistic := distributions.attribute(state, instance, name)) is not None:
+        return statistic
     return UNKNOWN if instance.kind is Kind.OTHER else Method(instance, name)
 
 
@@ -360,6 +363,8 @@ def _module_attribute(run: Run, frame: Frame, state: State, instance: Instance, 
         cls = instance.type.name
         if cls in classes.WRAPPERS:
             return UNKNOWN
+        if cls in classes.AVERAGES and name == "update_parameters":
+            return Method(instance, name)
         if classes.is_layer(cls):
             if name in ("weight", "bias") or name.startswith(("weight_", "bias_", "in_proj", "out_proj")):
                 return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
@@ -397,6 +402,7 @@ def _instance(
         Kind.SCALER: _scaler,
         Kind.SCHEDULER: _scheduler,
         Kind.ENGINE: _engine,
+        Kind.DISTRIBUTION: _distribution,
     }.get(instance.kind)
     if handler is None:
         training.unknown_code(run, state, (*args, *(v for _, v in keywords), instance))
@@ -489,6 +495,9 @@ def _module(
         run.loaded |= sources
         if dict(keywords).get("assign") == Const(True):
             training.replaced(run, frame, state, "load_state_dict", sources, frozenset(), at)
+    if name == "update_parameters" and class_lookup.external_class(module, run) in classes.AVERAGES:
+        run.loaded |= composition.parameter_sources(run, state, module)[0]
+        return NONE
     if name == CLOSURE:
         # It runs `training_step`, clears, and computes the gradients of whatever Lightning's optimizer holds.
         for optimizer, states in list(state.gradients.items()):
@@ -496,12 +505,16 @@ def _module(
         return UNKNOWN
     if module.kind is Kind.LIGHTNING and name in _LIGHTNING_METHODS:
         return _lightning(run, frame, state, module, name, args, keywords, at)
+    if name == "state_dict":
+        return Partial(Ref(STATE_DICT), (module,), ())
     if name in _MODULE_METHODS:
         return UNKNOWN
     training.unknown_code(run, state, (*args, *(v for _, v in keywords), module))
     return training.result_of_unknown((*args, Tensor(open=True)))
 
 
+STATE_DICT = "torch.nn.Module.state_dict"
+"""The function of the `Partial` that stands for a Module's state."""
 FROZEN = "[frozen]"
 
 
@@ -659,6 +672,19 @@ def _scheduler(
     return UNKNOWN
 
 
+def _distribution(
+    run: Run,
+    frame: Frame,
+    state: State,
+    distribution: Instance,
+    name: str,
+    args: tuple[Value, ...],
+    keywords: Keywords,
+    at: int,
+) -> Value:
+    return distributions.call(run, frame, state, distribution, name, (*args, *(value for _, value in keywords)), at)
+
+
 def _engine(
     run: Run,
     frame: Frame,
@@ -769,6 +795,8 @@ def _super(
     if not isinstance(self_value, Instance) or name == "__init__":
         if isinstance(self_value, Instance) and self_value.kind is Kind.OPTIMIZER and name == "__init__" and args:
             training.adopt_optimizer(run, state, self_value)
+        if isinstance(self_value, Instance) and self_value.kind is Kind.DISTRIBUTION:
+            distributions.make(state, self_value, args, keywords)
         if isinstance(self_value, Instance) and _is_container_class(run, self_value):
             _fill_container(run, state, self_value, args)
         return NONE

@@ -220,7 +220,7 @@ def _aug_assign(run: Run, frame: Frame, node: ir.AugAssign, state: State, flow: 
         expressions.use(run, value)
     if isinstance(old, Parameters) and old.shape == "element":
         in_place.change(run, frame, state, old, (value,), f"{node.op}=", node.at)
-        training.hand_update(run, frame, state, old, node.at)
+        training.hand_update(run, frame, state, old, node.op, (value,), node.at)
         return [state]
     if isinstance(old, Tensor) and not old.python:
         result = in_place.change(run, frame, state, old, (value,), f"{node.op}=", node.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import activations, calls, composition, containers, expressions, graph, iterators, modes
+from gradsense.program import activations, calls, composition, containers, expressions, graph, iterators, marking, modes
 from gradsense.program.facts import (
     Backward,
     Build,
@@ -333,11 +333,15 @@ def clear_sources(
     _clear(run, frame, state, covered, touched | others, by, at, halfway=touched | others)
 
 
-def hand_update(run: Run, frame: Frame, state: State, parameters: Parameters, at: int) -> None:
-    """Parameters are changed in place by the program itself; the record tells whether gradients are recorded."""
+def hand_update(
+    run: Run, frame: Frame, state: State, parameters: Parameters, how: str, args: tuple[Value, ...], at: int
+) -> None:
+    """Parameters are changed in place by the program itself: by the method `how`, or `data` for an assignment. The
+    record tells whether gradients are recorded.
+    """
     run.loaded |= parameters.sources
-    recorded = (("grad", Const(state.grad)),)
-    calls.record_call(run, frame, "Parameters.update", parameters, (), recorded, NONE, at)
+    recorded = (("grad", Const(state.grad)), ("how", Const(how)))
+    calls.record_call(run, frame, "Parameters.update", parameters, args, recorded, NONE, at)
 
 
 def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> None:
@@ -395,6 +399,7 @@ def under_grad_mode(run: Run, state: State, result: Value) -> Value:
         scaler=None,
         trace=NO_TRACE,
         needed=False,
+        marks=marking.without_gradient(result.marks),
     )
 
 

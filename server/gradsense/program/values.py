@@ -50,6 +50,7 @@ class Kind(enum.Enum):
     SCHEDULER = "scheduler"
     SCALER = "scaler"
     DATA = "data"
+    DISTRIBUTION = "distribution"
     ENGINE = "engine"
     """Runs the training itself: Trainer, Fabric, Accelerator, DeepSpeed engine."""
     OTHER = "other"
@@ -174,6 +175,23 @@ class Shape:
     arranged: bool = False
 
 
+class Mark(NamedTuple):
+    """What a tensor was made by that its sources don't tell.
+
+    `kind` is `score` (the log-probability of a value that no gradient goes through), `weighed` (a score times
+    something that a gradient goes through: `sources` are that one's, operand `number`), `bootstrap` (data plus a
+    multiple of what networks give: a return, as a rule), `compared` (a bootstrap, operand `number`, against what the
+    same networks give), or `share` (parameters times the constant `number`). `behind`: what it depends on without a
+    gradient.
+    """
+
+    kind: str
+    site: Site
+    sources: frozenset[Obj]
+    behind: frozenset[Obj] = frozenset()
+    number: float = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A tensor (or a number made of one).
@@ -204,6 +222,7 @@ class Tensor:
     activations: frozenset[Activation] = frozenset()
     """What the last operation on its values was, one of these for certain; empty: can't tell."""
     shape: Shape | None = None
+    marks: frozenset[Mark] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,6 +503,7 @@ def join_tensors(left: Tensor, right: Tensor) -> Tensor:
         needed=left.needed and right.needed,
         activations=_joined_activations(left.activations, right.activations),
         shape=_joined_shapes(left.shape, right.shape),
+        marks=left.marks | right.marks,
     )
 
 
@@ -515,6 +535,7 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
     python = data = True
     scaler: Obj | None = None
     trace = NO_TRACE
+    marks: frozenset[Mark] = frozenset()
     for operand in operands:
         if isinstance(operand, Tensor):
             tensor = True
@@ -526,6 +547,7 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
             data = data and operand.data
             scaler = scaler or operand.scaler
             trace = trace.with_(operand.trace)
+            marks = marks | operand.marks if operand.marks else marks
             if operand.requires:
                 requires = True
             elif operand.requires is None and requires is False:
@@ -557,4 +579,5 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
         data and not sources,
         trace,
         keeps_its_result(made_by),
+        marks=marks,
     )

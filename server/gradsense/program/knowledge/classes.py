@@ -38,6 +38,9 @@ WRAPPERS = frozenset(
 )
 """Modules that hold another one as `module`, with the same parameters (FSDP aside, which `REPLACING` names)."""
 
+AVERAGES = frozenset({"torch.optim.AveragedModel"})
+"""Modules that hold a copy of another one as `module`, which `update_parameters` lets follow it."""
+
 REPLACING = frozenset(
     """torch.nn.utils.weight_norm torch.nn.utils.parametrizations.weight_norm torch.distributed.fsdp.fully_shard
     torch.distributed.fsdp.FullyShardedDataParallel
@@ -129,7 +132,7 @@ def kind_of(name: str) -> Kind | None:
     """The kind of an external class by its canonical name, or None if it isn't known."""
     if name in ("lightning.LightningModule", "lightning.core.LightningModule"):
         return Kind.LIGHTNING
-    if name == "torch.nn.Module" or is_layer(name) or name in WRAPPERS:
+    if name == "torch.nn.Module" or is_layer(name) or name in WRAPPERS or name in AVERAGES:
         return Kind.MODULE
     if name in OPTIMIZERS:
         return Kind.OPTIMIZER
@@ -139,6 +142,8 @@ def kind_of(name: str) -> Kind | None:
         return Kind.SCALER
     if name in DATA_CLASSES or name.startswith(("torchvision.datasets.", "lightning.LightningDataModule")):
         return Kind.DATA
+    if name.startswith("torch.distributions.") and name.rpartition(".")[2][:1].isupper():
+        return Kind.DISTRIBUTION
     if name in ENGINES:
         return Kind.ENGINE
     if name in _PLAIN:

@@ -7,6 +7,7 @@ import re
 import sys
 
 _TORCH_NN = re.compile(r"^torch\.nn\.(?:modules(?:\.\w+)?|parameter)\.(\w+)$")
+_DISTRIBUTION = re.compile(r"^torch\.distributions\.[a-z_]+\.(\w+)$")
 _OPTIM = re.compile(r"^torch\.optim\.(?!lr_scheduler\b)[a-z_]+\.(\w+)$")
 _LIGHTNING_ROOTS = ("lightning.pytorch", "pytorch_lightning")
 _LIGHTNING_CLASS = re.compile(
@@ -57,6 +58,9 @@ def canonical(name: str) -> str:
     match = _TORCH_NN.match(name)
     if match:
         return f"torch.nn.{match[1]}"
+    match = _DISTRIBUTION.match(name)
+    if match:
+        return f"torch.distributions.{match[1]}"
     match = _OPTIM.match(name)
     if match:
         return f"torch.optim.{match[1]}"

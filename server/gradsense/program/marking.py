@@ -1,0 +1,100 @@
+"""Marks on tensors: scores of sampled actions, bootstrapped returns, shares of parameters in a mixture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradsense.program.run import Frame
+from gradsense.program.values import Const, Mark, Obj, Parameters, Tensor, Unknown, Value
+
+_LASTING = frozenset({"bootstrap", "share"})
+_PRODUCTS = frozenset({"*", "torch.mul", "torch.multiply", "Tensor.mul", "Tensor.multiply"})
+
+
+_STOPPED = frozenset({"detach", "data", "no_grad"})
+
+
+def without_gradient(marks: frozenset[Mark]) -> frozenset[Mark]:
+    """What is left of the marks of a tensor that is cut from its graph."""
+    if not marks:
+        return marks
+    return frozenset(
+        mark._replace(sources=frozenset(), behind=mark.sources | mark.behind) if mark.kind == "bootstrap" else mark
+        for mark in marks
+        if mark.kind in _LASTING
+    )
+
+
+def after_operator(frame: Frame, op: str, operands: tuple[Value, ...], result: Value | None, at: int) -> Value | None:
+    """The result of an operator on two operands, with the mark that the operation makes."""
+    if not isinstance(result, Tensor):
+        return result
+    if op == "*":
+        return _product(frame, operands, result, at)
+    if op == "+":
+        return _sum(frame, operands, result, at)
+    if op == "-":
+        return compared(frame, operands[0], operands[1], result, at)
+    return result
+
+
+def compared(frame: Frame, prediction: Value, target: Value, result: Value, at: int) -> Value:
+    """`result` of a comparison of two tensors, marked where one is a return bootstrapped from the other's networks."""
+    if not (isinstance(prediction, Tensor) and isinstance(target, Tensor) and isinstance(result, Tensor)):
+        return result
+    pairs = [
+        (number, mark, mark.sources & other.sources)
+        for number, one, other in ((0, prediction, target), (1, target, prediction))
+        for mark in one.marks
+        if mark.kind == "bootstrap" and mark.sources & other.sources and mark not in other.marks
+    ]
+    if not pairs:
+        return result
+    found = {Mark("compared", frame.site(at), shared, number=number) for number, _, shared in pairs}
+    return replace(result, marks=(result.marks - {mark for _, mark, _ in pairs}) | found)
+
+
+def score(frame: Frame, result: Value, at: int) -> Value:
+    """The log-probability of a value that no gradient goes through, by a distribution that one goes through."""
+    if not isinstance(result, Tensor) or not result.sources:
+        return result
+    return replace(result, marks=result.marks | {Mark("score", frame.site(at), result.sources)})
+
+
+def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
+    for number, (one, other) in enumerate((operands, operands[::-1])):
+        if isinstance(one, Parameters):
+            if one.shape in ("element", "data") and isinstance(other, Const) and isinstance(other.value, (int, float)):
+                mark = Mark("share", frame.site(at), one.sources, number=float(other.value))
+                return replace(result, marks=result.marks | {mark})
+            continue
+        if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+            continue
+        scored = frozenset().union(*(mark.sources for mark in other.marks if mark.kind == "score"))
+        if scored and not any(mark.kind == "score" for mark in one.marks) and _layers(one.sources) - scored:
+            # What the weight was made of matters no more: all of it is the advantage.
+            mark = Mark("weighed", frame.site(at), one.sources, number=number)
+            return replace(result, marks=other.marks | {mark})
+    return result
+
+
+def _layers(sources: frozenset[Obj]) -> frozenset[Obj]:
+    return frozenset(obj for obj in sources if obj.part not in ("parameter", "leaf"))
+
+
+def _sum(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
+    for product, other in (operands, operands[::-1]):
+        if not isinstance(product, Tensor) or product.made_by not in _PRODUCTS or not _may_be_reward(other):
+            continue
+        behind = frozenset().union(*(cut.sources for cut in product.cuts))
+        if product.sources or behind:
+            mark = Mark("bootstrap", frame.site(at), product.sources, behind)
+            return replace(result, marks=result.marks | {mark})
+    return result
+
+
+def _may_be_reward(value: Value) -> bool:
+    """Whether a value may be data, and is no constant of the program."""
+    if isinstance(value, Tensor):
+        return not value.sources and value.parameter is None and _STOPPED.isdisjoint(cut.how for cut in value.cuts)
+    return isinstance(value, Unknown)
