@@ -8,7 +8,7 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
-from gradsense.program.values import Site
+from gradsense.program.values import Site, Tensor
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
@@ -83,7 +83,37 @@ class ForwardWithoutGraph(Rule):
                 related=(self.related(program, loss.site, "back-propagated here"),),
                 fixes=(record_gradients(program, switch),),
             )
+        for facts in program.lightning_classes:
+            yield from self._of_unknown_network(program, facts)
         yield from self._parts(program)
+
+    def _of_unknown_network(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
+        """A `training_step` that touches its module, whatever network that was given, under one switch alone."""
+        run = lightning.own_run(program, facts, "training_step")
+        if run is None or not run.returns or _NAMES.isdisjoint(run.code.tree.names):  # type: ignore[attr-defined]
+            return
+        held = [program.holdings.get(optimizer.obj) for optimizer in lightning.configured(facts) or ()]
+        if not held or any(each is None or each.open for each in held):
+            return
+        if lightning.optimizes_itself(program, facts) is not True:
+            return
+        returned = [lightning.loss_in(run, way.value) for way in run.returns]
+        if not all(isinstance(each, Tensor) and each.open and not each.sources for each in returned):
+            return
+        blocks = [place for place in places_in(program, run.code, cst.With) if switch_in(place) is not None]
+        switch = switch_in(blocks[0]) if len(blocks) == 1 else None
+        if switch is None or "set_grad_enabled" in switch.code():
+            return
+        if not _touches_module_only_in(program, facts, run, blocks[0]):
+            return
+        spelt = "`" + switch.code() + "`"
+        yield from self.finding(
+            switch,
+            f"Lightning's `backward` raises: `training_step` computes all that is to be trained under {spelt}, which "
+            "records no graph. Compute it with gradients on.",
+            related=(self.related(program, run.returns[0].site, "back-propagated here"),),
+            fixes=(record_gradients(program, switch),),
+        )
 
     def _parts(self, program: Program) -> Iterator[Finding]:
         """Parts that an optimizer steps and no loss reaches, in a loss that reaches others."""
