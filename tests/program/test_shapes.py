@@ -113,3 +113,24 @@ def test_a_data_set_made_in_a_helper_tells_the_batches() -> None:
         out = model(x)
     """
     assert shape(text) == Shape((MANY, 1))
+
+
+def test_the_loader_given_to_fit_tells_the_batches_of_a_step() -> None:
+    text = """
+    import lightning as L
+    from torch.utils.data import DataLoader, TensorDataset
+
+    class Regressor(L.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(4, 1)
+
+        def training_step(self, batch, batch_idx):
+            out = self.net(batch[0])
+            return out.mean()
+
+    data = TensorDataset(torch.randn(16, 4))
+    L.Trainer().fit(Regressor(), DataLoader(data, batch_size=4))
+    """
+    assert shape(text) == Shape((MANY, 1))
+    assert shape(text.replace("DataLoader(data, batch_size=4)", "loader")) == Shape((1,), True)

@@ -221,7 +221,7 @@ def store_on_tensor(
             _gradients_written(run, state, tensor)
     elif name == "requires_grad":
         run.frozen |= tensor.sources
-        if value == Const(True) and isinstance(tensor, Tensor) and tensor.requires is False and not tensor.python:
+        if value == Const(True) and isinstance(tensor, Tensor) and not tensor.sources and not tensor.open:
             in_place.put(state, tensor, _as_leaf(frame, tensor, at))
     elif name == "data" and isinstance(tensor, Tensor):
         run.loaded |= tensor.sources
