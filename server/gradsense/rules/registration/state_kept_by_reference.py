@@ -253,6 +253,24 @@ class StateKeptByReference(Rule):
                 return best, best_model
 
 
+            class Saving:
+                def __init__(self, model: nn.Module):
+                    self.model = model
+                    self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+                def save(self):
+                    state = self.model.state_dict()
+                    torch.save(state, "model.pt")
+
+                def fit(self, batches):
+                    for number, batch in enumerate(batches):
+                        self.optimizer.zero_grad()
+                        self.model(batch).mean().backward()
+                        self.optimizer.step()
+                        if number % 10 == 0:
+                            self.save()
+
+
             def found(model: nn.Module, batches):
                 for batch in batches:
                     if model(batch).mean() < 1:
@@ -293,6 +311,11 @@ def _is_read_later(program: Program, target: Place, function: Code | None, loops
     kind = type(target.node)
     home = program.place(function.site) if function is not None else None
     where = home.span if home is not None else None
+    if kind is cst.Name and where is not None:
+        # A variable is gone when its function is left: only loops within that count.
+        inside = [span for span in inside if where.start <= span.start < where.end]
+        if not inside:
+            return False
     read = False
     for place in all_places(program, kind):
         if place.node is target.node or _last(place.node) != _last(target.node):
