@@ -56,6 +56,9 @@ class SuperInitMissing(Rule):
             init = facts.value.members.get("__init__")
             if not isinstance(init, FunctionValue) or init.decorators or not _is_simple(program, facts):
                 continue
+            if program.is_damaged(init.code.where):
+                # The line that is being typed may be the call.
+                continue
             store = next(_stores(program, facts, init), None)
             place = program.place(store.site) if store is not None else None
             if place is None:
