@@ -24,6 +24,8 @@ def test_a_sample_has_no_gradient_and_a_reparametrised_one_has() -> None:
     (loss,) = losses(POLICY + "policy.sample().mean().backward()")
     assert [cut.how for cut in loss.cuts] == ["sample"]
     assert not loss.sources
+    (loss,) = losses("model(torch.randn(8, 4)).softmax(1).multinomial(1).float().mean().backward()")
+    assert [cut.how for cut in loss.cuts] == ["sample"]
     (loss,) = losses(POLICY + "policy.rsample().mean().backward()")
     assert len(loss.sources) == 1
 
@@ -125,3 +127,17 @@ def test_what_a_layer_gives_is_no_return() -> None:
     (actor(torch.randn(8, 4)).mean() - model(action).mean()).backward()
     """
     assert kinds(text) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("model(state).pow(2).mean() - policy.sample().mean()", ["unscored"]),
+        ("model(state).pow(2).mean() - policy.rsample().mean()", []),
+        ("critic(state).mean() - policy.sample().mean()", []),
+        ("(policy.log_prob(state[:, :1]) - policy.log_prob(state[:, 1:])).mean()", ["ratio", "score", "score"]),
+        ("(policy.log_prob(state[:, :1]) - policy.log_prob(state[:, 1:]).detach()).mean()", ["score"]),
+    ],
+)
+def test_what_only_depends_on_samples_is_marked(expression: str, found: list[str]) -> None:
+    assert kinds(POLICY + f"({expression}).backward()") == found

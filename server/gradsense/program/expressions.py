@@ -149,7 +149,7 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
     for variant in _variants(operands):
         one = combine(variant, op)
         result = one if result is None else join(result, one)
-    if len(operands) == 2:
+    if len(operands) == 2 and result is not None:
         result = marking.after_operator(frame, op, operands, result, at)
     if op == "-" and len(operands) == 2 and shapes.is_outer(*operands):
         run.record(Outer(frame.site(at), run.context(frame), *operands), frame)

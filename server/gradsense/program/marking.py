@@ -25,15 +25,16 @@ def without_gradient(marks: frozenset[Mark]) -> frozenset[Mark]:
     )
 
 
-def after_operator(frame: Frame, op: str, operands: tuple[Value, ...], result: Value | None, at: int) -> Value | None:
+def after_operator(frame: Frame, op: str, operands: tuple[Value, ...], result: Value, at: int) -> Value:
     """The result of an operator on two operands, with the mark that the operation makes."""
     if not isinstance(result, Tensor):
         return result
     if op == "*":
         return _product(frame, operands, result, at)
     if op == "+":
-        return _sum(frame, operands, result, at)
+        return _unscored(frame, operands, _sum(frame, operands, result, at), at)
     if op == "-":
+        result = _unscored(frame, operands, _ratio(frame, operands, result, at), at)
         return compared(frame, operands[0], operands[1], result, at)
     return result
 
@@ -70,8 +71,8 @@ def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int)
             continue
         if not isinstance(one, Tensor) or not isinstance(other, Tensor):
             continue
-        scored = frozenset().union(*(mark.sources for mark in other.marks if mark.kind == "score"))
-        if scored and not any(mark.kind == "score" for mark in one.marks) and _layers(one.sources) - scored:
+        scored = _scored(other)
+        if scored and not _scored(one) and _layers(one.sources) - scored:
             # What the weight was made of matters no more: all of it is the advantage.
             mark = Mark("weighed", frame.site(at), one.sources, number=number)
             return replace(result, marks=other.marks | {mark})
@@ -80,6 +81,30 @@ def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int)
 
 def _layers(sources: frozenset[Obj]) -> frozenset[Obj]:
     return frozenset(obj for obj in sources if obj.part not in ("parameter", "leaf"))
+
+
+def _ratio(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
+    left, right = (_scored(operand) for operand in operands)
+    if left and left == right:
+        return replace(result, marks=result.marks | {Mark("ratio", frame.site(at), left)})
+    return result
+
+
+def _scored(value: Value) -> frozenset[Obj]:
+    if not isinstance(value, Tensor):
+        return frozenset()
+    return frozenset().union(*(mark.sources for mark in value.marks if mark.kind == "score"))
+
+
+def _unscored(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
+    for number, (one, other) in enumerate((operands, operands[::-1])):
+        if not isinstance(one, Tensor) or not isinstance(other, Tensor) or one.sources or one.open or one.requires:
+            continue
+        sampled = frozenset().union(*(cut.sources for cut in one.cuts if cut.how == "sample"))
+        if sampled and sampled <= other.sources:
+            mark = Mark("unscored", frame.site(at), frozenset(), sampled, number)
+            return replace(result, marks=result.marks | {mark})
+    return result
 
 
 def _sum(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:

@@ -164,6 +164,8 @@ def _tensor_result(
         return replace(_as_tensor(expressions.cut(run, frame, tensor, "detach", at)), open=False)
     if name in functions.LEAVES_TORCH:
         return expressions.cut(run, frame, tensor, name, at, python=True)
+    if name in ("multinomial", "bernoulli"):
+        return expressions.cut(run, frame, tensor, "sample", at)
     if name in functions.NON_DIFFERENTIABLE or name in functions.CASTS_TO_INTEGER or _casts(name, args, keywords):
         return expressions.cut(run, frame, tensor, name, at)
     if name in functions.STEPWISE:

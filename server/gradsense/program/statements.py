@@ -16,6 +16,7 @@ from gradsense.program import (
     in_place,
     ir,
     iterators,
+    marking,
     modes,
     objects,
     training,
@@ -224,6 +225,7 @@ def _aug_assign(run: Run, frame: Frame, node: ir.AugAssign, state: State, flow: 
         return [state]
     if isinstance(old, Tensor) and not old.python:
         result = in_place.change(run, frame, state, old, (value,), f"{node.op}=", node.at)
+        result = marking.after_operator(frame, node.op, (old, value), result, node.at)
         bind(run, frame, state, node.target, result, node.at)
         return [state]
     result = expressions.operate(run, frame, state, node.op, (old, value), node.at)

@@ -181,7 +181,9 @@ class Mark(NamedTuple):
     `kind` is `score` (the log-probability of a value that no gradient goes through), `weighed` (a score times
     something that a gradient goes through: `sources` are that one's, operand `number`), `bootstrap` (data plus a
     multiple of what networks give: a return, as a rule), `compared` (a bootstrap, operand `number`, against what the
-    same networks give), or `share` (parameters times the constant `number`). `behind`: what it depends on without a
+    same networks give), `ratio` (the difference of two scores of the same policy), `unscored` (something and a term,
+    operand `number`, that only depends on samples of what is `behind`), or `share` (parameters times the constant
+    `number`). `behind`: what it depends on without a
     gradient.
     """
 
