@@ -63,7 +63,7 @@ class TrainOverridden(Rule):
             if not isinstance(method, FunctionValue) or method.decorators or not _is_plain(program, facts, method):
                 continue
             place = name_place(program, method.code)
-            if place is None:
+            if place is None or program.is_damaged(place.where):
                 continue
             if _has_training_loop(program, method):
                 yield from self._loop(program, facts, method, place)

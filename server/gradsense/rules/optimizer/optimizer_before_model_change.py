@@ -146,7 +146,7 @@ class OptimizerBeforeModelChange(Rule):
             model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 10))
             model[2] = nn.Linear(8, 2)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-            model.load_state_dict(model.state_dict())
+            model.load_state_dict({name: value * 0.5 for name, value in model.state_dict().items()})
             model = model.double().float()
 
             for _ in range(3):

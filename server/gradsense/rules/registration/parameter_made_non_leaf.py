@@ -187,7 +187,7 @@ class ParameterMadeNonLeaf(Rule):
                     self.first = nn.init.normal_(nn.Parameter(torch.empty(4)))
 
                 def forward(self, x):
-                    return x + self.raw
+                    return x + self.raw + self.layers[0]
 
 
             class Holder:

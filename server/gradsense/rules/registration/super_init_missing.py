@@ -61,7 +61,7 @@ class SuperInitMissing(Rule):
                 continue
             store = next(_stores(program, facts, init), None)
             place = program.place(store.site) if store is not None else None
-            if place is None:
+            if place is None or program.is_damaged(place.where):
                 continue
             calls = [call for call in places_in(program, init.code, cst.Call) if _initialises(call.node)]
             if all(precedes(place, call) for call in calls):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Severity, Tag
-from gradsense.program import class_lookup, composition
+from gradsense.program import class_lookup
 from gradsense.program.facts import Store
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import FunctionValue, Instance, Obj
+from gradsense.program.values import FunctionValue, Instance, Items, Obj
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import is_stub, subclasses
@@ -44,7 +44,7 @@ class UnusedSubmodule(Rule):
     - the name stands anywhere else in the file, in a string too (`getattr`, weight tying, through the instance);
     - the class goes over its children, or gives them out by name;
     - the class has a subclass in the file, no `forward` of its own (or an empty one), or a base that is not known;
-    - the layer has no parameters, or is frozen, or has another name as well.
+    - the layer has no parameters, or is frozen, or can be got at by another name as well (in a list, say).
 
     ## References
 
@@ -329,7 +329,6 @@ def _goes_over_all(program: Program, method: FunctionValue) -> bool:
 
 def _layers(program: Program, facts: ClassFacts) -> Iterator[Store]:
     """The assignments that register a new layer with parameters, under one name alone."""
-    run = program.script[0]
     stores = stores_on(program, facts)
     init = facts.value.members.get("__init__")
     for store in stores:
@@ -344,13 +343,16 @@ def _layers(program: Program, facts: ClassFacts) -> Iterator[Store]:
         below = trainable_below(program, facts.state, value)
         if not below or not below.isdisjoint(program.hands_off) or _is_held_alone(program, below, facts):
             continue
-        others = [
-            name
-            for name, held in facts.attributes.items()
-            if name != store.attr and value.obj in composition.modules_below(run, facts.state, held)  # type: ignore[arg-type]
-        ]
-        if not others:
+        if _elsewhere(facts, store.attr).isdisjoint(below | {value.obj}):
             yield store
+
+
+def _elsewhere(facts: ClassFacts, name: str) -> set[Obj]:
+    """Everything that can be got at through the other attributes of a class's instance, plain lists included."""
+    others = (
+        value for attr, value in facts.attributes.items() if attr != name and not isinstance(value, (bool, Items))
+    )
+    return facts.state.reachable(tuple(value for value in others if value is not None))  # type: ignore[arg-type]
 
 
 def _is_held_alone(program: Program, below: frozenset[Obj], facts: ClassFacts) -> bool:
