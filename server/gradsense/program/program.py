@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import libcst as cst
 
@@ -70,8 +70,7 @@ _VERSIONS = 2
 _memory: Memo[tuple[object, ...], list[Any]] = Memo(1500)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A node in the file: its libcst node, its block, and where that block begins in the file's text."""
 
     node: cst.CSTNode
@@ -94,7 +93,7 @@ class Place:
 
     def at(self, node: cst.CSTNode) -> Place:
         """The place of another node of the same block."""
-        return replace(self, node=node)
+        return Place(node, self.block, self.where, self.offset, self.tree)
 
     def parent(self) -> Place | None:
         above = self.block.parent_of(self.node)

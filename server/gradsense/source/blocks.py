@@ -103,6 +103,9 @@ class Block:
 
     def code_of(self, node: cst.CSTNode) -> str:
         """The source of `node`."""
+        plain = _dotted(node)
+        if plain is not None:
+            return plain
         span = self.span_of(node)
         if span is not None:
             return self.text[span.start : span.end]
@@ -122,6 +125,23 @@ class Block:
                 parents[child] = node
                 pending.append(child)
         return parents
+
+
+def _dotted(node: cst.CSTNode) -> str | None:
+    """A name, or attributes of one, if nothing but dots stands between them: no position is needed to tell it."""
+    if isinstance(node, cst.Name):
+        return node.value
+    if not isinstance(node, cst.Attribute) or not isinstance(node.value, (cst.Name, cst.Attribute)):
+        return None
+    before, after = node.dot.whitespace_before, node.dot.whitespace_after
+    if node.value.lpar or not _is_empty(before) or not _is_empty(after):
+        return None
+    inner = _dotted(node.value)
+    return f"{inner}.{node.attr.value}" if inner is not None else None
+
+
+def _is_empty(space: cst.BaseParenthesizableWhitespace) -> bool:
+    return isinstance(space, cst.SimpleWhitespace) and not space.value
 
 
 class Suite(NamedTuple):

@@ -70,7 +70,7 @@ class DropoutIgnoresMode(Rule):
         called = canonical_name(program, call.func)
         if called not in _DROPS | _LAYERS | {_ATTENTION} or not _is_on(call, called) or _knows_the_mode(call, called):
             return
-        method = _method_of_module(program, place)
+        method = _method_of_module(program, place) if called not in _LAYERS or _is_called_or_kept(place) else None
         if method is None:
             return
         owner, within, own = method
@@ -342,19 +342,30 @@ def _is_fixed(node: cst.BaseExpression) -> bool:
     return m.matches(node, m.Attribute(value=m.Name()) | m.Attribute(value=m.Attribute(value=m.Name())))
 
 
+def _is_called_or_kept(place: Place) -> bool:
+    """Whether a new layer is called where it is made, or kept in a variable."""
+    return _is_called(place) or _variable_of(place) is not None
+
+
+def _is_called(place: Place) -> bool:
+    above = place.parent()
+    return above is not None and isinstance(above.node, cst.Call) and above.node.func is place.node
+
+
+def _variable_of(place: Place) -> str | None:
+    above = place.parent()
+    if above is None or not isinstance(above.node, cst.Assign) or len(above.node.targets) != 1:
+        return None
+    target = above.node.targets[0].target
+    return target.value if isinstance(target, cst.Name) else None
+
+
 def _is_used_at_once(place: Place, function: cst.FunctionDef) -> bool:
     """Whether a new layer is called where it is made, or kept in a variable that is only called."""
-    above = place.parent()
-    if above is None:
-        return False
-    if isinstance(above.node, cst.Call) and above.node.func is place.node:
-        return True
-    if not isinstance(above.node, cst.Assign) or len(above.node.targets) != 1:
-        return False
-    target = above.node.targets[0].target
-    if not isinstance(target, cst.Name):
-        return False
-    named = m.Name(target.value)
+    variable = _variable_of(place)
+    if variable is None:
+        return _is_called(place)
+    named = m.Name(variable)
     uses = len(m.findall(function, named))
     calls = len(m.findall(function, m.Call(func=named)))
     return calls > 0 and uses == calls + 1

@@ -15,6 +15,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent
 from gradsense.rules.syntax import compounds_around, places_below
+from gradsense.source.index import walk
 
 _UPDATE = m.Assign(targets=[m.AssignTarget(m.Name())], value=m.BinaryOperation())
 
@@ -201,8 +202,12 @@ def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
     return (
         isinstance(value, cst.BinaryOperation)
         and any(isinstance(side, cst.Name) and side.value == name for side in (value.left, value.right))
-        and bool(m.findall(value, m.Attribute(m.Name(name), m.Name("grad"))))
+        and any(isinstance(node, cst.Attribute) and _is_gradient_of(node, name) for node in walk((value,)))
     )
+
+
+def _is_gradient_of(node: cst.Attribute, name: str) -> bool:
+    return node.attr.value == "grad" and isinstance(node.value, cst.Name) and node.value.value == name
 
 
 def _is_perturbation(place: Place, value: cst.BaseExpression) -> bool:

@@ -346,7 +346,7 @@ def _every(program: Program, step: Step, loop: Site) -> Every | None:
             return Every(branch.code(by))
         return _counted(program, branch, branch, _REACHED)
     place, around = program.place(step.site), program.place(loop)
-    if place is None or around is None:
+    if place is None or around is None or "continue" not in around.tree.names:  # type: ignore[attr-defined]
         return None
     for guard in places_below(program, around, cst.If):
         if isinstance(guard.node, cst.If) and m.matches(guard.node, _LEAVES_OUT) and not _is_behind_place(guard, place):

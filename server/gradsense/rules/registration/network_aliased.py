@@ -19,6 +19,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.naming import modules_named
+from gradsense.rules.patterns import matches
 from gradsense.rules.syntax import all_places, compounds_around, value_assigned
 
 _FOLLOWER = re.compile(r"(?:\w+_)?(?:target|ema|teacher|momentum)(?:_\w+)?")
@@ -69,9 +70,8 @@ class NetworkAliased(Rule):
             if own is not None and own == call.receiver and _is_one(program, run, own):
                 told.add(call.site)
                 yield from self._loads_itself(program, place, source)
-        for place in all_places(program, cst.Call):
-            if m.matches(place.node, _ZIPPED):
-                yield from self._zipped(program, place)
+        for place in matches(program, _ZIPPED):
+            yield from self._zipped(program, place)
         yield from self._named(program)
 
     def _loads_itself(self, program: Program, place: Place, source: Place) -> Iterator[Finding]:
@@ -110,16 +110,17 @@ class NetworkAliased(Rule):
     def _named(self, program: Program) -> Iterator[Finding]:
         """`target = model`."""
         for store in program.facts(Store):
+            if not store.context.certain or not class_lookup.is_module(store.value):
+                continue
             place = program.place(store.site) if _FOLLOWER.fullmatch(store.attr) else None
             value = value_assigned(place) if place is not None else None
-            if place is None or value is None or not store.context.certain or not class_lookup.is_module(store.value):
+            if place is None or value is None:
                 continue
             other = _other_name(program, store)
             if other is not None and m.matches(value.node, m.Attribute() | m.Name() | _MOVED):
                 yield from self._alias(program, place, value, program.place(other.site), other.attr)
-        for place in all_places(program, cst.Assign):
-            if m.matches(place.node, _SAME_NETWORK):
-                yield from self._local(program, place)
+        for place in matches(program, _SAME_NETWORK):
+            yield from self._local(program, place)
 
     def _local(self, program: Program, place: Place) -> Iterator[Finding]:
         assert isinstance(place.node, cst.Assign)

@@ -10,12 +10,14 @@ from gradsense.findings import Finding, Severity, Tag
 from gradsense.program import class_lookup
 from gradsense.program.facts import Store
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import FunctionValue, Instance, Items, Obj
+from gradsense.program.values import FunctionValue, Instance, Items, Obj, Where
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import is_stub, subclasses
 from gradsense.rules.modules import held_by_optimizers, is_certainly_module, trainable_below
-from gradsense.rules.syntax import all_places, in_broken_code, is_target, places_in, stores_on, value_assigned
+from gradsense.rules.syntax import in_broken_code, is_target, places_in, stores_on, value_assigned
+from gradsense.source.blocks import Block, BlockTree
+from gradsense.source.memo import Memo
 
 _BY_NAME = frozenset(
     """getattr vars __dict__ _modules children named_children get_submodule register_forward_hook __getattr__
@@ -54,16 +56,16 @@ class UnusedSubmodule(Rule):
     code, name, severity = "GS207", "unused-submodule", Severity.WARNING
 
     def check(self, program: Program) -> Iterator[Finding]:
-        mentioned: dict[str, int] | None = None
+        mentioned: frozenset[str] | None = None
         for facts in program.module_classes:
             forward = facts.value.members.get("forward")
             if not isinstance(forward, FunctionValue) or is_stub(forward.code) or not _is_closed(program, facts):
                 continue
-            for store in _layers(program, facts):
-                if mentioned is None:
-                    mentioned = _mentions(program)
+            if mentioned is None:
+                mentioned = _mentions(program)
+            for store in _layers(program, facts, mentioned):
                 place = program.place(store.site)
-                if place is None or mentioned.get(store.attr, 0) or in_broken_code(program, store.attr):
+                if place is None or in_broken_code(program, store.attr):
                     continue
                 yield from self.finding(
                     place,
@@ -327,12 +329,14 @@ def _goes_over_all(program: Program, method: FunctionValue) -> bool:
     )
 
 
-def _layers(program: Program, facts: ClassFacts) -> Iterator[Store]:
-    """The assignments that register a new layer with parameters, under one name alone."""
+def _layers(program: Program, facts: ClassFacts, mentioned: frozenset[str]) -> Iterator[Store]:
+    """The assignments that register a new layer with parameters, under one name alone, that is not `mentioned`."""
     stores = stores_on(program, facts)
     init = facts.value.members.get("__init__")
     for store in stores:
         value = store.value
+        if store.attr in mentioned:
+            continue
         if not isinstance(init, FunctionValue) or store.context.function != init.code or not is_certainly_module(value):
             continue
         assert isinstance(value, Instance)
@@ -367,21 +371,37 @@ def _is_new(value: Place) -> bool:
     return isinstance(value.node, cst.Call)
 
 
-def _mentions(program: Program) -> dict[str, int]:
-    """How often each name stands in the file otherwise than as what is assigned to: attributes, names, strings."""
-    found: dict[str, int] = {}
-    for place in all_places(program, cst.Attribute):
-        if not is_target(place):
-            assert isinstance(place.node, cst.Attribute)
-            found[place.node.attr.value] = found.get(place.node.attr.value, 0) + 1
-    for kind in (cst.SimpleString, cst.FormattedStringText):
-        for place in all_places(program, kind):
-            for word in _words(place):
-                found[word] = found.get(word, 0) + 1
-    return found
+def _mentions(program: Program) -> frozenset[str]:
+    """The names that stand in the file otherwise than as what is assigned to: attributes, and words in strings."""
+    return frozenset().union(
+        *(
+            _mentioned_in(where, offset, tree)
+            for where, offset, tree in program.file.blocks()
+            if tree.block.hole is None
+        )
+    )
+
+
+_mentioned: Memo[Block, frozenset[str]] = Memo(50_000)
+
+
+def _mentioned_in(where: Where, offset: int, tree: BlockTree) -> frozenset[str]:
+    known = _mentioned.get(tree.block)
+    if known is None:
+        index = tree.block.index.by_kind
+        places = [
+            Place(node, tree.block, where, offset, tree)
+            for kind in (cst.Attribute, cst.SimpleString, cst.FormattedStringText)
+            for node in index.get(kind, ())
+        ]
+        known = frozenset(word for place in places for word in _words(place))
+        _mentioned.put(tree.block, known)
+    return known
 
 
 def _words(place: Place) -> list[str]:
+    if isinstance(place.node, cst.Attribute):
+        return [] if is_target(place) else [place.node.attr.value]
     text = place.node.value if isinstance(place.node, (cst.SimpleString, cst.FormattedStringText)) else ""
     above = place.parent()
     if above is not None and isinstance(above.node, cst.Expr):
