@@ -384,39 +384,45 @@ class Program:
 
     def _holds(self, run: Run, script: bool) -> bool:
         frames, state = self._frames
+        changed = not script and run.world is not self.script[0].facts
         for read, value in run.reads.items():
             now: object
-            match read:
-                case ("name", str(path), str(name)):
-                    if script and (not isinstance(value, _DEFINED) or path != self.file.path):
-                        continue
-                    changed = run.world is not self.script[0].facts if not script else False
-                    if changed and isinstance(value, (Instance, Collection)):
-                        # What an object holds is in no value: it is as it was only if the script is.
-                        return False
-                    frame = frames.get(path)
-                    now = state.variable(frame, name) if frame is not None else None
-                case ("member", ClassValue() as cls, str(name), after):
-                    current = self.imports.classes.get(cls)
-                    if current is None:
-                        if script:
-                            continue
-                        return False
-                    now = class_lookup.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
-                case ("usage", ClassValue() as cls, str(attribute)):
-                    current = self.imports.classes.get(cls)
-                    now = duck_types.usage_of_attribute(current, attribute) if current is not None else None
-                case ("loud", str(path), tree):
-                    now = not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
-                case ("broken", str(path), str(name)):
-                    now = name in self.imports.files[path].mentioned_by_holes
-                case (_, question):
-                    now = self.imports.ask(question)  # type: ignore[arg-type]
-                case _:
+            if read[0] == "name":
+                _, path, name = read
+                if script and (not isinstance(value, _DEFINED) or path != self.file.path):
+                    continue
+                if changed and isinstance(value, (Instance, Collection)):
+                    # What an object holds is in no value: it is as it was only if the script is.
                     return False
+                frame = frames.get(path)  # type: ignore[arg-type]
+                now = state.variable(frame, name) if frame is not None else None  # type: ignore[arg-type]
+            elif read[0] == "member" and script and read[1] not in self.imports.classes:
+                continue
+            else:
+                now = self._now(read)
             if now is not value and now != value:
                 return False
         return True
+
+    def _now(self, read: tuple[object, ...]) -> object:
+        """What a look-up finds in this program, other than that of a variable."""
+        match read:
+            case ("member", ClassValue() as cls, str(name), after):
+                current = self.imports.classes.get(cls)
+                if current is None:
+                    return _GONE
+                return class_lookup.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
+            case ("usage", ClassValue() as cls, str(attribute)):
+                current = self.imports.classes.get(cls)
+                return duck_types.usage_of_attribute(current, attribute) if current is not None else None
+            case ("loud", str(path), tree):
+                return not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
+            case ("broken", str(path), str(name)):
+                return name in self.imports.files[path].mentioned_by_holes
+            case (_, question):
+                return self.imports.ask(question)  # type: ignore[arg-type]
+            case _:
+                return _GONE
 
     def _run_entry(
         self,
@@ -845,6 +851,8 @@ def _changes(before: dict[Obj, dict[str, object]], after: dict[Obj, dict[str, ob
 
 
 _DEFINED = (FunctionValue, ClassValue)
+_GONE = object()
+"""Equal to nothing that was found."""
 
 
 def _is_comparable(value: object) -> bool:

@@ -100,6 +100,7 @@ class Run:
         self.facts: dict[tuple[object, ...], Fact] = {}
         self._sorted: dict[type, list[Fact]] = {}
         self._by_kind: dict[type, list[Fact]] = {}
+        self._by_kinds: dict[tuple[type, ...], list[Fact]] = {}
         self._calls: dict[str, list[Call]] = {}
         self.lost: dict[Site, Lost] = {}
         self.remaining = STEPS
@@ -198,6 +199,13 @@ class Run:
             for fact in self.facts.values():
                 self._by_kind.setdefault(type(fact), []).append(fact)
         return self._by_kind.get(kind, [])  # type: ignore[return-value]
+
+    def facts_in_order(self, *kinds: type) -> list[Fact]:
+        """The facts of several kinds, in the order in which they were seen first; for a run that has ended."""
+        found = self._by_kinds.get(kinds)
+        if found is None:
+            found = self._by_kinds[kinds] = [fact for fact in self.facts.values() if type(fact) in kinds]
+        return found
 
     def calls(self) -> dict[str, list[Call]]:
         """The calls that were seen, by name (see `facts.Call`); for a run that has ended."""

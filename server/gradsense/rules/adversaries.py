@@ -48,10 +48,8 @@ def cut_off(program: Program) -> Iterator[CutOff]:
     for run in program.runs:
         if len(run.optimizers) < 2 or run.gradients_read:
             continue
-        if not run.facts_of(Step):
-            continue
         passes: list[Backward] = []
-        for fact in run.facts.values():
+        for fact in run.facts_in_order(Backward, Step):
             if isinstance(fact, Backward):
                 passes.append(fact)
             elif isinstance(fact, Step):

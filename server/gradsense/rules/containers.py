@@ -60,6 +60,8 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
     for facts in program.module_classes:
         if not facts.known or facts.state.is_open(facts.instance.obj):
             continue
+        if not any(isinstance(held, (Collection, TupleValue)) for held in facts.attributes.values()):
+            continue
         if any(class_lookup.find_member(program.script[0], facts.value, name)[0] == "found" for name in _OWN_WAYS):
             continue
         if not _OWN_TABLES.isdisjoint(facts.value.code.tree.names):  # type: ignore[attr-defined]

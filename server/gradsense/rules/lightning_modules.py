@@ -181,7 +181,9 @@ def subclasses(program: Program, facts: ClassFacts) -> list[ClassFacts]:
     return [
         other
         for other in program.classes.values()
-        if other.value != facts.value and facts.value in class_lookup.mro(run, other.value)[0]
+        if not all(isinstance(base, Ref) for base in other.value.bases)
+        and other.value != facts.value
+        and facts.value in class_lookup.mro(run, other.value)[0]
     ]
 
 

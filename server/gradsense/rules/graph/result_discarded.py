@@ -63,8 +63,10 @@ class ResultDiscarded(Rule):
         told: set[Site] = set()
         names = [f"{kind}.{method}" for kind in ("Tensor", "Parameters") for method in _METHODS]
         for _, call in program.calls(*names, *_SWITCHES, _COMPILE):
+            if call.site in told or (isinstance(call.receiver, Parameters) and call.receiver.shape not in _SINGLE):
+                continue
             place = program.place(call.site)
-            if place is None or call.site in told or not _is_a_statement(program, place, call):
+            if place is None or not _is_a_statement(program, place, call):
                 continue
             told.add(call.site)
             yield from self.finding(place, *_in_words(place, call), fixes=(_fix(program, place, call),))
@@ -320,16 +322,19 @@ class ResultDiscarded(Rule):
     ]
 
 
+_SINGLE = frozenset({"element", "data", "gradient"})
+
+
 def _is_a_statement(program: Program, place: Place, call: Call) -> bool:
     """Whether a call stands on its own, and does nothing to what it is called on for certain."""
     alone = place.block.index.by_kind.get(cst.Expr, ())
-    if not any(isinstance(each, cst.Expr) and each.value is place.node for each in alone):
+    if not any(each.value is place.node for each in alone):  # type: ignore[attr-defined]
         return False
     if program.file.path.endswith(".ipynb") and call.context.function is None and not call.context.rounds:
         return False
     receiver = call.receiver
     if isinstance(receiver, Parameters):
-        return receiver.shape in ("element", "data", "gradient")
+        return receiver.shape in _SINGLE
     return receiver is None or (isinstance(receiver, Tensor) and not receiver.open and not receiver.python)
 
 

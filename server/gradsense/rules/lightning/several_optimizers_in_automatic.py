@@ -46,7 +46,9 @@ class SeveralOptimizersInAutomatic(Rule):
     fix_safety = Safety.DISPLAY_ONLY
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if not lightning.has_current_contract(program) or lightning.is_driven_by_hand(program):
+        if not program.lightning_classes or not lightning.has_current_contract(program):
+            return
+        if lightning.is_driven_by_hand(program):
             return
         for facts in program.lightning_classes:
             run = lightning.own_run(program, facts, "configure_optimizers")

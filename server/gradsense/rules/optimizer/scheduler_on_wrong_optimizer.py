@@ -70,7 +70,9 @@ class SchedulerOnWrongOptimizer(Rule):
             yield from self._twice(program, run)
 
     def _twice(self, program: Program, run: Run) -> Iterator[Finding]:
-        calls = [fact for fact in run.facts.values() if isinstance(fact, SchedulerStep) and fact.context.rounds]
+        calls = [fact for fact in run.facts_of(SchedulerStep) if fact.context.rounds]
+        if len(calls) < 2:
+            return
         bound = frozenset().union(*(call.optimizers for call in calls))
         seen: dict[tuple[object, ...], SchedulerStep] = {}
         for call in calls:

@@ -272,7 +272,7 @@ def _step_behind(program: Program, run: Run, called: SchedulerStep) -> Step | No
     if len(called.optimizers) != 1 or not called.optimizers.isdisjoint(run.escaped):
         return None
     seen = False
-    for fact in run.facts.values():
+    for fact in run.facts_in_order(SchedulerStep, Step):
         if fact is called:
             seen = True
         elif isinstance(fact, Step) and fact.optimizer.obj in called.optimizers:

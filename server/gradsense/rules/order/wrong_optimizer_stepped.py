@@ -209,7 +209,7 @@ def _groups(run: Run) -> list[Group]:
     """The run's training events in order, up to each step."""
     groups: list[Group] = []
     here = Group()
-    for fact in run.facts.values():
+    for fact in run.facts_in_order(Clear, Backward, Step):
         if isinstance(fact, Clear):
             here.clears.append(fact)
         elif isinstance(fact, Backward):

@@ -65,10 +65,10 @@ class TensorNotAParameter(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for facts in program.module_classes:
-            if not facts.known or facts.state.is_open(facts.instance.obj) or _lists_its_own(program, facts):
+            if not facts.known or facts.state.is_open(facts.instance.obj):
                 continue
             for store in stores_on(program, facts):
-                if _is_lost(program, facts, store.attr, store.value):
+                if _is_lost(program, facts, store.attr, store.value) and not _lists_its_own(program, facts):
                     yield from self._assigned(program, facts, store)
             for _, call in program.calls("Module.register_buffer", "Lightning.register_buffer"):
                 name, value = call.argument(0, "name"), call.argument(1, "tensor")
@@ -76,7 +76,7 @@ class TensorNotAParameter(Rule):
                     continue
                 if not isinstance(name, Const) or not isinstance(name.value, str) or value is None:
                     continue
-                if _is_lost(program, facts, name.value, value):
+                if _is_lost(program, facts, name.value, value) and not _lists_its_own(program, facts):
                     yield from self._buffer(program, facts, call, name.value)
 
     def _assigned(self, program: Program, facts: ClassFacts, store: Store) -> Iterator[Finding]:
