@@ -103,7 +103,7 @@ class Block:
 
     def code_of(self, node: cst.CSTNode) -> str:
         """The source of `node`."""
-        plain = _dotted(node)
+        plain = _dotted(node) if self._parsed else None
         if plain is not None:
             return plain
         span = self.span_of(node)
