@@ -19,6 +19,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import libcst
 from lsprotocol import types
@@ -26,10 +27,13 @@ from pygls.lsp.client import LanguageClient
 
 from gradsense.collector import relax_collector
 from gradsense.config import Settings
-from gradsense.engine import analyse
+from gradsense.engine import analyse, findings_of, program_of
+from gradsense.rules.base import Review
 from gradsense.rules.registry import all_rules
 from gradsense.snapshot import Snapshot
 from program import training_file
+
+R = TypeVar("R")
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = [sys.executable, "-I", "-m", "gradsense", "server", "--stdio"]
@@ -79,27 +83,99 @@ def cold(name: str, text: str, rounds: int = 7) -> tuple[float, float]:
     """Medians of a parse and of a cold analysis; a comment in every line makes each round's text a new one."""
     parses, analyses = [], []
     for number in range(rounds):
-        fresh = "\n".join(f"{line}  # {number}" if _takes_comment(line) else line for line in text.split("\n"))
+        fresh = with_comments(text, str(number))
         parses.append(cpu(lambda fresh=fresh: libcst.parse_module(fresh)))  # type: ignore[misc]
         analyses.append(cpu(lambda fresh=fresh: analyse(Snapshot(name, fresh, Settings()))))  # type: ignore[misc]
     return statistics.median(parses), statistics.median(analyses)
+
+
+Costs = dict[str, list[float]]
+"""CPU seconds of each part of an analysis, round by round: a rule's code, or what the engine does before the rules."""
+
+BLOCKS, RUNS = "engine: blocks", "engine: runs"
+LARGE = 0.05
+"""The share of the whole from which on a rule is marked."""
+
+
+def measure_parts(name: str, text: str, costs: Costs) -> None:
+    """One analysis, part by part, as `engine.analyse` does it."""
+
+    def timed(part: str, work: Callable[[], R]) -> R:
+        begin = time.process_time()
+        result = work()
+        costs.setdefault(part, []).append(time.process_time() - begin)
+        return result
+
+    program = timed(BLOCKS, lambda: program_of(Snapshot(name, text, Settings())))
+    timed(RUNS, program.ensure_runs)
+    rules = [rule() for rule in all_rules() if rule.on_by_default]
+    found = [finding for rule in rules for finding in timed(rule.code, lambda rule=rule: findings_of(program, rule))]  # type: ignore[misc]
+    review = Review(tuple(found), frozenset(rule.code for rule in rules), (), False)
+    for rule in rules:
+        begin = time.process_time()
+        list(rule.check_findings(program, review))
+        costs[rule.code][-1] += time.process_time() - begin
+
+
+def parts(text: str, rounds: int = 15) -> tuple[Costs, Costs, Costs]:
+    """What each part costs on a text never seen, on the same text again, and after an edit inside one function."""
+    cold_costs: Costs = {}
+    warm_costs: Costs = {}
+    edit_costs: Costs = {}
+    edited = edited_texts(text, rounds)
+    measure_parts("parts.py", text, {})
+    for number, changed in enumerate(edited):
+        measure_parts("cold.py", with_comments(text, f"parts {number}"), cold_costs)
+        measure_parts("parts.py", text, warm_costs)
+        measure_parts("parts.py", changed, edit_costs)
+    return cold_costs, warm_costs, edit_costs
+
+
+def print_parts(text: str) -> None:
+    """A table of the engine's parts and all rules, the dearest after an edit first."""
+    columns = []
+    for costs in parts(text):
+        medians = {part: statistics.median(times) for part, times in costs.items()}
+        columns.append((medians, sum(medians.values())))
+    print("| part | cold | share | warm | share | after an edit | share |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| all |" + "".join(f" {milliseconds(whole)} | |" for _, whole in columns))
+    for part in sorted(columns[-1][0], key=columns[-1][0].__getitem__, reverse=True):
+        cells = []
+        for medians, whole in columns:
+            share = medians[part] / whole
+            mark = " **!**" if share > LARGE and not part.startswith("engine") else ""
+            cells.append(f"{milliseconds(medians[part])} | {share:.1%}{mark}")
+        print(f"| {part} | " + " | ".join(cells) + " |")
 
 
 def _takes_comment(line: str) -> bool:
     return bool(re.fullmatch(r"\s*[\w.]+ = [\w.()\[\], +*/-]+[\w)\]]", line))
 
 
-def edits(text: str, rounds: int = 40) -> tuple[float, float, float]:
-    """A parse of the whole, and p50 and p95 of analyses after one more letter in a name inside a method."""
+def with_comments(text: str, comment: str) -> str:
+    """The same program, every statement a new one: a comment behind each assignment."""
+    return "\n".join(f"{line}  # {comment}" if _takes_comment(line) else line for line in text.split("\n"))
+
+
+def edited_texts(text: str, rounds: int) -> list[str]:
+    """Texts with one more letter in a name inside a method."""
     lines = text.split("\n")
     places = [number for number, line in enumerate(lines) if re.match(r"\s{8,}\w+ = ", line)]
     random.seed(0)
-    analyse(Snapshot("edited.py", text, Settings()))
-    parses, analyses = [], []
+    texts = []
     for number in random.sample(places, min(rounds, len(places))):
         edited = lines.copy()
         edited[number] = edited[number].replace(" = ", "x = ", 1)
-        changed = "\n".join(edited)
+        texts.append("\n".join(edited))
+    return texts
+
+
+def edits(text: str, rounds: int = 40) -> tuple[float, float, float]:
+    """A parse of the whole, and p50 and p95 of analyses after one more letter in a name inside a method."""
+    analyse(Snapshot("edited.py", text, Settings()))
+    parses, analyses = [], []
+    for changed in edited_texts(text, rounds):
         parses.append(cpu(lambda: libcst.parse_module(text)))
         analyses.append(cpu(lambda c=changed: analyse(Snapshot("edited.py", c, Settings()))))  # type: ignore[misc]
     analyses.sort()
@@ -198,6 +274,9 @@ async def main() -> None:
             f"| {text.count(chr(10))} | {milliseconds(parse)} | {milliseconds(p50)} | {p50 / parse:.3f} "
             f"| {milliseconds(p95)} | {p95 / parse:.3f} |"
         )
+
+    print(f"\n## What each rule costs, 1,800 lines (CPU time, medians; **!**: more than {LARGE:.0%} of the whole)\n")
+    print_parts(training_file(1800))
 
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "bare.py"

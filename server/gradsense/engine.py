@@ -90,7 +90,7 @@ def analyse(snapshot: Snapshot) -> Analysis:
         program.ensure_runs()
         rules = [rule() for rule in _enabled(snapshot.settings)]
         for rule in rules:
-            found += _found_or_failure(rule, lambda rule: _findings(program, rule), failures)
+            found += _found_or_failure(rule, lambda rule: findings_of(program, rule), failures)
         review = _review(program, rules, found, failures)
         for rule in rules:
             found += _found_or_failure(rule, lambda rule: rule.check_findings(program, review), failures)
@@ -130,11 +130,13 @@ def _review(program: Program, rules: list[Rule], found: list[Finding], failures:
     )
 
 
-def _findings(program: Program, rule: Rule) -> Iterable[Finding]:
-    yield from rule.check(program)
+def findings_of(program: Program, rule: Rule) -> list[Finding]:
+    """What one rule finds by itself: by its query, and at the nodes that match its pattern."""
+    found = list(rule.check(program))
     if rule.pattern is not None:
         for place in matches(program, rule.pattern):
-            yield from rule.check_match(place, program)
+            found += rule.check_match(place, program)
+    return found
 
 
 def _finish(found: list[Finding], snapshot: Snapshot, document: Document) -> list[Finding]:
