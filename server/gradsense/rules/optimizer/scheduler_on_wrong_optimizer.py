@@ -71,7 +71,7 @@ class SchedulerOnWrongOptimizer(Rule):
 
     def _twice(self, program: Program, run: Run) -> Iterator[Finding]:
         calls = [fact for fact in run.facts_of(SchedulerStep) if fact.context.rounds]
-        if len(calls) < 2:
+        if len({call.scheduler.obj for call in calls}) < 2:
             return
         bound = frozenset().union(*(call.optimizers for call in calls))
         seen: dict[tuple[object, ...], SchedulerStep] = {}
