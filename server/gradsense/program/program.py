@@ -168,6 +168,7 @@ class Program:
         self.incomplete: set[str] = set()
         self._facts: dict[type, list[Any]] = {}
         self._facts_by_run: dict[type, list[tuple[Run, Any]]] = {}
+        self._places: dict[Site, Place | None] = {}
         self._steps = 0
         self._asker = Run(imports, "")
         self._frames: tuple[dict[str, int], State] = {}, State()
@@ -185,7 +186,14 @@ class Program:
 
     def place(self, site: Site | None) -> Place | None:
         """The node at `site`, or None for a site in another file."""
-        if site is None or site.where.path != self.file.path or site.at < 0:
+        if site is None:
+            return None
+        if site not in self._places:
+            self._places[site] = self._place(site)
+        return self._places[site]
+
+    def _place(self, site: Site) -> Place | None:
+        if site.where.path != self.file.path or site.at < 0:
             return None
         found = self.file.block_at(site.where)
         if found is None:

@@ -243,7 +243,7 @@ _SIMPLE = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
 def _kept(fact: Local | Store) -> Carrier | None:
     """How a sum in a later round still holds on to a graph that was back-propagated in the last one."""
     value = fact.value
-    if not isinstance(value, Tensor) or not value.trace.nodes or not value.sources:
+    if not isinstance(value, Tensor) or not value.trace.carried or not value.trace.nodes or not value.sources:
         return None
     loops = {each.site for each in fact.context.rounds if each.later}
     name = fact.name if isinstance(fact, Local) else fact.attr
