@@ -402,7 +402,7 @@ class Program:
                 if changed and isinstance(value, (Instance, Collection)):
                     # What an object holds is in no value: it is as it was only if the script is.
                     return False
-                frame = frames.get(path)  # type: ignore[arg-type]
+                frame = frames.get(path)  # type: ignore[call-overload]
                 now = state.variable(frame, name) if frame is not None else None  # type: ignore[arg-type]
             elif read[0] == "member" and script and read[1] not in self.imports.classes:
                 continue
