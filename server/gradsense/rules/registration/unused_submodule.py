@@ -356,7 +356,7 @@ def _elsewhere(facts: ClassFacts, name: str) -> set[Obj]:
     others = (
         value for attr, value in facts.attributes.items() if attr != name and not isinstance(value, (bool, Items))
     )
-    return facts.state.reachable(tuple(value for value in others if value is not None))  # type: ignore[arg-type]
+    return facts.state.reachable(tuple(value for value in others if value is not None))  # type: ignore[misc]
 
 
 def _is_held_alone(program: Program, below: frozenset[Obj], facts: ClassFacts) -> bool:
