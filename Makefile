@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VSIX := dist/gradsense.vsix
 RUN := .venv/bin/python
+# Tests that start servers, editors and probes have the machine to themselves; all others share it.
+PROCESSES := tests/cli tests/e2e tests/lsp tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
 .PHONY: setup demo test screenshots editor bench corpus mutants docs package clean
@@ -19,7 +21,8 @@ test: setup $(VSIX) .cache/vscode/.installed
 	.venv/bin/mypy
 	npm run typecheck
 	npm run lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist worksteal $(PROCESSES:%=--ignore=%)
+	$(RUN) -m pytest $(PROCESSES)
 
 screenshots: setup $(VSIX) .cache/vscode/.installed
 	mkdir -p docs/images
