@@ -15,6 +15,7 @@ from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent
 from gradsense.rules.parameters import behind_last, parameter_named, uses, without
+from gradsense.rules.syntax import in_broken_code
 
 
 class HookSignature(Rule):
@@ -66,7 +67,7 @@ class HookSignature(Rule):
             for name, function in cls.members.items() if passed else ():
                 if not isinstance(function, FunctionValue) or function.decorators or name not in passed:
                     continue
-                if _is_called_by_hand(program, cls, name):
+                if _is_called_by_hand(program, cls, name) or in_broken_code(program, name):
                     continue
                 place = program.place(function.code.site)
                 if place is not None and isinstance(place.node, cst.FunctionDef):

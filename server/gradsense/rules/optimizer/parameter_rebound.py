@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -210,8 +211,12 @@ def _is_gradient_of(node: cst.Attribute, name: str) -> bool:
     return node.attr.value == "grad" and isinstance(node.value, cst.Name) and node.value.value == name
 
 
+_OF_A_GRADIENT = re.compile(r"\.grad\s*\.\s*(?!data\b)")
+"""What is done with a gradient before it is added: `x.grad.sign()`."""
+
+
 def _is_perturbation(place: Place, value: cst.BaseExpression) -> bool:
-    return ".sign()" in place.code(value)
+    return bool(_OF_A_GRADIENT.search(place.code(value)))
 
 
 def _goes_over_parameters(loop: Place, name: str) -> bool:

@@ -90,7 +90,7 @@ class GradientsNeverCleared(Rule):
 
     def _report(self, program: Program, run: Run, step: Step, outside: list[Site]) -> Iterator[Finding]:
         place = program.place(step.site)
-        if place is None:
+        if place is None or program.is_damaged(place.where):
             return
         optimizer = _optimizer_in(place)
         first = _first_backward(run, step)

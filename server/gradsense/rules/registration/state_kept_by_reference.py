@@ -92,6 +92,8 @@ class StateKeptByReference(Rule):
                 return
 
     def _kept(self, program: Program, target: Place, value: Place, what: str) -> Iterator[Finding]:
+        if program.is_damaged(value.where):
+            return
         name, new_import = edits.name_for(program, "copy.deepcopy")
         edit = edits.replace(value, value.node, f"{name}({value.code()})")
         changes: tuple[Edit, ...] = (edit,) if edit is not None else ()

@@ -45,7 +45,8 @@ class UnusedSubmodule(Rule):
 
     - the name stands anywhere else in the file, in a string too (`getattr`, weight tying, through the instance);
     - the class goes over its children, or gives them out by name;
-    - the class has a subclass in the file, no `forward` of its own (or an empty one), or a base that is not known;
+    - the class has a subclass in the file, no `forward` of its own (or an empty one), or a base that is not known, or a
+      `forward` that uses nothing of `self`;
     - the layer has no parameters, or is frozen, or can be got at by another name as well (in a list, say).
 
     ## References
@@ -60,6 +61,8 @@ class UnusedSubmodule(Rule):
         for facts in program.module_classes:
             forward = facts.value.members.get("forward")
             if not isinstance(forward, FunctionValue) or is_stub(forward.code) or not _is_closed(program, facts):
+                continue
+            if not _uses_itself(program, forward):
                 continue
             if mentioned is None:
                 mentioned = _mentions(program)
@@ -349,6 +352,17 @@ def _layers(program: Program, facts: ClassFacts, mentioned: frozenset[str]) -> I
             continue
         if _elsewhere(facts, store.attr).isdisjoint(below | {value.obj}):
             yield store
+
+
+def _uses_itself(program: Program, forward: FunctionValue) -> bool:
+    """Whether a forward pass reads anything of its object: else it is a stub, or still being written."""
+    own = forward.code.node.params[:1]  # type: ignore[attr-defined]
+    return any(
+        isinstance(place.node, cst.Attribute)
+        and isinstance(place.node.value, cst.Name)
+        and place.node.value.value == own[0].name
+        for place in places_in(program, forward.code, cst.Attribute)
+    )
 
 
 def _elsewhere(facts: ClassFacts, name: str) -> set[Obj]:
