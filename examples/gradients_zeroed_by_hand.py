@@ -22,6 +22,7 @@ def train_epoch(model, loader, optimizer, criterion):
     running = 0.0
     for points, labels in loader:
         loss = criterion(model(points), labels)
+        optimizer.zero_grad()
         loss.backward()
         for parameter in model.parameters():
             parameter.grad.data.zero_()
