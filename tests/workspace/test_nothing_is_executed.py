@@ -57,6 +57,7 @@ def root(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "evil.pth": f"import sys; {evil}",
             "torch/_C.so": b"\x7fELF not really",
             "torch/__init__.py": trap,
+            "elsewhere/__init__.py": trap,
         },
     )
     write_files(root, {"user.py": trap, "pyproject.toml": "[tool.gradsense]\nignore = ['GS1']\n"})
@@ -77,6 +78,7 @@ def test_nothing_is_executed(root: Path, marker: Path) -> None:
         *(ModuleSource(name, user) for name in (*MODULES, "sitecustomize", "user")),
         *(ClassAncestry(f"{name}.Module", user) for name in MODULES),
         *(CallResult(f"{name}.make", user) for name in MODULES),
+        CallResult("elsewhere.make", user),
         ClassAncestry("torch._C.Tensor", user),
         InstalledVersion("lightning", user),
     ]
@@ -94,9 +96,9 @@ def test_nothing_is_executed(root: Path, marker: Path) -> None:
 
     answers = asyncio.run(scenario())
     assert not marker.exists(), marker.read_text()
-    # The traps were looked at, not passed by.
-    assert answers[CallResult("torch.make", user)] == "torch.Module"
-    assert answers[CallResult("gi.make", user)] == "gi.Module"
+    # The traps were looked at, not passed by. What the root has itself is the user's: nobody asks jedi about it.
+    assert answers[CallResult("elsewhere.make", user)] == "elsewhere.Module"
+    assert answers[CallResult("torch.make", user)] is None
     assert answers[InstalledVersion("lightning", user)] == "2.6.6"
     assert answers[ModuleSource("user", user)] is not None
 
