@@ -21,8 +21,8 @@ from gradsense.rules.registry import all_rules
 
 UNFOUND = {
     "GS210 the best state_dict kept without a copy, and loaded after training": "found where it is kept in a branch",
-    "GS802 the target network's parameters handed to the optimizer too": "not seen in a list of two networks",
-    "GS804 the online network loaded with the target's weights": "not told where the load is the only way they meet",
+    "GS802 the target network's parameters handed to the optimizer too": "the cause is not known yet",
+    "GS804 the online network loaded with the target's weights": "the cause is not known yet",
     "GS805 the policy's loss from the sampled action in place of its log-probability": "told at the sample",
     "GS302 the network made again after the optimizer was built": "only parts of a network are known to be replaced",
     "GS505 a layer's output detached in forward": "not found where other layers of the network are trained",
