@@ -95,6 +95,10 @@ def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> 
     assert "optim.Adam(network.parameters(), lr=0.01)" in fixed
 
 
+def test_hovers_tell_what_was_understood(vscode: str, project: Path, screenshots: Path) -> None:
+    play("facts", address_of(vscode, project), screenshots)
+
+
 def test_the_probe_tells_what_will_not_learn(vscode: str, project: Path, screenshots: Path) -> None:
     play("probe", address_of(vscode, project), screenshots)
 

@@ -103,6 +103,31 @@ export class Workbench {
     await this.hover.waitFor();
   }
 
+  /** The same over one word of the line: what is coloured alike is one piece, however many words it holds. */
+  async hoverOverWord(line: string, word: string): Promise<void> {
+    const target = this.line(line).first();
+    await target.waitFor();
+    // The hover from before would lie over the text.
+    await this.page.mouse.move(0, 0);
+    await this.hover.waitFor({ state: 'hidden' });
+    const { x, y } = await target.evaluate((element, sought) => {
+      const pieces = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+      for (let piece = pieces.nextNode(); piece; piece = pieces.nextNode()) {
+        const begin = piece.textContent?.indexOf(sought) ?? -1;
+        if (begin >= 0) {
+          const range = document.createRange();
+          range.setStart(piece, begin);
+          range.setEnd(piece, begin + sought.length);
+          const box = range.getBoundingClientRect();
+          return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+        }
+      }
+      throw new Error(`No piece of this line holds ${sought}.`);
+    }, word);
+    await this.page.mouse.move(x, y);
+    await this.hover.waitFor();
+  }
+
   async click(target: Locator): Promise<void> {
     await this.#pointAt(target);
     await this.page.mouse.down();

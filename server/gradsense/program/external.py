@@ -371,7 +371,7 @@ def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywor
     for arg in args:
         each = arg if isinstance(arg, Parameters) else _parameters_of(run, state, arg)
         if each is None:
-            return Parameters(frozenset(), True, site=frame.site(at))
+            return iterators.made(frame, state, Parameters(frozenset(), True, site=frame.site(at)))
         iterators.gone_through(run, frame, state, each, "chain", at)
         parts.append(each)
     if not parts:

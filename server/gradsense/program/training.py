@@ -197,10 +197,12 @@ def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: i
             is_open = True
     for optimizer, states in list(state.gradients.items()):
         held = run.holdings.get(optimizer)
-        if held is not None and held.sources & sources:
+        # Toggling one optimizer freezes what the others hold; on which ways it is toggled isn't known.
+        may_be_frozen = bool(state.toggled) and optimizer not in state.toggled
+        if held is not None and held.sources & sources and not may_be_frozen:
             state.gradients[optimizer] = after_backward(states, site, certain=True)
             reached.add(optimizer)
-        elif is_open or held is None or held.open:
+        elif is_open or held is None or held.open or may_be_frozen:
             state.gradients[optimizer] = after_backward(states, site, certain=False)
     scaler = next((o.scaler for o in options_of(value) if isinstance(o, Tensor) and o.scaler), None)
     if scaler is not None:

@@ -68,6 +68,29 @@ def optimizes_itself(program: Program, facts: ClassFacts) -> bool | None:
     return flag.value
 
 
+def may_optimize_nothing(facts: ClassFacts) -> bool:
+    """Whether its `configure_optimizers` gives `None` in so many words, on every path: there is nothing to train.
+    What is broken may do so.
+    """
+    run = facts.runs.get("configure_optimizers")
+    if run is None:
+        return facts.value.broken
+    return not run.complete or all(is_none(each) and each.explicit for each in run.returns)
+
+
+def is_fit_for_trainer(program: Program, facts: ClassFacts) -> bool:
+    """Whether a Trainer may train this class.
+
+    Not so without any `configure_optimizers`: then its `training_step` is called by the module that it is a part of,
+    with a contract of their own.
+    """
+    if "configure_optimizers" in facts.methods or fitted(program, facts):
+        return True
+    script, _ = program.script
+    found, _ = class_lookup.find_member(script, facts.value, "configure_optimizers")
+    return found != "external" or not has_plain_bases(program, facts)
+
+
 CALLBACK, DATA_MODULE = Ref("lightning.Callback"), Ref("lightning.LightningDataModule")
 _PLAIN = (
     "lightning.LightningModule",

@@ -37,7 +37,8 @@ class LossKeyMissing(Rule):
     ## Stays silent when
 
     - the dictionary may hold other keys (`**`, `update`, built elsewhere);
-    - the class optimizes by hand, or may.
+    - the class optimizes by hand, or may;
+    - there is no `configure_optimizers`: the step is called by another module, then.
 
     ## References
 
@@ -53,7 +54,9 @@ class LossKeyMissing(Rule):
             run = lightning.own_run(program, facts, "training_step")
             if run is None or not lightning.optimizes_itself(program, facts):
                 continue
-            if lightning.switched_below(program, facts):
+            if lightning.switched_below(program, facts) or lightning.may_optimize_nothing(facts):
+                continue
+            if not lightning.is_fit_for_trainer(program, facts):
                 continue
             if "training_step_end" in facts.methods and not lightning.has_current_contract(program):
                 continue
@@ -169,7 +172,7 @@ class LossKeyMissing(Rule):
         Silent(
             """
             import lightning as L
-            from torch import nn
+            from torch import nn, optim
             from metrics import all_metrics
 
 
@@ -191,6 +194,26 @@ class LossKeyMissing(Rule):
                     result = {"mean": output.mean()}
                     result["loss"] = output.mean()
                     return result
+
+                def configure_optimizers(self):
+                    return optim.SGD(self.parameters(), lr=0.1)
+            """
+        ),
+        # A part of another module, which calls its step.
+        Silent(
+            """
+            import lightning as L
+            from torch import nn
+
+
+            class Probe(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.head = nn.Linear(4, 2)
+
+                def training_step(self, batch, batch_idx):
+                    loss = nn.functional.cross_entropy(self.head(batch[0].detach()), batch[1])
+                    return loss, {"probe_loss": loss}
             """
         ),
         # By hand, what is returned goes to the hooks only.

@@ -36,6 +36,7 @@ class MissingLossReturn(Rule):
 
     - the class optimizes by hand, or may;
     - `return None` stands there in so many words: the documented way to skip a batch;
+    - `configure_optimizers` gives `None` in so many words: there is nothing to train;
     - the step only raises, is a stub to be overridden, or a generator.
 
     ## References
@@ -54,6 +55,8 @@ class MissingLossReturn(Rule):
             if function is None or run is None or not lightning.optimizes_itself(program, facts):
                 continue
             if lightning.overridden(program, facts, "training_step", "training_step_end"):
+                continue
+            if lightning.may_optimize_nothing(facts):
                 continue
             ends = [each for each in run.returns if not each.explicit or _gives_nothing(program, each)]
             losses = [returned for returned in run.returns if not lightning.is_none(returned)]
@@ -230,7 +233,7 @@ class MissingLossReturn(Rule):
         Silent(
             """
             import lightning as L
-            from torch import nn
+            from torch import nn, optim
 
 
             class Either(L.LightningModule):
@@ -241,6 +244,23 @@ class MissingLossReturn(Rule):
 
                 def training_step(self, batch, batch_idx):
                     self.log("loss", self.net(batch).mean())
+
+                def configure_optimizers(self):
+                    return optim.SGD(self.parameters(), lr=0.1)
+            """
+        ),
+        # Only logs: there is nothing to optimize.
+        Silent(
+            """
+            import lightning as L
+
+
+            class Counting(L.LightningModule):
+                def training_step(self, batch, batch_idx):
+                    self.log("epoch", float(self.current_epoch))
+
+                def configure_optimizers(self):
+                    return None
             """
         ),
         # A base class that leaves it to others, a stub, and a step that raises.
@@ -248,6 +268,7 @@ class MissingLossReturn(Rule):
             """
             import abc
             import lightning as L
+            from torch import optim
 
 
             class Base(L.LightningModule, abc.ABC):
@@ -255,15 +276,24 @@ class MissingLossReturn(Rule):
                 def training_step(self, batch, batch_idx):
                     self.log("step", batch_idx)
 
+                def configure_optimizers(self):
+                    return optim.SGD(self.parameters(), lr=0.1)
+
 
             class Stub(L.LightningModule):
                 def training_step(self, batch, batch_idx):
                     \"\"\"For subclasses.\"\"\"
 
+                def configure_optimizers(self):
+                    return optim.SGD(self.parameters(), lr=0.1)
+
 
             class Raising(L.LightningModule):
                 def training_step(self, batch, batch_idx):
                     raise NotImplementedError
+
+                def configure_optimizers(self):
+                    return optim.SGD(self.parameters(), lr=0.1)
             """
         ),
         # The end may be missing: broken code is not accused.

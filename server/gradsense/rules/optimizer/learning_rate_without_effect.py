@@ -10,7 +10,7 @@ import libcst as cst
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Store
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Collection, Instance, Kind, Ref
+from gradsense.program.values import Collection, Instance, Kind, Ref, Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
@@ -39,7 +39,8 @@ class LearningRateWithoutEffect(Rule):
 
     - the optimizer's class is the user's own, a wrapper, or isn't known;
     - the program reads the attribute or the key itself (`name`, `lr_scale` and the like);
-    - `defaults` are set for a group that is added later, and a copied group before `load_state_dict`.
+    - `defaults` are set for a group that is added later;
+    - the dictionary of `state_dict()` has a name or is handed on: then it may be loaded, saved or compared.
 
     ## References
 
@@ -65,7 +66,7 @@ class LearningRateWithoutEffect(Rule):
                 if store.attr in _SETTINGS and "add_param_group" not in program.file.document.names:
                     yield from self._ignored(program, place, store.attr)
             elif isinstance(store.receiver, Collection) and store.receiver.obj.part == "copied group":
-                if store.attr in _SETTINGS and "load_state_dict" not in program.file.document.names:
+                if store.attr in _SETTINGS and not _is_kept(program, store.receiver.obj.site):
                     yield from self._in_copy(program, store, place)
             elif isinstance(store.receiver, Collection) and store.attr not in _SETTINGS | _EXTRA:
                 yield from self._misspelt(program, place, store.attr)
@@ -264,6 +265,23 @@ class LearningRateWithoutEffect(Rule):
             import torch
             from torch import nn
 
+            def same(one, other):
+                one["param_groups"][0]["betas"] = tuple(one["param_groups"][0]["betas"])
+                return one == other
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+            print(same(optimizer.state_dict(), optimizer.state_dict()))
+            kept = optimizer.state_dict()
+            kept["param_groups"][0]["lr"] = 0.5
+            optimizer.load_state_dict(kept)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
             model = nn.Linear(4, 1)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
             optimizer.defaults["lr"] = 0.5
@@ -277,6 +295,13 @@ _SETTINGS = frozenset("lr weight_decay momentum betas eps dampening nesterov alp
 _EXTRA = frozenset("params initial_lr name amsgrad foreach capturable differentiable fused centered".split())
 _LONG = sorted(setting for setting in _SETTINGS if len(setting) > 4)
 _SYNONYMS = {"learning_rate": "lr", "learningrate": "lr", "learn_rate": "lr", "wd": "weight_decay", "beta": "betas"}
+
+
+def _is_kept(program: Program, state_dict: Site) -> bool:
+    """Whether anything but the groups is taken from what `optimizer.state_dict()` gives there."""
+    place = program.place(state_dict)
+    above = place.parent() if place is not None else None
+    return above is None or not isinstance(above.node, cst.Subscript)
 
 
 def _is_torchs(optimizer: Instance) -> bool:

@@ -172,6 +172,22 @@ class ParametersIteratorExhausted(Rule):
                 optimizer.step()
             """
         ),
+        # Made anew for each submodule.
+        Silent(
+            """
+            import itertools
+            import torch
+            from torch import nn
+
+
+            def materialize(module: nn.Module):
+                names = set()
+                for submodule in module.modules():
+                    if all(False for _ in itertools.chain(submodule.parameters(), submodule.buffers())):
+                        continue
+                    names.add(type(submodule).__name__)
+            """
+        ),
         Silent(
             """
             import torch

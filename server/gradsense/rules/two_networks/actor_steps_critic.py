@@ -206,6 +206,43 @@ class ActorStepsCritic(Rule):
                 actor_optimizer.zero_grad()
             """
         ),
+        # What one optimizer toggles freezes the networks of all others.
+        Silent(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+
+            class GAN(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.automatic_optimization = False
+                    self.generator = nn.Linear(4, 8)
+                    self.discriminator = nn.Linear(8, 1)
+
+                def training_step(self, batch, batch_idx):
+                    g, d = self.optimizers()
+                    self.toggle_optimizer(g)
+                    fake = self.generator(batch)
+                    g_loss = F.softplus(-self.discriminator(fake)).mean()
+                    self.manual_backward(g_loss)
+                    g.step()
+                    g.zero_grad()
+                    self.untoggle_optimizer(g)
+                    self.toggle_optimizer(d)
+                    d_loss = F.softplus(self.discriminator(fake.detach())).mean()
+                    self.manual_backward(d_loss)
+                    d.step()
+                    d.zero_grad()
+                    self.untoggle_optimizer(d)
+
+                def configure_optimizers(self):
+                    first = torch.optim.Adam(self.generator.parameters())
+                    return first, torch.optim.Adam(self.discriminator.parameters())
+            """
+        ),
         Silent(
             """
             import torch
