@@ -7,7 +7,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from gradsense.program import ir
-from gradsense.program.facts import Call, Clear, Context, Fact, Holdings, Lost, Returned, Round, ScalerCall, Step
+from gradsense.program.facts import (
+    Call,
+    Clear,
+    Context,
+    Fact,
+    Forward,
+    Holdings,
+    Lost,
+    Returned,
+    Round,
+    ScalerCall,
+    Step,
+)
 from gradsense.program.lower import lower
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Closure, Code, Instance, Obj, Site, Value, Where
@@ -180,7 +192,7 @@ class Run:
     def record(self, fact: Fact, frame: Frame) -> None:
         """Keep a fact; a later look at the same event, from a larger state, takes its place.
 
-        A call on one of several optimizers is an event for each.
+        A call on one of several optimizers or Modules is an event for each.
         """
         self.rounds_at[(fact.site, frame.calls)] = frame.rounds
         if not self.muted:
@@ -191,6 +203,8 @@ class Run:
                 which = fact.optimizers
             elif isinstance(fact, ScalerCall):
                 which = fact.optimizer
+            elif isinstance(fact, Forward):
+                which = fact.module.obj
             self.facts[(type(fact), fact.site, frame.calls, frame.rounds, which)] = fact
 
     def facts_of(self, kind: type[F]) -> list[F]:

@@ -220,6 +220,25 @@ class SharedParametersTwice(Rule):
             """,
             shows=Trains(),
         ),
+        # Either is made.
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            def train(sparse, loader):
+                model = nn.Embedding(10, 4, sparse=sparse)
+                if sparse:
+                    optimizer = torch.optim.SparseAdam(model.parameters())
+                else:
+                    optimizer = torch.optim.Adam(model.parameters())
+                for tokens in loader:
+                    optimizer.zero_grad()
+                    model(tokens).pow(2).mean().backward()
+                    optimizer.step()
+            """
+        ),
         Silent(
             """
             import torch
@@ -352,6 +371,9 @@ def _backward(step: Step) -> Site | None:
 
 def _in_one_round(first: Step, second: Step) -> bool:
     a, b = first.context, second.context
+    if first.site == second.site and a.calls == b.calls:
+        # One statement steps one of the two: which was made is for a condition to say.
+        return False
     return a.certain and b.certain and (a.calls, a.rounds, a.function) == (b.calls, b.rounds, b.function)
 
 

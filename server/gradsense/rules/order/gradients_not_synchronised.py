@@ -273,6 +273,28 @@ class GradientsNotSynchronised(Rule):
             dist.destroy_process_group()
             """
         ),
+        # Wrapped where there is another process.
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(processes, loader):
+                model = nn.Linear(4, 1)
+                if processes > 1:
+                    model = DistributedDataParallel(model)
+                optimizer = torch.optim.Adam(model.parameters())
+                for epoch in range(4):
+                    if processes > 1:
+                        loader.sampler.set_epoch(epoch)
+                    for x in loader:
+                        optimizer.zero_grad()
+                        model(x).mean().backward()
+                        optimizer.step()
+            """
+        ),
         Silent(
             """
             import torch
