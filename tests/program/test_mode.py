@@ -101,8 +101,7 @@ def test_a_wrapper_is_in_the_mode_of_what_it_wraps() -> None:
         wrapped.train()
         model(x)
         """
-        # A call of the wrapper is one of what it wraps, too.
-    ) == [("eval",), ("eval",), ("train",)]
+    ) == [("eval",), ("train",)]
 
 
 def test_one_of_several_modules_is_switched() -> None:

@@ -523,11 +523,17 @@ def call_instance(
     """`instance(...)`: a Module's forward, or `__call__`."""
     if instance.kind in (Kind.MODULE, Kind.LIGHTNING):
         found = modes.of(run, state, instance), modes.woken(run, state, instance)
+        place = frame.site(at), frame.calls
+        # The layers of a Sequential, and what a wrapper wraps, are called by the same expression.
+        outermost = place not in run.calling
+        run.calling.add(place)
         result = _call_module(run, frame, state, instance, args, keywords, at)
-        fact = Forward(
-            frame.site(at), run.context(frame), instance, state.grad, state.switch, result, args, keywords, *found
-        )
-        run.record(fact, frame)
+        if outermost:
+            run.calling.discard(place)
+            fact = Forward(
+                frame.site(at), run.context(frame), instance, state.grad, state.switch, result, args, keywords, *found
+            )
+            run.record(fact, frame)
         return result
     method = objects.get_attribute(run, frame, state, instance, "__call__", at)
     if isinstance(method, FunctionValue):

@@ -121,6 +121,7 @@ class Run:
         self.holdings: dict[Obj, Holdings] = {}
         self.optimizers: dict[Obj, Instance] = {}
         self.reached: set[Code] = set()
+        self.calling: set[tuple[Site, tuple[Site, ...]]] = set()
         self.module_frames: dict[str, int] = {}
         self.loading: set[str] = set()
         self.gradients_used: set[Site] = set()

@@ -15,6 +15,7 @@ from gradsense.program.run import Run
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
+from gradsense.rules.modules import is_certainly_module
 from gradsense.rules.passes import is_dotted, may_come_from, name_of_called
 from gradsense.rules.syntax import statement_within
 
@@ -255,6 +256,38 @@ class EvalNeverUndone(Rule):
                 evaluate(torch.randn(8, 4))
             """,
         ),
+        # A method of a network of another library, which is no part of it.
+        Silent(
+            """
+            import torch
+
+            from library import SignedNetwork
+
+            model = SignedNetwork(64).to("cpu")
+            optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+            x = torch.randn(8, 64)
+
+
+            def train():
+                model.train()
+                optimizer.zero_grad()
+                loss = model.loss(model(x))
+                loss.backward()
+                optimizer.step()
+
+
+            def test():
+                model.eval()
+                with torch.no_grad():
+                    z = model(x)
+                return model.score(z)
+
+
+            for epoch in range(10):
+                train()
+                print(test())
+            """
+        ),
         Silent(
             """
             import torch
@@ -387,7 +420,7 @@ def _slips(program: Program) -> Iterator[tuple[Run, Slip]]:
     by_call: dict[tuple[object, ...], list[Forward]] = {}
     runs: dict[int, Run] = {}
     for run, forward in program.runs_with_facts(Forward):
-        if forward.context.rounds and forward.grad is not False:
+        if forward.context.rounds and forward.grad is not False and is_certainly_module(forward.module):
             by_call.setdefault((id(run), forward.site, forward.context.calls), []).append(forward)
             runs[id(run)] = run
     for (number, *_), passes in by_call.items():

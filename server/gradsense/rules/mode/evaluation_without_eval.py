@@ -15,6 +15,7 @@ from gradsense.program.values import Code, Kind, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, GraphKept, LossDiffers, Silent
+from gradsense.rules.modules import is_certainly_module
 from gradsense.rules.passes import name_of_called, reaches_backward, says_evaluation
 from gradsense.rules.syntax import statement_within
 
@@ -255,6 +256,38 @@ class EvaluationWithoutEval(Rule):
                 evaluate(torch.randn(3, 8, 4))
             """,
         ),
+        # A method of a network of another library, which is no part of it.
+        Silent(
+            """
+            import torch
+
+            from library import SignedNetwork
+
+            model = SignedNetwork(64).to("cpu")
+            optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+            x = torch.randn(8, 64)
+
+
+            def train():
+                model.train()
+                optimizer.zero_grad()
+                loss = model.loss(model(x))
+                loss.backward()
+                optimizer.step()
+
+
+            def test():
+                model.eval()
+                with torch.no_grad():
+                    z = model(x)
+                return model.score(z)
+
+
+            for epoch in range(10):
+                train()
+                print(test())
+            """
+        ),
         Silent(
             """
             import torch
@@ -343,7 +376,8 @@ def _by_call(program: Program) -> Iterator[tuple[Run, list[Forward]]]:
     """The forward passes that may evaluate, in all rounds, call by call."""
     grouped: dict[tuple[object, ...], tuple[Run, list[Forward]]] = {}
     for run, forward in program.runs_with_facts(Forward):
-        if any(mode.kind in ("train", "eval") for mode in forward.modes):
+        known = is_certainly_module(forward.module)
+        if known and any(mode.kind in ("train", "eval") for mode in forward.modes):
             key = (id(run), forward.site, forward.context.calls)
             grouped.setdefault(key, (run, []))[1].append(forward)
     yield from grouped.values()
