@@ -18,7 +18,7 @@ def whole(text: str) -> Counter[Place] | None:
     """Kind and place of every node of the whole text; None where libcst doesn't print what it has read."""
     tree = cst.parse_module(text)
     spans = node_spans(tree, text, 0)
-    return Counter((type(node).__name__, *spans[node]) for node in walk(tree.body)) if spans else None
+    return Counter((type(node).__name__, *spans[id(node)]) for node in walk(tree.body)) if spans else None
 
 
 def united(text: str) -> tuple[Counter[Place], Counter[tuple[str, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 
 import libcst as cst
 import libcst.matchers as m
@@ -24,7 +25,10 @@ def matches(program: Program, pattern: m.BaseMatcherNode) -> Iterator[Place]:
         key = (id(pattern), block)
         nodes = _memo.get(key)
         if nodes is None:
-            nodes = tuple(node for node in candidates(block.index, pattern) if m.matches(node, pattern))
+            outline = _outline_of(pattern)
+            nodes = tuple(
+                node for node in candidates(block.index, pattern) if _fits(node, outline) and m.matches(node, pattern)
+            )
             _memo.put(key, nodes)
         for node in nodes:
             yield Place(node, block, where, offset, tree)
@@ -48,6 +52,47 @@ def candidates(index: NodeIndex, pattern: object) -> Sequence[cst.CSTNode]:
         return index.classes.get(name, ()) if name is not None else index.by_kind.get(cst.ClassDef, ())
     kind = getattr(cst, type(pattern).__name__, None)
     return index.by_kind.get(kind, ()) if kind is not None else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """What a node must be for a pattern to match it, as far as that is told at a glance."""
+
+    kind: type[cst.CSTNode]
+    parts: tuple[tuple[str, object], ...]
+
+
+_outlines: dict[int, tuple[object, object]] = {}
+
+
+def _outline_of(pattern: object) -> object:
+    """The outline of a pattern; None if anything may match it. Patterns are made once, by the classes of the rules."""
+    known = _outlines.get(id(pattern))
+    if known is None:
+        known = _outlines[id(pattern)] = (pattern, _outlined(pattern))
+    return known[1]
+
+
+def _outlined(pattern: object) -> object:
+    if isinstance(pattern, str):
+        return pattern
+    if isinstance(pattern, (list, tuple)):
+        items = tuple(_outlined(each) for each in pattern)
+        return items if all(isinstance(each, _Outline) for each in items) else None
+    kind = getattr(cst, type(pattern).__name__, None)
+    if kind is None or not is_dataclass(pattern):
+        return None
+    parts = ((field.name, _outlined(getattr(pattern, field.name))) for field in fields(pattern))
+    return _Outline(kind, tuple(part for part in parts if part[1] is not None))
+
+
+def _fits(value: object, outline: object) -> bool:
+    """Whether `value` may match the pattern of an outline: libcst's matchers take fifty times as long to say no."""
+    if isinstance(outline, _Outline):
+        return type(value) is outline.kind and all(_fits(getattr(value, name), part) for name, part in outline.parts)
+    if isinstance(outline, tuple):
+        return isinstance(value, (list, tuple)) and len(value) == len(outline) and all(map(_fits, value, outline))
+    return outline is None or value == outline
 
 
 def _last_name(pattern: object) -> str | None:

@@ -95,11 +95,11 @@ class Block:
 
         None where libcst would not print what it has read, so that no position can be trusted.
         """
-        return self._spans.get(node)
+        return self._spans.get(id(node))
 
     def parent_of(self, node: cst.CSTNode) -> cst.CSTNode | None:
         """The node right above `node`; None for the module, and for commas, parentheses and whitespace."""
-        return self._parents.get(node)
+        return self._parents.get(id(node))
 
     def code_of(self, node: cst.CSTNode) -> str:
         """The source of `node`."""
@@ -112,18 +112,20 @@ class Block:
         return self.tree.code_for_node(node) if self.tree else ""
 
     @cached_property
-    def _spans(self) -> dict[cst.CSTNode, Span]:
+    def _spans(self) -> dict[int, Span]:
+        # By id, here and below: libcst's nodes are hashed by Python code, and the tree keeps them alive.
         return node_spans(*self._parsed[:3]) if self._parsed else {}
 
     @cached_property
-    def _parents(self) -> dict[cst.CSTNode, cst.CSTNode]:
-        parents: dict[cst.CSTNode, cst.CSTNode] = {}
+    def _parents(self) -> dict[int, cst.CSTNode]:
+        parents: dict[int, cst.CSTNode] = {}
         pending: list[cst.CSTNode] = [self.tree] if self.tree else []
         while pending:
             node = pending.pop()
-            for child in children_of(node):
-                parents[child] = node
-                pending.append(child)
+            below = children_of(node)
+            for child in below:
+                parents[id(child)] = node
+            pending += below
         return parents
 
 

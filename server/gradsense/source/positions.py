@@ -16,7 +16,7 @@ class _Positions(CodegenState):
 
     def __init__(self, tree: cst.Module) -> None:
         super().__init__(default_indent=tree.default_indent, default_newline=tree.default_newline)
-        self.spans: dict[cst.CSTNode, Span] = {}
+        self.spans: dict[int, Span] = {}
         self._length = 0
         self._starts: list[int] = []
 
@@ -33,8 +33,8 @@ class _Positions(CodegenState):
 
     def after_codegen(self, node: cst.CSTNode) -> None:
         start = self._starts.pop()
-        if node not in self.spans:
-            self.spans[node] = Span(start, self._length)
+        if id(node) not in self.spans:
+            self.spans[id(node)] = Span(start, self._length)
 
     @contextmanager
     def record_syntactic_position(
@@ -46,13 +46,13 @@ class _Positions(CodegenState):
     ) -> Iterator[None]:
         start = self._length
         yield
-        begin = self.spans[start_node].start if start_node is not None else start
-        end = self.spans[end_node].end if end_node is not None else self._length
-        self.spans[node] = Span(begin, end)
+        begin = self.spans[id(start_node)].start if start_node is not None else start
+        end = self.spans[id(end_node)].end if end_node is not None else self._length
+        self.spans[id(node)] = Span(begin, end)
 
 
-def node_spans(tree: cst.Module, source: str, shift: int) -> dict[cst.CSTNode, Span]:
-    """The range of every node, moved back by `shift`; nothing if the tree isn't printed as `source`."""
+def node_spans(tree: cst.Module, source: str, shift: int) -> dict[int, Span]:
+    """The range of every node, by its id, moved back by `shift`; nothing if the tree isn't printed as `source`."""
     state = _Positions(tree)
     try:
         tree._codegen(state)
@@ -60,4 +60,6 @@ def node_spans(tree: cst.Module, source: str, shift: int) -> dict[cst.CSTNode, S
         return {}
     if "".join(state.tokens) != source:
         return {}
+    if not shift:
+        return state.spans
     return {node: Span(max(span.start - shift, 0), max(span.end - shift, 0)) for node, span in state.spans.items()}
