@@ -230,6 +230,7 @@ def _call_function(
         state.switch = function.code.site
     if opaque:
         state.grad = None
+        run.wrapped.add(function.code)
     result = recursion.solve(run, frame, state, function, args, keywords, at)
     state.grad, state.switch = grad, switch
     return UNKNOWN if opaque and not isinstance(result, Instance) else result

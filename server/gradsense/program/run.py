@@ -121,6 +121,8 @@ class Run:
         self.holdings: dict[Obj, Holdings] = {}
         self.optimizers: dict[Obj, Instance] = {}
         self.reached: set[Code] = set()
+        self.wrapped: set[Code] = set()
+        """Functions that were called through a decorator which isn't known."""
         self.calling: set[tuple[Site, tuple[Site, ...]]] = set()
         self.module_frames: dict[str, int] = {}
         self.loading: set[str] = set()

@@ -228,8 +228,17 @@ def has_current_contract(program: Program) -> bool:
 
 
 def is_driven_by_hand(program: Program) -> bool:
-    """Whether the file drives its modules with Fabric, in a loop of its own: no Trainer calls their hooks."""
-    return "fabric" in program.text.lower()
+    """Whether the file drives its modules with Fabric, or gives them to a trainer of the project's own: then that
+    calls their hooks, and with a contract of its own.
+    """
+    if "fabric" in program.text.lower():
+        return True
+    hooks = {
+        function.code
+        for facts in program.lightning_classes
+        if (function := facts.methods.get("configure_optimizers")) is not None
+    }
+    return any("." not in run.entry and not hooks.isdisjoint(run.reached) for run in program.runs)
 
 
 def name_place(program: Program, code: Code) -> Place | None:

@@ -39,7 +39,7 @@ class SchedulerConfigIgnored(Rule):
     - the dictionary is built elsewhere, or filled later;
     - the key says what Lightning does anyway (`"interval": "epoch"`);
     - optimization is manual: then nothing is read but the scheduler;
-    - the file is about Fabric, whose loops are the project's own.
+    - the file is about Fabric, or a trainer of the project's own calls `configure_optimizers`.
 
     ## References
 
@@ -230,6 +230,41 @@ class SchedulerConfigIgnored(Rule):
             """
         ),
         # Built elsewhere; what is so anyway; manual; other keys.
+        # A trainer of the project's own.
+        Silent(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+
+
+            class Trainer:
+                def fit(self, model, batches):
+                    configured = model.configure_optimizers()
+                    optimizer, scheduler = configured["optimizer"], configured["scheduler"]
+                    for batch in batches:
+                        optimizer.zero_grad()
+                        model.training_step(batch, 0).backward()
+                        optimizer.step()
+                    scheduler.step()
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    return self.net(batch).pow(2).mean()
+
+                def configure_optimizers(self):
+                    optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+                    return {"optimizer": optimizer, "scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 2)}
+
+
+            Trainer().fit(Regressor(), torch.randn(3, 8, 4))
+            """
+        ),
         Silent(
             """
             import lightning as L

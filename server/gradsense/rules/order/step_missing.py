@@ -35,7 +35,8 @@ class StepMissing(Rule):
 
     - `.grad` is read by the program (attacks, saliency, hand-written updates);
     - the optimizer is given to code that isn't known, or something unknown is stepped;
-    - no optimizer exists (benchmarks).
+    - no optimizer exists (benchmarks), or a decorator that isn't known calls what computes the gradients, as profilers
+      do.
 
     ## References
 
@@ -56,6 +57,8 @@ class StepMissing(Rule):
             return
         for run, backward in program.runs_with_facts(Backward):
             if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):
+                continue
+            if _is_measured(program, run, backward):
                 continue
             mine = [
                 build
@@ -189,6 +192,30 @@ class StepMissing(Rule):
             """,
             shows=Trains(),
         ),
+        # Measured, not trained.
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            from tools import profile
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.Adam(model.parameters())
+
+
+            @profile("cuda")
+            def train(x):
+                optimizer.zero_grad()
+                loss = model(x).pow(2).mean()
+                loss.backward()
+                return loss.item()
+
+
+            for _ in range(3):
+                print(train(torch.randn(8, 4)))
+            """
+        ),
         Silent(
             """
             import torch
@@ -248,6 +275,17 @@ def _is_broken(optimizer: Instance) -> bool:
 
 def _in_training_loop(backward: Backward) -> bool:
     return any(r.over != "parameters" and not r.over.startswith("literal") for r in backward.context.rounds)
+
+
+def _is_measured(program: Program, run: Run, backward: Backward) -> bool:
+    """Whether the loop calls the function that computes the gradients through a decorator which isn't known."""
+    function = backward.context.function
+    if function is None or function not in run.wrapped:
+        return False
+    inside, loop = program.place(function.site), program.place(backward.context.rounds[-1].site)
+    if inside is None or loop is None or inside.span is None or loop.span is None:
+        return True
+    return not inside.span.start <= loop.span.start < inside.span.end
 
 
 def _is_the_only_one(run: Run, build: Build, backward: Backward) -> bool:
