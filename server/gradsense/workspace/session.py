@@ -93,6 +93,8 @@ class Session:
         self._versions: dict[InstalledVersion, str | None] = {}
         self._told: dict[_Key, Answer] = {}
         self._asked: dict[str, frozenset[Question]] = {}
+        self._asked_in: dict[str, set[Question]] = {}
+        """What any analysis wanted to know on its way through a file that it imports."""
 
     def root_of(self, path: Path | str) -> Path:
         """The folder a file belongs to."""
@@ -273,6 +275,9 @@ class Session:
         while True:
             asked |= current.asked
             self._asked[snapshot.path] = asked
+            for question in current.asked:
+                if question.importer != snapshot.path:
+                    self._asked_in.setdefault(question.importer, set()).add(question)
             yield current.analysis
             if not current.asked:
                 return
@@ -289,8 +294,8 @@ class Session:
         return self._loop.run_until_complete(self._last_analysis(snapshot, overlay))
 
     async def _last_analysis(self, snapshot: Snapshot, overlay: Overlay) -> Analysis:
-        imported = self._imported(snapshot, overlay)
-        snapshot = replace(snapshot, answers=MappingProxyType({**imported, **snapshot.answers}))
+        ahead = self._imported(snapshot, overlay) | self._told_for(snapshot.path)
+        snapshot = replace(snapshot, answers=MappingProxyType({**ahead, **snapshot.answers}))
         last = Analysis((), frozenset())
         async for analysis in self.analyses(snapshot, overlay):
             last = analysis
@@ -299,13 +304,27 @@ class Session:
     def _imported(self, snapshot: Snapshot, overlay: Overlay) -> dict[Question, Answer]:
         """The sources of what a file imports, and of what that imports, so that no analysis is spent on asking."""
         answers: dict[Question, Answer] = {}
-        asked: Iterable[Question] = imports_of(SourceFile(snapshot.path, snapshot.text), snapshot.cells)
+        asked: frozenset[Question] = imports_of(SourceFile(snapshot.path, snapshot.text), snapshot.cells)
         while asked and len(answers) < _MOST_IMPORTS:
             told = self.known(asked, overlay)
             answers |= told
             files = {answer for answer in told.values() if isinstance(answer, SourceFile)}
-            asked = frozenset().union(*map(imports_of, files)) - answers.keys()
+            asked = frozenset().union(*(self._wanted_in(file) for file in files)) - answers.keys()
         return answers
+
+    def _told_for(self, path: str) -> dict[Question, Answer]:
+        """What jedi has told of the installed packages that a file sees, whichever file asked."""
+        environment = self.environment_for(path)
+        packages = environment.packages if environment is not None else ()
+        kinds = {kind.__name__: kind for kind in (ClassAncestry, CallResult)}
+        return {
+            kinds[kind](qualified, path): answer
+            for (seen_from, kind, qualified), answer in self._told.items()
+            if seen_from == packages
+        }
+
+    def _wanted_in(self, file: SourceFile) -> frozenset[Question]:
+        return imports_of(file) | self._asked_in.get(file.path, frozenset())
 
     async def close(self) -> None:
         """End the processes of this session."""
