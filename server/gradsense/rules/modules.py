@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradsense.program import class_lookup, composition
+from gradsense.program.knowledge import classes
 from gradsense.program.program import ClassFacts, Program
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Instance, Obj, Parameters, Ref, Tensor, Value
@@ -34,6 +35,12 @@ def takes_attribute(program: Program, value: Value, name: str) -> bool:
 def trainable_below(program: Program, state: State, value: Value) -> frozenset[Obj]:
     """The modules with parameters of their own, and the single parameters, below a Module and with it."""
     return composition.parameter_sources(program.script[0], state, value)[0]
+
+
+def may_hold_others(program: Program, state: State, value: Instance) -> bool:
+    """Whether a list or dictionary of Modules may hold some that were made elsewhere, and are known there too."""
+    is_container = isinstance(value.type, Ref) and classes.is_container(value.type.name)
+    return is_container and composition.parameter_sources(program.script[0], state, value)[1]
 
 
 def registered_in(program: Program, facts: ClassFacts, state: State) -> set[Obj]:

@@ -14,7 +14,7 @@ from gradsense.program.values import FunctionValue, Instance, Items, Obj, Where
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import is_stub, subclasses
-from gradsense.rules.modules import held_by_optimizers, is_certainly_module, trainable_below
+from gradsense.rules.modules import held_by_optimizers, is_certainly_module, may_hold_others, trainable_below
 from gradsense.rules.syntax import in_broken_code, is_target, places_in, stores_on, value_assigned
 from gradsense.source.blocks import Block, BlockTree
 from gradsense.source.memo import Memo
@@ -47,7 +47,8 @@ class UnusedSubmodule(Rule):
     - the class goes over its children, or gives them out by name;
     - the class has a subclass in the file, no `forward` of its own (or an empty one), or a base that is not known, or a
       `forward` that uses nothing of `self`;
-    - the layer has no parameters, or is frozen, or can be got at by another name as well (in a list, say).
+    - the layer has no parameters, or is frozen, or can be got at by another name as well (in a list, say);
+    - a list of layers that were made elsewhere: it only registers them.
 
     ## References
 
@@ -236,6 +237,22 @@ class UnusedSubmodule(Rule):
                 optimizer.step()
             """,
         ),
+        # Only registered so: they are called by another name.
+        Silent(
+            """
+            from torch import nn
+
+
+            class Several(nn.Module):
+                def __init__(self, policies):
+                    super().__init__()
+                    self.policies = policies
+                    self._registered = nn.ModuleList(policies.values())
+
+                def forward(self, x):
+                    return {name: policy(x) for name, policy in self.policies.items()}
+            """
+        ),
         Silent(
             """
             import torch
@@ -348,6 +365,8 @@ def _layers(program: Program, facts: ClassFacts, mentioned: frozenset[str]) -> I
         if made is None or not _is_new(made) or facts.attributes.get(store.attr) != value:
             continue
         below = trainable_below(program, facts.state, value)
+        if may_hold_others(program, facts.state, value):
+            continue
         if not below or not below.isdisjoint(program.hands_off) or _is_held_alone(program, below, facts):
             continue
         if _elsewhere(facts, store.attr).isdisjoint(below | {value.obj}):
