@@ -98,6 +98,17 @@ def test_offsets_in_a_skeleton() -> None:
     assert tree.to_text(block.text.index("else") + 4) == text.index("else") + 4
 
 
+def test_what_ends_with_a_body_ends_where_the_body_does() -> None:
+    text = "if a:\n" + "    b\n" * 30 + "else:\n" + "    c\n" * 3
+    tree = read_document(text).blocks[0][1]
+    block = tree.block
+    assert tree.suites
+    first, whole = block.text.index("pass\n") + 4, len(block.text) - 1
+    assert text[: tree.end_to_text(first)] == "if a:\n" + "    b\n" * 29 + "    b"
+    assert tree.end_to_text(whole) == len(text) - 1
+    assert tree.end_to_text(block.text.index(":")) == text.index(":")
+
+
 def test_indented_blocks_keep_their_columns() -> None:
     text = f'class A:\n{FILLER}        y = """\n  z\n"""\n'
     tree = only(read_document(text))

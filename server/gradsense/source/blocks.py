@@ -6,7 +6,7 @@ import keyword
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, zip_longest
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -185,6 +185,17 @@ class BlockTree:
             if offset > in_block + length:
                 shift -= offset - in_block - length
         return offset + shift
+
+    def end_to_text(self, offset: int) -> int:
+        """The same for where something ends: within a `pass` line, where the body replaced ends."""
+        bodies = iter(self.suites)
+        for (in_block, length, _), behind in zip_longest(self._cut[2], self._cut[2][1:]):
+            if length:
+                continue
+            last, tree = next(bodies).children[-1]
+            if in_block < offset and (behind is None or offset <= behind[0]):
+                return last + len(tree.text.rstrip())
+        return self.to_text(offset)
 
     @cached_property
     def names(self) -> frozenset[str]:

@@ -58,7 +58,9 @@ class StateKeptByReference(Rule):
         told: set[Site] = set()
         for run, call in program.calls("Module.state_dict", "Lightning.state_dict"):
             place = program.place(call.site)
-            if place is None or call.site in told or not call.context.conditions or not call.context.rounds:
+            if place is None or call.site in told or not call.context.rounds:
+                continue
+            if not call.context.conditions and not _is_in_branch(program, place):
                 continue
             target = _kept_in(place)
             loops = {round_.site for round_ in call.context.rounds}
@@ -286,6 +288,13 @@ class StateKeptByReference(Rule):
 _SAME_NETWORK = m.Assign(
     targets=[m.AssignTarget(m.Name(_BEST) | m.Attribute(attr=m.Name(_BEST)))], value=m.Name() | m.Attribute()
 )
+
+
+def _is_in_branch(program: Program, place: Place) -> bool:
+    """Whether an `if` stands around a place within its function, though it may be known how it goes."""
+    around = compounds_around(program, place)
+    inside = [each.node for each in around if isinstance(each.node, (cst.FunctionDef, cst.If))]
+    return bool(inside) and isinstance(inside[-1], cst.If)
 
 
 def _kept_in(place: Place) -> Place | None:
