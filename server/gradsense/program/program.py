@@ -84,8 +84,8 @@ class Place(NamedTuple):
         span = self.block.span_of(node)
         if span is None:
             return None
-        tree: BlockTree = self.tree  # type: ignore[assignment]
-        return Span(self.offset + tree.to_text(span.start), self.offset + tree.end_to_text(span.end))
+        to_text, end_to_text = self.tree.to_text, self.tree.end_to_text  # type: ignore[attr-defined]
+        return Span(self.offset + to_text(span.start), self.offset + end_to_text(span.end))
 
     @property
     def span(self) -> Span | None:

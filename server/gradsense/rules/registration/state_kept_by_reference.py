@@ -207,6 +207,35 @@ class StateKeptByReference(Rule):
             """,
             shows=LossDiffers(),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            x = torch.randn(8, 4)
+
+
+            def train():
+                loss = model(x).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+
+            first = None
+            for epoch in range(4):
+                train()
+                if first is None:
+                    first = model.state_dict()
+            #               ^^^^^^^^^^^^^^^^^^ GS210
+            model.load_state_dict(first)
+            train()
+            """,
+            shows=LossDiffers(),
+        ),
         Good(
             """
             import copy
