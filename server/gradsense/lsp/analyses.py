@@ -179,11 +179,12 @@ class Analyses:
                 if state.turn != turn or self._is_stale(source):
                     return
                 answers = await session.answer(current.asked, overlay)
+            state.asked |= answers.keys()
             await self._nothing_queued()
             if state.turn != turn or self._is_stale(source):
                 return
             # Meanwhile other documents may have been edited.
-            answers |= session.known(current.asked, self._documents.texts_by_path())
+            answers |= session.known(answers, self._documents.texts_by_path())
             snapshot = replace(snapshot, answers=MappingProxyType({**snapshot.answers, **answers}))
             try:
                 current = loop.send(answers)

@@ -632,7 +632,7 @@ def _forward(
     run.outside_reads = first_frame
     result = invoke(run, frame, state, bound, args, keywords, at)
     calls = (*frame.calls, frame.site(at))
-    changed = {obj: held for obj, held in state.heap.items() if heap.get(obj) is not held}
+    changed = {obj: state.heap[obj] for obj in state.heap.differing(heap) if obj in state.heap}
     if (
         not state.dead
         and run.recurred == recurred

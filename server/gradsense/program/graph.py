@@ -124,9 +124,11 @@ def carry_over(state: State, start: State, loop: Site) -> None:
     for number, names in state.frames.items():
         if start.frames.get(number) is not names:
             state.frames[number] = _carried(state, names, loop, None)
-    for obj, held in state.heap.items():
-        if start.heap.get(obj) is not held:
-            state.heap[obj] = _carried(state, held, loop, obj)
+    for obj in state.heap.differing(start.heap):
+        held = state.heap.get(obj, {})
+        carried = _carried(state, held, loop, obj)
+        if carried is not held:
+            state.heap[obj] = carried
 
 
 def _carried(state: State, held: dict[str, Any], loop: Site, owner: Obj | None) -> dict[str, Any]:

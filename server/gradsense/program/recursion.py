@@ -110,4 +110,4 @@ def _found_more(recursion: Recursion, end: State, value: Value) -> bool:
 
 
 def _same(left: State, right: State) -> bool:
-    return left.gradients == right.gradients and left.grad == right.grad and left.heap == right.heap
+    return left.gradients == right.gradients and left.grad == right.grad and left.heap.same_as(right.heap)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from itertools import compress, filterfalse
 from operator import is_not
+from types import MappingProxyType
 
 from gradsense.program.facts import Gradients, GradState, Mode, Need, Replacement, ScalerStage
 from gradsense.program.values import (
@@ -30,6 +32,87 @@ ITEMS = "[items]"
 """The attribute under which a collection's content stands."""
 OPEN = "[open]"
 """The attribute of an object that may have been changed by code that is not known."""
+
+
+class _Written:
+    """The objects that were written since a heap was last copied; `before`: those before, back to its making."""
+
+    __slots__ = ("before", "depth", "objects")
+
+    def __init__(self, before: _Written | None) -> None:
+        self.objects: set[Obj] = set()
+        self.before = before
+        self.depth = before.depth + 1 if before is not None else 0
+
+
+class Heap(dict[Obj, dict[str, object]]):
+    """Attributes by object; nothing is ever taken out. It keeps what was written since each copy: branches share all
+    but a few of the hundreds of objects that a program has, and are compared and joined by those few alone.
+    """
+
+    __slots__ = ("_written",)
+
+    def __init__(self, content: Mapping[Obj, dict[str, object]] = MappingProxyType({})) -> None:
+        super().__init__(content)
+        self._written = _Written(None)
+
+    def __setitem__(self, obj: Obj, attributes: dict[str, object]) -> None:
+        self._written.objects.add(obj)
+        super().__setitem__(obj, attributes)
+
+    def update(self, content: Mapping[Obj, dict[str, object]]) -> None:  # type: ignore[override]
+        self._written.objects.update(content)
+        super().update(content)
+
+    def setdefault(self, obj: Obj, attributes: dict[str, object]) -> dict[str, object]:  # type: ignore[override]
+        self._written.objects.add(obj)
+        return super().setdefault(obj, attributes)
+
+    def copy(self) -> Heap:
+        before = self._written
+        if before.objects or before.before is None:
+            self._written = _Written(before)
+        else:
+            before = before.before
+        made = Heap(self)
+        made._written = _Written(before)
+        return made
+
+    def differing(self, other: Heap) -> Iterable[Obj]:
+        """The objects under which `other` has nothing, something, or other attributes."""
+        return [obj for obj in self._perhaps(other)[0] if self.get(obj) is not other.get(obj)]
+
+    def _perhaps(self, other: Heap) -> tuple[Iterable[Obj], _Written | None]:
+        """The objects that either has written since both were one, and what they had written by then."""
+        objects: set[Obj] = set()
+        mine, others = self._written, other._written
+        while mine is not others:
+            if mine.depth >= others.depth:
+                objects |= mine.objects
+                if mine.before is None:
+                    return self.keys() | other.keys(), None
+                mine = mine.before
+            else:
+                objects |= others.objects
+                assert others.before is not None
+                others = others.before
+        return objects, mine
+
+    def same_as(self, other: Heap) -> bool:
+        """Equality."""
+        return len(self) == len(other) and all(self.get(obj) == other.get(obj) for obj in self.differing(other))
+
+    def joined(self, other: Heap) -> Heap:
+        """What holds of both."""
+        objects, before = self._perhaps(other)
+        made = Heap(self)
+        made._written = _Written(before)
+        made._written.objects.update(objects)
+        for obj in objects:
+            mine, others = self.get(obj), other.get(obj)
+            if mine is not others and others is not None:
+                dict.__setitem__(made, obj, others if mine is None else _join_names(mine, others))
+        return made
 
 
 class State:
@@ -67,7 +150,7 @@ class State:
 
     def __init__(self) -> None:
         self.frames: dict[int, dict[str, Value]] = {}
-        self.heap: dict[Obj, dict[str, object]] = {}
+        self.heap = Heap()
         self.gradients: dict[Obj, frozenset[GradState]] = {}
         self.scaled: dict[Obj, Obj] = {}
         self.stages: dict[tuple[Obj, Obj], frozenset[ScalerStage]] = {}
@@ -159,14 +242,14 @@ class State:
             and self.needs == other.needs
             and self.modes == other.modes
             and self.frames == other.frames
-            and self.heap == other.heap
+            and self.heap.same_as(other.heap)
         )
 
     def joined(self, other: State) -> State:
         """The least state that stands for both; `assumed` keeps what they agree on."""
         result = State.__new__(State)
         result.frames = _join_nested(self.frames, other.frames)
-        result.heap = _join_nested(self.heap, other.heap)
+        result.heap = self.heap.joined(other.heap)
         result.gradients = _join_gradients(self.gradients, other.gradients)
         result.scaled = {k: v for k, v in self.scaled.items() if other.scaled.get(k) == v}
         result.stages = _join_stages(self.stages, other.stages)

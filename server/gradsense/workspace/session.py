@@ -186,12 +186,14 @@ class Session:
         return answers
 
     async def answer(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
-        """An answer to each question, None where there is none to be had.
+        """An answer to each question, None where there is none to be had; with a module's source also those of what it
+        imports, which would be asked next, a round for each link of the chain.
 
         What is asked about a module of the user's along with its source is moot: its source tells.
         """
         asked = list(questions)
         answers = self.known(asked, overlay)
+        self._follow_imports(answers, overlay)
         own = tuple(
             f"{question.module}."
             for question, answer in answers.items()
@@ -282,6 +284,7 @@ class Session:
             if not current.asked:
                 return
             answers = await self.answer(current.asked, overlay)
+            asked |= answers.keys()
             try:
                 current = loop.send(answers)
             except StopIteration:
@@ -303,14 +306,20 @@ class Session:
 
     def _imported(self, snapshot: Snapshot, overlay: Overlay) -> dict[Question, Answer]:
         """The sources of what a file imports, and of what that imports, so that no analysis is spent on asking."""
-        answers: dict[Question, Answer] = {}
-        asked: frozenset[Question] = imports_of(SourceFile(snapshot.path, snapshot.text), snapshot.cells)
-        while asked and len(answers) < _MOST_IMPORTS:
+        answers = self.known(imports_of(SourceFile(snapshot.path, snapshot.text), snapshot.cells), overlay)
+        self._follow_imports(answers, overlay)
+        return answers
+
+    def _follow_imports(self, answers: dict[Question, Answer], overlay: Overlay) -> None:
+        """Add the sources of what the files among `answers` import, and of what those import."""
+        told = answers
+        while len(answers) < _MOST_IMPORTS:
+            files = {answer for answer in told.values() if isinstance(answer, SourceFile)}
+            asked = frozenset().union(*map(self._wanted_in, files)) - answers.keys()
+            if not asked:
+                return
             told = self.known(asked, overlay)
             answers |= told
-            files = {answer for answer in told.values() if isinstance(answer, SourceFile)}
-            asked = frozenset().union(*(self._wanted_in(file) for file in files)) - answers.keys()
-        return answers
 
     def _told_for(self, path: str) -> dict[Question, Answer]:
         """What jedi has told of the installed packages that a file sees, whichever file asked."""
