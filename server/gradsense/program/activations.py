@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from gradsense.program.knowledge import activations as known
 from gradsense.program.run import Frame, Run
@@ -116,13 +115,13 @@ def picked(value: Value) -> Value:
 
 def transposed(tensor: Tensor) -> Tensor:
     """`tensor.T`."""
-    return replace(tensor, activations=_moved(tensor.activations)) if tensor.activations else tensor
+    return tensor._replace(activations=_moved(tensor.activations)) if tensor.activations else tensor
 
 
 def _moved(activations: frozenset[Activation]) -> frozenset[Activation]:
     """The same where the axes may be others: which one was taken can't be told by its number any more."""
     return frozenset(
-        activation if activation.axis is None else replace(activation, axis=None, axis_given=True)
+        activation if activation.axis is None else activation._replace(axis=None, axis_given=True)
         for activation in activations
     )
 
@@ -147,11 +146,11 @@ def _as_tensor(result: Value) -> Tensor:
 
 
 def _marked(result: Tensor, activation: Activation) -> Tensor:
-    return replace(result, activations=frozenset((activation,)))
+    return result._replace(activations=frozenset((activation,)))
 
 
 def _with(result: Tensor, activations: frozenset[Activation]) -> Tensor:
-    return result if result.activations == activations else replace(result, activations=activations)
+    return result if result.activations == activations else result._replace(activations=activations)
 
 
 def _axis(args: tuple[Value, ...], keywords: Keywords, position: int) -> tuple[int | None, bool]:

@@ -674,7 +674,7 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     result = combine([own, *inputs], made_by=name)
     if sources and isinstance(result, Tensor) and result.marks:
         # What a layer gives is no return or score, whatever it was given.
-        result = replace(result, marks=frozenset())
+        result = result._replace(marks=frozenset())
     if len(inputs) == 2 and classes.is_loss(name):
         result = marking.compared(frame, inputs[0], inputs[1], result, at)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):

@@ -46,8 +46,7 @@ def parameters_from_elements(element: Value, source: Value, filtered: bool, kind
     """`[p for p in m.parameters() if ...]`: parameters again."""
     if isinstance(element, Parameters) and element.shape == "element" and kind in ("list", "set", "generator"):
         shape = "iterator" if kind == "generator" else "list"
-        return replace(
-            element,
+        return element._replace(
             shape=shape,
             partial=element.partial or filtered,
             whole=frozenset() if filtered else element.whole,
@@ -150,7 +149,7 @@ def clone(run: Run, frame: Frame, state: State, value: Value, at: int) -> Value:
             return Choice(tuple(copied(option) for option in each.options))
         if isinstance(each, Tensor) and each.parameter is not None:
             parameter = _copy_of(each.parameter)
-            return replace(each, parameter=parameter, sources=frozenset((parameter,)))
+            return each._replace(parameter=parameter, sources=frozenset((parameter,)))
         return each
 
     def _copy_of(obj: Obj) -> Obj:

@@ -81,13 +81,13 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
         return UNKNOWN
     if isinstance(value, Parameters):
         if value.shape == "pairs":
-            return TupleValue((Ref("builtins.text"), replace(value, shape="element")))
-        return replace(value, shape="element") if value.shape in ("iterator", "list") else UNKNOWN
+            return TupleValue((Ref("builtins.text"), value._replace(shape="element")))
+        return value._replace(shape="element") if value.shape in ("iterator", "list") else UNKNOWN
     if isinstance(value, Parts):
         part = replace(value, shape="element")
         return TupleValue((Ref("builtins.text"), part)) if value.shape == "pairs" else part
     if isinstance(value, Tensor):
-        return shapes.element(activations.picked(replace(value, parameter=None, leaf=None, made_by="", needed=False)))
+        return shapes.element(activations.picked(value._replace(parameter=None, leaf=None, made_by="", needed=False)))
     if isinstance(value, Partial) and isinstance(value.function, Ref):
         return _element_of_view(run, frame, state, value)
     return PLAIN if value == PLAIN else UNKNOWN
@@ -134,7 +134,7 @@ def iterated_kind(state: State, value: Value) -> str:
 
 def values_of(pair: Tensor) -> Tensor:
     """The values of what gives values and indices."""
-    return replace(pair, parameter=None, leaf=None, made_by="", needed=False)
+    return pair._replace(parameter=None, leaf=None, made_by="", needed=False)
 
 
 def unpacked(run: Run, frame: Frame, state: State, value: Value, count: int, at: int) -> tuple[Value, ...] | None:
@@ -147,7 +147,7 @@ def unpacked(run: Run, frame: Frame, state: State, value: Value, count: int, at:
     if isinstance(value, Tensor) and count == 2 and functions.gives_indices(value.made_by):
         return values_of(value), expressions.cut(run, frame, value, "indices", at)
     if isinstance(value, Tensor):
-        part = shapes.element(activations.picked(replace(value, parameter=None, leaf=None, made_by="", needed=False)))
+        part = shapes.element(activations.picked(value._replace(parameter=None, leaf=None, made_by="", needed=False)))
         return (part,) * count
     if value == PLAIN:
         return (PLAIN,) * count
@@ -186,10 +186,10 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
     if isinstance(receiver, Tensor) and functions.gives_indices(receiver.made_by) and key in (0, 1):
         return expressions.cut(run, frame, receiver, "indices", at) if key == 1 else values_of(receiver)
     if isinstance(receiver, Tensor):
-        return shapes.item(activations.picked(replace(receiver, parameter=None, leaf=None, needed=False)), index)
+        return shapes.item(activations.picked(receiver._replace(parameter=None, leaf=None, needed=False)), index)
     if isinstance(receiver, Parameters):
         if receiver.shape == "list":
-            return replace(receiver, shape="element" if isinstance(key, int) else "list", partial=True)
+            return receiver._replace(shape="element" if isinstance(key, int) else "list", partial=True)
         return receiver
     if isinstance(receiver, Instance):
         method = objects.get_attribute(run, frame, state, receiver, "__getitem__", at)
@@ -208,7 +208,7 @@ def _sliced(frame: Frame, state: State, receiver: Instance, at: int) -> Instance
 def _picked(value: Value) -> Value:
     """An item taken out by an index that is not known: whoever collects such items need not get all of them."""
     if isinstance(value, Parameters) and value.shape == "element":
-        return replace(value, partial=True, whole=frozenset())
+        return value._replace(partial=True, whole=frozenset())
     return value
 
 
@@ -266,7 +266,7 @@ def extend(run: Run, state: State, collection: Collection, added: Value) -> None
     items = state.items(collection.obj)
     more = exact_items(run, state, added)
     if isinstance(added, Parameters):
-        element: Value = replace(added, shape="element")
+        element: Value = added._replace(shape="element")
         state.set_attribute(
             collection.obj, ITEMS, Items(None, element if items.exact == () else join(items.element, element))
         )

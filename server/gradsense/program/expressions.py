@@ -252,7 +252,7 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
 def flattened(run: Run, frame: Frame, value: Value, how: str, at: int) -> Value:
     """`value` behind steps: backward goes through, and every gradient is zero."""
     flat = cut(run, frame, value, how, at)
-    return replace(flat, requires=value.requires) if isinstance(flat, Tensor) and isinstance(value, Tensor) else flat
+    return flat._replace(requires=value.requires) if isinstance(flat, Tensor) and isinstance(value, Tensor) else flat
 
 
 def use(run: Run, value: Value) -> None:

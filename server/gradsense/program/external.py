@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from gradsense.program import (
     activations,
@@ -184,7 +183,7 @@ def _fresh(frame: Frame, keywords: Keywords, at: int) -> Value:
         leaf = Obj(frame.site(at), frame.calls, "leaf")
         return Tensor(frozenset((leaf,)), requires=True, leaf=frame.site(at), parameter=leaf)
     # An object of its own, which may be changed in place.
-    return replace(DATA)
+    return DATA._replace()
 
 
 def _rewrapped(
@@ -198,15 +197,14 @@ def _rewrapped(
     requires = dict(keywords).get("requires_grad")
     if isinstance(requires, Const) and requires.value:
         leaf = Obj(frame.site(at), frame.calls, "leaf")
-        return replace(
-            result,
+        return result._replace(
             requires=True,
             leaf=frame.site(at),
             sources=frozenset((leaf,)),
             parameter=leaf,
             python=False,
         )
-    return replace(result, requires=False, python=False, made_by=name)
+    return result._replace(requires=False, python=False, made_by=name)
 
 
 def _construct(
@@ -356,14 +354,14 @@ def _partial(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keyw
 
 def _as_tensor(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     if args and isinstance(args[0], Tensor):
-        return replace(args[0], python=False)
+        return args[0]._replace(python=False)
     return DATA if args and isinstance(args[0], Const) else UNKNOWN
 
 
 def _from_numpy(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     if args and isinstance(args[0], Tensor):
-        return replace(args[0], python=False, made_by="torch.from_numpy")
-    return replace(DATA)
+        return args[0]._replace(python=False, made_by="torch.from_numpy")
+    return DATA._replace()
 
 
 def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
@@ -456,9 +454,9 @@ def _builtin(
         return _listed(run, frame, state, name, args, at)
     if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):
         iterators.gone_through(run, frame, state, args[1], "filter", at)
-        kept = replace(args[1], shape="iterator", site=frame.site(at))
+        kept = args[1]._replace(shape="iterator", site=frame.site(at))
         return iterators.made(
-            frame, state, kept if _keeps_all(first) else replace(kept, partial=True, whole=frozenset())
+            frame, state, kept if _keeps_all(first) else kept._replace(partial=True, whole=frozenset())
         )
     if name in ("enumerate", "zip", "range"):
         if name == "enumerate" and args:
@@ -497,7 +495,7 @@ def _builtin(
         return calls.record_call(run, frame, f"builtins.{name}", None, args, keywords, result, at)
     if name == "next":
         if isinstance(first, Parameters):
-            return replace(first, shape="element", partial=True)
+            return first._replace(shape="element", partial=True)
         return containers.element_of(run, frame, state, first)
     if name == "getattr" and len(args) >= 2:
         if isinstance(args[1], Const) and isinstance(args[1].value, str):
@@ -535,7 +533,7 @@ def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, 
         if name == "iter" or first.shape not in ("iterator", "pairs"):
             return first
         # A list of pairs is no iterator any more: without a site it can't be told to be gone through.
-        return replace(first, site=None) if first.shape == "pairs" else replace(first, shape="list")
+        return first._replace(site=None) if first.shape == "pairs" else first._replace(shape="list")
     exact = containers.exact_items(run, state, first)
     if exact is not None:
         values = list(reversed(exact)) if name == "reversed" else list(exact)

@@ -129,8 +129,7 @@ def _argument(
     return next((value for name, value in keywords if name == keyword), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call of something from outside the user's files, by canonical name.
 
     Functions: `torch.tensor`. Methods: `Tensor.detach`, `Module.eval`, `Optimizer.step`, `Lightning.log`,
@@ -150,8 +149,7 @@ class Call:
         return _argument(self.args, self.keywords, position, keyword)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """`optimizer.step(...)`, and the states that the gradients may be in then. `scaler`: stepped through one."""
 
     site: Site
@@ -166,8 +164,7 @@ class Step:
     """The scaler that still has to unscale the gradients, on every path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backward:
+class Backward(NamedTuple):
     """Gradients are computed. `how` is the method's or function's name."""
 
     site: Site
@@ -182,8 +179,7 @@ class Backward:
     """A step that has changed weights which this pass needs as they were in the forward pass, on every path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clear:
+class Clear(NamedTuple):
     """Gradients are cleared; `by` is `optimizer`, `module` or `hand`. `possible`: other optimizers of which some
     gradients, or maybe some, are cleared too.
     """
@@ -195,8 +191,7 @@ class Clear:
     possible: frozenset[Obj] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
+class Clip(NamedTuple):
     """Gradients are clipped; `states` are those of each known optimizer over the clipped parameters."""
 
     site: Site
@@ -208,8 +203,7 @@ class Clip:
     """Optimizers whose gradients are still scaled, and by which scaler."""
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(NamedTuple):
     """An optimizer is built."""
 
     site: Site
@@ -222,8 +216,7 @@ class Build:
     """Some of what it holds was made (or may have been) in the innermost loop that it is built in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """`receiver.attr = value` on an object of the program; `old` is what was there before (None: nothing).
 
     Also `group["lr"] = value`, for an optimizer's parameter groups, its `defaults` and the groups of its state dict:
@@ -238,8 +231,7 @@ class Store:
     old: Value | None
 
 
-@dataclass(frozen=True, slots=True)
-class Make:
+class Make(NamedTuple):
     """A Module (of torch.nn or the user's) is made."""
 
     site: Site
@@ -250,8 +242,7 @@ class Make:
     in_forward: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(NamedTuple):
     """A Module is called. `grad` is whether gradients are recorded, `switch` the line that switched them off, `modes`
     what modes the Module may be in, `woken` those of its parts that were put into eval mode alone, and out of it since.
     """
@@ -272,8 +263,7 @@ class Forward:
         return _argument(self.args, self.keywords, position, keyword)
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(NamedTuple):
     """`module.train()` or `module.eval()`; `training` is None for a mode that can't be told. `switch` is the line that
     switched gradients off, where it runs without.
     """
@@ -285,8 +275,7 @@ class Switch:
     switch: Site | None
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(NamedTuple):
     """A local variable is given a tensor, or a tuple with one, that something trained takes part in, or may."""
 
     site: Site
@@ -295,8 +284,7 @@ class Local:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class InPlace:
+class InPlace(NamedTuple):
     """A tensor, or a parameter while looping over them, is changed in place. `how` is the operator or method; `grad`
     is whether gradients are recorded.
     """
@@ -399,8 +387,7 @@ Fact = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(NamedTuple):
     """A way out of a function: the value, and the `return` (None where its end is reached)."""
 
     site: Site | None

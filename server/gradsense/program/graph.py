@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from gradsense.program.facts import Need
@@ -33,7 +32,7 @@ def through(state: State, value: Value, node: Obj) -> Value:
     state.spent.pop(node, None)
     if not isinstance(value, Tensor):
         return value
-    return replace(value, trace=value.trace.with_(Trace(frozenset((node,)))))
+    return value._replace(trace=value.trace.with_(Trace(frozenset((node,)))))
 
 
 def need(state: State, node: Obj, weights: frozenset[Obj], inputs: Sequence[Value]) -> None:
@@ -96,7 +95,7 @@ def as_one(value: Value, calls: tuple[Site, ...], node: Obj) -> Value:
         inner = frozenset(each for each in nodes if each.calls[: len(calls)] == calls)
         if not inner:
             return tensor
-        return replace(tensor, trace=replace(tensor.trace, nodes=(nodes - inner) | {node}))
+        return tensor._replace(trace=tensor.trace._replace(nodes=(nodes - inner) | {node}))
 
     return _mapped(value, merged)
 
@@ -108,7 +107,7 @@ def renamed(value: Value, old: Obj, new: Obj) -> Value:
         nodes = tensor.trace.nodes
         if old not in nodes:
             return tensor
-        return replace(tensor, trace=replace(tensor.trace, nodes=(nodes - {old}) | {new}))
+        return tensor._replace(trace=tensor.trace._replace(nodes=(nodes - {old}) | {new}))
 
     return _mapped(value, moved)
 
@@ -142,7 +141,7 @@ def _carried(state: State, held: dict[str, Any], loop: Site, owner: Obj | None) 
                 return tensor
             freed = next((state.spent[node] for node in sorted(tensor.trace.nodes) if node in state.spent), None)
             carriers = tensor.trace.carried | {Carrier(loop, name, owner, freed)}
-            return replace(tensor, trace=replace(tensor.trace, nodes=frozenset(), carried=carriers))
+            return tensor._replace(trace=tensor.trace._replace(nodes=frozenset(), carried=carriers))
 
         marked = _in_attribute(value, lambda each: _mapped(each, mark))
         if marked is not value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gradsense.program.facts import InPlace
 from gradsense.program.run import Frame, Run
@@ -30,10 +29,10 @@ def change(
     if not isinstance(changed, Tensor):
         return value
     if state.grad is None:
-        changed = replace(changed, requires=None, open=True)
+        changed = changed._replace(requires=None, open=True)
     elif value.needed and value.sources and value.requires:
-        changed = replace(changed, trace=changed.trace.with_(Trace(changed=frozenset((frame.site(at),)))))
-    changed = replace(changed, data=changed.data and value.data)
+        changed = changed._replace(trace=changed.trace.with_(Trace(changed=frozenset((frame.site(at),)))))
+    changed = changed._replace(data=changed.data and value.data)
     put(state, value, changed)
     return changed
 
@@ -41,7 +40,7 @@ def change(
 def through_data(state: State, tensor: Tensor) -> None:
     """The numbers of `tensor` were changed by way of `.data`: what its last operation told of them is over."""
     if tensor.activations:
-        put(state, tensor, replace(tensor, activations=frozenset()))
+        put(state, tensor, tensor._replace(activations=frozenset()))
 
 
 def by_layer(run: Run, frame: Frame, state: State, inputs: Sequence[Value], name: str, at: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradsense.program import containers
 from gradsense.program.facts import UsedUp
 from gradsense.program.run import Frame, Run
@@ -15,7 +13,7 @@ _ONCE = ("iterator", "pairs")
 
 def made(frame: Frame, state: State, parameters: Parameters) -> Parameters:
     """A new iterator: nobody has gone through it yet."""
-    parameters = replace(parameters, calls=frame.calls)
+    parameters = parameters._replace(calls=frame.calls)
     if parameters.shape in _ONCE and parameters.site is not None:
         state.used_up.pop((parameters.site, parameters.calls), None)
     return parameters

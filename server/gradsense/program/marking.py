@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradsense.program.run import Frame
 from gradsense.program.values import Const, Mark, Obj, Parameters, Tensor, Unknown, Value
 
@@ -52,14 +50,14 @@ def compared(frame: Frame, prediction: Value, target: Value, result: Value, at: 
     if not pairs:
         return result
     found = {Mark("compared", frame.site(at), shared, number=number) for number, _, shared in pairs}
-    return replace(result, marks=(result.marks - {mark for _, mark, _ in pairs}) | found)
+    return result._replace(marks=(result.marks - {mark for _, mark, _ in pairs}) | found)
 
 
 def score(frame: Frame, result: Value, at: int) -> Value:
     """The log-probability of a value that no gradient goes through, by a distribution that one goes through."""
     if not isinstance(result, Tensor) or not result.sources:
         return result
-    return replace(result, marks=result.marks | {Mark("score", frame.site(at), result.sources)})
+    return result._replace(marks=result.marks | {Mark("score", frame.site(at), result.sources)})
 
 
 def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
@@ -67,7 +65,7 @@ def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int)
         if isinstance(one, Parameters):
             if one.shape in ("element", "data") and isinstance(other, Const) and isinstance(other.value, (int, float)):
                 mark = Mark("share", frame.site(at), one.sources, number=float(other.value))
-                return replace(result, marks=result.marks | {mark})
+                return result._replace(marks=result.marks | {mark})
             continue
         if not isinstance(one, Tensor) or not isinstance(other, Tensor):
             continue
@@ -75,7 +73,7 @@ def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int)
         if scored and not _scored(one) and _layers(one.sources) - scored:
             # What the weight was made of matters no more: all of it is the advantage.
             mark = Mark("weighed", frame.site(at), one.sources, number=number)
-            return replace(result, marks=other.marks | {mark})
+            return result._replace(marks=other.marks | {mark})
     return result
 
 
@@ -86,7 +84,7 @@ def _layers(sources: frozenset[Obj]) -> frozenset[Obj]:
 def _ratio(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
     left, right = (_scored(operand) for operand in operands)
     if left and left == right:
-        return replace(result, marks=result.marks | {Mark("ratio", frame.site(at), left)})
+        return result._replace(marks=result.marks | {Mark("ratio", frame.site(at), left)})
     return result
 
 
@@ -103,7 +101,7 @@ def _unscored(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int
         sampled = frozenset().union(*(cut.sources for cut in one.cuts if cut.how == "sample"))
         if sampled and sampled <= other.sources:
             mark = Mark("unscored", frame.site(at), frozenset(), sampled, number)
-            return replace(result, marks=result.marks | {mark})
+            return result._replace(marks=result.marks | {mark})
     return result
 
 
@@ -114,7 +112,7 @@ def _sum(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> 
         behind = frozenset().union(*(cut.sources for cut in product.cuts))
         if product.sources or behind:
             mark = Mark("bootstrap", frame.site(at), product.sources, behind)
-            return replace(result, marks=result.marks | {mark})
+            return result._replace(marks=result.marks | {mark})
     return result
 
 

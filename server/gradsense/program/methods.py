@@ -161,7 +161,7 @@ def _tensor_result(
         training.backward(run, frame, state, tensor, "backward", at, keywords)
         return NONE
     if name in ("detach", "detach_"):
-        return replace(_as_tensor(expressions.cut(run, frame, tensor, "detach", at)), open=False)
+        return _as_tensor(expressions.cut(run, frame, tensor, "detach", at))._replace(open=False)
     if name in functions.LEAVES_TORCH:
         return expressions.cut(run, frame, tensor, name, at, python=True)
     if name in ("multinomial", "bernoulli"):
@@ -175,10 +175,10 @@ def _tensor_result(
         on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
         if isinstance(on, Const) and bool(on.value) and not tensor.sources:
             return _as_leaf(frame, tensor, at)
-        return tensor if isinstance(on, Const) and on.value else replace(tensor, requires=None)
+        return tensor if isinstance(on, Const) and on.value else tensor._replace(requires=None)
     if name in ("cuda", "to", "cpu", "float", "double", "half", "bfloat16", "type", "contiguous"):
         # The same tensor where nothing changes, else a copy that is no leaf any more.
-        return replace(tensor, parameter=None, leaf=None, needed=False)
+        return tensor._replace(parameter=None, leaf=None, needed=False)
     if name in ("retain_grad", "pin_memory"):
         return tensor
     if name in ("size", "dim", "numel", "nelement", "is_contiguous", "register_hook", "element_size"):
@@ -186,7 +186,7 @@ def _tensor_result(
     if name in ("new_zeros", "new_ones", "new_tensor", "new_full", "new_empty"):
         return Tensor(requires=False, data=True)
     if name in ("split", "chunk", "unbind", "topk", "max", "min", "sort"):
-        return replace(tensor, parameter=None, leaf=None, made_by=f"Tensor.{name}", needed=False)
+        return tensor._replace(parameter=None, leaf=None, made_by=f"Tensor.{name}", needed=False)
     operands = tuple([arg for arg in args if isinstance(arg, (Tensor, Unknown))])
     if in_place.is_method(name):
         return in_place.change(run, frame, state, tensor, operands, f"Tensor.{name}", at)
@@ -197,7 +197,7 @@ def _tensor_result(
 def _as_leaf(frame: Frame, tensor: Tensor, at: int) -> Tensor:
     """A tensor that is computed from nothing with a gradient, and whose own is asked for."""
     leaf = Obj(frame.site(at), frame.calls, "leaf")
-    return replace(tensor, requires=True, leaf=frame.site(at), parameter=leaf, sources=frozenset((leaf,)), open=False)
+    return tensor._replace(requires=True, leaf=frame.site(at), parameter=leaf, sources=frozenset((leaf,)), open=False)
 
 
 def _casts(name: str, args: tuple[Value, ...], keywords: Keywords) -> bool:
@@ -231,7 +231,7 @@ def store_on_tensor(
         if tensor.shape == "gradient":
             _gradients_written(run, state, tensor)
         else:
-            training.hand_update(run, frame, state, replace(tensor, shape="data"), "data", (value,), at)
+            training.hand_update(run, frame, state, tensor._replace(shape="data"), "data", (value,), at)
 
 
 def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> None:
@@ -270,7 +270,9 @@ def _parameters(
         elif name in ("copy_", "add_", "sub_", "set_"):
             _gradients_written(run, state, parameters)
         return (
-            replace(parameters) if name in ("detach_", "detach", "view", "clone") else Tensor(requires=False, open=True)
+            parameters._replace()
+            if name in ("detach_", "detach", "view", "clone")
+            else Tensor(requires=False, open=True)
         )
     if parameters.shape in ("element", "data"):
         if name == "requires_grad_":
@@ -293,8 +295,7 @@ def _parameters(
 def _add_to_list(run: Run, state: State, parameters: Parameters, added: Value) -> None:
     """`params.append(p)`: every variable that holds the list holds one more from here on."""
     held = training.holdings_of(run, state, added)
-    longer = replace(
-        parameters,
+    longer = parameters._replace(
         sources=parameters.sources | held.sources,
         open=parameters.open or held.open,
         whole=parameters.whole | held.whole,
@@ -636,7 +637,7 @@ def _scaler(
     if name == "scale" and args:
         value = args[0]
         off = state.attribute(scaler.obj, "[enabled]") == Const(False)
-        return replace(value, scaler=scaler.obj) if isinstance(value, Tensor) and not off else value
+        return value._replace(scaler=scaler.obj) if isinstance(value, Tensor) and not off else value
     if name == "update":
         training.scaler_call(run, frame, state, scaler, name, None, at)
     elif name == "step" and args:

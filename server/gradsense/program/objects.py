@@ -156,7 +156,7 @@ def _super_attribute(run: Run, receiver: Super, name: str) -> Value:
 def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int) -> Value:
     if name == "data":
         data = expressions.cut(run, frame, tensor, "data", at)
-        return replace(data, activations=tensor.activations, shape=tensor.shape) if isinstance(data, Tensor) else data
+        return data._replace(activations=tensor.activations, shape=tensor.shape) if isinstance(data, Tensor) else data
     if name == "grad":
         run.gradients_read.add(frame.site(at))
         if tensor.parameter is not None:
@@ -180,11 +180,11 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
 def _parameters_attribute(parameters: Parameters, name: str) -> Value:
     if parameters.shape in ("element", "gradient"):
         if name == "grad":
-            return replace(parameters, shape="gradient")
+            return parameters._replace(shape="gradient")
         if name == "requires_grad":
-            return replace(parameters, shape="requires")
+            return parameters._replace(shape="requires")
         if name == "data":
-            return replace(parameters, shape="data" if parameters.shape == "element" else "gradient")
+            return parameters._replace(shape="data" if parameters.shape == "element" else "gradient")
         if name in ("shape", "device", "dtype", "ndim"):
             return UNKNOWN
     return Method(parameters, name)

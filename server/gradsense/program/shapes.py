@@ -6,7 +6,6 @@ A shape that isn't told is None. `MANY` is an axis as long as the batch; an axis
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from math import prod
 
 from gradsense.program import containers
@@ -46,7 +45,7 @@ def with_shape(result: Value, shape: Shape | None) -> Value:
     """`result` with what is known of its shape now."""
     if not isinstance(result, Tensor) or result.shape == shape:
         return result
-    return replace(result, shape=shape if shape is None or len(shape.axes) <= _MOST_AXES else None)
+    return result._replace(shape=shape if shape is None or len(shape.axes) <= _MOST_AXES else None)
 
 
 # -- what gives a tensor its shape --
@@ -80,7 +79,7 @@ def arranged(
 
 
 def _shaped(value: Unknown, shape: Shape) -> Tensor:
-    return replace(DATA, shape=shape) if value.data else Tensor(open=True, shape=shape)
+    return DATA._replace(shape=shape) if value.data else Tensor(open=True, shape=shape)
 
 
 def after_function(
@@ -164,7 +163,7 @@ def _batch_of_column(column: Value, first: Axis) -> Value:
         return PLAIN
     shape = column.shape
     rest = shape.axes[1:] if shape is not None and not shape.open and shape.axes else None
-    return replace(DATA, shape=Shape((first, *rest)) if rest is not None else None)
+    return DATA._replace(shape=Shape((first, *rest)) if rest is not None else None)
 
 
 def note_data(state: State, instance: Instance, name: str, args: tuple[Value, ...], keywords: Keywords) -> None:
@@ -282,7 +281,7 @@ def _last_axis(shape: Shape | None, size: object) -> Shape | None:
     axis = size if isinstance(size, int) else None
     if shape is None or not shape.axes:
         return Shape((axis,), True)
-    return replace(shape, axes=(*shape.axes[:-1], axis))
+    return shape._replace(axes=(*shape.axes[:-1], axis))
 
 
 def _over_space(shape: Shape | None, spatial: int, channels: Value | None, convolves: bool) -> Shape | None:
@@ -294,7 +293,7 @@ def _over_space(shape: Shape | None, spatial: int, channels: Value | None, convo
     if convolves:
         size = channels.value if isinstance(channels, Const) else None
         axes[-spatial - 1] = size if isinstance(size, int) else None
-    return replace(shape, axes=tuple(axes))
+    return shape._replace(axes=tuple(axes))
 
 
 def _indexed(shape: Shape | None, index: Value) -> Shape | None:
@@ -345,7 +344,7 @@ def _reduced(name: str, shape: Shape | None, args: tuple[Value, ...], keywords: 
     keep = args[1] if len(args) > 1 else given.get("keepdim", Const(False))
     if shape is None or at is None or not isinstance(keep, Const):
         return None
-    return replace(shape, axes=(*shape.axes[:at], *((1,) if keep.value else ()), *shape.axes[at + 1 :]))
+    return shape._replace(axes=(*shape.axes[:at], *((1,) if keep.value else ()), *shape.axes[at + 1 :]))
 
 
 def _position(shape: Shape | None, axis: Value | None) -> int | None:
@@ -371,7 +370,7 @@ def _squeezed(run: Run, state: State, shape: Shape | None, args: tuple[Value, ..
     at = _position(shape, axis)
     if at is None or shape.axes[at] is None:
         return None
-    return replace(shape, axes=(*shape.axes[:at], *shape.axes[at + 1 :])) if shape.axes[at] == 1 else shape
+    return shape._replace(axes=(*shape.axes[:at], *shape.axes[at + 1 :])) if shape.axes[at] == 1 else shape
 
 
 def _unsqueezed(
@@ -386,7 +385,7 @@ def _unsqueezed(
     at = axis.value + count if axis.value < 0 else axis.value
     if not 0 <= at < count or (shape.open and axis.value >= 0):
         return None
-    return replace(shape, axes=(*shape.axes[:at], 1, *shape.axes[at:]), arranged=True)
+    return shape._replace(axes=(*shape.axes[:at], 1, *shape.axes[at:]), arranged=True)
 
 
 def _viewed(run: Run, state: State, shape: Shape | None, args: tuple[Value, ...], keywords: Keywords) -> Shape | None:
@@ -438,7 +437,7 @@ def _swapped(run: Run, state: State, shape: Shape | None, args: tuple[Value, ...
         return None
     axes = list(shape.axes)
     axes[one], axes[other] = axes[other], axes[one]
-    return replace(shape, axes=tuple(axes))
+    return shape._replace(axes=tuple(axes))
 
 
 def _permuted(run: Run, state: State, shape: Shape | None, args: tuple[Value, ...], keywords: Keywords) -> Shape | None:
@@ -446,7 +445,7 @@ def _permuted(run: Run, state: State, shape: Shape | None, args: tuple[Value, ..
     order = [_position(shape, Const(size)) for size in sizes]
     if shape is None or shape.open or None in order or sorted(order) != list(range(len(shape.axes))):  # type: ignore[type-var]
         return None
-    return replace(shape, axes=tuple(shape.axes[at] for at in order if at is not None))
+    return shape._replace(axes=tuple(shape.axes[at] for at in order if at is not None))
 
 
 _OPERATIONS: dict[str, Callable[[Run, State, Shape | None, tuple[Value, ...], Keywords], Shape | None]] = {

@@ -42,7 +42,7 @@ class _Written:
     def __init__(self, before: _Written | None) -> None:
         self.objects: set[Obj] = set()
         self.before = before
-        self.depth = before.depth + 1 if before is not None else 0
+        self.depth: int = before.depth + 1 if before is not None else 0
 
 
 class Heap(dict[Obj, dict[str, object]]):
@@ -64,7 +64,7 @@ class Heap(dict[Obj, dict[str, object]]):
         self._written.objects.update(content)
         super().update(content)
 
-    def setdefault(self, obj: Obj, attributes: dict[str, object]) -> dict[str, object]:  # type: ignore[override]
+    def setdefault(self, obj: Obj, attributes: dict[str, object]) -> dict[str, object]:
         self._written.objects.add(obj)
         return super().setdefault(obj, attributes)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradsense.program import activations, calls, composition, containers, expressions, graph, iterators, marking, modes
 from gradsense.program.facts import (
     Backward,
@@ -223,8 +221,8 @@ def _towards_inputs(run: Run, state: State, value: Value, keywords: dict[str, Va
         return value
     wanted = holdings_of(run, state, inputs)
     if wanted.open:
-        return replace(value, sources=frozenset(), open=True)
-    return replace(value, sources=value.sources & wanted.sources)
+        return value._replace(sources=frozenset(), open=True)
+    return value._replace(sources=value.sources & wanted.sources)
 
 
 def _retains(keywords: dict[str, Value]) -> bool | None:
@@ -383,15 +381,14 @@ def under_grad_mode(run: Run, state: State, result: Value) -> Value:
     if state.grad is True or not isinstance(result, Tensor):
         return result
     if state.grad is None:
-        return replace(result, requires=None, open=True, leaf=None, parameter=None, trace=NO_TRACE, needed=False)
+        return result._replace(requires=None, open=True, leaf=None, parameter=None, trace=NO_TRACE, needed=False)
     cuts = result.cuts
     if result.sources and state.switch is not None:
         # Behind one switch, all is one cut.
         same = frozenset(cut for cut in cuts if cut.how == "no_grad" and cut.switch == state.switch)
         sources = result.sources.union(*(cut.sources for cut in same))
         cuts = cuts - same | {Cut("no_grad", state.switch, sources, state.switch)}
-    return replace(
-        result,
+    return result._replace(
         sources=frozenset(),
         cuts=cuts,
         requires=False,
@@ -464,7 +461,7 @@ def result_of_unknown(args: tuple[Value, ...]) -> Value:
     if not tensors:
         return UNKNOWN
     result = combine([*tensors, UNKNOWN])
-    return replace(result, trace=NO_TRACE) if isinstance(result, Tensor) else result
+    return result._replace(trace=NO_TRACE) if isinstance(result, Tensor) else result
 
 
 def closure_given(args: tuple[Value, ...], keywords: Keywords) -> Value | None:

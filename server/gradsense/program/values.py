@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gradsense.program.knowledge.functions import keeps_its_result
@@ -83,8 +83,7 @@ class Ref:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """Where a gradient was lost.
 
     `how` is the operation in the user's words (`detach`, `item`, `no_grad`, `torch.tensor` ...); `switch` is the line
@@ -109,8 +108,7 @@ class Carrier(NamedTuple):
     freed: Site | None
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """The graph behind a tensor, as far as it is the same on every way to it.
 
     `nodes`: the calls of layers in this loop round that it went through. `carried`: how a part of it came from an
@@ -141,8 +139,7 @@ class Trace:
 NO_TRACE = Trace()
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(NamedTuple):
     """The last operation on a tensor's values, where it tells in what range they lie.
 
     `kind`: see `knowledge/activations.py`. `site`: the call; `layer`: the Module that was called, if it was one.
@@ -164,8 +161,7 @@ MANY = -1
 """The length of an axis that is as long as the batch: a number that the code doesn't tell, and no 1 as a rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """The lengths of a tensor's last axes. `open`: there may be others before them. `arranged`: the program itself has
     given the tensor an axis (`unsqueeze`, `view`, `[:, None]`), so that it may be meant to be broadcast.
     """
@@ -194,8 +190,7 @@ class Mark(NamedTuple):
     number: float = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A tensor (or a number made of one).
 
     `sources`: modules and parameters that get a gradient through it. `cuts`: what it depends on without a gradient,
@@ -258,8 +253,7 @@ class TupleValue:
     items: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """Parameters of modules: what `m.parameters()` or a list of tensors gives, or one of them while looping.
 
     `sources`: modules (their own parameters) and single parameters. `open`: may hold more. `whole`: the modules that
@@ -450,8 +444,7 @@ def join(left: Value, right: Value) -> Value:
     if isinstance(left, Tensor) and isinstance(right, Tensor):
         return join_tensors(left, right)
     if isinstance(left, Parameters) and isinstance(right, Parameters) and left.shape == right.shape:
-        return replace(
-            left,
+        return left._replace(
             sources=left.sources | right.sources,
             open=left.open or right.open,
             whole=left.whole & right.whole,

@@ -60,7 +60,7 @@ def _tree_of(source: str) -> cst.Module:
     try:
         return cst.parse_module(source)
     finally:
-        cst.CSTNode.__post_init__ = _VALIDATE  # type: ignore[method-assign,assignment]
+        cst.CSTNode.__post_init__ = _VALIDATE  # type: ignore[method-assign]
 
 
 def _accept(node: cst.CSTNode) -> None:
