@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import libcst as cst
@@ -19,7 +19,7 @@ from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
-from gradsense.program.run import STEPS, Exhausted, Frame, Run, statements_of
+from gradsense.program.run import STEPS, Exhausted, FactsHere, Frame, Run, statements_of
 from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
     PLAIN,
@@ -44,11 +44,12 @@ from gradsense.program.values import (
     join,
 )
 from gradsense.snapshot import SourceFile
-from gradsense.source.blocks import Block
+from gradsense.source.blocks import Block, BlockTree
 from gradsense.source.memo import Memo
 from gradsense.source.notebook import pinned_in_cells
 
 F = TypeVar("F")
+K = TypeVar("K")
 R = TypeVar("R")
 
 _LOOP = re.compile(r"^[ \t]+(?:for|while)\b", re.MULTILINE)
@@ -169,6 +170,7 @@ class Program:
         self._facts: dict[type, list[Any]] = {}
         self._facts_by_run: dict[type, list[tuple[Run, Any]]] = {}
         self._places: dict[Site, Place | None] = {}
+        self._nodes_at: dict[Where, tuple[int, BlockTree, Sequence[cst.CSTNode]] | None] = {}
         self._steps = 0
         self._asker = Run(imports, "")
         self._frames: tuple[dict[str, int], State] = {}, State()
@@ -195,14 +197,21 @@ class Program:
     def _place(self, site: Site) -> Place | None:
         if site.where.path != self.file.path or site.at < 0:
             return None
-        found = self.file.block_at(site.where)
+        if site.where not in self._nodes_at:
+            self._nodes_at[site.where] = self._nodes_of(site.where)
+        found = self._nodes_at[site.where]
+        if found is None or site.at >= len(found[2]):
+            return None
+        offset, tree, nodes = found
+        return Place(nodes[site.at], tree.block, site.where, offset, tree)
+
+    def _nodes_of(self, where: Where) -> tuple[int, BlockTree, Sequence[cst.CSTNode]] | None:
+        """The offset, the tree and the numbered nodes of a block."""
+        found = self.file.block_at(where)
         if found is None:
             return None
         offset, tree = found
-        nodes = lower(tree.block, bool(tree.suites)).nodes
-        if site.at >= len(nodes):
-            return None
-        return Place(nodes[site.at], tree.block, site.where, offset, tree)
+        return offset, tree, lower(tree.block, bool(tree.suites)).nodes
 
     def site_of(self, place: Place) -> Site | None:
         """The site that names a node in facts; None if its event tree has left it out."""
@@ -380,9 +389,8 @@ class Program:
         for run, result in candidates:
             if self._holds(run, script):
                 self._steps += STEPS - run.remaining
-                current = copy.copy(run)
-                current.imports = self.imports
-                return current, result
+                run.imports = self.imports
+                return run, result
         made = work()
         self.imports.asking = None
         self._steps += STEPS - made[0].remaining if made is not None else STEPS
@@ -414,23 +422,24 @@ class Program:
 
     def _now(self, read: tuple[object, ...]) -> object:
         """What a look-up finds in this program, other than that of a variable."""
-        match read:
-            case ("member", ClassValue() as cls, str(name), after):
-                current = self.imports.classes.get(cls)
-                if current is None:
-                    return _GONE
-                return class_lookup.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
-            case ("usage", ClassValue() as cls, str(attribute)):
-                current = self.imports.classes.get(cls)
-                return duck_types.usage_of_attribute(current, attribute) if current is not None else None
-            case ("loud", str(path), tree):
-                return not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
-            case ("broken", str(path), str(name)):
-                return name in self.imports.files[path].mentioned_by_holes
-            case (_, question):
-                return self.imports.ask(question)  # type: ignore[arg-type]
-            case _:
+        kind = read[0]
+        if kind == "member":
+            _, cls, name, after = read
+            current = self.imports.classes.get(cls)  # type: ignore[call-overload]
+            if current is None:
                 return _GONE
+            return class_lookup.find_member(self._asker, current, name, after)  # type: ignore[arg-type]
+        if kind == "usage":
+            _, cls, attribute = read
+            current = self.imports.classes.get(cls)  # type: ignore[call-overload]
+            return duck_types.usage_of_attribute(current, str(attribute)) if current is not None else None
+        if kind == "loud":
+            _, path, tree = read
+            return not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[index,attr-defined]
+        if kind == "broken":
+            _, path, name = read
+            return name in self.imports.files[path].mentioned_by_holes  # type: ignore[index]
+        return self.imports.ask(read[1])  # type: ignore[arg-type]
 
     def _run_entry(
         self,
@@ -632,11 +641,14 @@ class Program:
         """The same with the run that saw each."""
         found = self._facts_by_run.get(kind)
         if found is None:
-            self.ensure_runs()
-            path = self.file.path
-            found = [(run, fact) for run in self.runs for fact in run.sorted_facts(path).get(kind, ())]
+            found = list(chain.from_iterable(here.by_kind.get(kind, ()) for here in self._facts_here))
             self._facts_by_run[kind] = found
         return found
+
+    @cached_property
+    def _facts_here(self) -> list[FactsHere]:
+        self.ensure_runs()
+        return [run.facts_here(self.file.path) for run in self.runs]
 
     def facts_anywhere(self, kind: type[F]) -> list[F]:
         """Every fact of a kind, those in the user's other files too: to tell that something is never done."""
@@ -649,10 +661,7 @@ class Program:
 
     @cached_property
     def _stores_by_name(self) -> dict[str, list[Store]]:
-        by_name: dict[str, list[Store]] = {}
-        for store in self.facts(Store):
-            by_name.setdefault(store.attr, []).append(store)
-        return by_name
+        return _together(here.stores for here in self._facts_here)
 
     def stores_on(self, obj: Obj) -> list[Store]:
         """What is assigned to attributes of an object in this file, from all runs."""
@@ -660,11 +669,7 @@ class Program:
 
     @cached_property
     def _stores_by_object(self) -> dict[Obj, list[Store]]:
-        by_object: dict[Obj, list[Store]] = {}
-        for store in self.facts(Store):
-            if isinstance(store.receiver, Instance):
-                by_object.setdefault(store.receiver.obj, []).append(store)
-        return by_object
+        return _together(here.stores_on for here in self._facts_here)
 
     def is_called_anywhere(self, names: frozenset[str]) -> bool:
         """Whether any of some functions from outside the user's files is called, in the user's other files too."""
@@ -679,10 +684,7 @@ class Program:
 
     @cached_property
     def _calls_by_name(self) -> dict[str, list[tuple[Run, Call]]]:
-        by_name: dict[str, list[tuple[Run, Call]]] = {}
-        for run, call in self.runs_with_facts(Call):
-            by_name.setdefault(call.name, []).append((run, call))
-        return by_name
+        return _together(here.calls for here in self._facts_here)
 
     def calls_below(self, prefix: str) -> list[tuple[Run, Call]]:
         """The calls of everything whose canonical name begins with `prefix` (`torch.optim.lr_scheduler.`)."""
@@ -695,8 +697,14 @@ class Program:
     @cached_property
     def _forwards_by_class(self) -> dict[str, list[tuple[Run, Forward]]]:
         by_class: dict[str, list[tuple[Run, Forward]]] = {}
-        for run, forward in self.runs_with_facts(Forward):
-            by_class.setdefault(class_lookup.external_class(forward.module, run), []).append((run, forward))
+        # By id: to look a class up by its value costs as much as to find its bases.
+        names: dict[int, str] = {}
+        for found in self.runs_with_facts(Forward):
+            run, forward = found
+            name = names.get(id(forward.module.type))
+            if name is None:
+                name = names[id(forward.module.type)] = class_lookup.external_class(forward.module, run)
+            by_class.setdefault(name, []).append(found)
         return by_class
 
     @cached_property
@@ -852,6 +860,18 @@ def _is_dict(value: Value) -> bool:
 
 def _bound(function: FunctionValue, instance: Instance) -> FunctionValue:
     return function if "builtins.staticmethod" in function.decorators else replace(function, self_value=instance)
+
+
+def _together(indexes: Iterable[dict[K, list[F]]]) -> dict[K, list[F]]:
+    """Several indexes as one."""
+    whole: dict[K, list[F]] = {}
+    for index in indexes:
+        for key, found in index.items():
+            if key in whole:
+                whole[key] += found
+            else:
+                whole[key] = found.copy()
+    return whole
 
 
 def _changes(before: dict[Obj, dict[str, object]], after: dict[Obj, dict[str, object]]) -> dict[Obj, dict[str, object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradsense.program import ir
 from gradsense.program.facts import (
@@ -19,6 +19,7 @@ from gradsense.program.facts import (
     Round,
     ScalerCall,
     Step,
+    Store,
 )
 from gradsense.program.lower import lower
 from gradsense.program.state import State
@@ -110,10 +111,10 @@ class Run:
         self.imports = imports
         self.entry = entry
         self.facts: dict[tuple[object, ...], Fact] = {}
-        self._sorted: dict[type, list[Fact]] = {}
         self._by_kind: dict[type, list[Fact]] = {}
         self._by_kinds: dict[tuple[type, ...], list[Fact]] = {}
         self._calls: dict[str, list[Call]] = {}
+        self._here: FactsHere | None = None
         self.lost: dict[Site, Lost] = {}
         self.remaining = STEPS
         self.stack: list[Code] = []
@@ -231,13 +232,37 @@ class Run:
                 self._calls.setdefault(call.name, []).append(call)
         return self._calls
 
-    def sorted_facts(self, path: str) -> dict[type, list[Fact]]:
-        """The facts with a place in the file `path`, by kind; for a run that has ended."""
-        if not self._sorted:
-            for fact in self.facts.values():
-                if fact.site.where.path == path:
-                    self._sorted.setdefault(type(fact), []).append(fact)
-        return self._sorted
+    def facts_here(self, path: str) -> FactsHere:
+        """The facts with a place in the file `path`, which the run has begun in; for a run that has ended."""
+        if self._here is None:
+            self._here = FactsHere(self, path)
+        return self._here
+
+
+class FactsHere:
+    """A run's facts with a place in one file, each with the run, in the order in which they were seen first: by kind,
+    calls by name, and stores by attribute and by object.
+
+    An analysis puts these lists of its runs together; those of a run that is remembered are there already.
+    """
+
+    __slots__ = ("by_kind", "calls", "stores", "stores_on")
+
+    def __init__(self, run: Run, path: str) -> None:
+        self.by_kind: dict[type, list[tuple[Run, Any]]] = {}
+        self.calls: dict[str, list[tuple[Run, Call]]] = {}
+        self.stores: dict[str, list[Store]] = {}
+        self.stores_on: dict[Obj, list[Store]] = {}
+        for fact in run.facts.values():
+            if fact.site.where.path != path:
+                continue
+            self.by_kind.setdefault(type(fact), []).append((run, fact))
+            if isinstance(fact, Call):
+                self.calls.setdefault(fact.name, []).append((run, fact))
+            elif isinstance(fact, Store):
+                self.stores.setdefault(fact.attr, []).append(fact)
+                if isinstance(fact.receiver, Instance):
+                    self.stores_on.setdefault(fact.receiver.obj, []).append(fact)
 
 
 def statements_of(frame: Frame, body: ir.Body) -> Iterable[tuple[Where, BlockTree | None, tuple[ir.Stmt, ...]]]:

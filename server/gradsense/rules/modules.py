@@ -16,7 +16,9 @@ _PART = "?part"
 
 def is_certainly_module(value: Value) -> bool:
     """Whether a value is a Module, and no attribute of a library's network that may also be a parameter."""
-    return isinstance(value, Instance) and class_lookup.is_module(value) and value.type != Ref(_PART)
+    if not isinstance(value, Instance) or not class_lookup.is_module(value):
+        return False
+    return not isinstance(value.type, Ref) or value.type.name != _PART
 
 
 def takes_attribute(program: Program, value: Value, name: str) -> bool:

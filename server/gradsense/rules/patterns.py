@@ -62,14 +62,15 @@ class _Outline:
     parts: tuple[tuple[str, object], ...]
 
 
-_outlines: dict[int, tuple[object, object]] = {}
+_outlines: Memo[int, tuple[object, object]] = Memo(1000)
 
 
 def _outline_of(pattern: object) -> object:
     """The outline of a pattern; None if anything may match it. Patterns are made once, by the classes of the rules."""
     known = _outlines.get(id(pattern))
     if known is None:
-        known = _outlines[id(pattern)] = (pattern, _outlined(pattern))
+        known = pattern, _outlined(pattern)
+        _outlines.put(id(pattern), known)
     return known[1]
 
 

@@ -376,8 +376,9 @@ def _by_call(program: Program) -> Iterator[tuple[Run, list[Forward]]]:
     """The forward passes that may evaluate, in all rounds, call by call."""
     grouped: dict[tuple[object, ...], tuple[Run, list[Forward]]] = {}
     for run, forward in program.runs_with_facts(Forward):
-        known = is_certainly_module(forward.module)
-        if known and any(mode.kind in ("train", "eval") for mode in forward.modes):
+        if {"train", "eval"}.isdisjoint([mode.kind for mode in forward.modes]):
+            continue
+        if is_certainly_module(forward.module):
             key = (id(run), forward.site, forward.context.calls)
             grouped.setdefault(key, (run, []))[1].append(forward)
     yield from grouped.values()
