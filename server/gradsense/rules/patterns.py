@@ -8,30 +8,44 @@ from dataclasses import dataclass, fields, is_dataclass
 import libcst as cst
 import libcst.matchers as m
 
+from gradsense.program.file import blocks_below
 from gradsense.program.program import Place, Program
 from gradsense.source.blocks import Block
 from gradsense.source.index import NodeIndex
 from gradsense.source.memo import Memo
 
-_memo: Memo[tuple[int, Block], tuple[cst.CSTNode, ...]] = Memo(50_000)
+Found = tuple[tuple[int, tuple[cst.CSTNode, ...]], ...]
+"""What matches in the blocks of a top-level statement: which block, and its nodes."""
 
 
 def matches(program: Program, pattern: m.BaseMatcherNode) -> Iterator[Place]:
     """Every node of the file that matches `pattern`, in order of blocks."""
-    for where, offset, tree in program.file.blocks():
-        block = tree.block
-        if block.hole is not None:
+    # Most patterns match nothing in most statements: to know that of a whole statement saves a look at its blocks.
+    key = id(pattern)
+    for unit, begin, whole, _ in program.file.units:
+        found: Found | None = whole.notes.get(key)
+        if found is None:
+            inside = [tree.block for _, _, tree in blocks_below(unit, begin, whole)]
+            each = ((number, _matching(block, pattern)) for number, block in enumerate(inside))
+            found = whole.notes[key] = tuple((number, nodes) for number, nodes in each if nodes)
+        if not found:
             continue
-        key = (id(pattern), block)
-        nodes = _memo.get(key)
-        if nodes is None:
-            outline = _outline_of(pattern)
-            nodes = tuple(
-                node for node in candidates(block.index, pattern) if _fits(node, outline) and m.matches(node, pattern)
-            )
-            _memo.put(key, nodes)
-        for node in nodes:
-            yield Place(node, block, where, offset, tree)
+        blocks = list(blocks_below(unit, begin, whole))
+        for number, nodes in found:
+            where, offset, tree = blocks[number]
+            for node in nodes:
+                yield Place(node, tree.block, where, offset, tree)
+
+
+def _matching(block: Block, pattern: m.BaseMatcherNode) -> tuple[cst.CSTNode, ...]:
+    if block.hole is not None:
+        return ()
+    found: tuple[cst.CSTNode, ...] | None = block.notes.get(id(pattern))
+    if found is None:
+        outline = _outline_of(pattern)
+        near = (node for node in candidates(block.index, pattern) if _fits(node, outline))
+        found = block.notes[id(pattern)] = tuple(node for node in near if m.matches(node, pattern))
+    return found
 
 
 def candidates(index: NodeIndex, pattern: object) -> Sequence[cst.CSTNode]:

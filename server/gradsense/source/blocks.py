@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import accumulate, pairwise, zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import libcst as cst
@@ -54,6 +54,8 @@ class Block:
     def __init__(self, text: str, *, parsable: bool) -> None:
         self.text = text
         self._parsable = parsable
+        self.notes: dict[object, Any] = {}
+        """What others have worked out of the text alone: it is found, and forgotten, with the block."""
 
     @cached_property
     def _parsed(self) -> Parsed | None:
@@ -162,6 +164,8 @@ class BlockTree:
     def __init__(self, text: str, misplaced: bool) -> None:
         self.text = text
         self._misplaced = misplaced
+        self.notes: dict[object, Any] = {}
+        """As those of a block."""
         # Only until it is cut: what the scan of the text around it has found out already.
         self._scan: Scan | None = None
 

@@ -419,7 +419,13 @@ def _slips(program: Program) -> Iterator[tuple[Run, Slip]]:
     """The forward passes in eval mode that were not in it in the loop's first round."""
     by_call: dict[tuple[object, ...], list[Forward]] = {}
     runs: dict[int, Run] = {}
-    for run, forward in program.runs_with_facts(Forward):
+    everything = program.runs_with_facts(Forward)
+    # Nearly all programs end here: what evaluates does so without a graph.
+    if not any(
+        "eval" in [mode.kind for mode in forward.modes] for _, forward in everything if forward.grad is not False
+    ):
+        return
+    for run, forward in everything:
         if forward.context.rounds and forward.grad is not False and is_certainly_module(forward.module):
             by_call.setdefault((id(run), forward.site, forward.context.calls), []).append(forward)
             runs[id(run)] = run
