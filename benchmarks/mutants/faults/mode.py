@@ -99,11 +99,20 @@ def train_without_super(host: Host) -> Iterator[Change]:
     """train overridden without super."""
     for module in modules(host):
         children = trained_children(host, module)
-        if children and method(module, "train") is None:
+        others = [each for each in host.inside(module, cst.Call) if not children or each is not children[0].call]
+        # Where no layer but the switched one depends on the mode, the network does the same in either.
+        if (
+            children
+            and method(module, "train") is None
+            and any(_DEPENDS_ON_MODE.match(host.called(each)) for each in others)
+        ):
             last = module.body.body[-1]
             lines = f"\ndef train(self, mode=True):\n    {children[0].name}.train(mode)\n    return self"
             if isinstance(last, cst.FunctionDef):
                 yield Change(host).after(last, lines)
+
+
+_DEPENDS_ON_MODE = re.compile(r"torch\.nn\.(\w*Dropout|\w*BatchNorm)[123]?d?$")
 
 
 @mutator("GS705")

@@ -27,8 +27,8 @@ class TrainOverridden(Rule):
 
     ## What it does
 
-    Reports a method `train` of a Module that holds a training loop, that never gets to `super().train(mode)`, or that
-    gives nothing back (information).
+    Reports a method `train` of a Module that holds a training loop or can't be called with the mode alone (information,
+    unless the file calls `eval()`), that never gets to `super().train(mode)`, or that gives nothing back (information).
 
     ## Why it matters
 
@@ -66,20 +66,23 @@ class TrainOverridden(Rule):
             if place is None or program.is_damaged(place.where):
                 continue
             if _has_training_loop(program, method):
-                yield from self._loop(program, facts, method, place)
+                yield from self._hides(program, facts, method, place, "this training loop")
+            elif _takes_no_mode(method):
+                yield from self._hides(program, facts, method, place, "it")
             elif not _reaches_super(program, method):
                 if not _sets_all(program, facts, method):
                     yield from self._alone(program, facts, method, place)
             elif not any(_gives(each) for each in places_in(program, method.code, cst.Return)):
                 yield from self._mute(program, facts, method, place)
 
-    def _loop(self, program: Program, facts: ClassFacts, method: FunctionValue, place: Place) -> Iterator[Finding]:
-        wanted = [param for param in _parameters(method) if param.kind == "plain" and param.default is None]
-        effect = "raises" if len(wanted) > 1 or _takes_none(method) else "runs this training loop"
+    def _hides(
+        self, program: Program, facts: ClassFacts, method: FunctionValue, place: Place, what: str
+    ) -> Iterator[Finding]:
+        effect = "raises" if _takes_no_mode(method) else f"runs {what}"
         yield from self.finding(
             place,
             f"`eval()` of `{facts.name}` calls `self.train(False)`, and so {effect}: `train` hides that of "
-            f"`nn.Module`. Give the training loop another name, `fit` say.",
+            f"`nn.Module`. Give {what.replace('this', 'the')} another name, `fit` say.",
             severity=None if _is_evaluated(program, facts) else Severity.INFORMATION,
         )
 
@@ -236,6 +239,64 @@ class TrainOverridden(Rule):
             from torch import nn
 
 
+            class Phases(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear, self.drop = nn.Linear(4, 1), nn.Dropout()
+                    self.optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+
+                def forward(self, x):
+                    return self.drop(self.linear(x))
+
+                def train(self, phase, batches):
+            #       ^^^^^ GS704
+                    return [self.train_batch(batch) for batch in batches if phase == "first"]
+
+                def train_batch(self, batch):
+                    self.optimizer.zero_grad()
+                    self(batch).pow(2).mean().backward()
+                    self.optimizer.step()
+
+
+            model = Phases()
+            model.train("first", torch.randn(3, 8, 4))
+            model.eval()
+            """,
+            shows=Raises("missing 1 required positional argument: 'batches'"),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Phases(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear, self.drop = nn.Linear(4, 1), nn.Dropout()
+                    self.optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+
+                def forward(self, x):
+                    return self.drop(self.linear(x))
+
+                def fit(self, phase, batches):
+                    return [self.train_batch(batch) for batch in batches if phase == "first"]
+
+                def train_batch(self, batch):
+                    self.optimizer.zero_grad()
+                    self(batch).pow(2).mean().backward()
+                    self.optimizer.step()
+
+
+            model = Phases()
+            model.fit("first", torch.randn(3, 8, 4))
+            model.eval()
+            """,
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
             class Net(nn.Module):
                 def __init__(self):
                     super().__init__()
@@ -372,9 +433,11 @@ def _parameters(method: FunctionValue) -> tuple[ir.Parameter, ...]:
     return node.params[1:]
 
 
-def _takes_none(method: FunctionValue) -> bool:
-    """Whether it can't be called with the mode, as `eval()` does."""
-    return not any(param.kind in ("plain", "*") for param in _parameters(method))
+def _takes_no_mode(method: FunctionValue) -> bool:
+    """Whether it can't be called with the mode alone, as `eval()` does: it is about something else."""
+    parameters = _parameters(method)
+    wanted = [param for param in parameters if param.kind == "plain" and param.default is None]
+    return len(wanted) > 1 or not any(param.kind in ("plain", "*") for param in parameters)
 
 
 def _has_training_loop(program: Program, method: FunctionValue) -> bool:
