@@ -227,7 +227,10 @@ def stepped_past_the_scaler(host: Host) -> Iterator[Change]:
     """scaler.step(optimizer) replaced by optimizer.step()."""
     for step, scaler in _of_scaler(host, "step"):
         call = statement_call(step)
-        if call is not None and len(call.args) == 1:
+        function = host.function_of(step) or host.module
+        # Behind `unscale_`, on a condition perhaps, a plain step is right.
+        unscaled = any(host.code(each.func) == f"{scaler}.unscale_" for each in host.inside(function, cst.Call))
+        if call is not None and len(call.args) == 1 and not unscaled:
             scaled = [
                 host.statement_of(call) for call, func in host.method_calls("backward") if scaler in host.code(func)
             ]

@@ -309,6 +309,8 @@ def run_function(
     if function.self_value is not None and "builtins.staticmethod" not in function.decorators:
         args = (function.self_value, *args)
     bind_parameters(run, callee, state, node.params, args, keywords, unknown_arguments)
+    if not unknown_arguments and duck_types.may_tell(callee):
+        _recognise_arguments(run, callee, state, node.params)
     if callee.assumable is None:
         statements.note_conditions(callee, node.body)
     run.stack.append(function.code)
@@ -415,6 +417,13 @@ def _some_argument(run: Run, frame: Frame, state: State, param: ir.Parameter) ->
     value = duck_types.value_of_argument(run, frame, state, param.name)
     may_be_none = isinstance(param.default, ir.Constant) and param.default.value is None
     return join(value, NONE) if may_be_none and value is not UNKNOWN else value
+
+
+def _recognise_arguments(run: Run, frame: Frame, state: State, params: tuple[ir.Parameter, ...]) -> None:
+    """What the caller couldn't tell of its arguments is what the function does with them."""
+    for param in params:
+        if param.kind == "plain" and state.variable(frame.number, param.name) is UNKNOWN:
+            state.set_variable(frame.number, param.name, _some_argument(run, frame, state, param))
 
 
 def _call_lambda(
@@ -528,7 +537,7 @@ def call_instance(
         # The layers of a Sequential, and what a wrapper wraps, are called by the same expression.
         outermost = place not in run.calling
         run.calling.add(place)
-        result = _call_module(run, frame, state, instance, args, keywords, at)
+        result = forward_of(run, frame, state, instance, args, keywords, at)
         if outermost:
             run.calling.discard(place)
             fact = Forward(
@@ -543,7 +552,7 @@ def call_instance(
     return training.result_of_unknown(args)
 
 
-def _call_module(
+def forward_of(
     run: Run,
     frame: Frame,
     state: State,
@@ -552,6 +561,7 @@ def _call_module(
     keywords: Keywords,
     at: int,
 ) -> Value:
+    """`instance.forward(...)`, which is what a call of a Module comes to."""
     values = (*args, *(value for _, value in keywords))
     if isinstance(instance.type, Ref):
         name = instance.type.name

@@ -1,4 +1,4 @@
-"""What an argument that nothing declares must be, told by what the code does with it.
+"""What an argument or attribute that nothing declares must be, told by what the code does with it.
 
 `optimizer.zero_grad()` and `optimizer.step()` on the same name make an optimizer, whatever the name: nothing else has
 both, but engines that do backward themselves. The name itself never tells.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from gradsense.program import ir, objects
 from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
-from gradsense.program.state import UNKNOWN_GRADIENTS, State
-from gradsense.program.values import UNKNOWN, ClassValue, Code, FunctionValue, Instance, Ref, Value
+from gradsense.program.state import OPEN, UNKNOWN_GRADIENTS, State
+from gradsense.program.values import UNKNOWN, ClassValue, Code, FunctionValue, Instance, Kind, Obj, Ref, Value
 from gradsense.source.blocks import BlockTree
 from gradsense.source.memo import Memo
 
@@ -48,6 +48,25 @@ def value_of_argument(run: Run, frame: Frame, state: State, name: str) -> Value:
 def value_of_variable(run: Run, frame: Frame, state: State, name: str, at: int) -> Value:
     """What a variable is that a call of code that isn't known gave a value."""
     return _made_elsewhere(run, frame, state, _usage(run, frame, name), name, at)
+
+
+def value_of_attribute(run: Run, frame: Frame, state: State, path: str) -> Value:
+    """What an attribute is that comes from code that isn't known (`self.policy.optimizer`): an optimizer or a scaler;
+    the same one each time. `path` is its spelling, beginning with a variable that the function doesn't assign.
+    """
+    usage = _usages_of(frame.code).get(path) if frame.code is not None else None
+    cls = _class_by_use(usage) if usage is not None else None
+    if cls not in _HELD or path.partition(".")[0] in _usages_of(frame.code)[_ASSIGNED].methods:  # type: ignore[arg-type]
+        return UNKNOWN
+    obj = Obj(frame.code.site, frame.calls, path)  # type: ignore[union-attr]
+    if obj in state.heap:
+        return Instance(obj, Ref(cls), _HELD[cls])
+    made = Instance(obj, Ref(cls), _HELD[cls])
+    state.heap[obj] = {OPEN: True}
+    if made.kind is Kind.OPTIMIZER:
+        run.optimizers.setdefault(obj, made)
+        state.gradients[obj] = UNKNOWN_GRADIENTS
+    return made
 
 
 def _made_elsewhere(run: Run, frame: Frame, state: State, usage: Usage | None, name: str, at: int) -> Value:
@@ -94,13 +113,17 @@ def _class_by_use(usage: Usage) -> str | None:
     if "zero_grad" in methods and not usage.is_called and ("step" in methods or "step" in usage.given_to):
         return _OPTIMIZER
     if {"scale", "step", "update"} <= methods:
-        return "torch.amp.GradScaler"
+        return _SCALER
     if usage.is_called and not _OF_MODULES.isdisjoint(methods) and "step" not in methods:
         return "torch.nn.Module"
     return None
 
 
 _OPTIMIZER = "torch.optim.Optimizer"
+_SCALER = "torch.amp.GradScaler"
+_HELD = {_OPTIMIZER: Kind.OPTIMIZER, _SCALER: Kind.SCALER}
+_ASSIGNED = "[assigned]"
+"""The key of what stands for no variable: its `methods` are the names that a body assigns."""
 _OF_MODULES = frozenset("parameters named_parameters train eval state_dict load_state_dict zero_grad".split())
 _TELLING = frozenset({"zero_grad", "scale", *_OF_MODULES})
 
@@ -144,12 +167,20 @@ def _usages_of_module(file: File) -> Mapping[str, Usage]:
 
 def _collected(body: object, tree: BlockTree, own: str) -> dict[str, Usage]:
     found: dict[str, Usage] = defaultdict(Usage)
+    assigned = found[_ASSIGNED].methods
     for inner in _walk(body, tree):
         if isinstance(inner, ir.Call):
             _note_call(inner, own, found)
         elif isinstance(inner, ir.Assign):
             _note_assignment(inner, own, found)
+            assigned.update(target.id for target in inner.targets if isinstance(target, ir.Name))
+        elif isinstance(inner, (ir.For, ir.With)):
+            assigned.update(node.id for node in _walk(_bound(inner), tree) if isinstance(node, ir.Name))
     return dict(found)
+
+
+def _bound(node: ir.For | ir.With) -> object:
+    return node.target if isinstance(node, ir.For) else tuple(item[1] for item in node.items)
 
 
 def _note_call(call: ir.Call, own: str, found: dict[str, Usage]) -> None:
@@ -179,11 +210,25 @@ _SAME = frozenset({"to", "cuda", "cpu", "train", "eval"})
 
 
 def _spelt(node: ir.Expr, own: str) -> str:
+    """`x`, `x.y.z`; empty for other expressions. The function's first argument is `self` whatever it is called."""
     if isinstance(node, ir.Name):
-        return node.id
-    if isinstance(node, ir.Attribute) and isinstance(node.value, ir.Name) and node.value.id == own:
-        return f"self.{node.attr}"
+        return "self" if node.id == own else node.id
+    if isinstance(node, ir.Attribute):
+        above = _spelt(node.value, own)
+        return f"{above}.{node.attr}" if above else ""
     return ""
+
+
+def spelt(frame: Frame, node: ir.Expr) -> str:
+    """The spelling of an expression in the function of `frame`, as `value_of_attribute` takes it."""
+    function = frame.code.node if frame.code is not None else None
+    own = function.params[0].name if isinstance(function, ir.Function) and function.params else ""
+    return _spelt(node, own)
+
+
+def may_tell(frame: Frame) -> bool:
+    """Whether a function does anything that tells what an attribute is."""
+    return frame.code is not None and _is_telling(frame.code.tree.names)  # type: ignore[attr-defined]
 
 
 def _walk(node: object, tree: BlockTree) -> Iterator[object]:

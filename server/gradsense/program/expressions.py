@@ -11,6 +11,7 @@ from gradsense.program import (
     calls,
     composition,
     containers,
+    duck_types,
     ir,
     iterators,
     marking,
@@ -94,7 +95,10 @@ def _name(run: Run, frame: Frame, state: State, node: ir.Name) -> Value:
 
 def _attribute(run: Run, frame: Frame, state: State, node: ir.Attribute) -> Value:
     receiver = evaluate(run, frame, state, node.value)
-    return objects.get_attribute(run, frame, state, receiver, node.attr, node.at)
+    value = objects.get_attribute(run, frame, state, receiver, node.attr, node.at)
+    if value is UNKNOWN and duck_types.may_tell(frame):
+        return duck_types.value_of_attribute(run, frame, state, duck_types.spelt(frame, node))
+    return value
 
 
 def _constant(run: Run, frame: Frame, state: State, node: ir.Constant) -> Value:

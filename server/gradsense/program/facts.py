@@ -201,6 +201,8 @@ class Clip(NamedTuple):
     states: tuple[tuple[Obj, frozenset[GradState]], ...]
     scaled: tuple[tuple[Obj, Obj], ...] = ()
     """Optimizers whose gradients are still scaled, and by which scaler."""
+    possible: tuple[tuple[Obj, frozenset[GradState]], ...] = ()
+    """Where no optimizer is known to be over the clipped parameters: those that may be."""
 
 
 class Build(NamedTuple):

@@ -490,7 +490,7 @@ def _module(
             state.set_attribute(module.obj, OPEN, True)
         return module
     if name == "forward":
-        return calls.layer_result(run, frame, state, module, args, at)
+        return calls.forward_of(run, frame, state, module, args, keywords, at)
     if name in ("items", "keys") and isinstance(module.type, Ref):
         return UNKNOWN
     if name == "load_state_dict":
@@ -636,8 +636,11 @@ def _scaler(
 ) -> Value:
     if name == "scale" and args:
         value = args[0]
-        off = state.attribute(scaler.obj, "[enabled]") == Const(False)
-        return value._replace(scaler=scaler.obj) if isinstance(value, Tensor) and not off else value
+        if state.attribute(scaler.obj, "[enabled]") == Const(False):
+            return value
+        if value is UNKNOWN:
+            return Tensor(requires=None, open=True, scaler=scaler.obj)
+        return value._replace(scaler=scaler.obj) if isinstance(value, Tensor) else value
     if name == "update":
         training.scaler_call(run, frame, state, scaler, name, None, at)
     elif name == "step" and args:

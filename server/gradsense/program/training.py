@@ -204,7 +204,9 @@ def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: i
             state.gradients[optimizer] = after_backward(states, site, certain=False)
     scaler = next((o.scaler for o in options_of(value) if isinstance(o, Tensor) and o.scaler), None)
     if scaler is not None:
-        for optimizer in reached:
+        # With one optimizer alone, it is the one that the loss is for.
+        alone = state.are_alternatives(tuple(state.gradients))
+        for optimizer in reached or (list(state.gradients) if alone else ()):
             state.scaled[optimizer] = scaler
     expressions.use(run, value)
     stepped = graph.changed_behind(state, value)
@@ -356,7 +358,18 @@ def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> No
             states.append((optimizer, current))
             if optimizer in state.scaled:
                 scaled.append((optimizer, state.scaled[optimizer]))
-    run.record(Clip(frame.site(at), run.context(frame), held.sources, held.open, tuple(states), tuple(scaled)), frame)
+    possible: tuple[tuple[Obj, frozenset[GradState]], ...] = ()
+    if not states and held.open:
+        possible = tuple(each for each in state.gradients.items() if _may_hold_more(run, each[0]))
+        scaled += [(optimizer, state.scaled[optimizer]) for optimizer, _ in possible if optimizer in state.scaled]
+    run.record(
+        Clip(frame.site(at), run.context(frame), held.sources, held.open, tuple(states), tuple(scaled), possible), frame
+    )
+
+
+def _may_hold_more(run: Run, optimizer: Obj) -> bool:
+    held = run.holdings.get(optimizer)
+    return held is None or held.open
 
 
 def scaler_call(
@@ -441,6 +454,9 @@ def unknown_code(
     else:
         for optimizer in instances & state.toggled.keys():
             del state.toggled[optimizer]
+    for optimizer, scaler in list(state.scaled.items()):
+        if everything or optimizer in instances or scaler in instances:
+            del state.scaled[optimizer]
     for key in state.stages:
         if everything or not instances.isdisjoint(key):
             state.stages[key] = frozenset({ScalerStage.UNKNOWN})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Call, Clip, Fact, Gradients, Step
+from gradsense.program.facts import Backward, Call, Clip, Fact, Gradients, GradState, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Instance, Obj
@@ -55,26 +55,28 @@ class ClipInWrongPlace(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for run, clip in program.runs_with_facts(Clip):
             place = program.place(clip.site)
-            if place is None or not clip.states or clip.open:
+            if place is None:
                 continue
-            steps = [
+            beside = [
                 fact
                 for fact in run.facts_of(Step)
-                if fact.optimizer.obj in {obj for obj, _ in clip.states}
-                and fact.context.rounds == clip.context.rounds
-                and fact.context.calls == clip.context.calls
+                if (fact.context.rounds, fact.context.calls) == (clip.context.rounds, clip.context.calls)
             ]
+            seen = clip.states if not clip.open else _of_the_one_stepped(clip, beside)
+            steps = [fact for fact in beside if fact.optimizer.obj in {obj for obj, _ in seen}]
             if not steps:
                 continue
             step = program.place(steps[0].site)
             if step is None:
                 continue
-            kinds = {state.kind for _, states in clip.states for state in states}
+            kinds = {state.kind for _, states in seen for state in states}
             if clip.scaled:
                 yield from self._scaled(program, run, clip, place)
-            elif kinds == {Gradients.USED}:
+            elif _INFINITE.search(place.code()):
+                continue
+            elif kinds <= _NOTHING_TO_CLIP and Gradients.USED in kinds:
                 yield from self._moved(program, place, step, f"after `{step.code()}`", "used here already")
-            elif kinds <= {Gradients.NONE, Gradients.CLEARED} and _computed_between(run, clip, steps[0]):
+            elif kinds <= _NOTHING_TO_CLIP and _computed_between(run, clip, steps[0]):
                 yield from self._moved(program, place, step, "before `backward()`", "uses gradients unclipped")
         yield from self._before_lightning(program)
 
@@ -305,7 +307,17 @@ class ClipInWrongPlace(Rule):
     ]
 
 
+_NOTHING_TO_CLIP = frozenset({Gradients.NONE, Gradients.CLEARED, Gradients.LOST, Gradients.USED})
 _INFINITE = re.compile(r"\binf\b")
+
+
+def _of_the_one_stepped(clip: Clip, steps: list[Step]) -> tuple[tuple[Obj, frozenset[GradState]], ...]:
+    """The gradients of the one optimizer that is stepped beside a clip, where it may be over the clipped parameters:
+    those are what is clipped for, whoever made both.
+    """
+    stepped = {fact.optimizer.obj for fact in steps}
+    found = tuple(each for each in clip.possible if each[0] in stepped)
+    return found if len(stepped) == 1 else ()
 
 
 def _function_name(place: Place) -> str:
@@ -325,7 +337,7 @@ def _computed_between(run: Run, clip: Clip, step: Step) -> bool:
             begun = True
         elif fact is step:
             return False
-        elif begun and isinstance(fact, Backward) and step.optimizer.obj in fact.optimizers:
+        elif begun and isinstance(fact, Backward) and (step.optimizer.obj in fact.optimizers or not fact.optimizers):
             return True
     return False
 

@@ -82,6 +82,7 @@ class ScalerMisuse(Rule):
             f"weights move that much too far. Call `{call}`.",
             related=(self.related(program, _backward_of(step), "scaled here"),),
             fixes=(fix,),
+            severity=None if _gets_gradients(run, step) else Severity.WARNING,
         )
 
     def _unscaled_loss(self, program: Program, run: Run, call: ScalerCall) -> Iterator[Finding]:
@@ -92,11 +93,14 @@ class ScalerMisuse(Rule):
         place = program.place(call.site)
         if step is None or place is None or not step.states:
             return
-        sites = {state.backward for state in step.states}
-        if any(state.kind not in _COMPUTED for state in step.states) or ScalerStage.UNSCALED in call.stages:
-            return
+        sites = {state.backward for state in step.states if state.kind in _COMPUTED}
         backwards = [fact for fact in run.facts_of(Backward) if fact.site in sites]
-        if not backwards or not all(_is_unscaled(fact) for fact in backwards):
+        known = (
+            all(state.kind in _COMPUTED for state in step.states)
+            and ScalerStage.UNSCALED not in call.stages
+            and all(map(_is_unscaled, backwards))
+        )
+        if not backwards or not (known or _never_scaled(program, run, call, backwards)):
             return
         backward = program.place(backwards[0].site)
         scaler = _receiver(place)
@@ -107,6 +111,7 @@ class ScalerMisuse(Rule):
             f"leaves next to nothing of them. Call `backward()` on `{scaled}` of the loss.",
             related=(self.related(program, call.site, "unscaled here"),),
             fixes=(_scale_loss(backward, backwards[0], call, scaler) if backward is not None else None,),
+            severity=None if known else Severity.WARNING,
         )
 
     def _step_again(self, program: Program, run: Run, call: ScalerCall) -> Iterator[Finding]:
@@ -487,6 +492,35 @@ def _is_unscaled(backward: Backward) -> bool:
     """Whether a loss was certainly multiplied by no scale: every part of it is known."""
     value = backward.value
     return isinstance(value, Tensor) and value.scaler is None and not value.open and backward.how == "backward"
+
+
+def _never_scaled(program: Program, run: Run, call: ScalerCall, backwards: list[Backward]) -> bool:
+    """Whether losses that come from code which isn't known are still scaled by nothing: `backward` stands beside the
+    step, and no code that could scale has the scaler.
+    """
+    return (
+        all(
+            fact.how == "backward"
+            and getattr(fact.value, "scaler", None) is None
+            and (fact.context.function, fact.context.calls) == (call.context.function, call.context.calls)
+            for fact in backwards
+        )
+        and call.scaler.obj not in run.escaped
+        and not any(
+            node.attr.value in _SCALING  # type: ignore[attr-defined]
+            for _, _, tree in program.file.blocks()
+            for node in tree.block.index.by_kind.get(cst.Attribute, ())  # type: ignore[attr-defined]
+        )
+    )
+
+
+_SCALING = frozenset({"scale", "get_scale", "_scale"})
+
+
+def _gets_gradients(run: Run, step: Step) -> bool:
+    """Whether the optimizer certainly gets gradients of what was scaled."""
+    site = _backward_of(step)
+    return any(fact.site == site and step.optimizer.obj in fact.optimizers for fact in run.facts_of(Backward))
 
 
 def _receiver(place: Place) -> str:
