@@ -129,6 +129,10 @@ def _evaluate(run: Run, frame: Frame, node: ir.Evaluate, state: State, flow: Flo
 
 
 def _note_uncalled(run: Run, frame: Frame, node: ir.Expr, value: Value, how: str) -> None:
+    options = options_of(value)
+    if len(options) > 1 and len({getattr(option, "name", None) for option in options}) == 1:
+        # The same method, whichever object it is.
+        value = options[0]
     if isinstance(node, (ir.Attribute, ir.Name)) and isinstance(value, (Method, FunctionValue, Ref)):
         run.record(Uncalled(frame.site(node.at), run.context(frame), value, how), frame)
 

@@ -509,7 +509,7 @@ def _never_scaled(program: Program, run: Run, call: ScalerCall, backwards: list[
         and not any(
             node.attr.value in _SCALING  # type: ignore[attr-defined]
             for _, _, tree in program.file.blocks()
-            for node in tree.block.index.by_kind.get(cst.Attribute, ())  # type: ignore[attr-defined]
+            for node in tree.block.index.by_kind.get(cst.Attribute, ())
         )
     )
 
