@@ -380,6 +380,8 @@ def move_discarded(host: Host) -> Iterator[Change]:
             and value.func.attr.value == "to"
             and host.code(value.func.value) == name
             and any(isinstance(loop, cst.For) and host.mentions(loop.target, name) for loop in host.loops_around(line))
+            # What has such attributes is a graph, or a batch of PyG's that its `to` moves in place.
+            and not re.search(rf"\b{name}\.(ndata|edata|x|y|edge_\w+|batch|num_\w+)\b", host.text)
         ):
             yield Change(host).replace(line, host.code(value))
 

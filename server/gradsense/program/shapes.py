@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from gradsense.program import containers
+from gradsense.program.knowledge import classes
 from gradsense.program.knowledge import shapes as known
 from gradsense.program.run import Run
 from gradsense.program.state import State
@@ -171,6 +172,8 @@ def note_data(state: State, instance: Instance, name: str, args: tuple[Value, ..
     given = dict(keywords)
     if name == "torch.utils.data.TensorDataset":
         state.set_attribute(instance.obj, COLUMNS, TupleValue(args))
+    elif name in classes.IMAGES_WITH_LABELS and given.get("transform", NONE) != NONE:
+        state.set_attribute(instance.obj, COLUMNS, TupleValue((DATA, DATA)))
     elif name == "torch.utils.data.DataLoader" and not {"collate_fn", "batch_sampler", "**"} & given.keys():
         dataset = args[0] if args else given.get("dataset")
         size = args[1] if len(args) > 1 else given.get("batch_size")

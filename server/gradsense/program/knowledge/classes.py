@@ -151,6 +151,14 @@ def kind_of(name: str) -> Kind | None:
     return None
 
 
+IMAGES_WITH_LABELS = frozenset(
+    f"torchvision.datasets.{name}"
+    for name in """MNIST FashionMNIST KMNIST EMNIST QMNIST CIFAR10 CIFAR100 SVHN STL10 USPS ImageFolder ImageNet Food101
+    Flowers102 SEMEION FakeData""".split()
+)
+"""Data sets of torchvision that give a pair: an image, a tensor once a transform makes it one, and its class."""
+
+
 _PLAIN = frozenset(
     """object Exception ValueError RuntimeError torch.Tensor typing.NamedTuple enum.Enum abc.ABC typing.Generic
     typing.Protocol dict list torch.autograd.Function lightning.Callback torch.utils.data.Sampler NamedTuple ABC Enum

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program.facts import Call
+from gradsense.program.facts import Call, Forward
+from gradsense.program.knowledge import classes
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Parameters, Site, Tensor
+from gradsense.program.values import Parameters, Site, Tensor, Unknown
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent
+from gradsense.rules.syntax import places_in
 
 _KEPT_ALIKE = """detach to cuda cpu float double half bfloat16 type view reshape flatten squeeze unsqueeze transpose
     permute contiguous expand repeat clone""".split()
 _WITH_UNDERSCORE = """clamp clip add sub mul div neg abs exp sqrt relu sigmoid tanh masked_fill clamp_min clamp_max
     nan_to_num""".split()
 _METHODS = (*_KEPT_ALIKE, *_WITH_UNDERSCORE)
+_OF_ANYTHING = ("Unknown.detach", "Unknown.to", "Unknown.cuda", "Unknown.cpu")
 _SWITCHES = ("torch.no_grad", "torch.inference_mode", "torch.enable_grad", "torch.autocast")
 _COMPILE = "torch.compile"
 
@@ -45,7 +48,8 @@ class ResultDiscarded(Rule):
 
     ## Stays silent when
 
-    - it isn't certainly a tensor: `model.to(device)` and `batch.to(device)` of other classes change the object itself;
+    - it isn't certainly a tensor, by where it comes from or by what else is done with it: `model.to(device)` and
+      `batch.to(device)` of other classes change the object itself;
     - `torch.set_grad_enabled(...)` and `torch.set_default_device(...)`, which switch when they are called;
     - it stands outside of functions and loops in a notebook, where it shows a value.
 
@@ -62,7 +66,7 @@ class ResultDiscarded(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
         names = [f"{kind}.{method}" for kind in ("Tensor", "Parameters") for method in _METHODS]
-        for _, call in program.calls(*names, *_SWITCHES, _COMPILE):
+        for _, call in program.calls(*names, *_OF_ANYTHING, *_SWITCHES, _COMPILE):
             if call.site in told or (isinstance(call.receiver, Parameters) and call.receiver.shape not in _SINGLE):
                 continue
             place = program.place(call.site)
@@ -263,6 +267,39 @@ class ResultDiscarded(Rule):
                 optimizer.step()
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, Dataset
+
+
+            class Numbers(Dataset):
+                def __len__(self):
+                    return 24
+
+                def __getitem__(self, index):
+                    return torch.randn(4), torch.randn(1)
+
+
+            def train(model, loader, optimizer, device):
+                model.train()
+                for x, y in loader:
+                    x = x.to(device, torch.float64)
+                    y.to(device, torch.float64)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS510
+                    output = model(x)
+                    optimizer.zero_grad()
+                    nn.functional.huber_loss(output, y).backward()
+                    optimizer.step()
+
+
+            network = nn.Linear(4, 1).double()
+            adam = torch.optim.Adam(network.parameters())
+            train(network, DataLoader(Numbers(), batch_size=8), adam, "cpu")
+            """,
+            shows=Raises("Found dtype Float but expected Double"),
+        ),
         Good(
             """
             import torch
@@ -302,6 +339,25 @@ class ResultDiscarded(Rule):
         ),
         Silent(
             """
+            from torch import nn
+
+
+            def train(model, loader, device):
+                for graphs, target in loader:
+                    graphs.to(device)
+                    target = target.to(device)
+                    output = model(graphs.x, graphs.edge_index)
+                    nn.functional.nll_loss(output, target).backward()
+
+
+            def evaluate(model, loader, device):
+                for batch, target in loader:
+                    batch.to(device)
+                    nn.functional.nll_loss(model(batch), target).backward()
+            """
+        ),
+        Silent(
+            """
             import torch
             from torch import nn
 
@@ -335,7 +391,83 @@ def _is_a_statement(program: Program, place: Place, call: Call) -> bool:
     receiver = call.receiver
     if isinstance(receiver, Parameters):
         return receiver.shape in _SINGLE
-    return receiver is None or (isinstance(receiver, Tensor) and not receiver.open and not receiver.python)
+    if isinstance(receiver, Tensor) and not receiver.python and (not receiver.open or call.name == "Tensor.detach"):
+        return True
+    if isinstance(receiver, (Tensor, Unknown)):
+        return _is_used_as_tensor(program, place, call)
+    return receiver is None
+
+
+_TELLING = frozenset(
+    """view view_as reshape permute unsqueeze squeeze dim numel size argmax softmax log_softmax float long half double
+    item backward requires_grad_ transpose contiguous flatten expand repeat""".split()
+)
+_USUAL = frozenset(
+    """shape ndim device dtype to cuda cpu type detach clone data grad requires_grad retain_grad numpy tolist mean sum
+    max min std var norm abs pow sqrt exp log eq ne gt lt mul add sub div t T copy_ fill_ zero_ gather scatter_
+    pin_memory is_cuda""".split()
+)
+
+
+def _is_used_as_tensor(program: Program, place: Place, call: Call) -> bool:
+    """Whether a variable must be a tensor for what its function does with it: it is given to a loss, or is asked for
+    what tensors alone have, and for nothing that they don't have.
+    """
+    node = place.node
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return False
+    name = node.func.value
+    if not isinstance(name, cst.Name):
+        return False
+    asked = {
+        each.node.attr.value
+        for each in _within(program, call, cst.Attribute)
+        if isinstance(each.node, cst.Attribute)
+        and isinstance(each.node.value, cst.Name)
+        and each.node.value.value == name.value
+    }
+    if not asked <= _TELLING | _USUAL:
+        return False
+    if call.name == "Unknown.detach" and _is_output(program, call, name.value):
+        return True
+    return not asked.isdisjoint(_TELLING) or _is_given_to_loss(program, call, name.value)
+
+
+def _is_output(program: Program, call: Call, name: str) -> bool:
+    """Whether a variable is what a network gave."""
+    for forward in program.facts(Forward):
+        place = program.place(forward.site) if forward.context.function == call.context.function else None
+        assignment = place.parent() if place is not None else None
+        if assignment is not None and isinstance(assignment.node, cst.Assign):
+            targets = [each.target for each in assignment.node.targets]
+            if any(isinstance(target, cst.Name) and target.value == name for target in targets):
+                return True
+    return False
+
+
+def _within(program: Program, call: Call, kind: type[cst.CSTNode]) -> Iterator[Place]:
+    """The nodes of a kind in the function that a call is in; outside of functions, in the module's statements."""
+    if call.context.function is not None:
+        yield from places_in(program, call.context.function, kind)
+        return
+    for where, offset, tree in program.file.blocks():
+        if not where.unit:
+            for node in tree.block.index.by_kind.get(kind, ()):
+                yield Place(node, tree.block, where, offset, tree)
+
+
+def _is_given_to_loss(program: Program, call: Call, name: str) -> bool:
+    for _, fact in (*program.calls_below("torch.nn.functional."), *program.runs_with_facts(Forward)):
+        if fact.context.function != call.context.function:
+            continue
+        called = fact.name if isinstance(fact, Call) else getattr(fact.module.type, "name", "")
+        if not (classes.is_loss(called) or called.endswith(("_loss", "cross_entropy"))):
+            continue
+        loss = program.place(fact.site)
+        given = loss.node.args if loss is not None and isinstance(loss.node, cst.Call) else ()
+        if any(isinstance(arg.value, cst.Name) and arg.value.value == name for arg in given):
+            return True
+    return False
 
 
 def _in_words(place: Place, call: Call) -> tuple[str]:
