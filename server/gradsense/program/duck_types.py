@@ -210,11 +210,11 @@ _SAME = frozenset({"to", "cuda", "cpu", "train", "eval"})
 
 
 def _spelt(node: ir.Expr, own: str) -> str:
-    """`x`, `x.y.z`; empty for other expressions. The function's first argument is `self` whatever it is called."""
+    """`x`, `x.y.z`; empty for other expressions. In front of a dot the first argument is `self`, whatever its name."""
     if isinstance(node, ir.Name):
-        return "self" if node.id == own else node.id
+        return node.id
     if isinstance(node, ir.Attribute):
-        above = _spelt(node.value, own)
+        above = "self" if isinstance(node.value, ir.Name) and node.value.id == own else _spelt(node.value, own)
         return f"{above}.{node.attr}" if above else ""
     return ""
 

@@ -221,6 +221,9 @@ def _construct(
     instance = Instance(objects.allocate(frame, at), Ref(name), kind)
     state.heap[instance.obj] = {OPEN: True} if opaque else {}
     if kind is Kind.MODULE:
+        if name in classes.WRAPPERS and args and args[0] is UNKNOWN:
+            # Wherever it comes from, what is wrapped is a network.
+            args = (objects.instance_of_class(run, frame, state, Ref("torch.nn.Module"), at, "module"), *args[1:])
         _construct_module(run, frame, state, instance, name, args, keywords, at)
         run.record(Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward), frame)
     elif kind is Kind.OPTIMIZER:

@@ -11,7 +11,7 @@ from gradsense.findings import Finding, Severity
 from gradsense.program.facts import Backward, Forward, Make
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Instance, Ref, Tensor
+from gradsense.program.values import Instance, Ref, Site, Tensor, Unknown
 from gradsense.rules import syntax
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent
@@ -39,7 +39,8 @@ class GradientsNotSynchronised(Rule):
 
     - the wrapper is called in the loop too, or some `backward` runs outside of `no_sync()`;
     - nothing is trained there (evaluation, no gradients recorded);
-    - the program exchanges gradients or weights by itself (`all_reduce`, `broadcast`, a communication hook);
+    - the program exchanges gradients or weights by itself (`all_reduce`, `broadcast`, a communication hook), or may: a
+      tensor that the same function has just made is neither;
     - the wrapper is `DataParallel`, which has one set of weights.
 
     ## References
@@ -51,15 +52,19 @@ class GradientsNotSynchronised(Rule):
     fix_safety = None
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if _NAME not in program.file.document.names or program.calls(*_EXCHANGES):
+        if _NAME not in program.file.document.names or _exchanges(program):
             return
-        for run, made in program.runs_with_facts(Make):
+        told: set[Site] = set()
+        for made in dict.fromkeys(program.facts(Make)):
             inner = made.args[0] if made.args else None
             if made.instance.type == Ref(_WRAPPER) and isinstance(inner, Instance):
-                yield from self._past(program, run, made.instance, inner)
+                for run in program.runs:
+                    yield from self._past(program, run, made.instance, inner, told)
         yield from self._never_synchronised(program)
 
-    def _past(self, program: Program, run: Run, wrapper: Instance, inner: Instance) -> Iterator[Finding]:
+    def _past(
+        self, program: Program, run: Run, wrapper: Instance, inner: Instance, told: set[Site]
+    ) -> Iterator[Finding]:
         forwards = [fact for fact in run.facts_of(Forward) if fact.context.rounds]
         wrapped = [fact for fact in forwards if fact.module.obj == wrapper.obj]
         through = {(fact.site, fact.context.calls) for fact in wrapped}
@@ -70,6 +75,9 @@ class GradientsNotSynchronised(Rule):
             place = program.place(fact.site)
             if place is None or fact.context.rounds[-1].site in loops or not _is_trained(run, fact):
                 continue
+            if fact.site in told:
+                continue
+            told.add(fact.site)
             yield from self.finding(
                 place,
                 f"`{place.code()}` goes past `{_NAME}`, so no process gets the others' gradients and their weights "
@@ -249,6 +257,108 @@ class GradientsNotSynchronised(Rule):
             other.join()
             """,
         ),
+        Bad(
+            """
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            class Trainer:
+                def __init__(self, network, optimizer):
+                    self.optimizer = optimizer
+                    self.network = DistributedDataParallel(network)
+
+                def mean(self, loss):
+                    total = loss.detach().clone()
+                    dist.all_reduce(total)
+                    return total / dist.get_world_size()
+
+                def run(self, steps):
+                    for _ in range(steps):
+                        loss = (self.network.module(torch.randn(8, 4)) - 1).pow(2).mean()
+            #                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS418
+                        self.optimizer.zero_grad()
+                        loss.backward()
+                        self.optimizer.step()
+                        self.mean(loss)
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                trainer = Trainer(network, torch.optim.SGD(network.parameters(), lr=0.1))
+                torch.manual_seed(rank)
+                trainer.run(3)
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+            shows=Raises("the replicas differ"),
+            fixed="""
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            class Trainer:
+                def __init__(self, network, optimizer):
+                    self.optimizer = optimizer
+                    self.network = DistributedDataParallel(network)
+
+                def mean(self, loss):
+                    total = loss.detach().clone()
+                    dist.all_reduce(total)
+                    return total / dist.get_world_size()
+
+                def run(self, steps):
+                    for _ in range(steps):
+                        loss = (self.network(torch.randn(8, 4)) - 1).pow(2).mean()
+                        self.optimizer.zero_grad()
+                        loss.backward()
+                        self.optimizer.step()
+                        self.mean(loss)
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                trainer = Trainer(network, torch.optim.SGD(network.parameters(), lr=0.1))
+                torch.manual_seed(rank)
+                trainer.run(3)
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+        ),
         Good(
             """
             import os
@@ -329,6 +439,30 @@ class GradientsNotSynchronised(Rule):
         ),
         Silent(
             """
+            import torch
+            import torch.distributed as dist
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def average(network):
+                flat = torch.cat([p.grad.reshape(-1) for p in network.parameters()])
+                dist.all_reduce(flat)
+                for p, part in zip(network.parameters(), flat.split([p.numel() for p in network.parameters()])):
+                    p.grad = part.view_as(p)
+
+
+            model = DistributedDataParallel(nn.Linear(4, 1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                (model.module(torch.randn(8, 4)) - 1).pow(2).mean().backward()
+                average(model)
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
             import contextlib
 
             import torch
@@ -365,19 +499,54 @@ _EXCHANGES = tuple(
 _NO_SYNC = m.With(items=[m.AtLeastN(m.WithItem(item=m.Call(func=m.Attribute(attr=m.Name("no_sync")))), n=1)])
 
 
+def _exchanges(program: Program) -> bool:
+    """Whether the program exchanges gradients or weights by itself, or may: a new tensor is neither."""
+    for _, call in program.calls(*_EXCHANGES):
+        place = program.place(call.site)
+        node = place.node if place is not None else None
+        given = node.args[0].value if isinstance(node, cst.Call) and node.args else None
+        function = call.context.function
+        if not isinstance(given, cst.Name) or function is None:
+            return True
+        if not _WRITTEN_BACK.isdisjoint(function.tree.names):  # type: ignore[attr-defined]
+            return True
+        made = [
+            each.node.value
+            for each in syntax.places_in(program, function, cst.Assign)
+            if isinstance(each.node, cst.Assign) and m.matches(each.node.targets[0].target, m.Name(given.value))
+        ]
+        if not made or not m.matches(made[0], _NEW_TENSOR):
+            return True
+    return False
+
+
+_WRITTEN_BACK = frozenset({"copy_", "set_", "data", "grad", "grads", "load_state_dict", "_unflatten_dense_tensors"})
+_NEW_TENSOR = m.Call(func=m.Attribute(value=m.Name("torch") | m.Name("th"))) | m.Call(
+    func=m.Attribute(attr=m.OneOf(*(m.Name(name) for name in ("clone", "sum", "mean", "detach"))))
+)
+
+
 def _is_trained(run: Run, forward: Forward) -> bool:
-    """Whether a backward pass in the same loop reaches what a forward pass went through."""
-    if not isinstance(forward.result, Tensor) or not forward.result.sources:
-        return False
+    """Whether a backward pass in the same loop reaches what a forward pass went through; or may, right beside it."""
     loop = forward.context.rounds[-1].site
     return any(
         isinstance(fact, Backward)
-        and isinstance(fact.value, Tensor)
-        and fact.value.sources & forward.result.sources
         and fact.context.rounds
         and fact.context.rounds[-1].site == loop
+        and (
+            _reaches(fact, forward)
+            or (
+                (fact.context.calls, fact.context.function) == (forward.context.calls, forward.context.function)
+                and (isinstance(fact.value, Unknown) or (isinstance(fact.value, Tensor) and fact.value.open))
+            )
+        )
         for fact in run.facts.values()
     )
+
+
+def _reaches(backward: Backward, forward: Forward) -> bool:
+    value, result = backward.value, forward.result
+    return isinstance(value, Tensor) and isinstance(result, Tensor) and not value.sources.isdisjoint(result.sources)
 
 
 def _no_sync(program: Program, place: Place) -> str | None:
