@@ -457,7 +457,9 @@ def _within(program: Program, call: Call, kind: type[cst.CSTNode]) -> Iterator[P
 
 
 def _is_given_to_loss(program: Program, call: Call, name: str) -> bool:
-    for _, fact in (*program.calls_below("torch.nn.functional."), *program.runs_with_facts(Forward)):
+    functions = [fact for _, fact in program.calls_below("torch.nn.functional.")]
+    facts: list[Call | Forward] = [*functions, *program.facts(Forward)]
+    for fact in facts:
         if fact.context.function != call.context.function:
             continue
         called = fact.name if isinstance(fact, Call) else getattr(fact.module.type, "name", "")
