@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from operator import is_
 
 from gradsense.program.facts import InPlace
 from gradsense.program.run import Frame, Run
@@ -53,11 +55,18 @@ def put(state: State, old: Tensor, new: Tensor) -> None:
     """Every variable, or else every attribute, that holds `old` holds `new` from here on."""
     found = False
     for number, names in list(state.frames.items()):
-        if any(value is old for value in names.values()):
+        if _holds(names, old):
             state.frames[number] = {name: new if value is old else value for name, value in names.items()}
             found = True
     if found:
         return
     for obj, held in list(state.heap.items()):
-        if any(value is old for value in held.values()):
+        if _holds(held, old):
             state.heap[obj] = {name: new if value is old else value for name, value in held.items()}
+
+
+def _holds(held: Mapping[str, object], value: Tensor) -> bool:
+    """Whether something is that very tensor; asked of every object that there is, so without a step of Python for each
+    of their attributes.
+    """
+    return any(map(is_, held.values(), repeat(value)))
