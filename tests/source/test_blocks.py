@@ -98,6 +98,15 @@ def test_offsets_in_a_skeleton() -> None:
     assert tree.to_text(block.text.index("else") + 4) == text.index("else") + 4
 
 
+def test_a_body_is_replaced_as_it_is_indented() -> None:
+    text = "class A:\n\tdef f(self):\n" + "\t\tx = 1\n" * 30
+    tree = only(read_document(text))
+    assert tree.block.tree is not None
+    method = tree.suites[0].children[0][1]
+    assert method.block.tree is not None
+    assert method.block.text == "\tdef f(self):\n\t\tpass\n"
+
+
 def test_what_ends_with_a_body_ends_where_the_body_does() -> None:
     text = "if a:\n" + "    b\n" * 30 + "else:\n" + "    c\n" * 3
     tree = read_document(text).blocks[0][1]

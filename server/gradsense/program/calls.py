@@ -411,7 +411,10 @@ def bind_parameters(
 
 
 def _some_argument(run: Run, frame: Frame, state: State, param: ir.Parameter) -> Value:
-    """What an entry's argument is: what its annotation says, or what is done with it."""
+    """What an entry's argument is: what its default or annotation says, or what is done with it."""
+    if isinstance(param.default, ir.Constant) and type(param.default.value) in (int, float):
+        # A number, whichever.
+        return PLAIN
     if param.annotation is not None:
         return objects.value_of_annotation(run, frame, state, param.annotation, -1, param.name)
     value = duck_types.value_of_argument(run, frame, state, param.name)

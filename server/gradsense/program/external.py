@@ -130,7 +130,8 @@ def _result(
     if name.split(".")[0] in ("numpy", "math") and _has_tensor(run, state, args):
         return expressions.cut(run, frame, combine(_tensors_in(run, state, args)), name, at, python=True)
     if name.split(".")[0] in functions.HARMLESS_ROOTS or name in functions.HARMLESS_CALLS:
-        return PLAIN if all(map(is_plain, args)) else UNKNOWN
+        # Of a class (`tyro.cli(Args)`) they make objects that hold settings.
+        return PLAIN if all(is_plain(arg) or isinstance(arg, ClassValue) for arg in args) else UNKNOWN
     if name.split(".")[0] in functions.DATA_ROOTS and all(map(is_plain, (*args, *(v for _, v in keywords)))):
         return PLAIN
     ancestry = run.imports.ancestry(name) if last[:1].isupper() else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradsense.program.run import Frame
-from gradsense.program.values import Const, Mark, Obj, Parameters, Tensor, Unknown, Value
+from gradsense.program.values import PLAIN, Const, Mark, Obj, Parameters, Tensor, Unknown, Value
 
 _LASTING = frozenset({"bootstrap", "share"})
 _PRODUCTS = frozenset({"*", "torch.mul", "torch.multiply", "Tensor.mul", "Tensor.multiply"})
@@ -63,8 +63,9 @@ def score(frame: Frame, result: Value, at: int) -> Value:
 def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
     for number, (one, other) in enumerate((operands, operands[::-1])):
         if isinstance(one, Parameters):
-            if one.shape in ("element", "data") and isinstance(other, Const) and isinstance(other.value, (int, float)):
-                mark = Mark("share", frame.site(at), one.sources, number=float(other.value))
+            share = _number(other)
+            if one.shape in ("element", "data") and share is not None:
+                mark = Mark("share", frame.site(at), one.sources, number=share)
                 return result._replace(marks=result.marks | {mark})
             continue
         if not isinstance(one, Tensor) or not isinstance(other, Tensor):
@@ -75,6 +76,16 @@ def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int)
             mark = Mark("weighed", frame.site(at), one.sources, number=number)
             return result._replace(marks=other.marks | {mark})
     return result
+
+
+SETTING = -1.0
+"""Stands for a share that is a number, but which one the program's caller decides."""
+
+
+def _number(value: Value) -> float | None:
+    if isinstance(value, Const) and isinstance(value.value, (int, float)):
+        return float(value.value)
+    return SETTING if value == PLAIN else None
 
 
 def _layers(sources: frozenset[Obj]) -> frozenset[Obj]:

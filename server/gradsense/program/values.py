@@ -179,8 +179,7 @@ class Mark(NamedTuple):
     multiple of what networks give: a return, as a rule), `compared` (a bootstrap, operand `number`, against what the
     same networks give), `ratio` (the difference of two scores of the same policy), `unscored` (something and a term,
     operand `number`, that only depends on samples of what is `behind`), or `share` (parameters times the constant
-    `number`). `behind`: what it depends on without a
-    gradient.
+    `number`, or a number that the caller decides). `behind`: what it depends on without a gradient.
     """
 
     kind: str

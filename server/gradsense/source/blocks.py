@@ -253,11 +253,16 @@ def _skeleton(
         if part.body < part.end:
             children = statements(lines, part.body, part.end)
             suites.append(Suite(tuple(_trees(text, lines, starts, children))))
-            filler = " " * lines.lines[children[0].header].indent + "pass\n"
+            # As it is written: tabs and spaces don't mix.
+            indent = _INDENT.match(text, starts[children[0].header])
+            filler = (indent[0] if indent is not None else "") + "pass\n"
             segments.append((length, 0, body))
             pieces.append(filler)
             length += len(filler)
     return _block("".join(pieces)), tuple(suites), tuple(segments)
+
+
+_INDENT = re.compile(r"[ \t\f]*")
 
 
 def _starts(lines: Scan) -> list[int]:

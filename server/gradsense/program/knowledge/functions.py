@@ -57,7 +57,7 @@ GRAD_MODES = {
 HARMLESS_ROOTS = frozenset(
     """print logging wandb os sys time json math random matplotlib tqdm copyreg shutil datetime pathlib pprint
     collections typing warnings argparse csv pickle torchsummary torchinfo thop plt mlflow comet_ml gc psutil
-    string re glob io yaml rich absl builtins""".split()
+    string re glob io yaml rich absl tyro builtins""".split()
 )
 """Packages whose calls leave models, optimizers and gradients as they are."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program.facts import Backward, Forward
+from gradsense.program.marking import SETTING
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Obj, Site, Tensor
+from gradsense.program.values import Mark, Obj, Site, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.cuts import stepped
+from gradsense.rules.defaults import number_by_default
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Unmoved
 from gradsense.rules.networks import names_of
 from gradsense.rules.syntax import compounds_around, places_below
@@ -40,7 +44,7 @@ class SoftUpdateInverted(Rule):
 
     - the other network is written to as well (lookahead, averaging back and forth), or is in an optimizer;
     - weights are only copied, not mixed: a checkpoint or an average is loaded;
-    - the share is a whole (`tau = 1`), or no constant;
+    - the share is a whole (`tau = 1`), or neither a constant nor a setting with a default;
     - what is mixed, or what the optimizers hold, can't be told.
 
     ## References
@@ -53,7 +57,9 @@ class SoftUpdateInverted(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if not program.calls("Parameters.update") or any(held.open for held in program.holdings.values()):
+        if not program.calls("Parameters.update", "Module.load_state_dict"):
+            return
+        if any(held.open for held in program.holdings.values()):
             return
         trained = stepped(program)
         seen: set[Site] = set()
@@ -74,9 +80,11 @@ class SoftUpdateInverted(Rule):
         if mine <= trained and other and _mixes(update) and not other & trained:
             if not other & update.run.escaped and not any(each.sources & other for each in written):
                 yield from self._report_wrong_side(program, update, other, place)
+        elif mine <= trained and other and not other & trained and _is_pulled_back(update, other, written):
+            yield from self._report_pulled_back(program, update, other, place)
         elif not mine & trained and not other:
             yield from self._report_itself(program, update, place)
-        elif not mine & trained and other and other <= trained and _is_inverted(update):
+        elif not mine & trained and other and other <= trained and _is_inverted(program, update):
             yield from self._report_inverted(program, update, other, place)
 
     def _report_wrong_side(
@@ -98,6 +106,17 @@ class SoftUpdateInverted(Rule):
             f"{network} is pulled back to the weights of {target}, which never change: the mixture is written into the "
             "network that is trained. Write it into the target.",
             fixes=(fix,),
+        )
+
+    def _report_pulled_back(
+        self, program: Program, update: Update, other: frozenset[Obj], place: Place
+    ) -> Iterator[Finding]:
+        network = names_of(program, update.run, update.sources) or "the trained network"
+        target = names_of(program, update.run, other) or "the target"
+        yield from self.finding(
+            place,
+            f"{network} gets back the weights of {target}, which never change: what it has learned is lost, time and "
+            f"again. Load the weights of {network} into {target}.",
         )
 
     def _report_itself(self, program: Program, update: Update, place: Place) -> Iterator[Finding]:
@@ -123,8 +142,9 @@ class SoftUpdateInverted(Rule):
         network = names_of(program, update.run, other) or "the trained network"
         yield from self.finding(
             place,
-            f"{target} keeps {_share(update, update.sources):.3g} of its own weights in each update, and takes over "
-            f"{_share(update, other):.3g} of those of {network}: it hardly differs from it. Swap the two shares.",
+            f"{target} keeps {_share(program, update, update.sources):.3g}{_settings(update)} of its own weights in "
+            f"each update, and takes over {_share(program, update, other):.3g} of those of {network}: it hardly "
+            "differs from it. Swap the two shares.",
         )
 
     examples = [
@@ -260,6 +280,128 @@ class SoftUpdateInverted(Rule):
                 follow(target, network)
             """,
         ),
+        Bad(
+            """
+            import argparse
+            import copy
+
+            import torch
+            from torch import nn
+
+            parser = argparse.ArgumentParser()
+            parser.add_argument("--tau", type=float, default=0.005)
+            args = parser.parse_args()
+            torch.manual_seed(0)
+            online = nn.Linear(4, 1)
+            target = copy.deepcopy(online)
+            optimizer = torch.optim.SGD(online.parameters(), lr=0.1)
+            for _ in range(5):
+                x = torch.randn(8, 4)
+                with torch.no_grad():
+                    y = torch.randn(8, 1) + 0.9 * target(x)
+                loss = (online(x) - y).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                for p, t in zip(online.parameters(), target.parameters()):
+                    t.data.copy_(args.tau * t.data + (1 - args.tau) * p.data)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS804
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import argparse
+            import copy
+
+            import torch
+            from torch import nn
+
+            parser = argparse.ArgumentParser()
+            parser.add_argument("--tau", type=float, default=0.005)
+            args = parser.parse_args()
+            torch.manual_seed(0)
+            online = nn.Linear(4, 1)
+            target = copy.deepcopy(online)
+            optimizer = torch.optim.SGD(online.parameters(), lr=0.1)
+            for _ in range(5):
+                x = torch.randn(8, 4)
+                with torch.no_grad():
+                    y = torch.randn(8, 1) + 0.9 * target(x)
+                loss = (online(x) - y).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                for p, t in zip(online.parameters(), target.parameters()):
+                    t.data.copy_(args.tau * p.data + (1 - args.tau) * t.data)
+            """,
+        ),
+        Bad(
+            """
+            import copy
+
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            online = nn.Linear(4, 1)
+            target = copy.deepcopy(online)
+            optimizer = torch.optim.SGD(online.parameters(), lr=0.1)
+            for step in range(6):
+                x = torch.randn(8, 4)
+                with torch.no_grad():
+                    y = torch.randn(8, 1) + 0.9 * target(x)
+                loss = (online(x) - y).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if step % 2 == 1:
+                    online.load_state_dict(target.state_dict())
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS804
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import copy
+
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            online = nn.Linear(4, 1)
+            target = copy.deepcopy(online)
+            optimizer = torch.optim.SGD(online.parameters(), lr=0.1)
+            for step in range(6):
+                x = torch.randn(8, 4)
+                with torch.no_grad():
+                    y = torch.randn(8, 1) + 0.9 * target(x)
+                loss = (online(x) - y).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if step % 2 == 1:
+                    target.load_state_dict(online.state_dict())
+            """,
+        ),
+        # Back to the first weights for each fold.
+        Silent(
+            """
+            import copy
+
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            first = copy.deepcopy(model)
+            for fold in range(3):
+                model.load_state_dict(first.state_dict())
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                for _ in range(5):
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                with torch.no_grad():
+                    print(model(torch.randn(8, 4)) - first(torch.randn(8, 4)))
+            """
+        ),
         Good(
             """
             import copy
@@ -366,22 +508,55 @@ class SoftUpdateInverted(Rule):
     ]
 
 
+def _is_pulled_back(update: Update, other: frozenset[Obj], written: list[Update]) -> bool:
+    """Whether a trained network loads, in the loop that trains it, one that is used there and never follows."""
+    if update.value is not None or not update.context.rounds or other & update.run.escaped:
+        return False
+    loop = update.context.rounds[-1].site
+    if any(each.sources & other and any(loop == round_.site for round_ in each.context.rounds) for each in written):
+        return False
+    trained = any(
+        fact.context.rounds and fact.context.rounds[-1].site == loop for fact in update.run.facts_of(Backward)
+    )
+    return trained and any(
+        fact.grad is False
+        and isinstance(fact.result, Tensor)
+        and any(loop == round_.site for round_ in fact.context.rounds)
+        and other & frozenset().union(fact.result.sources, *(cut.sources for cut in fact.result.cuts))
+        for fact in update.run.facts_of(Forward)
+    )
+
+
 def _mixes(update: Update) -> bool:
     """Whether what is written is made of both networks."""
     origin = update.origin or frozenset()
     return bool(origin & update.sources) or update.how == "lerp_"
 
 
-def _share(update: Update, sources: frozenset[Obj]) -> float:
-    """The constant share that a network has in a mixture; not a number where none tells."""
+def _share(program: Program, update: Update, sources: frozenset[Obj]) -> float:
+    """The share that a network has in a mixture, settings at their defaults; not a number where none tells."""
     marks = update.value.marks if isinstance(update.value, Tensor) else ()
-    shares = {mark.number for mark in marks if mark.kind == "share" and mark.sources == sources}
-    return shares.pop() if len(shares) == 1 else float("nan")
+    shares = {_number_of(program, mark) for mark in marks if mark.kind == "share" and mark.sources == sources}
+    return shares.pop() if len(shares) == 1 else math.nan
 
 
-def _is_inverted(update: Update) -> bool:
+def _number_of(program: Program, mark: Mark) -> float:
+    place = program.place(mark.site) if mark.number == SETTING else None
+    if place is None or not isinstance(place.node, cst.BinaryOperation):
+        return mark.number if mark.number != SETTING else math.nan
+    sides = (number_by_default(program, place.at(side)) for side in (place.node.left, place.node.right))
+    return next((side for side in sides if side is not None), math.nan)
+
+
+def _is_inverted(program: Program, update: Update) -> bool:
     other = (update.origin or frozenset()) - update.sources
-    return 0 < _share(update, update.sources) <= 0.1 and 0.9 <= _share(update, other) < 1
+    return 0 < _share(program, update, update.sources) <= 0.1 and 0.9 <= _share(program, update, other) < 1
+
+
+def _settings(update: Update) -> str:
+    """That the shares are those of defaults, where they are."""
+    marks = update.value.marks if isinstance(update.value, Tensor) else ()
+    return " (by default)" if any(mark.kind == "share" and mark.number == SETTING for mark in marks) else ""
 
 
 def _loop_around(program: Program, place: Place) -> Place | None:
