@@ -9,10 +9,12 @@ import libcst as cst
 from benchmarks.mutants.change import Change
 from benchmarks.mutants.host import Host
 from benchmarks.mutants.idioms import (
+    Round,
     argument,
     assignments,
     builds,
     loss_of,
+    method_statement,
     rounds,
 )
 from benchmarks.mutants.mutators import mutator
@@ -39,9 +41,10 @@ def advantage_with_gradient(host: Host) -> Iterator[Change]:
             yield Change(host).replace(call, host.code(func.value)).mark(host.statement_of(call), *uses)
 
 
-@mutator("GS802")
+@mutator("GS802", certain=False)
 def target_optimized(host: Host) -> Iterator[Change]:
     """the target network's parameters handed to the optimizer too."""
+    # Only where the target's output keeps its graph: an optimizer passes over parameters without a gradient.
     names = {name for _, name, value in assignments(host) if isinstance(value, cst.Call) and _TARGET.search(name)}
     for build in builds(host):
         place = argument(build.call, 0, "params")
@@ -147,6 +150,9 @@ def critic_not_cleared(host: Host) -> Iterator[Change]:
         if actor is None or critic.clear is None or critic.clear not in critic.block:
             continue
         at = critic.block.index
+        if _under_no_grad(host, actor):
+            # The critic gets no gradient of the actor's loss.
+            continue
         if at(critic.clear) < at(critic.step) and re.search(
             r"critic|q", host.code(actor.backward) + _loss_text(host, actor)
         ):
@@ -156,6 +162,16 @@ def critic_not_cleared(host: Host) -> Iterator[Change]:
                 .after(critic.step, host.code(critic.clear))
                 .mark(actor.backward, actor.step, critic.step, critic.backward)
             )
+
+
+def _under_no_grad(host: Host, each: Round) -> bool:
+    """Whether something is computed without gradients between the step before and this round's backward."""
+    for statement in reversed(each.block[: each.block.index(each.backward)]):
+        if method_statement(host, statement, "step") is not None:
+            return False
+        if isinstance(statement, cst.With) and "no_grad" in host.code(statement):
+            return True
+    return False
 
 
 def _loss_text(host: Host, each: object) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import libcst as cst
 
-from gradsense.program.facts import Backward, Forward, Gradients, Holdings, Step
+from gradsense.program.facts import Backward, Forward, Gradients, GradState, Holdings, Step
 from gradsense.program.program import Place, Program, kinds_of
 from gradsense.program.run import Run
 from gradsense.program.values import Cut, Obj, Site, Tensor, Value
@@ -28,10 +28,10 @@ class CutOff(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """A step that applies, on every path, what another network's loss has left in its parameters.
+    """A step that applies what another network's loss has left in its parameters.
 
     `step` is preceded by its own pass `own`; `left` is the pass that `other` stepped with. `in_between`: `other`
-    stepped between the two passes, so that what is applied is stale.
+    stepped between the two passes, so that what is applied is stale. `certain`: so it is on every path.
     """
 
     run: Run
@@ -40,6 +40,7 @@ class Leftover(NamedTuple):
     left: Backward
     other: Step
     in_between: bool
+    certain: bool
 
 
 def cut_off(program: Program) -> Iterator[CutOff]:
@@ -100,7 +101,13 @@ def leftovers(program: Program) -> Iterator[Leftover]:
 
 
 def _applies_several(step: Step) -> bool:
-    return bool(step.states) and all(each.kind is Gradients.PILED and each.earlier for each in step.states)
+    return any(_is_piled(each) for each in step.states) and all(
+        _is_piled(each) or each.kind is Gradients.FRESH for each in step.states
+    )
+
+
+def _is_piled(state: GradState) -> bool:
+    return state.kind is Gradients.PILED and bool(state.earlier)
 
 
 def _leftover(run: Run, step: Step, steps: list[Step], frozen: frozenset[Obj]) -> Leftover | None:
@@ -108,7 +115,8 @@ def _leftover(run: Run, step: Step, steps: list[Step], frozen: frozenset[Obj]) -
     if mine is None or mine.sources & frozen:
         return None
     own = {each.backward for each in step.states}
-    earlier = frozenset.intersection(*(each.earlier for each in step.states))
+    piled = [each for each in step.states if _is_piled(each)]
+    earlier = frozenset.intersection(*(each.earlier for each in piled))
     if len(own) != 1:
         return None
     for other in steps:
@@ -124,7 +132,7 @@ def _leftover(run: Run, step: Step, steps: list[Step], frozen: frozenset[Obj]) -
         simultaneous = (
             comes_first(run, left.site, last.site) is True and comes_first(run, last.site, other.site) is True
         )
-        return Leftover(run, step, last, left, other, not simultaneous)
+        return Leftover(run, step, last, left, other, not simultaneous, len(piled) == len(step.states))
     return None
 
 

@@ -72,6 +72,7 @@ class ActorStepsCritic(Rule):
                 self.related(program, found.step.site, "applies both"),
             ),
             fixes=(Fix(f"Call `{clear}` before `{own.code()}`", (edit,), Safety.SAFE) if edit is not None else None,),
+            severity=None if found.certain else Severity.INFORMATION,
         )
 
     examples = [

@@ -56,7 +56,7 @@ class GeneratorDetached(Rule):
         for severed in cut_off(program):
             yield from self._report_detached(program, severed)
         for leftover in leftovers(program):
-            if leftover.in_between:
+            if leftover.in_between and leftover.certain:
                 yield from self._report_not_detached(program, leftover)
 
     def _report_detached(self, program: Program, found: CutOff) -> Iterator[Finding]:
