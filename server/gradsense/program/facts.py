@@ -119,6 +119,8 @@ class Replacement(NamedTuple):
     new: frozenset[Obj]
     calls: tuple[Site, ...] = ()
     """The calls down to it."""
+    dropped: bool = False
+    """Nothing in the program holds the network any more that the parameters are of: no loss reaches them."""
 
 
 def _argument(

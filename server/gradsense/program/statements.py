@@ -164,7 +164,9 @@ def bind(run: Run, frame: Frame, state: State, target: ir.Expr, value: Value, at
     if isinstance(target, ir.Name):
         _forget(state, frame, target.id)
         number = _frame_of(run, frame, state, target.id)
+        old = state.variable(number, target.id)
         state.set_variable(number, target.id, value)
+        training.network_rebound(run, frame, state, old, value, at)
         if not run.muted and _may_be_trained(value):
             run.record(Local(frame.site(target.at), run.context(frame), target.id, value), frame)
     elif isinstance(target, ir.Attribute):

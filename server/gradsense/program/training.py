@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from gradsense.program import activations, calls, composition, containers, expressions, graph, iterators, marking, modes
+from gradsense.program import (
+    activations,
+    calls,
+    class_lookup,
+    composition,
+    containers,
+    expressions,
+    graph,
+    iterators,
+    marking,
+    modes,
+)
 from gradsense.program.facts import (
     Backward,
     Build,
@@ -10,6 +21,7 @@ from gradsense.program.facts import (
     Clip,
     GradState,
     Holdings,
+    Make,
     Replacement,
     ScalerCall,
     ScalerStage,
@@ -102,13 +114,20 @@ def _made_in_loop(run: Run, obj: Obj, loop: Site) -> bool:
 
 
 def replaced(
-    run: Run, frame: Frame, state: State, how: str, lost: frozenset[Obj], new: frozenset[Obj], at: int
+    run: Run,
+    frame: Frame,
+    state: State,
+    how: str,
+    lost: frozenset[Obj],
+    new: frozenset[Obj],
+    at: int,
+    dropped: bool = False,
 ) -> None:
     """Parameters get others in their place: optimizers that hold them go on with the old ones."""
     for optimizer in state.gradients:
         held = run.holdings.get(optimizer)
         if held is not None and held.sources & lost:
-            replacement = Replacement(frame.site(at), how, held.sources & lost, new, frame.calls)
+            replacement = Replacement(frame.site(at), how, held.sources & lost, new, frame.calls, dropped)
             state.replaced[optimizer] = state.replaced.get(optimizer, frozenset()) | {replacement}
 
 
@@ -120,6 +139,34 @@ def module_replaced(run: Run, frame: Frame, state: State, old: object, new: Valu
     after, _ = composition.parameter_sources(run, state, new)
     if before - after and after - before:
         replaced(run, frame, state, "", before - after, after - before, at)
+
+
+_MOST_ALIVE = 5_000
+"""Objects after which it is not asked any further what a program still holds."""
+
+
+def network_rebound(run: Run, frame: Frame, state: State, old: Value | None, new: Value, at: int) -> None:
+    """A variable that held the network `old` holds `new` from here on. Where nothing else holds the old one, nor a
+    part of it, its optimizer trains what no loss can reach.
+    """
+    if not state.gradients or not isinstance(old, Instance) or not isinstance(new, Instance) or old.obj == new.obj:
+        return
+    if not class_lookup.is_module(old) or not class_lookup.is_module(new) or old.obj in run.escaped:
+        return
+    if run.muted or any(
+        isinstance(fact, Make) and old.obj in state.reachable((*fact.args, *(value for _, value in fact.keywords)))
+        for fact in run.facts.values()
+    ):
+        # What a Module was made of may live on in it.
+        return
+    lost, _ = composition.parameter_sources(run, state, old)
+    if not any(held.sources and held.sources <= lost for held in run.holdings.values()):
+        return
+    alive = state.reachable(tuple(value for names in state.frames.values() for value in names.values()), _MOST_ALIVE)
+    parts = lost | composition.modules_below(run, state, old).keys()
+    if len(alive) < _MOST_ALIVE and alive.isdisjoint(parts):
+        after, _ = composition.parameter_sources(run, state, new)
+        replaced(run, frame, state, "", lost, after, at, dropped=True)
 
 
 def holdings_of(run: Run, state: State, params: Value) -> Holdings:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Build, Fact, Replacement, Step
+from gradsense.program.facts import Backward, Build, Fact, Make, Replacement, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Tensor, options_of
+from gradsense.program.values import Obj, Parameters, Tensor, options_of
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
@@ -24,7 +24,8 @@ class OptimizerBeforeModelChange(Rule):
     ## What it does
 
     Reports an optimizer that still steps after a part of the network that it holds was replaced: by an
-    assignment (`model.fc = nn.Linear(...)`), by `load_state_dict(..., assign=True)`, `weight_norm` or FSDP.
+    assignment (`model.fc = nn.Linear(...)`, or `model = Net()` once more), by
+    `load_state_dict(..., assign=True)`, `weight_norm` or FSDP.
 
     ## Why it matters
 
@@ -66,7 +67,9 @@ class OptimizerBeforeModelChange(Rule):
         )
         if held is None or build is None or not _is_trained_after(run, replacement, step):
             return
-        if replacement.new and (replacement.new <= held.sources or held.open):
+        if replacement.new <= held.sources and replacement.new:
+            return
+        if replacement.new and held.open and not _holds_none_made_later(program, run, build, replacement.new):
             return
         place, change = program.place(build.site), _change_in_file(program, replacement)
         if place is None or change is None:
@@ -118,6 +121,40 @@ class OptimizerBeforeModelChange(Rule):
                 optimizer.step()
             """,
             shows=Unmoved("fc"),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            class Policy(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.body = nn.Linear(4, 8)
+                    self.head = nn.Linear(8, 2)
+                    self.scores = []
+
+                def forward(self, x):
+                    return self.head(self.body(x).relu()).log_softmax(dim=1)
+
+            policy = Policy()
+            optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS302
+            policy = Policy()
+
+            def finish():
+                loss = torch.cat([-score for score in policy.scores]).sum()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                del policy.scores[:]
+
+            for _ in range(3):
+                for _ in range(5):
+                    policy.scores.append(policy(torch.randn(1, 4))[:, 0])
+                finish()
+            """,
+            shows=Unmoved("body"),
         ),
         Bad(
             """
@@ -212,6 +249,52 @@ class OptimizerBeforeModelChange(Rule):
                 optimizer.step()
             """
         ),
+        Silent(
+            """
+            import torch
+            from elsewhere import Averaged, score
+            from torch import nn
+
+            class Wrapped(Averaged):
+                def __init__(self, inner):
+                    super().__init__(inner)
+
+            class Both(nn.Module):
+                def __init__(self, inner):
+                    super().__init__()
+                    self.inner = inner
+
+                def forward(self, x):
+                    return self.inner(x)
+
+            def train(model, optimizer):
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    model(torch.randn(8, 4)).mean().backward()
+                    optimizer.step()
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            model = Both(model)
+            train(model, optimizer)
+
+            net = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            net = Wrapped(net)
+            train(net, optimizer)
+
+            first = net = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            net = nn.Linear(4, 1)
+            train(first, optimizer)
+            score(net)
+
+            for fold in range(3):
+                net = nn.Linear(4, 1)
+                optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+                train(net, optimizer)
+            """
+        ),
     ]
 
 
@@ -233,11 +316,31 @@ def _is_trained_after(run: Run, replacement: Replacement, step: Step) -> bool:
             sources = value.sources if isinstance(value, Tensor) else frozenset()
             if replacement.new and sources & replacement.lost:
                 return False
+            unknown = not isinstance(value, Tensor) or value.open
             reaches = reaches or bool(sources & (replacement.new or replacement.lost))
+            reaches = reaches or (replacement.dropped and unknown)
     return reaches
 
 
+def _holds_none_made_later(program: Program, run: Run, build: Build, new: frozenset[Obj]) -> bool:
+    """Whether an optimizer over some unknown layers has none of `new` among them: it was built from one network's
+    parameters before any of these was made, and gets no more later.
+    """
+    if not isinstance(build.params, Parameters) or build.optimizer.obj in run.escaped:
+        return False
+    if "add_param_group" in program.file.document.names:
+        return False
+    made = [fact for fact in run.facts.values() if isinstance(fact, Build | Make)]
+    earlier = {fact.instance.obj for fact in made[: made.index(build)] if isinstance(fact, Make)}
+    return earlier.isdisjoint(new) and all(
+        any(isinstance(fact, Make) and fact.instance.obj == obj for fact in made) for obj in new
+    )
+
+
 def _is_at(fact: Fact, replacement: Replacement) -> bool:
+    if replacement.dropped:
+        # A variable's assignment is no fact itself: what it is given is made right before.
+        return isinstance(fact, Make) and fact.instance.obj in replacement.new
     return fact.site == replacement.site
 
 
