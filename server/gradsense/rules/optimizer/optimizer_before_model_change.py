@@ -13,7 +13,7 @@ from gradsense.program.run import Run
 from gradsense.program.values import Obj, Parameters, Tensor, options_of
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
+from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains, Unmoved
 from gradsense.rules.naming import assigned_name
 from gradsense.rules.networks import names_of
 
@@ -154,7 +154,7 @@ class OptimizerBeforeModelChange(Rule):
                     policy.scores.append(policy(torch.randn(1, 4))[:, 0])
                 finish()
             """,
-            shows=Unmoved("body"),
+            shows=NothingMoves(),
         ),
         Bad(
             """
