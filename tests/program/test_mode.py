@@ -116,6 +116,18 @@ def test_one_of_several_modules_is_switched() -> None:
     ) == [("unknown",)]
 
 
+def test_what_evaluates_something_else_switches_no_mode() -> None:
+    assert modes(
+        """
+        from metrics import Evaluator
+        scores = Evaluator()
+        model.train()
+        scores.eval({"y": y})
+        model(x)
+        """
+    ) == [("train",)]
+
+
 def test_what_is_put_into_eval_mode_is_a_module() -> None:
     assert modes(
         """

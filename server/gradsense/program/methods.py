@@ -95,6 +95,9 @@ def _unknown(
         training.backward(run, frame, state, UNKNOWN, "backward", at)
     elif name == "zero_grad":
         training.clear_unknown(run, frame, state, "module", at)
+    elif name == "eval" and (args or keywords):
+        # No Module's: it takes none.
+        training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
     elif name in (
         "train",
         "eval",

@@ -166,7 +166,8 @@ def _layer_depends(run: Run, state: State, obj: Obj, part: Instance) -> bool | N
     if isinstance(part.type, Ref):
         if classes.is_container(part.type.name):
             items = state.items(obj)
-            untold = items.exact is None and isinstance(items.element, Unknown)
+            kept = items.exact if items.exact is not None else (items.element,)
+            untold = any(isinstance(each, Unknown) for each in kept)
             return None if untold or state.is_open(obj) else False
         if part.type.name in classes.WRAPPERS:
             return None if state.is_open(obj) else False

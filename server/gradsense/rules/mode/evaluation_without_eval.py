@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import modes
 from gradsense.program.facts import Forward, Switch
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Code, Kind, Tensor
+from gradsense.program.values import Code, Kind, Tensor, Unknown
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, GraphKept, LossDiffers, Silent
 from gradsense.rules.modules import is_certainly_module
 from gradsense.rules.passes import name_of_called, reaches_backward, says_evaluation
-from gradsense.rules.syntax import statement_within
+from gradsense.rules.syntax import places_in, statement_within
 
 
 class EvaluationWithoutEval(Rule):
@@ -66,12 +67,14 @@ class EvaluationWithoutEval(Rule):
                 and _is_set_here(run, passes)
                 and (says_evaluation(function) or _is_undone(run, passes[0]))
             )
-            recording = kinds == {"eval"} and says_evaluation(function) and _records(passes, function)
+            recording = kinds == {"eval"} and says_evaluation(function) and _records(program, passes, function)
             if function in told or not (training or recording) or any(reaches_backward(run, each) for each in passes):
                 continue
             place = program.place(passes[0].site)
             network = name_of_called(place)
-            if place is None or network is None or not _matters(program, run, passes[0]):
+            if place is None or network is None or passes[0].module.kind is Kind.LIGHTNING:
+                continue
+            if training and not _matters(program, run, passes[0]):
                 continue
             told.add(function)
             if training:
@@ -385,8 +388,6 @@ def _by_call(program: Program) -> Iterator[tuple[Run, list[Forward]]]:
 
 
 def _matters(program: Program, run: Run, forward: Forward) -> bool:
-    if forward.module.kind is Kind.LIGHTNING:
-        return False
     return modes.depends_on_mode(run, run.end or program.script[1], forward.module) is not False
 
 
@@ -422,15 +423,32 @@ def _comes_again(run: Run, forward: Forward) -> bool:
 _OF_GRADIENTS = frozenset({"grad", "autograd", "requires_grad", "requires_grad_", "backward"})
 
 
-def _records(passes: list[Forward], function: Code | None) -> bool:
+def _records(program: Program, passes: list[Forward], function: Code | None) -> bool:
     """Whether gradients are recorded in a loop, in a function of the file's that has nothing to do with them."""
+    result = passes[0].result
     return (
         function is not None
         and all(each.grad is True and each.context.rounds and each.context.calls for each in passes)
-        and isinstance(passes[0].result, Tensor)
-        and passes[0].result.requires is not False
+        and (
+            (isinstance(result, Tensor) and result.requires is not False)
+            or (isinstance(result, Unknown) and _ends_in_numbers(program, function))
+        )
         and _OF_GRADIENTS.isdisjoint(function.tree.names)  # type: ignore[attr-defined]
     )
+
+
+def _ends_in_numbers(program: Program, function: Code) -> bool:
+    """Whether a function puts its network into eval mode by itself and gives plain numbers of what comes out: then no
+    caller goes back through it.
+    """
+    returns = [each.node for each in places_in(program, function, cst.Return) if isinstance(each.node, cst.Return)]
+    switches = any(fact.context.function == function and fact.training is False for fact in program.facts(Switch))
+    return switches and bool(returns) and all(m.findall(each, _NUMBER) for each in returns)
+
+
+_NUMBER = m.Call(func=m.Attribute(attr=m.Name("item") | m.Name("tolist") | m.Name("numpy"))) | m.Call(
+    func=m.Name("float") | m.Name("int")
+)
 
 
 def _decorate(program: Program, function: Place | None) -> Fix | None:
