@@ -116,6 +116,23 @@ def test_one_of_several_modules_is_switched() -> None:
     ) == [("unknown",)]
 
 
+def test_a_generator_that_never_ends_returns_at_once() -> None:
+    assert modes(
+        """
+        def forever(loader):
+            while True:
+                for x in loader:
+                    yield x
+        batches = forever(loader)
+        model(next(batches))
+        """
+    ) == [("start",)]
+
+
+def test_a_network_on_several_devices_is_called() -> None:
+    assert modes("nn.parallel.data_parallel(model, x, range(2))") == [("start",)]
+
+
 def test_what_evaluates_something_else_switches_no_mode() -> None:
     assert modes(
         """

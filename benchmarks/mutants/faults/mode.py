@@ -30,7 +30,9 @@ def never_back_to_training(host: Host) -> Iterator[Change]:
             if host.code(func.value) == name and (statement := host.statement_of(call)) is not None
         ]
         cycling = [each for each in evals if repeats(host, each)]
-        if trains and len(cycling) == len(evals) and all(repeats(host, each) for each in trains):
+        # `model.to(device).train()` brings it back as well.
+        elsewhere = re.search(rf"\b{re.escape(name)}\.[^\n]+\.train\(", host.text)
+        if not elsewhere and trains and len(cycling) == len(evals) and all(repeats(host, each) for each in trains):
             change = Change(host).mark(*evals)
             for each in trains:
                 change.delete(each)

@@ -193,7 +193,11 @@ def super_not_called(host: Host) -> Iterator[Change]:
         found = _super_line(host, module)
         children = trained_children(host, module)
         if found is not None and children and len(module.bases) == 1:
-            yield Change(host).delete(found[1]).mark(module, found[0], children[0].statement)
+            yield (
+                Change(host)
+                .delete(found[1])
+                .mark(module, found[0], children[0].statement, _first_layer(host, found[0]))
+            )
 
 
 @mutator("GS206")
@@ -210,8 +214,16 @@ def super_called_last(host: Host) -> Iterator[Change]:
                 Change(host)
                 .delete(found[1])
                 .after(last, host.code(found[1]))
-                .mark(module, found[0], children[0].statement)
+                .mark(module, found[0], children[0].statement, _first_layer(host, found[0]))
             )
+
+
+def _first_layer(host: Host, init: cst.FunctionDef) -> cst.CSTNode | None:
+    """The first line of `__init__` that assigns a Module of torch's: there it raises."""
+    for statement, name, value in assignments(host, init):
+        if name.startswith("self.") and isinstance(value, cst.Call) and host.called(value).startswith("torch.nn."):
+            return statement
+    return None
 
 
 @mutator("GS207")

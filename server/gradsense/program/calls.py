@@ -322,6 +322,9 @@ def run_function(
         run.stack.pop()
     finished(callee, function.code, ends)
     returns = callee.returns
+    if not returns and node.is_generator:
+        # It never ends by itself, but the call does at once: who asks for its items goes on.
+        return _items_of(callee)
     if not returns:
         state.dead = True
         return UNKNOWN
@@ -337,8 +340,13 @@ def run_function(
     joined.assumed = {k: v for k, v in joined.assumed.items() if outer_assumed.get(k) is v}
     state.become(joined)
     if callee.yielded or node.is_generator:
-        return PLAIN if callee.yielded and all(map(is_plain, callee.yielded)) else UNKNOWN
+        return _items_of(callee)
     return result
+
+
+def _items_of(generator: Frame) -> Value:
+    """What a generator stands for: data, if it gives nothing else."""
+    return PLAIN if generator.yielded and all(map(is_plain, generator.yielded)) else UNKNOWN
 
 
 def finished(frame: Frame, code: Code, ends: list[State]) -> None:

@@ -348,6 +348,11 @@ def _distributed_backward(
     return NONE
 
 
+def _data_parallel(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    """`torch.nn.parallel.data_parallel(module, inputs, ...)`: what the module gives, computed on several devices."""
+    return calls.invoke(run, frame, state, args[0], args[1:2], (), at) if args else UNKNOWN
+
+
 def _deepcopy(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
     return composition.clone(run, frame, state, args[0], at) if args else UNKNOWN
 
@@ -414,6 +419,7 @@ _FUNCTIONS: dict[str, _External] = {
     "torch.autograd.grad": _autograd_grad,
     "torch.autograd.backward": _autograd_backward,
     "torch.distributed.autograd.backward": _distributed_backward,
+    "torch.nn.parallel.data_parallel": _data_parallel,
     "copy.deepcopy": _deepcopy,
     "copy.copy": lambda run, frame, state, args, keywords, at: UNKNOWN,
     "functools.partial": _partial,
