@@ -259,3 +259,97 @@ def test_arithmetic_on_constants_is_nothing_trained() -> None:
     (scores.mean() * (1 + beta**2)).backward()
     """)
     assert not loss.open
+
+
+def test_what_torch_tensor_makes_has_no_history_whatever_it_is_made_of() -> None:
+    (loss,) = losses(
+        """
+        from elsewhere import outputs
+
+        kept = []
+        for output in outputs():
+            kept.append(output)
+        torch.tensor(kept).sum().backward()
+        """
+    )
+    assert loss.requires is False
+    assert [(cut.how, cut.sources) for cut in loss.cuts] == [("torch.tensor", frozenset())]
+    assert not loss.open
+
+
+def test_a_flag_that_is_not_known_may_give_a_new_tensor_a_gradient() -> None:
+    (loss,) = losses("from elsewhere import x, flag\ntorch.tensor(x, requires_grad=flag).sum().backward()\n")
+    assert loss.open
+    assert loss.requires is None
+
+
+def test_what_detach_gives_has_no_history_whatever_it_is_called_on() -> None:
+    (loss,) = losses(
+        """
+        from elsewhere import network
+
+        (model(torch.randn(8, 4)) - network(torch.randn(8, 4)).detach()).pow(2).mean().backward()
+        """
+    )
+    assert loss.sources
+    assert not loss.open
+
+
+def test_a_tensor_that_is_asked_for_its_gradient_is_a_leaf_for_every_name_of_it() -> None:
+    (loss,) = losses(
+        """
+        from elsewhere import numbers
+
+        x = torch.tensor(numbers).to("cuda")
+        x.requires_grad_()
+        x.pow(2).sum().backward()
+        """
+    )
+    assert loss.requires is True
+    assert [source.part for source in loss.sources] == ["leaf"]
+
+
+@pytest.mark.parametrize("call", ["F.nll_loss(out, {})", "F.cross_entropy(out, target={})", "nn.NLLLoss()(out, {})"])
+def test_labels_that_are_not_known_are_data(call: str) -> None:
+    program = f"""
+        import torch.nn.functional as F
+        from elsewhere import labels
+
+        out = model(torch.randn(8, 4)).argmax(dim=1)
+        {call.format("labels()")}.backward()
+        """
+    (loss,) = losses(program)
+    assert not loss.open
+    assert loss.requires is False
+
+
+def test_a_target_that_may_have_a_gradient_is_no_label() -> None:
+    (loss,) = losses(
+        """
+        import torch.nn.functional as F
+        from elsewhere import predictions
+
+        F.mse_loss(model(torch.randn(8, 4)).detach(), predictions()).backward()
+        """
+    )
+    assert loss.open
+
+
+def test_arithmetic_under_no_grad_leaves_no_graph() -> None:
+    (loss,) = losses(
+        """
+        from elsewhere import adjacency
+
+        with torch.no_grad():
+            out = adjacency @ model(torch.randn(8, 4))
+        out.sum().backward()
+        """
+    )
+    assert [cut.how for cut in loss.cuts] == ["no_grad"]
+    assert not loss.open
+
+
+def test_data_parallel_calls_the_module_that_it_is_given() -> None:
+    (loss,) = losses("torch.nn.parallel.data_parallel(model, torch.randn(8, 4), range(2)).sum().backward()\n")
+    assert loss.sources
+    assert not loss.open

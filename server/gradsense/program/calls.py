@@ -26,7 +26,7 @@ from gradsense.program import (
     training,
 )
 from gradsense.program.facts import Call, Forward, Make, Need, Returned
-from gradsense.program.knowledge import classes
+from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.run import DEPTH, Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
@@ -681,13 +681,15 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     sources, is_open = composition.parameter_sources(run, state, instance)
     name = class_lookup.external_class(instance, run)
     layer = classes.is_layer(name) and isinstance(instance.type, Ref)
+    if layer and functions.compares_with_labels(name):
+        values = expressions.with_labels(values[:2], ()) + values[2:]
     inputs = [
         value
         for given in values
         for value in (given.items if isinstance(given, TupleValue) else (given,))
         if isinstance(value, (Tensor, Unknown))
     ]
-    requires: bool | None = True if sources and layer else None
+    requires = bool(sources) if layer else None
     own = Tensor(sources, frozenset(), requires, is_open or not layer)
 
     if layer and state.attribute(instance.obj, "inplace") == Const(True):

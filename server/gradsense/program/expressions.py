@@ -19,6 +19,7 @@ from gradsense.program import (
     objects,
     shapes,
     statements,
+    training,
 )
 from gradsense.program.facts import Outer
 from gradsense.program.run import Frame, Run
@@ -159,6 +160,8 @@ def operate(run: Run, frame: Frame, state: State, op: str, operands: tuple[Value
         run.record(Outer(frame.site(at), run.context(frame), *operands), frame)
     if result is None:
         return UNKNOWN
+    if state.grad is False:
+        result = training.under_grad_mode(run, state, result)
     return shapes.after_operator(op, operands, activations.after_operator(op, operands, result))
 
 
@@ -240,7 +243,7 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
     if python and not value.python:
         # `x.detach().numpy()`: what matters is that it leaves torch.
         cuts = frozenset(Cut(how, site, each.sources) if each.how in ("detach", "data") else each for each in cuts)
-    if value.sources:
+    if value.sources or value.open:
         cuts = cuts | {Cut(how, site, value.sources)}
     return Tensor(
         cuts=cuts,
@@ -251,6 +254,20 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
         data=value.data,
         marks=marking.without_gradient(value.marks),
     )
+
+
+def history_ends(frame: Frame, how: str, at: int) -> Tensor:
+    """A tensor without a gradient, whatever it was made of: that isn't known, but where it was cut off."""
+    return Tensor(cuts=frozenset((Cut(how, frame.site(at), frozenset()),)), requires=False)
+
+
+def with_labels(args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> tuple[Value, ...]:
+    """What a loss that compares with labels (`target`, its second argument) is given: labels that aren't known are
+    data.
+    """
+    given = [("target" if number == 1 else "", value) for number, value in enumerate(args)]
+    given += keywords
+    return tuple(PLAIN if name == "target" and value == UNKNOWN else value for name, value in given)
 
 
 def flattened(run: Run, frame: Frame, value: Value, how: str, at: int) -> Value:

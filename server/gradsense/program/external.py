@@ -117,6 +117,8 @@ def _result(
         if last.endswith("_") or last.startswith("_foreach"):
             for value in _tensors_in(run, state, values):
                 expressions.use(run, value)
+        if functions.compares_with_labels(name):
+            values = expressions.with_labels(args, keywords)
         merged = combine(_tensors_in(run, state, values), name)
         if last in functions.NON_DIFFERENTIABLE:
             return expressions.cut(run, frame, merged, last, at)
@@ -195,7 +197,11 @@ def _rewrapped(
     source = value if isinstance(value, Tensor) else Tensor(requires=False, data=value == PLAIN)
     result = expressions.cut(run, frame, source, name, at)
     assert isinstance(result, Tensor)
+    if value is UNKNOWN:
+        result = expressions.history_ends(frame, name, at)
     requires = dict(keywords).get("requires_grad")
+    if "**" in dict(keywords) or not isinstance(requires, (Const, type(None))):
+        return result._replace(requires=None, open=True, python=False, made_by=name)
     if isinstance(requires, Const) and requires.value:
         leaf = Obj(frame.site(at), frame.calls, "leaf")
         return result._replace(

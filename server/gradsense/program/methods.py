@@ -78,6 +78,8 @@ def call_method(
     if isinstance(receiver, Unknown) and name in ("view", "flatten"):
         return shapes.arranged(run, state, receiver, name, args, keywords)
     result = _unknown(run, frame, state, name, args, keywords, at)
+    if name == "detach" and receiver is UNKNOWN:
+        return expressions.history_ends(frame, name, at)
     if result is UNKNOWN and receiver == PLAIN and (name in functions.SAME_TENSOR or all(map(is_plain, args))):
         return PLAIN
     return result
@@ -177,7 +179,9 @@ def _tensor_result(
         run.frozen |= tensor.sources
         on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
         if isinstance(on, Const) and bool(on.value) and not tensor.sources:
-            return _as_leaf(frame, tensor, at)
+            leaf = _as_leaf(frame, tensor, at)
+            in_place.put(state, tensor, leaf)
+            return leaf
         return tensor if isinstance(on, Const) and on.value else tensor._replace(requires=None)
     if name in ("cuda", "to", "cpu", "float", "double", "half", "bfloat16", "type", "contiguous"):
         # The same tensor where nothing changes, else a copy that is no leaf any more.

@@ -88,7 +88,7 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return _tensor_attribute(run, frame, receiver, name, at)
     if isinstance(receiver, Parameters):
         if name == "grad":
-            run.gradients_read.add(frame.site(at))
+            _note_reading(run, frame.site(at), receiver.sources)
         return _parameters_attribute(receiver, name)
     if isinstance(receiver, ClassValue):
         found, value = class_lookup.find_member(run, receiver, name)
@@ -158,7 +158,7 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
         data = expressions.cut(run, frame, tensor, "data", at)
         return data._replace(activations=tensor.activations, shape=tensor.shape) if isinstance(data, Tensor) else data
     if name == "grad":
-        run.gradients_read.add(frame.site(at))
+        _note_reading(run, frame.site(at), None if tensor.open else tensor.sources)
         if tensor.parameter is not None:
             return Parameters(frozenset((tensor.parameter,)), shape="gradient", site=frame.site(at))
         return UNKNOWN
@@ -175,6 +175,12 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
     if name == "indices" and functions.gives_indices(tensor.made_by):
         return expressions.cut(run, frame, tensor, "indices", at)
     return Method(tensor, name)
+
+
+def _note_reading(run: Run, site: Site, of: frozenset[Obj] | None) -> None:
+    """The program reads the gradient of some parameters; None if it can't be told of which."""
+    before = run.gradients_read.get(site, frozenset())
+    run.gradients_read[site] = None if of is None or before is None else before | of
 
 
 def _parameters_attribute(parameters: Parameters, name: str) -> Value:

@@ -129,8 +129,8 @@ class Run:
         self.loading: set[str] = set()
         self.gradients_used: set[Site] = set()
         """The `torch.autograd.grad` calls whose results are read."""
-        self.gradients_read: set[Site] = set()
-        """Where a parameter's `.grad` is read by the program itself."""
+        self.gradients_read: dict[Site, frozenset[Obj] | None] = {}
+        """Where a parameter's `.grad` is read by the program itself, and of which (None: can't tell)."""
         self.activations_read: set[Site] = set()
         """The activations whose results go into something that is no call of torch's."""
         self.escaped: set[Obj] = set()

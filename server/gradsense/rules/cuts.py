@@ -32,7 +32,7 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
     for loss in losses(program):
         if not isinstance(loss.value, Tensor) or is_made_to_require_gradient(program, loss):
             continue
-        found = sorted((cut for cut in loss.value.cuts if matches(cut)), key=lambda cut: cut.site)
+        found = sorted((cut for cut in telling(loss.value.cuts) if matches(cut)), key=lambda cut: cut.site)
         for cut in found:
             behind.setdefault(cut.site, (loss, cut))
         if found and is_without_gradient(loss) and (to_blame := _to_blame(program, loss.value, found)) is not None:
@@ -44,14 +44,25 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
         yield from _parts(program, {site: held for site, held in behind.items() if site not in told})
 
 
+def telling(cuts: frozenset[Cut]) -> frozenset[Cut]:
+    """Those of a tensor's cuts that tell what they take a gradient from; all where none does."""
+    return frozenset(cut for cut in cuts if cut.sources) or cuts
+
+
 def is_made_to_require_gradient(program: Program, loss: Loss) -> bool:
-    """Whether the whole loss is a new leaf (`torch.tensor(loss, requires_grad=True)`), or its flag is set by hand."""
+    """Whether the whole loss is a new leaf (`torch.tensor(loss, requires_grad=True)`), or its flag is set by hand, or
+    that of something behind the same cut.
+    """
     value = loss.value
     if not isinstance(value, Tensor):
         return False
     if value.leaf is not None and value.parameter is not None and value.sources == {value.parameter}:
         return True
-    return any(store.receiver == value for store in program.stores("requires_grad"))
+    if any(store.receiver == value for store in program.stores("requires_grad")):
+        return True
+    asked = [store.receiver for store in program.stores("requires_grad")]
+    asked += [call.receiver for _, call in program.calls("Tensor.requires_grad_")]
+    return any(isinstance(each, Tensor) and not each.sources and each.cuts & value.cuts for each in asked)
 
 
 def is_without_gradient(loss: Loss) -> bool:
@@ -62,10 +73,11 @@ def is_without_gradient(loss: Loss) -> bool:
 
 def _to_blame(program: Program, loss: Tensor, found: list[Cut]) -> Cut | None:
     """Which of the cuts that match takes the gradient of what is trained; None if it may be another one."""
-    if len(found) == len(loss.cuts):
+    cuts = telling(loss.cuts)
+    if len(found) == len(cuts):
         return found[0]
     trained = stepped(program)
-    others = frozenset().union(*(cut.sources for cut in loss.cuts if cut not in found))
+    others = frozenset().union(*(cut.sources for cut in cuts if cut not in found))
     return next((cut for cut in found if cut.sources & trained - others), None)
 
 
@@ -100,6 +112,7 @@ def rebuilding_call(program: Program, loss: Loss) -> Call | None:
     """The call that makes a loss of the numbers of several, in a list: `torch.tensor([a, b])`, `np.mean(losses)`."""
     if not isinstance(loss.value, Tensor):
         return None
+    found: list[tuple[Call, Tensor]] = []
     for run, call in program.calls(*REWRAPPING, *_REDUCING):
         result = call.result
         if run is not loss.run or call.context.function != loss.function or not isinstance(result, Tensor):
@@ -107,8 +120,9 @@ def rebuilding_call(program: Program, loss: Loss) -> Call | None:
         if not call.args or not isinstance(call.args[0], (Collection, TupleValue)):
             continue
         if result.cuts and result.cuts <= loss.value.cuts and result.sources == _own(result):
-            return call
-    return None
+            found.append((call, result))
+    # What goes into another one of these is not all of the loss.
+    return max(found, key=lambda each: len(each[1].cuts))[0] if found else None
 
 
 def _own(tensor: Tensor) -> frozenset[Obj]:

@@ -86,6 +86,20 @@ def keeps_its_result(made_by: str) -> bool:
     return head in _ELEMENTARY and last.rstrip("_").lower() in _KEEPING_THEIR_RESULT
 
 
+_OF_LABELS = frozenset(
+    """cross_entropy nll_loss multi_margin_loss multilabel_margin_loss CrossEntropyLoss NLLLoss NLLLoss2d
+    MultiMarginLoss MultiLabelMarginLoss""".split()
+)
+
+
+def compares_with_labels(name: str) -> bool:
+    """Whether a loss of torch compares with the numbers of classes, which have no gradient. Cross-entropy takes
+    probabilities as well: those that nothing is known of are data all the same.
+    """
+    head, _, last = name.rpartition(".")
+    return head in ("torch.nn", "torch.nn.functional") and last in _OF_LABELS
+
+
 def gives_indices(made_by: str) -> bool:
     """Whether the result of a function or method is a pair of values and indices."""
     head, _, last = made_by.rpartition(".")

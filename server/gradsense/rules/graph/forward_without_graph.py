@@ -12,7 +12,7 @@ from gradsense.program.values import Site, Tensor
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
-from gradsense.rules.cuts import Severed, severed, without_gradient
+from gradsense.rules.cuts import Severed, severed, telling, without_gradient
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains, Unmoved
 from gradsense.rules.losses import losses, tensor_of
 from gradsense.rules.networks import names_of
@@ -60,8 +60,9 @@ class ForwardWithoutGraph(Rule):
             value = tensor_of(loss.value)
             if value is None or value.sources or value.requires is not False or value.leaf is not None:
                 continue
-            off = [cut for cut in value.cuts if cut.switch is not None]
-            if not off or len(off) < len(value.cuts):
+            cuts = telling(value.cuts)
+            off = [cut for cut in cuts if cut.switch is not None]
+            if not off or len(off) < len(cuts):
                 continue
             switches = {cut.switch for cut in off}
             place = program.place(off[0].switch)

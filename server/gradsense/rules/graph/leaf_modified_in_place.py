@@ -56,8 +56,10 @@ class LeafModifiedInPlace(Rule):
         for run, fact in program.runs_with_facts(InPlace):
             seen[fact.site].append((run, fact))
         for site, facts in seen.items():
-            if all(_changes_a_leaf(program, run, fact) for run, fact in facts):
-                yield from self._leaf(program, site, facts[0][1])
+            # Whoever calls a method may have switched gradients off: those who make the object have not.
+            told = [(run, fact) for run, fact in facts if _records(fact)]
+            if told and all(_changes_a_leaf(program, run, fact) for run, fact in told):
+                yield from self._leaf(program, site, told[0][1])
         if any(isinstance(fact.value, Tensor) and fact.value.needed for facts in seen.values() for _, fact in facts):
             yield from self._result(program, {site: facts[0][1] for site, facts in seen.items()})
 
@@ -100,6 +102,51 @@ class LeafModifiedInPlace(Rule):
             )
 
     examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Scale(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.weight = nn.Parameter(torch.empty(4))
+                    self.reset_parameters()
+
+                def reset_parameters(self):
+                    self.weight.uniform_(-1, 1)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS507
+
+
+            Scale()
+            """,
+            shows=Raises("a leaf Variable that requires grad is being used in an in-place operation"),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Scale(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.weight = nn.Parameter(torch.empty(4))
+                    self.reset_parameters()
+
+                def reset_parameters(self):
+                    with torch.no_grad():
+                        self.weight.uniform_(-1, 1)
+
+
+            scale = Scale()
+            optimizer = torch.optim.SGD(scale.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = (torch.randn(8, 4) @ scale.weight - 1).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
         Bad(
             """
             import torch
@@ -366,6 +413,23 @@ class LeafModifiedInPlace(Rule):
             import torch
             from torch import nn
 
+
+            class Table(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.weight = nn.Parameter(torch.empty(4))
+                    with torch.no_grad():
+                        self.reset_parameters()
+
+                def reset_parameters(self):
+                    self.weight.uniform_(-1, 1)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
             class Average(nn.Module):
                 def __init__(self):
                     super().__init__()
@@ -418,13 +482,15 @@ class LeafModifiedInPlace(Rule):
 _RECORDS = frozenset({"__init__", "forward", "training_step"})
 
 
+def _records(fact: InPlace) -> bool:
+    """Whether it is known who calls what makes the change: the script, or who makes or trains the object."""
+    entry = fact.context.entry
+    return not entry or entry.rpartition(".")[2] in _RECORDS
+
+
 def _changes_a_leaf(program: Program, run: Run, fact: InPlace) -> bool:
     """Whether a change hits a leaf that requires a gradient, with gradients recorded, for certain."""
     if fact.grad is not True:
-        return False
-    entry = fact.context.entry
-    if entry and entry.rpartition(".")[2] not in _RECORDS:
-        # Whoever calls it may have switched gradients off.
         return False
     value = fact.value
     if isinstance(value, Parameters):

@@ -14,6 +14,7 @@ from gradsense.program.run import Run
 from gradsense.program.values import Const, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
+from gradsense.rules.cuts import telling
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Trains
 
 
@@ -72,7 +73,9 @@ class LossCutFromGraph(Rule):
         place, called = program.place(loss.leaf), program.place(backward.site)
         if place is None or called is None:
             return
-        if any(loss.parameter in held.sources for held in run.holdings.values()) or run.gradients_read:
+        if any(loss.parameter in held.sources for held in run.holdings.values()):
+            return
+        if any(read is None or loss.parameter in read for read in run.gradients_read.values()):
             return
         if isinstance(place.node, cst.Attribute):
             yield from self._flag_set(program, place, backward, loss)
@@ -115,7 +118,7 @@ class LossCutFromGraph(Rule):
     def _flag_set(self, program: Program, place: Place, backward: Backward, loss: Tensor) -> Iterator[Finding]:
         """`loss.requires_grad = True` of a loss that has lost its graph."""
         assert isinstance(place.node, cst.Attribute)
-        cut = min(loss.cuts, key=lambda each: each.site)
+        cut = min(telling(loss.cuts), key=lambda each: each.site)
         yield from self.finding(
             edits.statement_of(place),
             f"`{place.code(place.node.value)}` has lost its graph, and setting `requires_grad` doesn't bring it back: "
@@ -133,25 +136,30 @@ class LossCutFromGraph(Rule):
             loss = store.receiver
             if store.value != Const(True) or not isinstance(loss, Tensor):
                 continue
-            if loss.open or loss.parameter is not None or loss.leaf is not None:
+            if loss.parameter is not None or loss.leaf is not None:
                 continue
             place = program.place(store.site)
-            backward = next(
-                (b for b in backwards if b.value == loss and b.context.function == store.context.function),
-                None,
-            )
-            if place is None or backward is None:
+            if place is None or not any(
+                b.value == loss and b.context.function == store.context.function and _is_of(program, b, place)
+                for b in backwards
+            ):
                 continue
             line = edits.statement_of(place)
             name = place.code(place.node.value) if isinstance(place.node, cst.Attribute) else "the loss"
-            if loss.sources and loss.requires:
-                deleted = edits.delete_statement(program, place)
-                yield from self.finding(
-                    line,
-                    f"`{line.code().strip()}` raises: `{name}` is computed from parameters and requires "
-                    "a gradient already. Delete the line.",
-                    fixes=(Fix(f"Delete `{name}.requires_grad = True`", (deleted,), Safety.SAFE) if deleted else None,),
-                )
+            certain = bool(loss.sources) and loss.requires is True
+            if not certain and not (loss.open and loss.made_by):
+                continue
+            deleted = edits.delete_statement(program, place)
+            yield from self.finding(
+                line,
+                f"`{line.code().strip()}` raises: `{name}` is computed from parameters and requires "
+                "a gradient already. Delete the line."
+                if certain
+                else f"`{line.code().strip()}` raises where `{name}` is computed from parameters, and where it isn't, "
+                "`backward()` gives no parameter a gradient. Delete the line.",
+                fixes=(Fix(f"Delete `{name}.requires_grad = True`", (deleted,), Safety.SAFE) if deleted else None,),
+                severity=None if certain else Severity.WARNING,
+            )
 
     examples = [
         Bad(
@@ -189,6 +197,23 @@ class LossCutFromGraph(Rule):
                 optimizer.step()
             """,
             shows=NothingMoves(),
+        ),
+        Bad(
+            """
+            import importlib
+
+            import torch
+
+            model = importlib.import_module("torch.nn").Linear(4, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            loss = torch.nn.functional.cross_entropy(model(torch.randn(8, 4)), torch.randint(3, (8,)))
+            loss.requires_grad = True
+            ^^^^^^^^^^^^^^^^^^^^^^^^^ GS501
+            loss.backward()
+            optimizer.step()
+            """,
+            shows=Raises("you can only change requires_grad flags of leaf variables"),
         ),
         Bad(
             """
@@ -282,6 +307,20 @@ class LossCutFromGraph(Rule):
         Silent(
             """
             import torch
+
+            points = [torch.tensor(row) for row in load("points.csv")]
+            for point in points:
+                point.requires_grad_()
+            loss = torch.tensor(0.0)
+            for point in points:
+                loss = loss + point.pow(2).sum()
+            loss.backward()
+            print(points[0].grad)
+            """
+        ),
+        Silent(
+            """
+            import torch
             from torch import nn
 
             model = nn.Linear(4, 2)
@@ -310,13 +349,21 @@ class LossCutFromGraph(Rule):
     ]
 
 
+def _is_of(program: Program, backward: Backward, flag: Place) -> bool:
+    """Whether `backward` is called on what `flag` is set on, as both are written."""
+    place = program.place(backward.site)
+    if place is None or not isinstance(place.node, cst.Call) or not isinstance(place.node.func, cst.Attribute):
+        return False
+    return isinstance(flag.node, cst.Attribute) and place.code(place.node.func.value) == flag.code(flag.node.value)
+
+
 _CUTTING_METHODS = frozenset({"item", "detach", "clone", "cpu", "numpy", "tolist", "requires_grad_"})
 
 
 def original_of(program: Program, place: Place, loss: Tensor) -> str | None:
     """The code of the loss itself inside the expression that copies it, if the graph is lost nowhere else."""
     inside = list(_wrapped(place))
-    cuts = [program.place(cut.site) for cut in loss.cuts]
+    cuts = [program.place(cut.site) for cut in telling(loss.cuts)]
     if any(cut is None or all(cut.node is not node for node in inside) for cut in cuts):
         return None
     return place.code(inside[-1]) if isinstance(inside[-1], _READABLE) and len(inside) > 1 else None

@@ -13,6 +13,7 @@ from gradsense.program.values import Cut, Tensor, Value, options_of
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
+from gradsense.rules.cuts import telling
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent
 
 
@@ -64,7 +65,8 @@ class DetachedLossReturned(Rule):
                 if place is None:
                     continue
                 assert isinstance(loss, Tensor)
-                at = next(iter(loss.cuts)) if len(loss.cuts) == 1 else None
+                cuts = telling(loss.cuts)
+                at = next(iter(cuts)) if len(cuts) == 1 else None
                 yield from self.finding(
                     place,
                     f"`training_step` {'returns' if certain else 'may return'} {_what_is_lost(loss)}. "
@@ -258,7 +260,7 @@ def _what_is_lost(value: Value) -> str:
         return ""
     if value.python:
         return "a number, on which Lightning can't call backward: `fit` raises at the first batch"
-    if value.cuts and all(cut.how in _CUTS or cut.how.startswith("torch.") for cut in value.cuts):
+    if value.cuts and all(cut.how in _CUTS or cut.how.startswith("torch.") for cut in telling(value.cuts)):
         return "a loss without its gradient, so backward raises at the first batch"
     return ""
 

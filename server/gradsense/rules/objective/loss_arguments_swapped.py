@@ -177,7 +177,7 @@ def _is_data(value: Value | None) -> bool:
 
 
 def _is_trained(value: Value | None) -> bool:
-    return isinstance(value, Tensor) and bool(value.sources) and value.requires is True and value.parameter is None
+    return isinstance(value, Tensor) and bool(value.sources) and value.requires is not False and value.parameter is None
 
 
 def _swapped(place: Place, left: cst.CSTNode, right: cst.CSTNode) -> Fix | None:
