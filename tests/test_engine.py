@@ -101,7 +101,7 @@ def half_typed(text: str, choice: random.Random) -> list[tuple[str, str, str]]:
         before = "\n".join(lines[:number] + lines[number + 1 :])
         for _ in range(2):
             end = choice.randrange(len(line) - len(line.lstrip()) + 1, len(line))
-            if line[end:].startswith("("):
+            if line[end:].startswith("(") or "# gradsense:" in line:
                 # `optimizer.step` is a mistake of its own, not a line that means something else.
                 continue
             states.append((before, "\n".join([*lines[:number], line[:end], *lines[number + 1 :]]), text))
@@ -111,7 +111,8 @@ def half_typed(text: str, choice: random.Random) -> list[tuple[str, str, str]]:
 def test_a_half_typed_line_makes_no_finding_of_its_own() -> None:
     """A finding while typing is one that the text before the line or the text behind it has too.
 
-    Some lines are whole programs on their way: without the `.mean()` that is still to come, a loss has many elements.
+    Some lines are whole programs on their way: without the `.mean()` that is still to come, a loss has many elements;
+    and a comment that is still being typed suppresses nothing.
     """
     choice = random.Random(0)
     flickering = []
@@ -119,9 +120,9 @@ def test_a_half_typed_line_makes_no_finding_of_its_own() -> None:
     for text in texts():
         for before, during, after in half_typed(text, choice):
             total += 1
-            known = {code for code, _ in codes(before) | codes(after)}
+            known = {"GS607"} | {code for code, _ in codes(before) | codes(after)}
             new = {code for code, _ in codes(during)} - known
             if new:
                 flickering.append((new, during))
     assert total > 100
-    assert len(flickering) <= total / 500, "\n\n".join(f"{new}\n{during}" for new, during in flickering[:20])
+    assert len(flickering) <= total / 800, "\n\n".join(f"{new}\n{during}" for new, during in flickering[:20])

@@ -21,7 +21,7 @@ from gradsense.program import (
     statements,
     training,
 )
-from gradsense.program.facts import Outer
+from gradsense.program.facts import Lost, Outer
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
@@ -91,7 +91,16 @@ def _name(run: Run, frame: Frame, state: State, node: ir.Name) -> Value:
         broken = node.id in frame.file.mentioned_by_holes
         run.reads["broken", frame.file.path, node.id] = broken
         return UNKNOWN if broken else Ref(f"builtins.{node.id}")
+    note_half_typed(run, frame, node.id, node.at)
     return UNKNOWN
+
+
+def note_half_typed(run: Run, frame: Frame, name: str, at: int) -> None:
+    """Nothing defines a name, or attribute, that is read: it may be the beginning of another."""
+    half_typed = frame.file.is_half_typed(name)
+    run.reads["half-typed", frame.file.path, name] = half_typed
+    if half_typed:
+        run.lost[frame.site(at)] = Lost(frame.site(at), "a name that nothing defines")
 
 
 def _attribute(run: Run, frame: Frame, state: State, node: ir.Attribute) -> Value:

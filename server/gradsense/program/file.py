@@ -77,6 +77,28 @@ class File:
                 names.add(tree.block.hole.defines)
         return frozenset(names)
 
+    def is_half_typed(self, name: str) -> bool:
+        """Whether a name that nothing was found to define is most likely the beginning of another: it stands in the
+        text once, and nothing else could define it.
+        """
+        if name not in self._counted:
+            defined_elsewhere = name.startswith("__") or name in _OF_NOTEBOOKS or self._takes_all_of_another
+            self._counted[name] = not defined_elsewhere and _occurs_once(name, self.document.text)
+        return self._counted[name]
+
+    @cached_property
+    def _counted(self) -> dict[str, bool]:
+        return {}
+
+    @cached_property
+    def _takes_all_of_another(self) -> bool:
+        """Whether there is a `from module import *`."""
+        return any(
+            isinstance(statement, ir.ImportFrom) and any(name == "*" for name, _ in statement.names)
+            for _, _, _, lowered in self.units
+            for statement in lowered.statements
+        )
+
     @cached_property
     def loud_names(self) -> frozenset[str]:
         """Names whose call may have to do with training: of functions and classes that mention something telling,
@@ -161,6 +183,14 @@ def blocks_below(where: Where, offset: int, tree: BlockTree) -> Iterator[tuple[W
         for child, (at, below) in enumerate(suite.children):
             inner = Where(where.path, where.unit, (*where.steps, number, child))
             yield from blocks_below(inner, offset + at, below)
+
+
+_OF_NOTEBOOKS = frozenset({"display", "get_ipython"})
+
+
+def _occurs_once(name: str, text: str) -> bool:
+    found = re.finditer(rf"\b{re.escape(name)}\b", text)
+    return next(found, None) is not None and next(found, None) is None
 
 
 _DEFINITION = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)

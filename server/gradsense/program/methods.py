@@ -392,6 +392,7 @@ def _module_attribute(run: Run, frame: Frame, state: State, instance: Instance, 
     for each in order:
         if isinstance(each, Ref) and classes.is_layer(each.name) and name in ("weight", "bias"):
             return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
+    expressions.note_half_typed(run, frame, name, -1)
     return UNKNOWN
 
 

@@ -439,6 +439,9 @@ class Program:
         if kind == "broken":
             _, path, name = read
             return name in self.imports.files[path].mentioned_by_holes  # type: ignore[index]
+        if kind == "half-typed":
+            _, path, name = read
+            return self.imports.files[path].is_half_typed(str(name))  # type: ignore[index]
         return self.imports.ask(read[1])  # type: ignore[arg-type]
 
     def _run_entry(

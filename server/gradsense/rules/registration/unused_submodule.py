@@ -329,6 +329,8 @@ def _is_closed(program: Program, facts: ClassFacts) -> bool:
     """Whether all that the class's instances do with their layers stands in the class, by name."""
     if not facts.known or facts.state.is_open(facts.instance.obj) or subclasses(program, facts):
         return False
+    if program.is_damaged(facts.site.where):
+        return False
     if any(class_lookup.find_member(program.script[0], facts.value, name)[0] == "found" for name in _OWN_WAYS):
         return False
     names = facts.value.code.tree.names  # type: ignore[attr-defined]
