@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gradsense.program.facts import Call, Step
 from gradsense.program.knowledge.functions import REWRAPPING
 from gradsense.program.program import Program
-from gradsense.program.values import Collection, Cut, Obj, Site, Tensor, TupleValue
+from gradsense.program.values import Collection, Cut, Obj, Site, Tensor, TupleValue, Value
 from gradsense.rules.losses import Loss, losses, reached, tensor_of
 from gradsense.rules.networks import fresh, names_of
 
@@ -60,7 +60,7 @@ def is_made_to_require_gradient(program: Program, loss: Loss) -> bool:
         return True
     if any(store.receiver == value for store in program.stores("requires_grad")):
         return True
-    asked = [store.receiver for store in program.stores("requires_grad")]
+    asked: list[Value | None] = [store.receiver for store in program.stores("requires_grad")]
     asked += [call.receiver for _, call in program.calls("Tensor.requires_grad_")]
     return any(isinstance(each, Tensor) and not each.sources and each.cuts & value.cuts for each in asked)
 
