@@ -233,6 +233,10 @@ def is_driven_by_hand(program: Program) -> bool:
     """
     if "fabric" in program.text.lower():
         return True
+    others = (facts for facts in program.classes.values() if not facts.is_module)
+    if program.file.mentioned_by_holes or any(program.is_damaged(facts.site.where) for facts in others):
+        # What is broken may be such a trainer.
+        return True
     hooks = {
         function.code
         for facts in program.lightning_classes
