@@ -233,8 +233,8 @@ def is_driven_by_hand(program: Program) -> bool:
     """
     if "fabric" in program.text.lower():
         return True
-    others = (facts for facts in program.classes.values() if not facts.is_module)
-    if program.file.mentioned_by_holes or any(program.is_damaged(facts.site.where) for facts in others):
+    modules = {facts.site.where.unit for facts in program.lightning_classes}
+    if any(tree.block.hole is not None and where.unit not in modules for where, _, tree in program.file.blocks()):
         # What is broken may be such a trainer.
         return True
     hooks = {
