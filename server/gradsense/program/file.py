@@ -37,6 +37,7 @@ class File:
     def __init__(self, path: str, document: Document) -> None:
         self.path = path
         self.document = document
+        self._half_typed: dict[str, bool] = {}
 
     @cached_property
     def units(self) -> tuple[tuple[Where, int, BlockTree, Lowered], ...]:
@@ -81,14 +82,10 @@ class File:
         """Whether a name that nothing was found to define is most likely the beginning of another: it stands in the
         text once, and nothing else could define it.
         """
-        if name not in self._counted:
+        if name not in self._half_typed:
             defined_elsewhere = name.startswith("__") or name in _OF_NOTEBOOKS or self._takes_all_of_another
-            self._counted[name] = not defined_elsewhere and _occurs_once(name, self.document.text)
-        return self._counted[name]
-
-    @cached_property
-    def _counted(self) -> dict[str, bool]:
-        return {}
+            self._half_typed[name] = not defined_elsewhere and _occurs_once(name, self.document.text)
+        return self._half_typed[name]
 
     @cached_property
     def _takes_all_of_another(self) -> bool:
@@ -189,8 +186,17 @@ _OF_NOTEBOOKS = frozenset({"display", "get_ipython"})
 
 
 def _occurs_once(name: str, text: str) -> bool:
-    found = re.finditer(rf"\b{re.escape(name)}\b", text)
-    return next(found, None) is not None and next(found, None) is None
+    """Whether a word stands in a text once. Asked after each keystroke: a search without a pattern to compile."""
+    times, at = 0, text.find(name)
+    while at >= 0 and times < 2:
+        end = at + len(name)
+        times += not _is_in_word(text[at - 1 : at]) and not _is_in_word(text[end : end + 1])
+        at = text.find(name, end)
+    return times == 1
+
+
+def _is_in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 _DEFINITION = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)

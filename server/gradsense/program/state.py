@@ -104,6 +104,9 @@ class Heap(dict[Obj, dict[str, object]]):
 
     def joined(self, other: Heap) -> Heap:
         """What holds of both."""
+        if other is self:
+            # What is written to it from here on is not a past that it shares with the result.
+            return self.copy()
         objects, before = self._perhaps(other)
         made = Heap(self)
         made._written = _Written(before)

@@ -84,20 +84,23 @@ def _cut_off(run: Run, step: Step, passes: list[Backward]) -> CutOff | None:
 
 
 def leftovers(program: Program) -> Iterator[Leftover]:
-    """Every step of one network that applies gradients of a loss with which another network was stepped."""
-    seen: set[Site] = set()
+    """Every step of one network that applies gradients of a loss with which another network was stepped; of several
+    ways to see it a certain one.
+    """
+    seen: dict[Site, Leftover] = {}
     frozen = frozenset().union(*(run.frozen for run in program.runs))
     for run in program.runs:
         if len(run.optimizers) < 2:
             continue
         steps = run.facts_of(Step)
         for step in steps:
-            if step.site in seen or not _applies_several(step):
+            before = seen.get(step.site)
+            if (before is not None and before.certain) or not _applies_several(step):
                 continue
             found = _leftover(run, step, steps, frozen)
-            if found is not None:
-                seen.add(step.site)
-                yield found
+            if found is not None and (before is None or found.certain):
+                seen[step.site] = found
+    yield from seen.values()
 
 
 def _applies_several(step: Step) -> bool:

@@ -277,9 +277,7 @@ class Session:
         while True:
             asked |= current.asked
             self._asked[snapshot.path] = asked
-            for question in current.asked:
-                if question.importer != snapshot.path:
-                    self._asked_in.setdefault(question.importer, set()).add(question)
+            self._remember(current.asked, snapshot.path)
             yield current.analysis
             if not current.asked:
                 return
@@ -289,6 +287,14 @@ class Session:
                 current = loop.send(answers)
             except StopIteration:
                 return
+
+    def _remember(self, asked: Iterable[Question], path: str) -> None:
+        """Keep what was asked on the way through the files that the one at `path` imports."""
+        for question in asked:
+            if question.importer != path:
+                before = self._asked_in.setdefault(question.importer, set())
+                if len(before) < _MOST_IMPORTS:
+                    before.add(question)
 
     def solve(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> Analysis:
         """The complete analysis of a snapshot: for the command line and tests, outside any event loop."""

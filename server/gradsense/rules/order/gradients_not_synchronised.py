@@ -515,15 +515,21 @@ def _exchanges(program: Program) -> bool:
             for each in syntax.places_in(program, function, cst.Assign)
             if isinstance(each.node, cst.Assign) and m.matches(each.node.targets[0].target, m.Name(given.value))
         ]
-        if not made or not m.matches(made[0], _NEW_TENSOR):
+        if not made or not _is_new_tensor(program, made[0]):
             return True
     return False
 
 
 _WRITTEN_BACK = frozenset({"copy_", "set_", "data", "grad", "grads", "load_state_dict", "_unflatten_dense_tensors"})
-_NEW_TENSOR = m.Call(func=m.Attribute(value=m.Name("torch") | m.Name("th"))) | m.Call(
-    func=m.Attribute(attr=m.OneOf(*(m.Name(name) for name in ("clone", "sum", "mean", "detach"))))
-)
+_GIVE_NEW = frozenset({"clone", "sum", "mean", "detach"})
+
+
+def _is_new_tensor(program: Program, made: cst.BaseExpression) -> bool:
+    """Whether a function of torch's, or a method that gives a tensor of its own, makes it."""
+    if not isinstance(made, cst.Call) or not isinstance(made.func, cst.Attribute):
+        return False
+    module, _, _ = (syntax.canonical_name(program, made.func) or "").rpartition(".")
+    return module == "torch" or made.func.attr.value in _GIVE_NEW
 
 
 def _is_trained(run: Run, forward: Forward) -> bool:

@@ -100,6 +100,32 @@ class ActorStepsCritic(Rule):
             """,
             shows=LossDiffers(),
         ),
+        # On some rounds: information.
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            actor, critic = nn.Linear(4, 2), nn.Linear(2, 1)
+            actor_optimizer = torch.optim.SGD(actor.parameters(), lr=0.1)
+            critic_optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
+
+            for step in range(6):
+                state = torch.randn(8, 4)
+                critic_loss = (critic(torch.randn(8, 2)) - 1).pow(2).mean()
+                critic_loss.backward()
+                critic_optimizer.step()
+                critic_optimizer.zero_grad()
+
+                if step % 2 == 0:
+                    actor_loss = -critic(actor(state)).mean()
+                    actor_loss.backward()
+            #       ^^^^^^^^^^^^^^^^^^^^^ GS806
+                    actor_optimizer.step()
+                    actor_optimizer.zero_grad()
+            """,
+            shows=LossDiffers(),
+        ),
         Bad(
             """
             import torch
