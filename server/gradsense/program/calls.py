@@ -20,6 +20,7 @@ from gradsense.program import (
     methods,
     modes,
     objects,
+    quiet,
     recursion,
     shapes,
     statements,
@@ -218,12 +219,9 @@ def _call_function(
     if len(run.stack) >= DEPTH and recursion.key_of(function) not in run.recursions:
         training.unknown_code(run, state, (*args, *(v for _, v in keywords), function.self_value or NONE))
         return UNKNOWN
-    if _is_quiet(run, function, args, keywords):
-        given = (*args, *(value for _, value in keywords))
-        seen: set[str] = set()
-        if all(map(is_plain, given)) and _sees_data_only(run, frame, state, function.code, seen):
-            return PLAIN
-        return UNKNOWN
+    given = (*args, *(value for _, value in keywords))
+    if quiet.is_quiet(run, state, function, given):
+        return quiet.result_of(run, frame, state, function, given)
     grad, switch = state.grad, state.switch
     if mode is not None:
         state.grad = GRAD_MODES[mode]
@@ -234,44 +232,6 @@ def _call_function(
     result = recursion.solve(run, frame, state, function, args, keywords, at)
     state.grad, state.switch = grad, switch
     return UNKNOWN if opaque and not isinstance(result, Instance) else result
-
-
-def _is_quiet(run: Run, function: FunctionValue, args: tuple[Value, ...], keywords: Keywords) -> bool:
-    """Whether a function of the user's can have nothing to do with training: nothing telling in it or below it,
-    and no tensor, network or optimizer given to it.
-    """
-    file = function.closure.file
-    tree = function.code.tree
-    loud = not file.loud_names.isdisjoint(tree.names)  # type: ignore[attr-defined]
-    run.reads["loud", file.path, tree] = loud  # type: ignore[attr-defined]
-    if loud:
-        return False
-    if isinstance(function.self_value, Instance) and function.self_value.kind is not Kind.OTHER:
-        return False
-    values = (*args, *(value for _, value in keywords))
-    return all(
-        isinstance(value, (Const, Unknown)) or (isinstance(value, Tensor) and (value.python or value.data))
-        for value in values
-    )
-
-
-def _sees_data_only(run: Run, frame: Frame, state: State, code: Code, seen: set[str]) -> bool:
-    """Whether the names in a function lead to nothing trained, as far as they are followed."""
-    for name in code.tree.names:  # type: ignore[attr-defined]
-        if name in seen:
-            continue
-        seen.add(name)
-        value = expressions.lookup(run, frame, state, name)
-        if isinstance(value, (FunctionValue, ClassValue)):
-            if value.code is not code and not _sees_data_only(run, frame, state, value.code, seen):
-                return False
-        elif value is not None and not is_plain(value) and not _is_data_object(value):
-            return False
-    return True
-
-
-def _is_data_object(value: Value) -> bool:
-    return isinstance(value, Instance) and value.kind is Kind.DATA
 
 
 _IGNORED_DECORATORS = frozenset(

@@ -101,11 +101,7 @@ class File:
         """Names whose call may have to do with training: of functions and classes that mention something telling,
         of those that mention these, and of what comes from the user's other files.
         """
-        # What a helper puts into a data set tells the shapes of batches.
-        loud = {*TELLING_NAMES, "TensorDataset"}
-        if "eval" in self.document.names:
-            # Who follows the way into eval mode has to follow the way back.
-            loud.add("train")
+        loud = self._telling_names
         units: list[tuple[set[str], frozenset[str]]] = []
         for _, _, tree, lowered in self.units:
             for statement in lowered.statements:
@@ -115,13 +111,41 @@ class File:
                     loud.update(alias for _, alias in statement.names)
                 elif isinstance(statement, (ir.Function, ir.Class)):
                     units.append(({statement.name, *_defined_in(tree.text)}, tree.names))
-        while True:
-            more = [unit for unit in units if not loud.isdisjoint(unit[1])]
-            if not more:
-                return frozenset(loud)
-            for defines, _ in more:
-                loud |= defines
-            units = [unit for unit in units if unit not in more]
+        return _with_those_that_mention(loud, units)
+
+    @property
+    def _telling_names(self) -> set[str]:
+        # What a helper puts into a data set tells the shapes of batches.
+        telling = {*TELLING_NAMES, "TensorDataset"}
+        if "eval" in self.document.names:
+            # Who follows the way into eval mode has to follow the way back.
+            telling.add("train")
+        return telling
+
+    def telling_beside(self, silent: frozenset[str]) -> frozenset[str]:
+        """Names whose call may have to do with training, more closely: what is `silent` of the imported names has not,
+        the methods of a class are told apart, and prose does not count.
+        """
+        loud = self._telling_names
+        units: list[tuple[set[str], frozenset[str]]] = []
+        for _, _, tree, lowered in self.units:
+            for statement in lowered.statements:
+                if isinstance(statement, ir.ImportFrom) and not is_installed_package(
+                    statement.module.partition(".")[0]
+                ):
+                    loud.update(alias for _, alias in statement.names if alias not in silent)
+                elif isinstance(statement, ir.Function):
+                    units.append(({statement.name, *_defined_in(tree.text)}, tree.names_in_code))
+                elif isinstance(statement, ir.Class):
+                    units.append(({statement.name}, tree.names_in_code))
+                    parts = [child for suite in tree.suites for _, child in suite.children] or [tree]
+                    for part in parts:
+                        names = part.names_in_code
+                        # In a class that trains, what makes tensors tells their shapes.
+                        units.append(
+                            (set(_defined_in(part.text)), names | {statement.name} if "torch" in names else names)
+                        )
+        return _with_those_that_mention(loud, units)
 
     @cached_property
     def imported(self) -> frozenset[str]:
@@ -173,6 +197,17 @@ class File:
                 yield outer, *found
 
 
+def _with_those_that_mention(loud: set[str], units: list[tuple[set[str], frozenset[str]]]) -> frozenset[str]:
+    """`loud`, and what those of `units` define that mention any of it."""
+    while True:
+        more = [unit for unit in units if not loud.isdisjoint(unit[1])]
+        if not more:
+            return frozenset(loud)
+        for defines, _ in more:
+            loud |= defines
+        units = [unit for unit in units if unit not in more]
+
+
 def blocks_below(where: Where, offset: int, tree: BlockTree) -> Iterator[tuple[Where, int, BlockTree]]:
     """A block and every block within it, outer before inner, with its place and its offset."""
     yield where, offset, tree
@@ -212,6 +247,8 @@ TELLING_NAMES = frozenset(
     GradScaler eval""".split()
 )
 
+_OF_TRAINING = TELLING_NAMES | {"torch", "lightning", "pytorch_lightning", "ignite", "accelerate", "transformers"}
+
 
 class Imports:
     """Answers of the snapshot, by what the interpreter asks; what isn't answered is kept as a question."""
@@ -229,6 +266,8 @@ class Imports:
         """Orders of look-up worked out so far, with the ancestries that they rest on."""
         self.asking: Run | None = None
         self.read: set[str] = set()
+        self._telling: dict[str, frozenset[str]] = {}
+        self._far: dict[str, bool] = {}
 
     def ask(self, question: Question) -> Answer:
         """The answer to a question; where there is none yet, the question is kept, and None stands for it."""
@@ -266,6 +305,45 @@ class Imports:
         if not isinstance(answer, SourceFile):
             return None
         return self.files.get(answer.path)
+
+    def telling_names(self, path: str) -> frozenset[str]:
+        """Names whose call in a file of the user's may have to do with training: see `File.telling_beside`."""
+        known = self._telling.get(path)
+        if known is None:
+            file = self.files[path]
+            known = self._telling[path] = file.telling_beside(self._from_far_files(file))
+        return known
+
+    def _from_far_files(self, file: File) -> frozenset[str]:
+        """The functions and classes that a file takes from files which have nothing to do with training."""
+        silent: set[str] = set()
+        for _, _, _, lowered in file.units:
+            for statement in lowered.statements:
+                if isinstance(statement, ir.ImportFrom):
+                    inner = self._file(statement.module, file.path)
+                    if inner is not None and self._is_far(inner):
+                        defined = {where.unit for where, _, _, _ in inner.units}
+                        silent.update(alias for name, alias in statement.names if name in defined)
+        return frozenset(silent)
+
+    def _is_far(self, file: File) -> bool:
+        """Whether neither a file nor what it imports of the user's other files mentions torch or anything telling."""
+        known = self._far.get(file.path)
+        if known is not None:
+            return known
+        seen, stack, far = {file.path}, [file], True
+        while stack and far:
+            each = stack.pop()
+            far = _OF_TRAINING.isdisjoint(each.document.names)
+            for module in each.imported:
+                inner = self._file(module, each.path)
+                if inner is None:
+                    far = far and not module.startswith(".")
+                elif inner.path not in seen:
+                    seen.add(inner.path)
+                    stack.append(inner)
+        self._far[file.path] = far
+        return far
 
     def _frame_of(self, run: Run, state: State, file: File) -> int | None:
         """The frame that holds a file's names, after its body was run; None while it is still being run."""

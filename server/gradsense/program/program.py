@@ -13,13 +13,25 @@ import libcst as cst
 
 from gradsense.config import Settings
 from gradsense.findings import Span
-from gradsense.program import calls, class_lookup, containers, duck_types, ir, methods, shapes, statements, training
+from gradsense.program import (
+    calls,
+    class_lookup,
+    containers,
+    duck_types,
+    ir,
+    methods,
+    quiet,
+    shapes,
+    statements,
+    training,
+)
+from gradsense.program.assigned import assigned_attributes
 from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Mode, Returned, Store
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
-from gradsense.program.run import STEPS, Exhausted, FactsHere, Frame, Run, statements_of
+from gradsense.program.run import STEPS, Exhausted, FactsHere, Frame, Run
 from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
     PLAIN,
@@ -435,7 +447,7 @@ class Program:
             return duck_types.usage_of_attribute(current, str(attribute)) if current is not None else None
         if kind == "loud":
             _, path, tree = read
-            return not self.imports.files[path].loud_names.isdisjoint(tree.names)  # type: ignore[index,attr-defined]
+            return quiet.mentions_something_telling(self.imports, path, tree)  # type: ignore[arg-type]
         if kind == "broken":
             _, path, name = read
             return name in self.imports.files[path].mentioned_by_holes  # type: ignore[index]
@@ -774,54 +786,6 @@ def _managed(module: Instance, attributes: Mapping[str, object]) -> Instance:
     """The optimizer that Lightning gives to a module's hooks: the one configured, or one that can't be told."""
     optimizer = attributes.get(methods.OPTIMIZERS)
     return optimizer if isinstance(optimizer, Instance) else methods.some_optimizer(module)
-
-
-def assigned_attributes(code: Code) -> frozenset[str]:
-    """The names X of all `self.X = ...` in a method."""
-    known = _assigned.get(code)
-    if known is not None:
-        return known
-    node = code.node
-    assert isinstance(node, ir.Function)
-    if not node.params:
-        return frozenset()
-    self_name = node.params[0].name
-    found: set[str] = set()
-    frame = Frame(0, None, code.where, code.tree, code, Closure(None), (), ())  # type: ignore[arg-type]
-
-    def targets(expression: ir.Expr) -> None:
-        if isinstance(expression, ir.Attribute):
-            if isinstance(expression.value, ir.Name) and expression.value.id == self_name:
-                found.add(expression.attr)
-        elif isinstance(expression, ir.Sequence):
-            for item in expression.items:
-                targets(item)
-
-    def walk(body: ir.Body) -> None:
-        outer = frame.where, frame.tree
-        for where, tree, inside in statements_of(frame, body):
-            frame.where, frame.tree = where, tree
-            for statement in inside:
-                if isinstance(statement, ir.Assign):
-                    for target in statement.targets:
-                        targets(target)
-                elif isinstance(statement, ir.AugAssign):
-                    targets(statement.target)
-                for name in ("body", "orelse", "finalbody"):
-                    inner = getattr(statement, name, None)
-                    if inner is not None and not isinstance(statement, (ir.Function, ir.Class)):
-                        walk(inner)
-                for handler in getattr(statement, "handlers", ()):
-                    walk(handler[2])
-        frame.where, frame.tree = outer
-
-    walk(node.body)
-    result = frozenset(found)
-    _assigned.put(code, result)
-    return result
-
-
-_assigned: Memo[Code, frozenset[str]] = Memo(8192)
 
 
 def configured_optimizers(program: Program, state: State, value: Value) -> Value | None:

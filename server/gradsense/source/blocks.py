@@ -26,6 +26,12 @@ from gradsense.source.suppressions import Suppression, find_suppressions
 _LONG = 25
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_ATTRIBUTE = re.compile(r"\.\s*([^\W\d]\w*)")
+_PROSE = re.compile(
+    r'''^[ \t]*(?:[rRuU]?(?:"""[\s\S]*?"""|\'{3}[\s\S]*?\'{3})[ \t]*$|#.*$)''',
+    re.MULTILINE,
+)
+"""Docstrings, and comments that have a line of their own."""
 _HOLE_HEAD = re.compile(
     r"(?:[ \t\f]*(?:[#@][^\r\n]*)?(?:\r\n|\n|\r))*[ \t\f]*"
     r"(?:async\s+)?([^\W\d]\w*)(?:[ \t]+([^\W\d]\w*))?([ \t]*=(?!=))?"
@@ -208,6 +214,19 @@ class BlockTree:
             inside = (child.names for suite in self.suites for _, child in suite.children)
             return frozenset(_IDENTIFIER.findall(self.block.text)).union(*inside)
         return frozenset(_IDENTIFIER.findall(self.text))
+
+    @cached_property
+    def names_in_code(self) -> frozenset[str]:
+        """Those outside of docstrings and of comments that have a line of their own."""
+        if self._is_long and self.suites:
+            inside = (child.names_in_code for suite in self.suites for _, child in suite.children)
+            return frozenset(_IDENTIFIER.findall(_PROSE.sub("", self.block.text))).union(*inside)
+        return frozenset(_IDENTIFIER.findall(_PROSE.sub("", self.text)))
+
+    @cached_property
+    def attributes_in_code(self) -> frozenset[str]:
+        """What stands behind a dot among them."""
+        return frozenset(_ATTRIBUTE.findall(_PROSE.sub("", self.text)))
 
     @property
     def _is_long(self) -> bool:

@@ -22,7 +22,7 @@ from gradsense.rules.naming import modules_named
 from gradsense.rules.patterns import matches
 from gradsense.rules.syntax import all_places, compounds_around, value_assigned
 
-_FOLLOWER = re.compile(r"(?:\w+_)?(?:target|ema|teacher|momentum)(?:_\w+)?")
+_FOLLOWER = re.compile(r"(?:\w+_)?(?:target|targ|ema|teacher|momentum)(?:_\w+)?")
 _FOLLOWS = m.MatchRegex(_FOLLOWER.pattern)
 
 
