@@ -19,7 +19,7 @@ def assigned_attributes(code: Code) -> frozenset[str]:
         return frozenset()
     self_name = node.params[0].name
     found: set[str] = set()
-    frame = Frame(0, None, code.where, code.tree, code, Closure(None), (), ())  # type: ignore[arg-type]
+    frame = Frame(0, None, code.where, code.tree, code, Closure(""), (), ())  # type: ignore[arg-type]
 
     def targets(expression: ir.Expr) -> None:
         if isinstance(expression, ir.Attribute):

@@ -316,12 +316,11 @@ def finished(frame: Frame, code: Code, ends: list[State]) -> None:
 
 
 def frame_for(run: Run, frame: Frame | None, function: FunctionValue, at: int) -> Frame:
-    file = function.closure.file
     caller_calls = (*frame.calls, frame.site(at)) if frame is not None else ()
     rounds = frame.rounds if frame is not None else ()
     made = Frame(
         run.frame_number(),
-        file,  # type: ignore[arg-type]
+        run.imports.files[function.closure.path],
         function.code.where,
         function.code.tree,  # type: ignore[arg-type]
         function.code,
@@ -412,7 +411,7 @@ def _call_lambda(
         return UNKNOWN
     inner = Frame(
         run.frame_number(),
-        callee.closure.file,  # type: ignore[arg-type]
+        run.imports.files[callee.closure.path],
         callee.where,
         frame.tree,
         frame.code,

@@ -31,10 +31,10 @@ def build_class(
     """Run a class body; what it binds are the members."""
     number = run.frame_number()
     body = Frame(number, frame.file, frame.where, frame.tree, None, frame.closure, frame.calls, frame.rounds)
-    body.closure = Closure(frame.file, (frame.number, *frame.closure.frames))
+    body.closure = Closure(frame.file.path, (frame.number, *frame.closure.frames))
     holes: set[str] = set()
     broken = False
-    value = ClassValue(code.name, code, bases, {}, frozenset(), False, frame.file)
+    value = ClassValue(code.name, code, bases, {}, frozenset(), False)
     body.owner = value
     outer_where, outer_tree = frame.where, frame.tree
     flow = statements.Flow()
@@ -61,25 +61,30 @@ def build_class(
                     state.become(after[0])
     frame.where, frame.tree = outer_where, outer_tree
     members_dict = dict(state.frames.pop(number, {}))
-    made_class = ClassValue(code.name, code, bases, members_dict, frozenset(holes), broken, frame.file)
+    made_class = ClassValue(code.name, code, bases, members_dict, frozenset(holes), broken)
     for name, member_value in members_dict.items():
         if isinstance(member_value, FunctionValue):
             members_dict[name] = replace(
                 member_value,
-                closure=Closure(frame.file, frame.closure.frames if frame.code else ()),
+                closure=Closure(frame.file.path, frame.closure.frames if frame.code else ()),
                 owner=made_class,
             )
     if frame.code is not None:
         for name, member_value in members_dict.items():
             if isinstance(member_value, FunctionValue):
                 members_dict[name] = replace(
-                    member_value, closure=Closure(frame.file, (frame.number, *frame.closure.frames))
+                    member_value, closure=Closure(frame.file.path, (frame.number, *frame.closure.frames))
                 )
         run.local_classes[made_class.code.where] = made_class
-    run.imports.orders.clear()
-    run.imports.classes.pop(made_class, None)
-    run.imports.classes[made_class] = made_class
+    register(run, made_class)
     return made_class
+
+
+def register(run: Run, cls: ClassValue) -> None:
+    """Take a class for what its name and place stand for from here on."""
+    run.imports.orders.clear()
+    run.imports.classes.pop(cls, None)
+    run.imports.classes[cls] = cls
 
 
 def detached(cls: ClassValue) -> ClassValue:
@@ -89,7 +94,7 @@ def detached(cls: ClassValue) -> ClassValue:
     made = replace(cls, members=dict(cls.members))
     for name, member in made.members.items():
         if isinstance(member, FunctionValue):
-            made.members[name] = replace(member, closure=Closure(member.closure.file), owner=made)
+            made.members[name] = replace(member, closure=Closure(member.closure.path), owner=made)
     return made
 
 

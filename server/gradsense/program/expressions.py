@@ -476,7 +476,7 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
         frame.where,
         frame.tree,
         frame.code,
-        Closure(frame.file, (frame.number, *frame.closure.frames)),
+        Closure(frame.file.path, (frame.number, *frame.closure.frames)),
         frame.calls,
         frame.rounds,
     )
@@ -550,7 +550,7 @@ def _named(run: Run, frame: Frame, state: State, node: ir.NamedExpr) -> Value:
 
 def _lambda(run: Run, frame: Frame, state: State, node: ir.Lambda) -> Value:
     frame.keeps = True
-    return LambdaValue(node, frame.where, Closure(frame.file, (frame.number, *frame.closure.frames)))
+    return LambdaValue(node, frame.where, Closure(frame.file.path, (frame.number, *frame.closure.frames)))
 
 
 def _opaque(run: Run, frame: Frame, state: State, node: ir.Opaque) -> Value:

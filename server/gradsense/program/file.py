@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from gradsense.program import expressions, ir, statements
+from gradsense.program import definitions, expressions, ir, statements
 from gradsense.program.knowledge.names import canonical, is_installed_package
 from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
@@ -110,7 +110,7 @@ class File:
                 ):
                     loud.update(alias for _, alias in statement.names)
                 elif isinstance(statement, (ir.Function, ir.Class)):
-                    units.append(({statement.name, *_defined_in(tree.text)}, tree.names))
+                    units.append(({statement.name, *_defined_in(tree)}, tree.names))
         return _with_those_that_mention(loud, units)
 
     @property
@@ -135,16 +135,14 @@ class File:
                 ):
                     loud.update(alias for _, alias in statement.names if alias not in silent)
                 elif isinstance(statement, ir.Function):
-                    units.append(({statement.name, *_defined_in(tree.text)}, tree.names_in_code))
+                    units.append(({statement.name, *_defined_in(tree)}, tree.names_in_code))
                 elif isinstance(statement, ir.Class):
                     units.append(({statement.name}, tree.names_in_code))
                     parts = [child for suite in tree.suites for _, child in suite.children] or [tree]
                     for part in parts:
                         names = part.names_in_code
                         # In a class that trains, what makes tensors tells their shapes.
-                        units.append(
-                            (set(_defined_in(part.text)), names | {statement.name} if "torch" in names else names)
-                        )
+                        units.append((set(_defined_in(part)), names | {statement.name} if "torch" in names else names))
         return _with_those_that_mention(loud, units)
 
     @cached_property
@@ -237,8 +235,13 @@ def _is_in_word(character: str) -> bool:
 _DEFINITION = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 
 
-def _defined_in(text: str) -> list[str]:
-    return [name for name in _DEFINITION.findall(text) if not name.startswith("__") or name == "__call__"]
+def _defined_in(tree: BlockTree) -> list[str]:
+    """The methods and inner functions of a top-level definition, those aside that are called by no name."""
+    known: list[str] | None = tree.notes.get(_defined_in)
+    if known is None:
+        found = _DEFINITION.findall(tree.text)
+        known = tree.notes[_defined_in] = [name for name in found if not name.startswith("__") or name == "__call__"]
+    return known
 
 
 TELLING_NAMES = frozenset(
@@ -420,18 +423,15 @@ _SETTLED = frozenset(
 )
 
 
-_DEFINITIONS = (ir.Function, ir.Class, ir.Import, ir.ImportFrom)
-
-
 def run_module(run: Run, state: State, file: File, definitions_only: bool = False) -> int:
     """Run a module's body, or only its functions, classes and imports; gives the number of the frame with its names."""
     number = run.frame_number()
     run.module_frames[file.path] = number
-    frame = Frame(number, file, Where(file.path, "", (0,)), None, None, Closure(file), (), ())
+    frame = Frame(number, file, Where(file.path, "", (0,)), None, None, Closure(file.path), (), ())
     frame.keeps = True
     state.frames[number] = {}
-    units = file.units
     if definitions_only:
-        units = tuple(unit for unit in units if unit[3].statements and isinstance(unit[3].statements[0], _DEFINITIONS))
-    statements.run_units(run, frame, state, units)
+        definitions.define(run, frame, state, file.units)
+    else:
+        statements.run_units(run, frame, state, file.units)
     return number

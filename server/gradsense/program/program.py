@@ -78,7 +78,7 @@ _TRAINING_NAMES = frozenset(
     requires_grad_ add_param_group load_state_dict loss criterion autograd""".split()
 )
 
-_VERSIONS = 2
+_VERSIONS = 3
 """Results kept of one entry: an edit and its undoing find theirs again."""
 _memory: Memo[tuple[object, ...], list[Any]] = Memo(1500)
 
@@ -186,6 +186,7 @@ class Program:
         self._steps = 0
         self._asker = Run(imports, "")
         self._frames: tuple[dict[str, int], State] = {}, State()
+        self._derived: dict[Callable[[Program], object], object] = {}
 
     def lightning_version(self) -> str | None:
         """Lightning's version: configured, pinned or installed; None (take the newest) if nothing tells."""
@@ -249,7 +250,7 @@ class Program:
     @property
     def has_holes(self) -> bool:
         """Whether some code of the file does not parse."""
-        return any(tree.block.hole is not None for _, _, tree in self.file.blocks())
+        return any(tree.holes for _, _, tree, _ in self.file.units)
 
     @cached_property
     def training_is_damaged(self) -> bool:
@@ -257,18 +258,17 @@ class Program:
         optimizer, another loss may be meant to stand there.
         """
         lost = {lost.site.where for lost in self.lost if lost.site.where.path == self.file.path}
-        holes = {where for where, _, tree in self.file.blocks() if tree.block.hole is not None}
-        blocks = {(where.unit, where.steps[:1] if not where.unit else ()) for where in lost | holes}
+        blocks = {(where.unit, where.steps[:1] if not where.unit else ()) for where in lost}
         return any(
             not _TRAINING_NAMES.isdisjoint(tree.names)
             for where, _, tree, _ in self.file.units
-            if (where.unit, where.steps) in blocks
+            if tree.holes or (where.unit, where.steps) in blocks
         )
 
     @cached_property
     def _damaged(self) -> frozenset[str]:
         lost = {lost.site.where.unit for lost in self.lost if lost.site.where.path == self.file.path}
-        return frozenset(lost | {where.unit for where, _, tree in self.file.blocks() if tree.block.hole is not None})
+        return frozenset(lost | {where.unit for where, _, tree, _ in self.file.units if tree.holes})
 
     # -- runs --
 
@@ -473,7 +473,9 @@ class Program:
             run = self._entry_run(name, base.run if base is not None else None)
             self.imports.asking = run
             state = self._fresh_state() if base is None else self._as_entered(base)
-            frame = Frame(run.frame_number(), self.file, function.code.where, None, None, Closure(self.file), (), ())
+            frame = Frame(
+                run.frame_number(), self.file, function.code.where, None, None, Closure(self.file.path), (), ()
+            )
             try:
                 returns = _enter(run, frame, state, function, given)
             except Exhausted:
@@ -571,7 +573,7 @@ class Program:
             state = self._fresh_state()
             before = dict(state.heap)
             state.heap[instance.obj] = {} if known else {"[open]": True}
-            frame = Frame(run.frame_number(), self.file, cls.code.where, None, None, Closure(self.file), (), ())
+            frame = Frame(run.frame_number(), self.file, cls.code.where, None, None, Closure(self.file.path), (), ())
             try:
                 calls.initialise(run, frame, state, instance, (), (), cls.code.site.at, unknown_arguments=True)
             except Exhausted:
@@ -665,6 +667,20 @@ class Program:
         self.ensure_runs()
         return [run.facts_here(self.file.path) for run in self.runs]
 
+    def selected(self, select: Callable[[FactsHere], Iterable[F]]) -> list[F]:
+        """What `select` picks from the facts that each run has seen in this file.
+
+        For what a run says by itself: it is asked once of each run, and after an edit only of those that were run
+        again. `select` is a function of a module (not a lambda), and looks at nothing but what it is given.
+        """
+        return [found for here in self._facts_here for found in here.selected(select)]
+
+    def derived(self, make: Callable[[Program], R]) -> R:
+        """What `make`, a function of a module, gives for this program; worked out once, for whoever asks."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        return self._derived[make]  # type: ignore[return-value]
+
     def facts_anywhere(self, kind: type[F]) -> list[F]:
         """Every fact of a kind, those in the user's other files too: to tell that something is never done."""
         self.ensure_runs()
@@ -714,12 +730,12 @@ class Program:
         by_class: dict[str, list[tuple[Run, Forward]]] = {}
         # By id: to look a class up by its value costs as much as to find its bases.
         names: dict[int, str] = {}
-        for found in self.runs_with_facts(Forward):
-            run, forward = found
-            name = names.get(id(forward.module.type))
+        for run, forwards in self.selected(_by_class):
+            kind = forwards[0].module.type
+            name = names.get(id(kind))
             if name is None:
-                name = names[id(forward.module.type)] = class_lookup.external_class(forward.module, run)
-            by_class.setdefault(name, []).append(found)
+                name = names[id(kind)] = class_lookup.external_class(forwards[0].module, run)
+            by_class.setdefault(name, []).extend((run, forward) for forward in forwards)
         return by_class
 
     @cached_property
@@ -752,6 +768,14 @@ class Program:
     @property
     def module_classes(self) -> list[ClassFacts]:
         return [facts for facts in self.classes.values() if facts.is_module]
+
+
+def _by_class(here: FactsHere) -> Iterable[tuple[Run, list[Forward]]]:
+    """A run's calls of Modules, those of one class together."""
+    found: dict[int, list[Forward]] = {}
+    for _, forward in here.facts(Forward):
+        found.setdefault(id(forward.module.type), []).append(forward)
+    return [(here.run, forwards) for forwards in found.values()]
 
 
 def _enter(

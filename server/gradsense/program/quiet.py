@@ -40,7 +40,7 @@ def is_quiet(run: Run, state: State, function: FunctionValue, given: tuple[Value
     """Whether a function of the user's can have nothing to do with training: nothing telling in it or below it,
     and no tensor, network or optimizer given to it, nor held by its object under a name that it mentions.
     """
-    path: str = function.closure.file.path  # type: ignore[attr-defined]
+    path = function.closure.path
     tree: BlockTree = function.code.tree  # type: ignore[assignment]
     loud = mentions_something_telling(run.imports, path, tree)
     run.reads["loud", path, tree] = loud

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradsense.program import ir
@@ -246,9 +246,11 @@ class FactsHere:
     An analysis puts these lists of its runs together; those of a run that is remembered are there already.
     """
 
-    __slots__ = ("by_kind", "calls", "stores", "stores_on")
+    __slots__ = ("_selected", "by_kind", "calls", "run", "stores", "stores_on")
 
     def __init__(self, run: Run, path: str) -> None:
+        self.run = run
+        self._selected: dict[Callable[[FactsHere], Iterable[Any]], list[Any]] = {}
         self.by_kind: dict[type, list[tuple[Run, Any]]] = {}
         self.calls: dict[str, list[tuple[Run, Call]]] = {}
         self.stores: dict[str, list[Store]] = {}
@@ -263,6 +265,17 @@ class FactsHere:
                 self.stores.setdefault(fact.attr, []).append(fact)
                 if isinstance(fact.receiver, Instance):
                     self.stores_on.setdefault(fact.receiver.obj, []).append(fact)
+
+    def facts(self, kind: type[F]) -> list[tuple[Run, F]]:
+        """The facts of a kind, each with the run."""
+        return self.by_kind.get(kind, [])
+
+    def selected(self, select: Callable[[FactsHere], Iterable[F]]) -> list[F]:
+        """What `select` gives for these facts, worked out once: it must look at nothing else."""
+        found = self._selected.get(select)
+        if found is None:
+            found = self._selected[select] = list(select(self))
+        return found
 
 
 def statements_of(frame: Frame, body: ir.Body) -> Iterable[tuple[Where, BlockTree | None, tuple[ir.Stmt, ...]]]:

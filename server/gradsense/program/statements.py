@@ -347,7 +347,7 @@ def make_function(run: Run, frame: Frame, state: State, node: ir.Function, owner
         decorators.append(class_lookup.decorator_name(value))
     module = run.module_frames.get(frame.file.path)
     inner = frame.closure.frames if frame.number == module or owner else (frame.number, *frame.closure.frames)
-    return FunctionValue(code, Closure(frame.file, inner), None, tuple(decorators))
+    return FunctionValue(code, Closure(frame.file.path, inner), None, tuple(decorators))
 
 
 def _class(run: Run, frame: Frame, node: ir.Class, state: State, flow: Flow) -> list[State]:

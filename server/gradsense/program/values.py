@@ -331,9 +331,11 @@ class FunctionValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closure:
-    """What a function sees from where it is defined: the enclosing frames' numbers, innermost first, and the file."""
+    """What a function sees from where it is defined: the enclosing frames' numbers, innermost first, and the path of
+    the file.
+    """
 
-    file: object
+    path: str
     frames: tuple[int, ...] = ()
 
 
@@ -351,7 +353,6 @@ class ClassValue:
     holes: frozenset[str]
     """Names that broken code in the body would define or mentions."""
     broken: bool
-    file: object
 
     def __eq__(self, other: object) -> bool:
         """The same class, although its members may have been edited: whoever looks at a member reads that."""

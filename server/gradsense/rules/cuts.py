@@ -29,9 +29,8 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
     """The cuts that match: those of losses without a gradient, then those on the only way to a trained part."""
     behind: dict[Site, tuple[Loss, Cut]] = {}
     told: set[Site] = set()
-    for loss in losses(program):
-        if not isinstance(loss.value, Tensor) or is_made_to_require_gradient(program, loss):
-            continue
+    for loss in program.derived(_cut):
+        assert isinstance(loss.value, Tensor)
         found = sorted((cut for cut in telling(loss.value.cuts) if matches(cut)), key=lambda cut: cut.site)
         for cut in found:
             behind.setdefault(cut.site, (loss, cut))
@@ -42,6 +41,15 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
             told.update(cut.site for cut in found)
     if behind.keys() - told:
         yield from _parts(program, {site: held for site, held in behind.items() if site not in told})
+
+
+def _cut(program: Program) -> list[Loss]:
+    """The losses with something behind a cut."""
+    return [
+        loss
+        for loss in losses(program)
+        if isinstance(loss.value, Tensor) and loss.value.cuts and not is_made_to_require_gradient(program, loss)
+    ]
 
 
 def telling(cuts: frozenset[Cut]) -> frozenset[Cut]:
@@ -58,9 +66,9 @@ def is_made_to_require_gradient(program: Program, loss: Loss) -> bool:
         return False
     if value.leaf is not None and value.parameter is not None and value.sources == {value.parameter}:
         return True
-    if any(store.receiver == value for store in program.stores("requires_grad")):
-        return True
     asked: list[Value | None] = [store.receiver for store in program.stores("requires_grad")]
+    if value in asked:
+        return True
     asked += [call.receiver for _, call in program.calls("Tensor.requires_grad_")]
     return any(isinstance(each, Tensor) and not each.sources and each.cuts & value.cuts for each in asked)
 

@@ -12,10 +12,11 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit
 from gradsense.program import class_lookup, ir
+from gradsense.program.assigned import assigned_attributes
 from gradsense.program.facts import Backward, Call, Fact, Returned
 from gradsense.program.knowledge.lightning_hooks import CURRENT, Passed, at_least
 from gradsense.program.methods import OPTIMIZERS
-from gradsense.program.program import ClassFacts, FunctionRun, Place, Program, assigned_attributes
+from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
 from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.values import (
     NONE,
@@ -150,7 +151,7 @@ def is_stub(code: Code) -> bool:
 def body_of(code: Code) -> Iterator[tuple[Site, ir.Stmt]]:
     """The statements of a function's or class's body, with their places."""
     body = code.node.body  # type: ignore[attr-defined]
-    frame = Frame(0, None, code.where, code.tree, code, Closure(None), (), ())  # type: ignore[arg-type]
+    frame = Frame(0, None, code.where, code.tree, code, Closure(""), (), ())  # type: ignore[arg-type]
     for where, _, statements in statements_of(frame, body):
         for statement in statements:
             yield Site(where, getattr(statement, "at", -1)), statement
@@ -234,7 +235,7 @@ def is_driven_by_hand(program: Program) -> bool:
     if "fabric" in program.text.lower():
         return True
     modules = {facts.site.where.unit for facts in program.lightning_classes}
-    if any(tree.block.hole is not None and where.unit not in modules for where, _, tree in program.file.blocks()):
+    if any(tree.holes and where.unit not in modules for where, _, tree, _ in program.file.units):
         # What is broken may be such a trainer.
         return True
     hooks = {

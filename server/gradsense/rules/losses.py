@@ -22,8 +22,16 @@ class Loss(NamedTuple):
     how: str
 
 
-def losses(program: Program) -> Iterator[Loss]:
+def losses(program: Program) -> list[Loss]:
     """Every loss that the file shows."""
+    return program.derived(_losses)
+
+
+def _losses(program: Program) -> list[Loss]:
+    return list(_found(program))
+
+
+def _found(program: Program) -> Iterator[Loss]:
     for run, backward in program.runs_with_facts(Backward):
         yield Loss(run, backward.site, backward.context.function, backward.value, backward.how)
     for facts in program.lightning_classes:

@@ -150,8 +150,7 @@ def canonical_name(program: Program, node: cst.BaseExpression) -> str | None:
 
 def in_broken_code(program: Program, name: str) -> bool:
     """Whether code that does not parse mentions a name: who knows what it does with it."""
-    holes = (tree.block.hole for _, _, tree in program.file.blocks())
-    return any(hole is not None and name in hole.mentions for hole in holes)
+    return any(name in hole.mentions for _, _, tree, _ in program.file.units for hole in tree.holes)
 
 
 def value_assigned(place: Place) -> Place | None:

@@ -228,6 +228,13 @@ class BlockTree:
         """What stands behind a dot among them."""
         return frozenset(_ATTRIBUTE.findall(_PROSE.sub("", self.text)))
 
+    @cached_property
+    def holes(self) -> tuple[Hole, ...]:
+        """What of the statement does not parse: itself, or statements in its bodies."""
+        own = self.block.hole
+        inside = tuple(hole for suite in self.suites for _, child in suite.children for hole in child.holes)
+        return inside if own is None else (own, *inside)
+
     @property
     def _is_long(self) -> bool:
         return self.text.count("\n") > _LONG

@@ -9,7 +9,7 @@ import libcst as cst
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Local, Store
 from gradsense.program.program import Place, Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Carrier, Tensor
 from gradsense.rules import edits, rounds
 from gradsense.rules.base import Rule
@@ -51,12 +51,10 @@ class GraphKeptAlive(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        seen: list[tuple[Run, Local | Store]] = [*program.runs_with_facts(Local), *program.runs_with_facts(Store)]
-        for run, fact in seen:
-            carrier = _kept(fact)
-            place = program.place(fact.site) if carrier is not None else None
+        for run, fact, carrier in program.selected(_sums):
+            place = program.place(fact.site)
             added = _added(place) if place is not None else None
-            if carrier is None or place is None or added is None or _is_used(run, carrier):
+            if place is None or added is None or _is_used(run, carrier):
                 continue
             yield from self._sum(program, place, added, fact, carrier)
 
@@ -238,6 +236,15 @@ class GraphKeptAlive(Rule):
 
 
 _SIMPLE = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
+
+
+def _sums(here: FactsHere) -> Iterator[tuple[Run, Local | Store, Carrier]]:
+    """The variables and attributes that hold on to a graph of the last round."""
+    seen: list[tuple[Run, Local | Store]] = [*here.facts(Local), *here.facts(Store)]
+    for run, fact in seen:
+        carrier = _kept(fact)
+        if carrier is not None:
+            yield run, fact, carrier
 
 
 def _kept(fact: Local | Store) -> Carrier | None:

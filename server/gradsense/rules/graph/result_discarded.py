@@ -10,6 +10,7 @@ from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.facts import Call, Forward
 from gradsense.program.knowledge import classes
 from gradsense.program.program import Place, Program
+from gradsense.program.run import FactsHere
 from gradsense.program.values import Parameters, Site, Tensor, Unknown
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
@@ -65,9 +66,8 @@ class ResultDiscarded(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
-        names = [f"{kind}.{method}" for kind in ("Tensor", "Parameters") for method in _METHODS]
-        for _, call in program.calls(*names, *_OF_ANYTHING, *_SWITCHES, _COMPILE):
-            if call.site in told or (isinstance(call.receiver, Parameters) and call.receiver.shape not in _SINGLE):
+        for call in program.selected(_without_effect):
+            if call.site in told:
                 continue
             place = program.place(call.site)
             if place is None or not _is_a_statement(program, place, call):
@@ -379,6 +379,22 @@ class ResultDiscarded(Rule):
 
 
 _SINGLE = frozenset({"element", "data", "gradient"})
+
+
+_NAMES = (
+    *(f"{kind}.{method}" for kind in ("Tensor", "Parameters") for method in _METHODS),
+    *_OF_ANYTHING,
+    *_SWITCHES,
+    _COMPILE,
+)
+
+
+def _without_effect(here: FactsHere) -> Iterator[Call]:
+    """The calls of what only gives a result."""
+    for name in _NAMES:
+        for _, call in here.calls.get(name, ()):
+            if not isinstance(call.receiver, Parameters) or call.receiver.shape in _SINGLE:
+                yield call
 
 
 def _is_a_statement(program: Program, place: Place, call: Call) -> bool:

@@ -51,7 +51,7 @@ class HookDefeatsTraining(Rule):
     fix_safety = Safety.DISPLAY_ONLY
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if lightning.is_driven_by_hand(program):
+        if not program.lightning_classes or lightning.is_driven_by_hand(program):
             return
         for facts in program.lightning_classes:
             if _HOOKS.isdisjoint(facts.value.members) or not facts.known or "training_step" not in facts.methods:

@@ -11,7 +11,7 @@ from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import modes
 from gradsense.program.facts import Forward, Switch
 from gradsense.program.program import Place, Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Code, Kind, Tensor, Unknown
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
@@ -59,16 +59,11 @@ class EvaluationWithoutEval(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Code | None] = set()
-        for run, passes in _by_call(program):
+        for run, passes, training in program.selected(_evaluating):
             function = passes[0].context.function
-            kinds = {mode.kind for each in passes for mode in each.modes}
-            training = (
-                kinds == {"train"}
-                and _is_set_here(run, passes)
-                and (says_evaluation(function) or _is_undone(run, passes[0]))
-            )
-            recording = kinds == {"eval"} and says_evaluation(function) and _records(program, passes, function)
-            if function in told or not (training or recording) or any(reaches_backward(run, each) for each in passes):
+            if function in told or not (training or _records(program, passes, function)):
+                continue
+            if any(reaches_backward(run, each) for each in passes):
                 continue
             place = program.place(passes[0].site)
             network = name_of_called(place)
@@ -375,16 +370,23 @@ class EvaluationWithoutEval(Rule):
     ]
 
 
-def _by_call(program: Program) -> Iterator[tuple[Run, list[Forward]]]:
-    """The forward passes that may evaluate, in all rounds, call by call."""
-    grouped: dict[tuple[object, ...], tuple[Run, list[Forward]]] = {}
-    for run, forward in program.runs_with_facts(Forward):
-        if {"train", "eval"}.isdisjoint([mode.kind for mode in forward.modes]):
-            continue
+def _evaluating(here: FactsHere) -> Iterator[tuple[Run, list[Forward], bool]]:
+    """The forward passes of an evaluation in one mode for certain, in all rounds, call by call: in training mode
+    (true), or in eval mode.
+    """
+    run = here.run
+    grouped: dict[tuple[object, ...], list[Forward]] = {}
+    for _, forward in here.facts(Forward):
         if is_certainly_module(forward.module):
-            key = (id(run), forward.site, forward.context.calls)
-            grouped.setdefault(key, (run, []))[1].append(forward)
-    yield from grouped.values()
+            grouped.setdefault((forward.site, forward.context.calls), []).append(forward)
+    for passes in grouped.values():
+        function = passes[0].context.function
+        kinds = {mode.kind for each in passes for mode in each.modes}
+        if kinds == {"train"} and _is_set_here(run, passes):
+            if says_evaluation(function) or _is_undone(run, passes[0]):
+                yield run, passes, True
+        elif kinds == {"eval"} and says_evaluation(function):
+            yield run, passes, False
 
 
 def _matters(program: Program, run: Run, forward: Forward) -> bool:

@@ -60,6 +60,8 @@ class ParameterRebound(Rule):
         target = assign.targets[0].target
         assert isinstance(target, cst.Name)
         name = target.value
+        if "grad" not in place.tree.names:  # type: ignore[attr-defined]
+            return
         if not _uses_gradient_of(assign.value, name) or _is_perturbation(place, assign.value):
             return
         around = compounds_around(program, place)

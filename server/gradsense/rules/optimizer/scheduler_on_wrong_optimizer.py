@@ -9,7 +9,7 @@ import libcst as cst
 from gradsense.findings import Finding, Severity
 from gradsense.program.facts import Call, SchedulerStep, Step
 from gradsense.program.program import Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Instance, Obj
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
@@ -43,13 +43,7 @@ class SchedulerOnWrongOptimizer(Rule):
     code, name, severity = "GS313", "scheduler-on-wrong-optimizer", Severity.WARNING
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for run, call in program.runs_with_facts(SchedulerStep):
-            if len(call.optimizers) != 1 or not call.context.rounds:
-                continue
-            (bound,) = call.optimizers
-            stepped = _stepped_beside(run, call)
-            if not stepped or bound in stepped or bound in run.escaped or _steps_the_unknown(run, call):
-                continue
+        for call, bound, stepped in program.selected(_beside_others):
             place = program.place(call.site)
             if place is None:
                 continue
@@ -66,13 +60,10 @@ class SchedulerOnWrongOptimizer(Rule):
                 ),
             )
 
-        for run in program.runs:
-            yield from self._twice(program, run)
+        for run, calls in program.selected(_several):
+            yield from self._twice(program, run, calls)
 
-    def _twice(self, program: Program, run: Run) -> Iterator[Finding]:
-        calls = [fact for fact in run.facts_of(SchedulerStep) if fact.context.rounds]
-        if len({call.scheduler.obj for call in calls}) < 2:
-            return
+    def _twice(self, program: Program, run: Run, calls: list[SchedulerStep]) -> Iterator[Finding]:
         bound = frozenset().union(*(call.optimizers for call in calls))
         seen: dict[tuple[object, ...], SchedulerStep] = {}
         for call in calls:
@@ -223,6 +214,17 @@ class SchedulerOnWrongOptimizer(Rule):
     ]
 
 
+def _beside_others(here: FactsHere) -> Iterator[tuple[SchedulerStep, Obj, list[Obj]]]:
+    """The steps of a scheduler in a loop in which its optimizer does not step, but others do."""
+    for run, call in here.facts(SchedulerStep):
+        if len(call.optimizers) != 1 or not call.context.rounds:
+            continue
+        (bound,) = call.optimizers
+        stepped = _stepped_beside(run, call)
+        if stepped and bound not in stepped and bound not in run.escaped and not _steps_the_unknown(run):
+            yield call, bound, stepped
+
+
 def _like(program: Program, run: Run, call: SchedulerStep) -> object:
     """What two schedulers have in common that are built alike: class and arguments, the optimizer aside."""
     for fact in (*run.facts.values(), *program.script[0].facts.values()):
@@ -246,7 +248,14 @@ def _stepped_beside(run: Run, call: SchedulerStep) -> list[Obj]:
     )
 
 
-def _steps_the_unknown(run: Run, call: SchedulerStep) -> bool:
+def _several(here: FactsHere) -> Iterator[tuple[Run, list[SchedulerStep]]]:
+    """A run that steps several schedulers in loops."""
+    calls = [fact for fact in here.run.facts_of(SchedulerStep) if fact.context.rounds]
+    if len({call.scheduler.obj for call in calls}) > 1:
+        yield here.run, calls
+
+
+def _steps_the_unknown(run: Run) -> bool:
     return any(getattr(fact, "name", "") in _UNKNOWN_STEPS for fact in run.facts.values())
 
 

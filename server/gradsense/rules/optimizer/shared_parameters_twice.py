@@ -10,7 +10,7 @@ import libcst as cst
 from gradsense.findings import Finding, Safety, Severity
 from gradsense.program.facts import Build, Call, Fact, Gradients, Make, Step
 from gradsense.program.program import Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Obj, Site, Tensor
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent, Trains
@@ -51,7 +51,7 @@ class SharedParametersTwice(Rule):
     fix_safety = Safety.DISPLAY_ONLY
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for build in program.facts(Build):
+        for build in program.selected(_of_groups):
             yield from self._groups(program, build)
         for run in program.runs:
             steps = run.facts_of(Step)
@@ -60,10 +60,9 @@ class SharedParametersTwice(Rule):
 
     def _groups(self, program: Program, build: Build) -> Iterator[Finding]:
         place = program.place(build.site)
-        held = build.holdings
-        if place is None or held.partial or len(held.groups) < 2:
+        if place is None:
             return
-        for first, second in combinations(held.groups, 2):
+        for first, second in combinations(build.holdings.groups, 2):
             shared = [obj for obj in first & second if is_one_object(program, obj, build)]
             if not shared:
                 continue
@@ -332,6 +331,12 @@ class SharedParametersTwice(Rule):
             """
         ),
     ]
+
+
+def _of_groups(here: FactsHere) -> Iterator[Build]:
+    for _, build in here.facts(Build):
+        if not build.holdings.partial and len(build.holdings.groups) > 1:
+            yield build
 
 
 def is_one_object(program: Program, obj: Obj, seen_at: Build | Step) -> bool:

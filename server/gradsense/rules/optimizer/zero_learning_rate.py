@@ -257,11 +257,16 @@ def _is_used(program: Program, run: Run, build: Build) -> bool:
 
 def _schedules(program: Program, optimizer: Obj) -> list[Call]:
     """The calls that build a scheduler on an optimizer."""
-    found = []
+    built = program.derived(_by_optimizer)
+    return [*built.get(optimizer, ()), *built.get(None, ())]
+
+
+def _by_optimizer(program: Program) -> dict[Obj | None, list[Call]]:
+    """The calls that build a scheduler, by optimizer; under None those on one that isn't known."""
+    found: dict[Obj | None, list[Call]] = {}
     for _, call in program.calls_below(_SCHEDULERS):
         given = call.argument(0, "optimizer")
-        if not isinstance(given, Instance) or given.obj == optimizer:
-            found.append(call)
+        found.setdefault(given.obj if isinstance(given, Instance) else None, []).append(call)
     return found
 
 

@@ -11,7 +11,7 @@ import libcst.matchers as m
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Clear, Gradients, Make, Step
 from gradsense.program.program import Place, Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Const, Ref, Site, Tensor
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
@@ -56,12 +56,8 @@ class AccumulationDefeated(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         seen: set[Site] = set()
-        for run, step in program.runs_with_facts(Step):
-            loop = loops.cycle(step.context)
-            if step.closure is not None or loop is None or step.site in seen:
-                continue
-            backwards = _backwards(run, step, loop)
-            every = _every(program, step, loop) if backwards else None
+        for run, step, loop, backwards in program.selected(_steps_in_loops):
+            every = _every(program, step, loop) if step.site not in seen else None
             if every is None:
                 continue
             seen.add(step.site)
@@ -387,6 +383,16 @@ _REACHED = m.Comparison(_COUNTER, [m.ComparisonTarget(m.Equal() | m.GreaterThanE
 _BELOW = m.Comparison(_COUNTER, [m.ComparisonTarget(m.LessThan() | m.NotEqual(), _BOUND)])
 _LEAVES_OUT = m.If(body=m.IndentedBlock([m.ZeroOrMore(), m.SimpleStatementLine([m.Continue()])]))
 _REMAINDER = m.BinaryOperation(operator=m.Modulo(), right=_BOUND)
+
+
+def _steps_in_loops(here: FactsHere) -> Iterator[tuple[Run, Step, Site, list[Backward]]]:
+    """The steps of a loop that has backward passes for each on all of its rounds."""
+    for run, step in here.facts(Step):
+        loop = loops.cycle(step.context)
+        if step.closure is None and loop is not None:
+            backwards = _backwards(run, step, loop)
+            if backwards:
+                yield run, step, loop, backwards
 
 
 def _backwards(run: Run, step: Step, loop: Site) -> list[Backward]:

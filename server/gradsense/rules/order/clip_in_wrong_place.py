@@ -10,7 +10,7 @@ import libcst as cst
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Clip, Fact, Gradients, GradState, Step
 from gradsense.program.program import Place, Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Instance, Obj
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
@@ -53,30 +53,17 @@ class ClipInWrongPlace(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for run, clip in program.runs_with_facts(Clip):
-            place = program.place(clip.site)
-            if place is None:
+        for run, clip, kinds, stepped in program.selected(_telling):
+            place, step = program.place(clip.site), program.place(stepped.site)
+            if place is None or step is None:
                 continue
-            beside = [
-                fact
-                for fact in run.facts_of(Step)
-                if (fact.context.rounds, fact.context.calls) == (clip.context.rounds, clip.context.calls)
-            ]
-            seen = clip.states if not clip.open else _of_the_one_stepped(clip, beside)
-            steps = [fact for fact in beside if fact.optimizer.obj in {obj for obj, _ in seen}]
-            if not steps:
-                continue
-            step = program.place(steps[0].site)
-            if step is None:
-                continue
-            kinds = {state.kind for _, states in seen for state in states}
             if clip.scaled:
                 yield from self._scaled(program, run, clip, place)
             elif _INFINITE.search(place.code()):
                 continue
-            elif kinds <= _NOTHING_TO_CLIP and Gradients.USED in kinds:
+            elif Gradients.USED in kinds:
                 yield from self._moved(program, place, step, f"after `{step.code()}`", "used here already")
-            elif kinds <= _NOTHING_TO_CLIP and _computed_between(run, clip, steps[0]):
+            elif _computed_between(run, clip, stepped):
                 yield from self._moved(program, place, step, "before `backward()`", "uses gradients unclipped")
         yield from self._before_lightning(program)
 
@@ -309,6 +296,19 @@ class ClipInWrongPlace(Rule):
 
 _NOTHING_TO_CLIP = frozenset({Gradients.NONE, Gradients.CLEARED, Gradients.LOST, Gradients.USED})
 _INFINITE = re.compile(r"\binf\b")
+
+
+def _telling(here: FactsHere) -> Iterator[tuple[Run, Clip, set[Gradients], Step]]:
+    """The clips of what is still scaled, or of no gradients that are to be used, each with the first step beside it."""
+    for run, clip in here.facts(Clip):
+        around = clip.context.rounds, clip.context.calls
+        beside = [fact for fact in run.facts_of(Step) if (fact.context.rounds, fact.context.calls) == around]
+        seen = clip.states if not clip.open else _of_the_one_stepped(clip, beside)
+        clipped = {obj for obj, _ in seen}
+        step = next((fact for fact in beside if fact.optimizer.obj in clipped), None)
+        kinds = {state.kind for _, states in seen for state in states}
+        if step is not None and (clip.scaled or kinds <= _NOTHING_TO_CLIP):
+            yield run, clip, kinds, step
 
 
 def _of_the_one_stepped(clip: Clip, steps: list[Step]) -> tuple[tuple[Obj, frozenset[GradState]], ...]:

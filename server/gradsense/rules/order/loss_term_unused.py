@@ -9,6 +9,7 @@ import libcst as cst
 from gradsense.findings import Finding, Severity
 from gradsense.program.facts import Backward, Local
 from gradsense.program.program import Place, Program
+from gradsense.program.run import FactsHere
 from gradsense.program.values import Code, Site, Tensor
 from gradsense.rules import syntax
 from gradsense.rules.base import Rule
@@ -48,21 +49,15 @@ class LossTermUnused(Rule):
     fix_safety = None
 
     def check(self, program: Program) -> Iterator[Finding]:
-        backwards = [fact for fact in program.facts(Backward) if fact.context.rounds]
-        if not backwards:
-            return
+        terms = program.selected(_terms_in_rounds)
+        backwards = [fact for fact in program.facts(Backward) if fact.context.rounds] if terms else []
         functions = {fact.context.function for fact in backwards}
         seen: set[Site] = set()
-        for fact in program.facts(Local):
-            if fact.context.function not in functions or fact.site in seen or not fact.context.rounds:
-                continue
-            if fact.name.startswith("_") or not isinstance(fact.value, Tensor) or not fact.value.sources:
+        for fact, is_loss in terms:
+            if fact.context.function not in functions or fact.site in seen:
                 continue
             seen.add(fact.site)
-            if _is_loss(fact.value):
-                yield from self._unread(program, fact, backwards)
-            elif fact.value.made_by == "+":
-                yield from self._partly(program, fact, backwards)
+            yield from (self._unread if is_loss else self._partly)(program, fact, backwards)
 
     def _unread(self, program: Program, loss: Local, backwards: list[Backward]) -> Iterator[Finding]:
         place = program.place(loss.site)
@@ -259,6 +254,19 @@ class LossTermUnused(Rule):
             """
         ),
     ]
+
+
+def _terms_in_rounds(here: FactsHere) -> Iterator[tuple[Local, bool]]:
+    """The variables of a loop that are given a loss function's result (true), or a sum, when first seen."""
+    seen: set[Site] = set()
+    for _, fact in here.facts(Local):
+        if not fact.context.rounds or fact.name.startswith("_") or fact.site in seen:
+            continue
+        if isinstance(fact.value, Tensor) and fact.value.sources:
+            seen.add(fact.site)
+            is_loss = _is_loss(fact.value)
+            if is_loss or fact.value.made_by == "+":
+                yield fact, is_loss
 
 
 def _is_loss(value: Tensor) -> bool:

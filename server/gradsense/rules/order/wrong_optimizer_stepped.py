@@ -10,7 +10,7 @@ import libcst as cst
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Clear, Step
 from gradsense.program.program import Place, Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Obj, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
@@ -65,14 +65,8 @@ class WrongOptimizerStepped(Rule):
         steps = program.facts(Step)
         if len({step.optimizer.obj for step in steps}) + len({step.site for step in steps}) < 3:
             return
-        for run in program.runs:
-            if len(run.optimizers) < 2:
-                continue
-            groups = _groups(run)
-            for number, group in enumerate(groups):
-                meant = _meant(run, groups, number)
-                if meant is not None and group.step is not None:
-                    yield from self._report(program, group, group.step, meant)
+        for group, step, meant in program.selected(_wrong):
+            yield from self._report(program, group, step, meant)
 
     def _report(self, program: Program, group: Group, step: Step, clear: Clear) -> Iterator[Finding]:
         place, cleared = program.place(step.site), program.place(clear.site)
@@ -203,6 +197,16 @@ class WrongOptimizerStepped(Rule):
             """
         ),
     ]
+
+
+def _wrong(here: FactsHere) -> Iterator[tuple[Group, Step, Clear]]:
+    """The steps that were meant for the optimizer of another clear."""
+    run = here.run
+    groups = _groups(run) if len(run.optimizers) > 1 else []
+    for number, group in enumerate(groups):
+        meant = _meant(run, groups, number)
+        if meant is not None and group.step is not None:
+            yield group, group.step, meant
 
 
 def _groups(run: Run) -> list[Group]:

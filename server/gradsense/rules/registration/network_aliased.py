@@ -13,7 +13,7 @@ from gradsense.program import class_lookup
 from gradsense.program.facts import Call, Store
 from gradsense.program.objects import SEVERAL
 from gradsense.program.program import Place, Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Instance, Site, options_of
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
@@ -109,10 +109,8 @@ class NetworkAliased(Rule):
 
     def _named(self, program: Program) -> Iterator[Finding]:
         """`target = model`."""
-        for store in program.facts(Store):
-            if not store.context.certain or not class_lookup.is_module(store.value):
-                continue
-            place = program.place(store.site) if _FOLLOWER.fullmatch(store.attr) else None
+        for store in program.selected(_followers):
+            place = program.place(store.site)
             value = value_assigned(place) if place is not None else None
             if place is None or value is None:
                 continue
@@ -329,6 +327,13 @@ def _owner(place: Place) -> str | None:
     """What a method is called on."""
     node = place.node
     return place.code(node.func.value) if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+
+
+def _followers(here: FactsHere) -> Iterator[Store]:
+    """The attributes that a network is assigned to, by whose name it follows another."""
+    for _, store in here.facts(Store):
+        if store.context.certain and class_lookup.is_module(store.value) and _FOLLOWER.fullmatch(store.attr):
+            yield store
 
 
 def _receiver_at(program: Program, run: Run, place: Place, call: Call, method: str) -> Instance | None:

@@ -16,6 +16,10 @@ from gradsense.program.values import Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
+from gradsense.rules.patterns import matches
+
+_ONE = m.List(elements=[m.Element()]) | m.Tuple(elements=[m.Element()])
+_PRODUCT = m.BinaryOperation(_ONE, m.Multiply()) | m.BinaryOperation(operator=m.Multiply(), right=_ONE)
 
 
 class SameObjectRepeated(Rule):
@@ -49,6 +53,8 @@ class SameObjectRepeated(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
+        if next(matches(program, _PRODUCT), None) is None:
+            return
         products: dict[Site, Place | None] = {}
         told: set[Site] = set()
         for run, made in program.runs_with_facts(Make):

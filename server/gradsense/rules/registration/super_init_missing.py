@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup
 from gradsense.program.facts import Store
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import ClassValue, FunctionValue, Ref, Tensor, Value
+from gradsense.program.values import ClassValue, Code, FunctionValue, Ref, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent
@@ -54,7 +55,9 @@ class SuperInitMissing(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for facts in program.module_classes:
             init = facts.value.members.get("__init__")
-            if not isinstance(init, FunctionValue) or init.decorators or not _is_simple(program, facts):
+            if not isinstance(init, FunctionValue) or init.decorators or _begins_with_it(program, init.code):
+                continue
+            if not _is_simple(program, facts):
                 continue
             if program.is_damaged(init.code.where):
                 # The line that is being typed may be the call.
@@ -213,6 +216,19 @@ class SuperInitMissing(Rule):
             """
         ),
     ]
+
+
+_IT = m.SimpleStatementLine(body=[m.Expr(m.Call(m.Attribute(m.Call(m.Name("super")), m.Name("__init__"))))])
+
+
+def _begins_with_it(program: Program, init: Code) -> bool:
+    """Whether the first statement of an `__init__` is `super().__init__(...)`."""
+    notes = init.tree.notes  # type: ignore[attr-defined]
+    known: bool | None = notes.get(_begins_with_it)
+    if known is None:
+        first = first_statement(program, init)
+        known = notes[_begins_with_it] = first is not None and m.matches(first.node, _IT)
+    return known
 
 
 def _is_simple(program: Program, facts: ClassFacts) -> bool:

@@ -9,6 +9,7 @@ import libcst as cst
 from gradsense.findings import Finding, Severity, Tag
 from gradsense.program import class_lookup
 from gradsense.program.facts import Store
+from gradsense.program.file import blocks_below
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import FunctionValue, Instance, Items, Obj, Where
 from gradsense.rules.base import Rule
@@ -16,8 +17,7 @@ from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import is_stub, subclasses
 from gradsense.rules.modules import held_by_optimizers, is_certainly_module, may_hold_others, trainable_below
 from gradsense.rules.syntax import in_broken_code, is_target, places_in, stores_on, value_assigned
-from gradsense.source.blocks import Block, BlockTree
-from gradsense.source.memo import Memo
+from gradsense.source.blocks import BlockTree
 
 _BY_NAME = frozenset(
     """getattr vars __dict__ _modules children named_children get_submodule register_forward_hook __getattr__
@@ -58,15 +58,15 @@ class UnusedSubmodule(Rule):
     code, name, severity = "GS207", "unused-submodule", Severity.WARNING
 
     def check(self, program: Program) -> Iterator[Finding]:
-        mentioned: frozenset[str] | None = None
+        mentioned = program.derived(_mentions)
         for facts in program.module_classes:
+            if all(store.attr in mentioned for store in stores_on(program, facts)):
+                continue
             forward = facts.value.members.get("forward")
             if not isinstance(forward, FunctionValue) or is_stub(forward.code) or not _is_closed(program, facts):
                 continue
             if not _uses_itself(program, forward):
                 continue
-            if mentioned is None:
-                mentioned = _mentions(program)
             for store in _layers(program, facts, mentioned):
                 place = program.place(store.site)
                 if place is None or in_broken_code(program, store.attr):
@@ -408,29 +408,21 @@ def _is_new(value: Place) -> bool:
 
 def _mentions(program: Program) -> frozenset[str]:
     """The names that stand in the file otherwise than as what is assigned to: attributes, and words in strings."""
-    return frozenset().union(
-        *(
-            _mentioned_in(where, offset, tree)
-            for where, offset, tree in program.file.blocks()
-            if tree.block.hole is None
-        )
-    )
+    return frozenset().union(*(_mentioned_below(where, tree) for where, _, tree, _ in program.file.units))
 
 
-_mentioned: Memo[Block, frozenset[str]] = Memo(50_000)
-
-
-def _mentioned_in(where: Where, offset: int, tree: BlockTree) -> frozenset[str]:
-    known = _mentioned.get(tree.block)
+def _mentioned_below(unit: Where, whole: BlockTree) -> frozenset[str]:
+    """The same of a top-level statement."""
+    known: frozenset[str] | None = whole.notes.get(_mentioned_below)
     if known is None:
-        index = tree.block.index.by_kind
-        places = [
-            Place(node, tree.block, where, offset, tree)
+        known = whole.notes[_mentioned_below] = frozenset(
+            word
+            for where, offset, tree in blocks_below(unit, 0, whole)
+            if tree.block.hole is None
             for kind in (cst.Attribute, cst.SimpleString, cst.FormattedStringText)
-            for node in index.get(kind, ())
-        ]
-        known = frozenset(word for place in places for word in _words(place))
-        _mentioned.put(tree.block, known)
+            for node in tree.block.index.by_kind.get(kind, ())
+            for word in _words(Place(node, tree.block, where, offset, tree))
+        )
     return known
 
 

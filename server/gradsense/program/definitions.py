@@ -1,0 +1,100 @@
+"""What a module's top level defines without doing anything: functions, classes, imports, other names for them.
+
+A function or class is made again only if it, or what it names, has changed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gradsense.program import class_lookup, ir, statements
+from gradsense.program.lower import Lowered
+from gradsense.program.run import Frame, Run
+from gradsense.program.state import State
+from gradsense.program.values import ClassValue, Const, FunctionValue, Ref, Unknown, Value, Where
+from gradsense.source.blocks import BlockTree
+
+_FIXED = (Const, FunctionValue, Ref, Unknown)
+"""Values of a class's members that hold nothing on the heap."""
+
+
+class _Made(NamedTuple):
+    """What a definition gave, and the module's variables of the names in it as they were before."""
+
+    value: FunctionValue | ClassValue
+    named: dict[str, Value]
+
+
+def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, BlockTree, Lowered], ...]) -> None:
+    """Run those of a module's top-level blocks that only define, import and rename: their names go into `state`.
+
+    The facts of decorators and class bodies are not recorded; running the module as a script does that.
+    """
+    for unit in units:
+        _, _, tree, lowered = unit
+        node = lowered.statements[0] if len(lowered.statements) == 1 else None
+        if isinstance(node, (ir.Function, ir.Class)) and frame.file.mentioned_by_holes.isdisjoint(tree.names):
+            _define(run, frame, state, unit, node)
+        elif _only_define(lowered.statements):
+            statements.run_units(run, frame, state, (unit,))
+
+
+def _only_define(body: ir.Body) -> bool:
+    return not isinstance(body, ir.Slot) and all(map(_only_defines, body))
+
+
+def _only_defines(node: ir.Stmt) -> bool:
+    """Whether a statement only gives names to definitions, to what it imports, and to what has a name already."""
+    if isinstance(node, ir.Assign):
+        return all(isinstance(target, ir.Name) for target in node.targets) and _is_plain(node.value)
+    if isinstance(node, ir.If):
+        return _is_plain(node.test) and _only_define(node.body) and _only_define(node.orelse)
+    if isinstance(node, ir.Try):
+        bodies = (node.body, node.orelse, node.finalbody, *(body for _, _, body in node.handlers))
+        return all(map(_only_define, bodies))
+    return isinstance(node, (ir.Function, ir.Class, ir.Import, ir.ImportFrom, ir.Jump))
+
+
+def _is_plain(node: ir.Expr | None) -> bool:
+    """Whether an expression names things, and does nothing with them but compare."""
+    if isinstance(node, ir.Attribute):
+        return _is_plain(node.value)
+    if isinstance(node, (ir.Operation, ir.Boolean)):
+        return all(map(_is_plain, node.operands))
+    return node is None or isinstance(node, (ir.Name, ir.Constant))
+
+
+def _define(
+    run: Run, frame: Frame, state: State, unit: tuple[Where, int, BlockTree, Lowered], node: ir.Function | ir.Class
+) -> None:
+    where, _, tree, _ = unit
+    named = _named(state.frames[frame.number], tree, node)
+    made: _Made | None = tree.notes.get((define, where))
+    if made is None or not _is_same(made.named, named):
+        statements.run_units(run, frame, state, (unit,))
+        value = state.variable(frame.number, node.name)
+        if isinstance(value, (FunctionValue, ClassValue)) and _is_fixed(value):
+            tree.notes[define, where] = _Made(value, named)
+        return
+    state.set_variable(frame.number, node.name, made.value)
+    if isinstance(made.value, ClassValue):
+        class_lookup.register(run, made.value)
+
+
+def _named(variables: dict[str, Value], tree: BlockTree, node: ir.Function | ir.Class) -> dict[str, Value]:
+    """The variables that a definition may read: a function reads none before it is called, its decorators aside."""
+    if isinstance(node, ir.Function) and not node.decorators:
+        return {}
+    return {name: variables[name] for name in tree.names if name in variables}
+
+
+def _is_same(before: dict[str, Value], now: dict[str, Value]) -> bool:
+    return before.keys() == now.keys() and all(
+        # By identity: a class is equal to what it was before an edit of its methods.
+        value is now[name] or (isinstance(value, (Ref, Const)) and value == now[name])
+        for name, value in before.items()
+    )
+
+
+def _is_fixed(value: FunctionValue | ClassValue) -> bool:
+    return isinstance(value, FunctionValue) or all(isinstance(member, _FIXED) for member in value.members.values())
