@@ -29,6 +29,18 @@ class Network:
 
 def networks(program: Program, run: Run) -> list[Network]:
     """The networks that a run knows of, those of the script and of the class that it is in included."""
+    known = program.derived(_by_run)
+    if run not in known:
+        known[run] = _networks(program, run)
+    return known[run]
+
+
+def _by_run(program: Program) -> dict[Run, list[Network]]:
+    """Those that have been asked for."""
+    return {}
+
+
+def _networks(program: Program, run: Run) -> list[Network]:
     state = run.end or program.script[1]
     made: dict[Obj, tuple[Instance, Site]] = {}
     for source in runs_before(program, run):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
@@ -36,19 +35,47 @@ class _Positions(CodegenState):
         if id(node) not in self.spans:
             self.spans[id(node)] = Span(start, self._length)
 
-    @contextmanager
-    def record_syntactic_position(
+    def record_syntactic_position(  # type: ignore[override]
         self,
         node: cst.CSTNode,
         *,
         start_node: cst.CSTNode | None = None,
         end_node: cst.CSTNode | None = None,
-    ) -> Iterator[None]:
-        start = self._length
-        yield
-        begin = self.spans[id(start_node)].start if start_node is not None else start
-        end = self.spans[id(end_node)].end if end_node is not None else self._length
-        self.spans[id(node)] = Span(begin, end)
+    ) -> AbstractContextManager[None]:
+        return _Recording(self, node, start_node, end_node)
+
+    @property
+    def length(self) -> int:
+        """How much has been printed so far."""
+        return self._length
+
+
+class _Recording(AbstractContextManager[None]):
+    """Notes where a node begins and ends while it is printed. A class: a generator takes three times as long."""
+
+    __slots__ = ("_end_node", "_node", "_positions", "_start", "_start_node")
+
+    def __init__(
+        self,
+        positions: _Positions,
+        node: cst.CSTNode,
+        start_node: cst.CSTNode | None,
+        end_node: cst.CSTNode | None,
+    ) -> None:
+        self._positions = positions
+        self._node = node
+        self._start_node = start_node
+        self._end_node = end_node
+        self._start = 0
+
+    def __enter__(self) -> None:
+        self._start = self._positions.length
+
+    def __exit__(self, *error: object) -> None:
+        spans = self._positions.spans
+        begin = spans[id(self._start_node)].start if self._start_node is not None else self._start
+        end = spans[id(self._end_node)].end if self._end_node is not None else self._positions.length
+        spans[id(self._node)] = Span(begin, end)
 
 
 def node_spans(tree: cst.Module, source: str, shift: int) -> dict[int, Span]:
