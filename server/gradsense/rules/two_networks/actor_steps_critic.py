@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Step
+from gradsense.program.facts import Clear, Step
 from gradsense.program.program import Program
 from gradsense.program.values import Tensor
 from gradsense.rules import edits
 from gradsense.rules.adversaries import Leftover, calls_behind, holdings, leftovers, receiver
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
+from gradsense.rules.loops import comes_first
 from gradsense.rules.networks import names_of
 
 
@@ -38,6 +39,7 @@ class ActorStepsCritic(Rule):
 
     - the critic's gradients are cleared in between, or it is frozen meanwhile (`requires_grad_`, `toggle_optimizer`);
     - the critic's loss reaches the actor too: then both are trained by both;
+    - it can't be told what the critic's loss depends on, and the actor is not cleared between the two losses;
     - what the optimizers hold, or in which order things happen, can't be told.
 
     ## References
@@ -171,6 +173,35 @@ class ActorStepsCritic(Rule):
                     g_optimizer.zero_grad()
                     d_optimizer.zero_grad()
             """,
+        ),
+        # Where the batch comes from can't be told: what the critic's loss may leave in the actor is cleared.
+        Bad(
+            """
+            import queue
+            import torch
+            from torch import nn
+
+            actor, critic = nn.Linear(4, 2), nn.Linear(2, 1)
+            actor_optimizer = torch.optim.SGD(actor.parameters(), lr=0.1)
+            critic_optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
+            memory = queue.Queue()
+            for _ in range(3):
+                memory.put((torch.randn(8, 4), torch.randn(8, 2)))
+
+            for _ in range(3):
+                state, action = memory.get()
+                critic_loss = (critic(action) - 1).pow(2).mean()
+                critic_loss.backward()
+                critic_optimizer.step()
+                critic_optimizer.zero_grad()
+
+                actor_loss = -critic(actor(state)).mean()
+                actor_optimizer.zero_grad()
+                actor_loss.backward()
+            #   ^^^^^^^^^^^^^^^^^^^^^ GS806
+                actor_optimizer.step()
+            """,
+            shows=LossDiffers(),
         ),
         Good(
             """
@@ -310,6 +341,33 @@ class ActorStepsCritic(Rule):
                 actor_optimizer.zero_grad()
             """
         ),
+        # The critic's loss may train the actor too, for all that can be told.
+        Silent(
+            """
+            import queue
+            import torch
+            from torch import nn
+
+            actor, critic = nn.Linear(4, 2), nn.Linear(2, 1)
+            actor_optimizer = torch.optim.SGD(actor.parameters(), lr=0.1)
+            critic_optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
+            memory = queue.Queue()
+            for _ in range(3):
+                memory.put((torch.randn(8, 4), torch.randn(8, 2)))
+
+            for _ in range(3):
+                state, action = memory.get()
+                critic_loss = (critic(action) - 1).pow(2).mean()
+                critic_loss.backward()
+                critic_optimizer.step()
+                critic_optimizer.zero_grad()
+
+                actor_loss = -critic(actor(state)).mean()
+                actor_loss.backward()
+                actor_optimizer.step()
+                actor_optimizer.zero_grad()
+            """
+        ),
     ]
 
 
@@ -320,9 +378,23 @@ def _pollutes_what_comes_behind(found: Leftover) -> bool:
     if not isinstance(own, Tensor) or own.sources & first:
         return False
     is_detached = any(cut.sources & first for cut in own.cuts)
-    if not is_detached and (own.open or not found.in_between):
+    if not is_detached and (not found.in_between or (own.open and not _is_cleared_in_between(found))):
         return False
     return bool(calls_behind(found.run, behind, first)) and not calls_behind(found.run, first, behind)
+
+
+def _is_cleared_in_between(found: Leftover) -> bool:
+    """Whether the other network is cleared between the two passes: whatever else the own loss depends on, it does not
+    train the other network.
+    """
+    left, other = found.left.context, found.other.optimizer.obj
+    return any(
+        other in fact.optimizers
+        and (fact.context.rounds, fact.context.conditions) == (left.rounds, left.conditions)
+        and comes_first(found.run, found.own.site, fact.site) is True
+        and comes_first(found.run, fact.site, found.left.site) is True
+        for fact in found.run.facts_of(Clear)
+    )
 
 
 def _is_its_own_round(found: Leftover) -> bool:
