@@ -156,3 +156,20 @@ def test_what_a_quiet_method_lets_another_object_write_is_unknown() -> None:
         """
     )
     assert any("FRESH" in each for each in states)
+
+
+def test_a_function_that_mentions_a_network_of_the_modules_is_followed() -> None:
+    made = program(
+        """
+        kept = []
+
+        def act(number):
+            kept.append(model(number))
+
+        def play():
+            act(3)
+
+        play()
+        """
+    )
+    assert len(made.facts(Forward)) == 1

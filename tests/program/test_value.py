@@ -353,3 +353,54 @@ def test_data_parallel_calls_the_module_that_it_is_given() -> None:
     (loss,) = losses("torch.nn.parallel.data_parallel(model, torch.randn(8, 4), range(2)).sum().backward()\n")
     assert loss.sources
     assert not loss.open
+
+
+KEPT = """
+from collections import namedtuple
+Saved = namedtuple("Saved", ["output", "value"])
+critic = nn.Linear(4, 1)
+kept = []
+
+def act(x):
+    kept.append(Saved(model(x), critic(x)))
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("loop", "sources"),
+    [
+        ("for output, value in kept:\n    losses.append(output)\n", 1),
+        ("for output, value in zip([each.output for each in kept], [1, 2]):\n    losses.append(output)\n", 1),
+        ("for (output, value), number in zip(kept, [1, 2]):\n    losses.append(output * value * number)\n", 2),
+        ("for each in kept:\n    losses.append(each.value)\n", 1),
+    ],
+)
+def test_named_tuples_are_kept_in_lists(loop: str, sources: int) -> None:
+    acts = "for x in torch.randn(3, 8, 4):\n    act(x)\n"
+    (loss,) = losses(KEPT + acts + "losses = []\n" + loop + "torch.stack(losses).sum().backward()")
+    assert len(loss.sources) == sources
+
+
+def test_a_list_is_empty_after_all_of_it_was_deleted() -> None:
+    (loss,) = losses(
+        KEPT + "act(torch.randn(8, 4))\ndel kept[:]\nkept.append(Saved(value=critic(torch.randn(8, 4)), output=None))\n"
+        "kept[0].value.sum().backward()"
+    )
+    assert len(loss.sources) == 1
+    assert loss.requires is True
+
+
+def test_one_item_of_a_list_is_deleted() -> None:
+    (loss,) = losses(
+        """
+        critic = nn.Linear(4, 1)
+        x = torch.randn(8, 4)
+        kept = [model(x), critic(x), x]
+        del kept[0]
+        named = {"model": model(x), "critic": critic(x)}
+        del named["model"]
+        (kept[0] + named["critic"]).sum().backward()
+        """
+    )
+    assert len(loss.sources) == 1

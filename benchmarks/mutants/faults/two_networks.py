@@ -130,12 +130,14 @@ def loss_without_log_prob(host: Host) -> Iterator[Change]:
         if len(call.args) == 1 and isinstance(func.value, cst.Name) and isinstance(call.args[0].value, cst.Name):
             action = call.args[0].value.value
             sampled = [
-                line
-                for line, name, value in assignments(host, host.function_of(call))
+                value
+                for _, name, value in assignments(host, host.function_of(call))
                 if name == action and host.code(value) == f"{func.value.value}.sample()"
             ]
             if sampled:
-                yield Change(host).replace(call, action).mark(host.statement_of(call))
+                # `sample()` is what cuts the loss off.
+                at = [host.statement_of(each) for each in (call, *sampled)]
+                yield Change(host).replace(call, action).mark(*at)
 
 
 @mutator("GS806", "GS403")

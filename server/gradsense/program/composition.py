@@ -144,7 +144,7 @@ def clone(run: Run, frame: Frame, state: State, value: Value, at: int) -> Value:
         if isinstance(each, Collection):
             return replace(each, obj=_copy_of(each.obj))
         if isinstance(each, TupleValue):
-            return TupleValue(tuple(copied(item) for item in each.items))
+            return replace(each, items=tuple(copied(item) for item in each.items))
         if isinstance(each, Choice):
             return Choice(tuple(copied(option) for option in each.options))
         if isinstance(each, Tensor) and each.parameter is not None:

@@ -295,6 +295,23 @@ def append(state: State, collection: Collection, value: Value, certain_count: bo
     state.set_attribute(collection.obj, ITEMS, Items(None, element))
 
 
+def delete_item(state: State, collection: Collection, index: Value, certain: bool) -> None:
+    """`del collection[index]`; all of it is gone by `del collection[:]`, on that way on which it is `certain`."""
+    items = state.items(collection.obj)
+    key = index.value if isinstance(index, Const) else None
+    left = Items(None, items.element if items.exact is None else objects.join_values(items.exact))
+    if key == expressions.WHOLE:
+        left = Items((), UNKNOWN) if certain else left
+    elif items.exact is not None and isinstance(key, (int, str)):
+        at = key if items.keys is None else items.keys.index(key) if key in items.keys else None
+        if isinstance(at, int) and -len(items.exact) <= at < len(items.exact):
+            at %= len(items.exact)
+            exact = (*items.exact[:at], *items.exact[at + 1 :])
+            keys = (*items.keys[:at], *items.keys[at + 1 :]) if items.keys is not None else None
+            left = Items(exact, objects.join_values(exact), keys)
+    state.set_attribute(collection.obj, ITEMS, left)
+
+
 def concatenated(run: Run, frame: Frame, state: State, left: Value, right: Value, at: int) -> Value | None:
     """`left + right` of lists, tuples or lists of parameters; None if they are something else."""
     if isinstance(left, TupleValue) and isinstance(right, TupleValue):

@@ -65,12 +65,17 @@ def lookup(run: Run, frame: Frame, state: State, name: str) -> Value | None:
         if isinstance(value, (FunctionValue, ClassValue)) and run.module_frames.get(frame.file.path) == frame.number:
             run.reads["name", frame.file.path, name] = value
         return value
-    for number in frame.closure.frames:
+    return outer_variable(run, state, frame.closure.frames, frame.file.path, name)
+
+
+def outer_variable(run: Run, state: State, frames: tuple[int, ...], path: str, name: str) -> Value | None:
+    """The value of a variable that a function of the file at `path`, defined in `frames`, finds outside of itself."""
+    for number in frames:
         value = state.variable(number, name)
         if value is not None:
             run.outside_reads = min(run.outside_reads, number)
             return value
-    return module_variable(run, state, frame.file.path, name)
+    return module_variable(run, state, path, name)
 
 
 def module_variable(run: Run, state: State, path: str, name: str) -> Value | None:

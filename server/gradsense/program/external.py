@@ -418,6 +418,30 @@ def _sys_exit(run: Run, frame: Frame, state: State, args: tuple[Value, ...], key
     return UNKNOWN
 
 
+def _namedtuple(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywords: Keywords, at: int) -> Value:
+    """`namedtuple("Step", "state reward")`: a class of tuples whose items go by names."""
+    given = args[1] if len(args) == 2 and not keywords else UNKNOWN
+    names: list[object] = []
+    if isinstance(given, Const) and isinstance(given.value, str):
+        names += given.value.replace(",", " ").split()
+    else:
+        names += [item.value for item in containers.exact_items(run, state, given) or () if isinstance(item, Const)]
+    if not names:
+        return UNKNOWN
+    return Partial(Ref("builtins.namedtuple"), (TupleValue(tuple(Const(name) for name in names)),), ())
+
+
+def _named(run: Run, state: State, fields: Value, args: tuple[Value, ...], keywords: Keywords) -> Value:
+    """A tuple of such a class."""
+    assert isinstance(fields, TupleValue)
+    names = tuple(str(field.value) for field in fields.items if isinstance(field, Const))
+    given = {**dict(zip(names, args, strict=False)), **dict(keywords)}
+    if len(args) + len(keywords) != len(names) or given.keys() != set(names):
+        training.unknown_code(run, state, (*args, *(value for _, value in keywords)))
+        return UNKNOWN
+    return TupleValue(tuple(given[name] for name in names), names)
+
+
 _External = Callable[[Run, Frame, State, tuple[Value, ...], Keywords, int], Value]
 
 _FUNCTIONS: dict[str, _External] = {
@@ -433,6 +457,7 @@ _FUNCTIONS: dict[str, _External] = {
     "torch.from_numpy": _from_numpy,
     "itertools.chain": _chain,
     "torch.detach": _detached_data,
+    "collections.namedtuple": _namedtuple,
     "types.SimpleNamespace": _namespace,
     "argparse.Namespace": _namespace,
     "sys.exit": _sys_exit,
@@ -474,6 +499,8 @@ def _builtin(
         return iterators.made(
             frame, state, kept if _keeps_all(first) else kept._replace(partial=True, whole=frozenset())
         )
+    if name == "namedtuple":
+        return _named(run, state, first, args[1:], keywords)
     if name in ("enumerate", "zip", "range"):
         if name == "enumerate" and args:
             exact = containers.exact_items(run, state, first)

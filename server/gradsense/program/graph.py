@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gradsense.program.facts import Need
@@ -170,7 +171,7 @@ def _mapped(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
         return change(value)
     if isinstance(value, TupleValue):
         items = tuple([_mapped(item, change) for item in value.items])
-        return value if _same(items, value.items) else TupleValue(items)
+        return value if _same(items, value.items) else replace(value, items=items)
     if isinstance(value, Choice):
         options = tuple([_mapped(option, change) for option in value.options])
         return value if _same(options, value.options) else Choice(options)

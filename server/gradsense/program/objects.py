@@ -99,6 +99,8 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return Method(receiver, name) if found == "external" else UNKNOWN
     if isinstance(receiver, Super):
         return _super_attribute(run, receiver, name)
+    if isinstance(receiver, TupleValue) and name in receiver.fields:
+        return receiver.items[receiver.fields.index(name)]
     if isinstance(receiver, (Collection, TupleValue)):
         return Method(receiver, name)
     if isinstance(receiver, Parts) and receiver.shape == "element" and name in ("train", "eval"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gradsense.program import class_lookup, expressions
+from gradsense.program import class_lookup, expressions, objects
 from gradsense.program.assigned import assigned_attributes
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 def is_quiet(run: Run, state: State, function: FunctionValue, given: tuple[Value, ...]) -> bool:
     """Whether a function of the user's can have nothing to do with training: nothing telling in it or below it,
-    and no tensor, network or optimizer given to it, nor held by its object under a name that it mentions.
+    and no tensor, network or optimizer given to it, nor held by its object, or by a variable outside, under a name
+    that it mentions.
     """
     path = function.closure.path
     tree: BlockTree = function.code.tree  # type: ignore[assignment]
@@ -49,10 +50,11 @@ def is_quiet(run: Run, state: State, function: FunctionValue, given: tuple[Value
     own = function.self_value
     if isinstance(own, Instance) and (own.kind is not Kind.OTHER or _reaches_trained(run, state, own, function.code)):
         return False
-    return all(
+    harmless = all(
         isinstance(value, (Const, Unknown)) or (isinstance(value, Tensor) and (value.python or value.data))
         for value in given
     )
+    return harmless and not _sees_trained(run, state, function, set())
 
 
 def mentions_something_telling(imports: Imports, path: str, tree: BlockTree) -> bool:
@@ -63,11 +65,40 @@ def mentions_something_telling(imports: Imports, path: str, tree: BlockTree) -> 
 def _reaches_trained(run: Run, state: State, own: Instance, code: Code) -> bool:
     """Whether a method, or one that it calls, mentions a network or an optimizer that its object holds."""
     return any(
-        isinstance(option, Instance) and option.kind not in (Kind.OTHER, Kind.DATA)
+        _is_trained(state, held)
         for each, method in _below(run, state, own, code)
         for _, held in _mentioned(state, each, method)
-        for option in options_of(held)
     )
+
+
+def _is_trained(state: State, held: Value) -> bool:
+    """Whether a value is a network or an optimizer, or a list of such."""
+    for option in options_of(held):
+        if isinstance(option, Collection):
+            items = state.items(option.obj)
+            options = items.exact if items.exact is not None else options_of(items.element)
+        else:
+            options = (option,)
+        if any(isinstance(each, Instance) and each.kind not in (Kind.OTHER, Kind.DATA) for each in options):
+            return True
+    return False
+
+
+def _sees_trained(run: Run, state: State, function: FunctionValue, seen: set[Code]) -> bool:
+    """Whether a function, or one that it calls by its name, mentions a variable from outside of it that holds a
+    network or an optimizer.
+    """
+    seen.add(function.code)
+    path: str = function.closure.file.path  # type: ignore[attr-defined]
+    names: frozenset[str] = function.code.tree.names_in_code  # type: ignore[attr-defined]
+    for name in names - objects.BUILTINS:
+        value = expressions.outer_variable(run, state, function.closure.frames, path, name)
+        if isinstance(value, FunctionValue):
+            if value.code not in seen and _sees_trained(run, state, value, seen):
+                return True
+        elif value is not None and _is_trained(state, value):
+            return True
+    return False
 
 
 def result_of(run: Run, frame: Frame, state: State, function: FunctionValue, given: tuple[Value, ...]) -> Value:

@@ -279,6 +279,12 @@ def _delete(run: Run, frame: Frame, node: ir.Delete, state: State, flow: Flow) -
             for option in options_of(receiver):
                 if isinstance(option, Instance):
                     state.set_attribute(option.obj, target.attr, UNKNOWN)
+        elif isinstance(target, ir.Subscript):
+            receiver = expressions.evaluate(run, frame, state, target.value)
+            index = expressions.evaluate(run, frame, state, target.index)
+            for option in options_of(receiver):
+                if isinstance(option, Collection):
+                    containers.delete_item(state, option, index, certain=option is receiver)
     return [state]
 
 

@@ -249,7 +249,10 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class TupleValue:
+    """A tuple; `fields` are the names of a named one's items."""
+
     items: tuple[Value, ...]
+    fields: tuple[str, ...] = ()
 
 
 class Parameters(NamedTuple):
@@ -451,7 +454,8 @@ def join(left: Value, right: Value) -> Value:
             partial=left.partial or right.partial,
         )
     if isinstance(left, TupleValue) and isinstance(right, TupleValue) and len(left.items) == len(right.items):
-        return TupleValue(tuple(join(a, b) for a, b in zip(left.items, right.items, strict=True)))
+        items = tuple(join(a, b) for a, b in zip(left.items, right.items, strict=True))
+        return TupleValue(items, left.fields if left.fields == right.fields else ())
     options: list[Value] = []
     for option in (*options_of(left), *options_of(right)):
         if isinstance(option, Tensor):

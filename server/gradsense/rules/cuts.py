@@ -121,11 +121,15 @@ def rebuilding_call(program: Program, loss: Loss) -> Call | None:
     if not isinstance(loss.value, Tensor):
         return None
     found: list[tuple[Call, Tensor]] = []
+    cause_is_known = any(cut.sources for cut in loss.value.cuts)
     for run, call in program.calls(*REWRAPPING, *_REDUCING):
         result = call.result
         if run is not loss.run or call.context.function != loss.function or not isinstance(result, Tensor):
             continue
         if not call.args or not isinstance(call.args[0], (Collection, TupleValue)):
+            continue
+        if cause_is_known and not any(cut.sources for cut in result.cuts):
+            # Numbers of who knows what (returns), and something else of a network's that was cut.
             continue
         if result.cuts and result.cuts <= loss.value.cuts and result.sources == _own(result):
             found.append((call, result))

@@ -49,6 +49,14 @@ def is_inverted(run: Run, step: Step, backward: Site) -> bool:
     return any(fact.site == backward and fact.context.rounds == step.context.rounds for fact in run.facts_of(Backward))
 
 
+def is_for_others(run: Run, step: Step, backward: Site) -> bool:
+    """Whether a backward pass certainly computes gradients for other optimizers than the step's, and for this one only
+    if its loss depends on more than can be told.
+    """
+    passes = [fact for fact in run.facts_of(Backward) if fact.site == backward]
+    return bool(passes) and all(fact.optimizers and step.optimizer.obj not in fact.optimizers for fact in passes)
+
+
 def is_inside(context: Context, loop: Site) -> bool:
     """Whether an event comes within a loop, through calls too."""
     return any(round_.site == loop for round_ in context.rounds)

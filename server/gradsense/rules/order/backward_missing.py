@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Call, Forward, Gradients, Local, Step
+from gradsense.program.facts import Backward, Call, Forward, Gradients, GradState, Local, Step
 from gradsense.program.knowledge import classes
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Tensor
-from gradsense.rules import edits
+from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
+from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains, Unmoved
 
 
 class BackwardMissing(Rule):
@@ -50,7 +50,9 @@ class BackwardMissing(Rule):
         for run, step in program.runs_with_facts(Step):
             if step.closure is not None or not step.context.in_later_round:
                 continue
-            if not all(state.kind in _WITHOUT for state in step.states) or _computed_otherwise(program, run, step):
+            if not all(_is_without(run, step, state) for state in step.states):
+                continue
+            if _computed_otherwise(program, run, step):
                 continue
             place = program.place(step.site)
             loss = _loss_of(program, run, step)
@@ -81,6 +83,34 @@ class BackwardMissing(Rule):
                 print(loss.item())
             """,
             shows=NothingMoves(),
+        ),
+        # Where the critic's batch comes from can't be told: what its loss may leave in the actor is cleared.
+        Bad(
+            """
+            import queue
+            import torch
+            from torch import nn
+
+            actor, critic = nn.Linear(4, 2), nn.Linear(2, 1)
+            actor_optimizer = torch.optim.SGD(actor.parameters(), lr=0.1)
+            critic_optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
+            memory = queue.Queue()
+            for _ in range(3):
+                memory.put((torch.randn(8, 4), torch.randn(8, 2)))
+
+            for _ in range(3):
+                state, action = memory.get()
+                critic_optimizer.zero_grad()
+                critic_loss = (critic(action) - 1).pow(2).mean()
+                critic_loss.backward()
+                critic_optimizer.step()
+
+                actor_loss = -critic(actor(state)).mean()
+                actor_optimizer.zero_grad()
+                actor_optimizer.step()
+            #   ^^^^^^^^^^^^^^^^^^^^^^ GS405
+            """,
+            shows=Unmoved("actor"),
         ),
         Good(
             """
@@ -154,6 +184,13 @@ class BackwardMissing(Rule):
 
 
 _WITHOUT = frozenset({Gradients.NONE, Gradients.CLEARED, Gradients.USED})
+
+
+def _is_without(run: Run, step: Step, state: GradState) -> bool:
+    """Whether there are no gradients to step with. If another optimizer's loss left any, they were cleared."""
+    if state.kind is Gradients.LOST and state.backward is not None:
+        return loops.is_for_others(run, step, state.backward)
+    return state.kind in _WITHOUT
 
 
 def _computed_otherwise(program: Program, run: Run, step: Step) -> bool:

@@ -51,7 +51,8 @@ class GradientsClearedBeforeStep(Rule):
             empty = all(state.kind in _EMPTY for state in step.states)
             if not lost or not empty or any(state.by == "hand" for state in lost):
                 continue
-            if lost[0].backward is not None and loops.is_inverted(run, step, lost[0].backward):
+            first = lost[0].backward
+            if first is not None and (loops.is_inverted(run, step, first) or loops.is_for_others(run, step, first)):
                 continue
             if loops.passes_for(run, step):
                 # It is stepped for another loss, which gives it nothing.
