@@ -89,7 +89,7 @@ def _sees_trained(run: Run, state: State, function: FunctionValue, seen: set[Cod
     network or an optimizer.
     """
     seen.add(function.code)
-    path: str = function.closure.file.path  # type: ignore[attr-defined]
+    path = function.closure.path
     names: frozenset[str] = function.code.tree.names_in_code  # type: ignore[attr-defined]
     for name in names - objects.BUILTINS:
         value = expressions.outer_variable(run, state, function.closure.frames, path, name)
