@@ -113,6 +113,12 @@ def picked(value: Value) -> Value:
     return _with(value, frozenset(a for a in _moved(value.activations) if a.kind != known.UNREDUCED))
 
 
+def indexed(tensor: Tensor) -> Value:
+    """`tensor[index]`: perhaps a single number, perhaps without some axes."""
+    kept = (activation for activation in tensor.activations if activation.kind != known.UNREDUCED)
+    return _with(tensor, frozenset(each._replace(axis=None, axis_before=each.axis) for each in kept))
+
+
 def transposed(tensor: Tensor) -> Tensor:
     """`tensor.T`."""
     return tensor._replace(activations=_moved(tensor.activations)) if tensor.activations else tensor
@@ -121,7 +127,9 @@ def transposed(tensor: Tensor) -> Tensor:
 def _moved(activations: frozenset[Activation]) -> frozenset[Activation]:
     """The same where the axes may be others: which one was taken can't be told by its number any more."""
     return frozenset(
-        activation if activation.axis is None else activation._replace(axis=None, axis_given=True)
+        activation
+        if activation.axis is None and activation.axis_before is None
+        else activation._replace(axis=None, axis_given=True, axis_before=None)
         for activation in activations
     )
 

@@ -186,7 +186,7 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
     if isinstance(receiver, Tensor) and functions.gives_indices(receiver.made_by) and key in (0, 1):
         return expressions.cut(run, frame, receiver, "indices", at) if key == 1 else values_of(receiver)
     if isinstance(receiver, Tensor):
-        return shapes.item(activations.picked(receiver._replace(parameter=None, leaf=None, needed=False)), index)
+        return shapes.item(activations.indexed(receiver._replace(parameter=None, leaf=None, needed=False)), index)
     if isinstance(receiver, Parameters):
         if receiver.shape == "list":
             return receiver._replace(shape="element" if isinstance(key, int) else "list", partial=True)

@@ -144,7 +144,8 @@ class Activation(NamedTuple):
 
     `kind`: see `knowledge/activations.py`. `site`: the call; `layer`: the Module that was called, if it was one.
     `axis`: the axis that it is taken over, if a constant tells; `axis_given`: whether one is given at all.
-    `inner`: the softmax that a logarithm is of.
+    `inner`: the softmax that a logarithm is of. `axis_before`: of a tensor that was indexed since (`x[mask]`), the axis
+    as it was numbered until then.
     """
 
     kind: str
@@ -153,6 +154,7 @@ class Activation(NamedTuple):
     axis: int | None = None
     axis_given: bool = False
     inner: Site | None = None
+    axis_before: int | None = None
 
 
 Axis = int | None

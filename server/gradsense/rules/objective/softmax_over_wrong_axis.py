@@ -12,10 +12,10 @@ from gradsense.program.knowledge.activations import LOG_SOFTMAX
 from gradsense.program.program import Place, Program
 from gradsense.program.values import Activation, Ref, Tensor, Value
 from gradsense.rules import edits
-from gradsense.rules.activations import activated, related_activations
+from gradsense.rules.activations import Activated, activated, related_activations
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Trains, Warns
-from gradsense.rules.loss_calls import NLL
+from gradsense.rules.loss_calls import NLL, argument_node
 
 
 class SoftmaxOverWrongAxis(Rule):
@@ -39,7 +39,8 @@ class SoftmaxOverWrongAxis(Rule):
 
     ## Stays silent when
 
-    - it can't be told how many axes there are (of a single sample's scores axis 0 is the right one);
+    - it can't be told how many axes there are (of a single sample's scores axis 0 is the right one): neither from sizes
+      in the code, nor because scores and labels are indexed alike (`out[mask]`, `y[mask]`);
     - the axis isn't a constant.
 
     ## References
@@ -54,7 +55,8 @@ class SoftmaxOverWrongAxis(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for found in activated(program, NLL, LOG_SOFTMAX):
             axes = _axes(found.loss.input)
-            if axes is None or axes < 2 or any(each.axis not in (0, -axes) for each in found.activations):
+            over_axis_0 = axes is not None and axes >= 2 and all(each.axis in (0, -axes) for each in found.activations)
+            if not over_axis_0 and not _picks_samples(found):
                 continue
             yield from self.finding(
                 found.place,
@@ -117,6 +119,39 @@ class SoftmaxOverWrongAxis(Rule):
             for _ in range(3):
                 loss = F.nll_loss(net(x), y)
             #          ^^^^^^^^^^^^^^^^^^^^^ GS612
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.head = nn.Linear(4, 3)
+
+                def forward(self, x):
+                    return F.log_softmax(self.head(x), dim=0)
+
+
+            def load():
+                return torch.randn(8, 4), torch.randint(0, 3, (8,)), torch.arange(8) < 6
+
+
+            x, y, train_mask = load()
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                out = net(x)
+                loss = F.nll_loss(out[train_mask], y[train_mask])
+            #          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS612
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -218,8 +253,11 @@ class SoftmaxOverWrongAxis(Rule):
 
             net = nn.Linear(4, 3)
 
-            def update(features, label, options):
+            def update(features, label, options, i, j):
                 loss = F.nll_loss(F.log_softmax(net(features), dim=0), label)
+                out = F.log_softmax(net(features), dim=0)
+                loss = loss + F.nll_loss(out[None], label[None]) + F.nll_loss(out[i], label[j])
+                loss = loss + F.nll_loss(out.t()[i], label[i]) + F.nll_loss(out[i][j], label[j])
                 loss = loss + F.nll_loss(F.log_softmax(net(features.view(-1, 4)), dim=axis), label)
                 loss = loss + F.nll_loss(F.log_softmax(net(features), **options), label)
                 loss.backward()
@@ -236,6 +274,24 @@ def _axes(value: Value | None) -> int | None:
     """How many axes a tensor has, where the code tells."""
     shape = value.shape if isinstance(value, Tensor) else None
     return len(shape.axes) if shape is not None and not shape.open else None
+
+
+def _picks_samples(found: Activated) -> bool:
+    """Whether the log-softmax over axis 0 was indexed as the target is: `nll_loss(out[mask], y[mask])`.
+
+    The target has an axis less than the input, so what such an index picks are samples, and axis 0 counts these.
+    """
+    if any(each.axis_before != 0 for each in found.activations):
+        return False
+    scores, labels = argument_node(found.place, 0, "input"), argument_node(found.place, 1, "target")
+    if not isinstance(scores, cst.Subscript) or not isinstance(labels, cst.Subscript) or len(scores.slice) != 1:
+        return False
+    (index,) = scores.slice
+    if isinstance(index.slice, cst.Index) and not isinstance(index.slice.value, (cst.Name, cst.Attribute)):
+        return False
+    if isinstance(index.slice, cst.Index) and found.place.code(index.slice.value) == "None":
+        return False
+    return len(labels.slice) == 1 and index.slice.deep_equals(labels.slice[0].slice)
 
 
 def _over_classes(program: Program, activations: tuple[Activation, ...]) -> Fix | None:
