@@ -14,6 +14,7 @@ from gradsense.program import (
     expressions,
     external,
     graph,
+    graph_layers,
     in_place,
     ir,
     marking,
@@ -546,7 +547,8 @@ def forward_of(
                 for layer in exact:
                     value = invoke(run, frame, state, layer, (value,), (), at)
                 return value
-        return layer_result(run, frame, state, instance, values, at)
+        result = layer_result(run, frame, state, instance, values, at)
+        return graph_layers.after(frame, state, instance, args, keywords, result, at)
     found, forward = class_lookup.find_member(run, instance.type, "forward")
     if found == "found" and isinstance(forward, FunctionValue):
         return _forward(run, frame, state, instance, forward, args, keywords, at)

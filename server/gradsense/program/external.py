@@ -12,6 +12,7 @@ from gradsense.program import (
     containers,
     distributions,
     expressions,
+    graph_layers,
     ir,
     iterators,
     marking,
@@ -21,6 +22,7 @@ from gradsense.program import (
 )
 from gradsense.program.facts import Make
 from gradsense.program.knowledge import classes, functions
+from gradsense.program.knowledge import graph_layers as known_graph_layers
 from gradsense.program.knowledge.names import canonical
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
@@ -136,6 +138,8 @@ def _result(
         return PLAIN if all(is_plain(arg) or isinstance(arg, ClassValue) for arg in args) else UNKNOWN
     if name.split(".")[0] in functions.DATA_ROOTS and all(map(is_plain, (*args, *(v for _, v in keywords)))):
         return PLAIN
+    if known_graph_layers.is_graph_layer(name):
+        return _construct(run, frame, state, name, Kind.MODULE, args, keywords, at)
     ancestry = run.imports.ancestry(name) if last[:1].isupper() else None
     if ancestry:
         kinds = {classes.kind_of(canonical(base)) for base in ancestry}
@@ -295,6 +299,8 @@ def _construct_module(
             lost, _ = composition.parameter_sources(run, state, args[0])
             training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
         state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
+    elif known_graph_layers.is_graph_layer(name):
+        graph_layers.note(state, instance, name, args, keywords)
     else:
         if args and name.rpartition(".")[2] in _INPLACE_FIRST:
             state.set_attribute(instance.obj, "inplace", args[0])
