@@ -71,7 +71,7 @@ def trained_children(host: Host, module: cst.ClassDef) -> list[Child]:
         if statement not in init.body.body or not isinstance(value, cst.Call) or not name.startswith("self."):
             continue
         match = TRAINED.fullmatch(host.called(value))
-        if match:
+        if match and not re.search(r"affine=False", host.code(value)):
             found.append(Child(statement, name, match[1], value))
     return found
 

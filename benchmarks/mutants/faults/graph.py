@@ -18,7 +18,7 @@ from benchmarks.mutants.idioms import (
     rounds,
     statement_call,
 )
-from benchmarks.mutants.modules import forward_of, modules, trained_children
+from benchmarks.mutants.modules import forward_of, lightning_modules, modules, trained_children
 from benchmarks.mutants.mutators import mutator
 
 
@@ -131,7 +131,7 @@ def round_in_path(host: Host) -> Iterator[Change]:
     yield from _through(host, "{out} = torch.round({out})")
 
 
-@mutator("GS505", "GS501")
+@mutator("GS505", "GS501", "GS807")
 def output_detached(host: Host) -> Iterator[Change]:
     """the network's output detached."""
     for each, forward, _ in _output(host):
@@ -143,6 +143,9 @@ def output_detached(host: Host) -> Iterator[Change]:
 @mutator("GS505")
 def features_detached(host: Host) -> Iterator[Change]:
     """a layer's output detached in forward."""
+    # Features are detached on purpose, too: a fault it is where the file trains the network.
+    if not rounds(host) and not lightning_modules(host):
+        return
     for module in modules(host):
         forward = forward_of(module)
         if forward is None:

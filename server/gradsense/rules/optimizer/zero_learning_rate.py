@@ -12,6 +12,7 @@ from gradsense.program.run import Run
 from gradsense.program.values import Const, Instance, LambdaValue, Obj, Parameters, Value
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, Silent
+from gradsense.rules.lightning_modules import configured, optimizes_itself, overridden
 from gradsense.rules.naming import name_of
 
 
@@ -30,8 +31,9 @@ class ZeroLearningRate(Rule):
     ## Stays silent when
 
     - the program writes to `param_groups`, or gives groups of parameters a rate of their own;
-    - a scheduler sets the rate from its own arguments (`OneCycleLR`, `CyclicLR`), or is not one of torch's;
-    - the optimizer is given to code that isn't known, or is stepped nowhere in the file.
+    - a scheduler sets the rate from its own arguments (`OneCycleLR`, `CyclicLR`, an `eta_min` above 0), or is not one
+      of torch's;
+    - the optimizer is given to code that isn't known, or neither the file nor Lightning steps it.
 
     ## References
 
@@ -44,7 +46,8 @@ class ZeroLearningRate(Rule):
         if "param_groups" in program.file.document.names:
             return
         for run, build in program.runs_with_facts(Build):
-            if not _is_used(program, run, build):
+            stepped = _is_stepped(program, run, build)
+            if not stepped and not _is_lightnings(program, run, build):
                 continue
             schedules = _schedules(program, build.optimizer.obj)
             rate = dict(build.keywords).get("lr")
@@ -53,6 +56,8 @@ class ZeroLearningRate(Rule):
                 yield from self.finding(
                     program.place(build.site),
                     f"`{optimizer}` moves no weight: its learning rate is 0, and nothing raises it. Give it one.",
+                    # A callback of a Trainer in another file may raise it.
+                    severity=None if stepped else Severity.WARNING,
                 )
             for call in schedules:
                 if call.name.endswith(_BY_FACTOR) and _is_always_zero(call.argument(1, "lr_lambda")):
@@ -172,6 +177,104 @@ class ZeroLearningRate(Rule):
                 scheduler.step()
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS305
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """,
+        ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    return self.net(batch).pow(2).mean()
+
+                def configure_optimizers(self):
+                    optimizer = torch.optim.SGD(self.net.parameters(), lr=0.0)
+            #                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS305
+                    return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)]
+
+
+            data = torch.utils.data.DataLoader(torch.randn(16, 4), batch_size=8)
+            trainer = L.Trainer(fast_dev_run=2, accelerator="cpu", enable_progress_bar=False)
+            trainer.fit(Regressor(), data)
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import lightning as L
+            import torch
+            from torch import nn
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+
+                def training_step(self, batch, batch_idx):
+                    return self.net(batch).pow(2).mean()
+
+                def configure_optimizers(self):
+                    optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)
+                    return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)]
+
+
+            data = torch.utils.data.DataLoader(torch.randn(16, 4), batch_size=8)
+            trainer = L.Trainer(fast_dev_run=2, accelerator="cpu", enable_progress_bar=False)
+            trainer.fit(Regressor(), data)
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10, 0.1)
+
+            for _ in range(5):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                scheduler.step()
+            """
+        ),
         Good(
             """
             import torch
@@ -243,6 +346,8 @@ _SCHEDULERS = "torch.optim.lr_scheduler."
 _BY_FACTOR = ("LambdaLR", "MultiplicativeLR")
 _DECAYING = {"StepLR": 2, "MultiStepLR": 2, "ExponentialLR": 1}
 """Schedules that multiply by `gamma` from time to time, and its position among their arguments."""
+_ANNEALING = {"CosineAnnealingLR": 2, "CosineAnnealingWarmRestarts": 3}
+"""Schedules between the rate that is there and `eta_min`, 0 unless given, and its position among their arguments."""
 _KEEP_ZERO = frozenset(
     """StepLR MultiStepLR ExponentialLR LambdaLR MultiplicativeLR LinearLR ConstantLR PolynomialLR
     ReduceLROnPlateau""".split()
@@ -250,9 +355,20 @@ _KEEP_ZERO = frozenset(
 """Schedules that multiply the rate that is there (PyTorch 2.13, `torch/optim/lr_scheduler.py`)."""
 
 
-def _is_used(program: Program, run: Run, build: Build) -> bool:
+def _is_stepped(program: Program, run: Run, build: Build) -> bool:
     obj = build.optimizer.obj
     return obj not in run.escaped and any(step.optimizer.obj == obj for step in program.facts(Step))
+
+
+def _is_lightnings(program: Program, run: Run, build: Build) -> bool:
+    """Whether Lightning steps the optimizer: a module's `configure_optimizers` gives it."""
+    obj = build.optimizer.obj
+    return obj not in run.escaped and any(
+        any(optimizer.obj == obj for optimizer in configured(facts) or ())
+        and optimizes_itself(program, facts)
+        and not overridden(program, facts, "optimizer_step")
+        for facts in program.lightning_classes
+    )
 
 
 def _schedules(program: Program, optimizer: Obj) -> list[Call]:
@@ -271,7 +387,11 @@ def _by_optimizer(program: Program) -> dict[Obj | None, list[Call]]:
 
 
 def _keeps_zero(call: Call) -> bool:
-    return call.name.removeprefix(_SCHEDULERS) in _KEEP_ZERO
+    name = call.name.removeprefix(_SCHEDULERS)
+    if (at := _ANNEALING.get(name)) is not None:
+        lowest = call.argument(at, "eta_min")
+        return _is_zero(lowest) or (lowest is None and "**" not in dict(call.keywords))
+    return name in _KEEP_ZERO
 
 
 def _is_zero(value: Value | None) -> bool:

@@ -12,7 +12,7 @@ from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span, apply
 from gradsense.program import class_lookup
 from gradsense.program.facts import Call, Store
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import Const, Instance, Tensor, Value
+from gradsense.program.values import NONE, Choice, Const, Instance, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
@@ -110,6 +110,36 @@ class TensorNotAParameter(Rule):
         )
 
     examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Calibrated(nn.Module):
+                def __init__(self, shifts=True):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 1)
+                    self.shift = None
+                    if shifts:
+                        self.shift = torch.ones(1, requires_grad=True)
+            #                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS203
+
+                def forward(self, x):
+                    x = self.linear(x)
+                    return x if self.shift is None else x + self.shift
+
+
+            network = Calibrated()
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = network(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("shift"),
+        ),
         Bad(
             """
             import torch
@@ -258,7 +288,9 @@ def _is_lost(program: Program, facts: ClassFacts, name: str, value: Value) -> bo
     """Whether a plain tensor that requires a gradient is used, and nobody trains it."""
     if not isinstance(value, Tensor) or value.parameter is None or value.leaf is None or value.made_by == _PARAMETER:
         return False
-    if facts.attributes.get(name) != value and not isinstance(facts.attributes.get(name), Tensor):
+    held = facts.attributes.get(name)
+    options = held.options if isinstance(held, Choice) else (held,)
+    if held != value and not all(isinstance(option, Tensor) or option == NONE for option in options):
         return False
     if _is_set_again(program, facts, name) or in_broken_code(program, name):
         return False

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Finding, Severity, Tag
 from gradsense.program import class_lookup
 from gradsense.program.facts import Store
 from gradsense.program.file import blocks_below
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import FunctionValue, Instance, Items, Obj, Where
+from gradsense.program.values import ClassValue, FunctionValue, Instance, Items, Obj, Where
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import is_stub, subclasses
@@ -25,6 +27,7 @@ _BY_NAME = frozenset(
 )
 """What may reach a layer without its name standing in the code."""
 _OWN_WAYS = ("__setattr__", "parameters")
+_OF_SELF = m.Attribute(value=m.Name("self"))
 _OVER_ALL = frozenset({"modules", "named_modules"})
 _PREPARING = ("init", "freeze", "reset", "load", "unfreeze", "__init__")
 
@@ -58,16 +61,18 @@ class UnusedSubmodule(Rule):
     code, name, severity = "GS207", "unused-submodule", Severity.WARNING
 
     def check(self, program: Program) -> Iterator[Finding]:
-        mentioned = program.derived(_mentions)
+        mentions = program.derived(_mentions)
         for facts in program.module_classes:
-            if all(store.attr in mentioned for store in stores_on(program, facts)):
+            related = _related(program, facts)
+            stores = [store for store in stores_on(program, facts) if not mentions.may_mean(store.attr, related)]
+            if not stores:
                 continue
             forward = facts.value.members.get("forward")
             if not isinstance(forward, FunctionValue) or is_stub(forward.code) or not _is_closed(program, facts):
                 continue
             if not _uses_itself(program, forward):
                 continue
-            for store in _layers(program, facts, mentioned):
+            for store in _layers(program, facts, stores):
                 place = program.place(store.site)
                 if place is None or in_broken_code(program, store.attr):
                     continue
@@ -79,6 +84,111 @@ class UnusedSubmodule(Rule):
                 )
 
     examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Block(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 4)
+                    self.norm = nn.LayerNorm(4)
+            #       ^^^^^^^^^ GS207
+
+                def forward(self, x):
+                    return torch.tanh(self.linear(x))
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.block = Block()
+                    self.norm = nn.LayerNorm(4)
+
+                def forward(self, x):
+                    return self.norm(self.block(x))
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(3).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("block.norm"),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Block(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 4)
+                    self.norm = nn.LayerNorm(4)
+
+                def forward(self, x):
+                    return self.norm(torch.tanh(self.linear(x)))
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.block = Block()
+                    self.norm = nn.LayerNorm(4)
+
+                def forward(self, x):
+                    return self.norm(self.block(x))
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(3).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Silent(
+            """
+            from torch import nn
+
+
+            class Scaled:
+                def forward(self, x):
+                    return self.norm(self.linear(x))
+
+
+            class Block(Scaled, nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 4)
+                    self.norm = nn.LayerNorm(4)
+
+
+            class Base(nn.Module):
+                def forward(self, x):
+                    return self.finish(self.linear(x))
+
+                def finish(self, x):
+                    return self.last(x)
+
+
+            class Net(Base):
+                def __init__(self):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 4)
+                    self.last = nn.LayerNorm(4)
+
+                def forward(self, x):
+                    return self.finish(self.linear(x))
+            """
+        ),
         Bad(
             """
             import torch
@@ -351,14 +461,11 @@ def _goes_over_all(program: Program, method: FunctionValue) -> bool:
     )
 
 
-def _layers(program: Program, facts: ClassFacts, mentioned: frozenset[str]) -> Iterator[Store]:
-    """The assignments that register a new layer with parameters, under one name alone, that is not `mentioned`."""
-    stores = stores_on(program, facts)
+def _layers(program: Program, facts: ClassFacts, stores: list[Store]) -> Iterator[Store]:
+    """Those assignments that register a new layer with parameters, under one name alone."""
     init = facts.value.members.get("__init__")
     for store in stores:
         value = store.value
-        if store.attr in mentioned:
-            continue
         if not isinstance(init, FunctionValue) or store.context.function != init.code or not is_certainly_module(value):
             continue
         assert isinstance(value, Instance)
@@ -406,23 +513,57 @@ def _is_new(value: Place) -> bool:
     return isinstance(value.node, cst.Call)
 
 
-def _mentions(program: Program) -> frozenset[str]:
-    """The names that stand in the file otherwise than as what is assigned to: attributes, and words in strings."""
-    return frozenset().union(*(_mentioned_below(where, tree) for where, _, tree, _ in program.file.units))
+@dataclass(frozen=True, slots=True)
+class _Mentions:
+    """The names that stand in the file otherwise than as what is assigned to: attributes, and words in strings.
 
+    `own` says in which units of the file a name stands behind `self`; `networks` are the units of the Module classes.
+    """
 
-def _mentioned_below(unit: Where, whole: BlockTree) -> frozenset[str]:
-    """The same of a top-level statement."""
-    known: frozenset[str] | None = whole.notes.get(_mentioned_below)
-    if known is None:
-        known = whole.notes[_mentioned_below] = frozenset(
-            word
-            for where, offset, tree in blocks_below(unit, 0, whole)
-            if tree.block.hole is None
-            for kind in (cst.Attribute, cst.SimpleString, cst.FormattedStringText)
-            for node in tree.block.index.by_kind.get(kind, ())
-            for word in _words(Place(node, tree.block, where, offset, tree))
+    anywhere: frozenset[str]
+    own: Mapping[str, set[str]]
+    networks: frozenset[str]
+
+    def may_mean(self, name: str, related: set[str]) -> bool:
+        """Whether a name may mean an attribute of a class that is defined, with its bases, in the units `related`.
+
+        Another network's `self.name` means that one's own.
+        """
+        return name in self.anywhere or any(
+            unit in related or unit not in self.networks for unit in self.own.get(name, ())
         )
+
+
+def _mentions(program: Program) -> _Mentions:
+    anywhere: set[str] = set()
+    own: dict[str, set[str]] = {}
+    for unit, _, tree, _ in program.file.units:
+        names, of_self = _mentioned_below(unit, tree)
+        anywhere |= names
+        for name in of_self:
+            own.setdefault(name, set()).add(unit.unit)
+    networks = frozenset(facts.site.where.unit for facts in program.module_classes if facts.known)
+    return _Mentions(frozenset(anywhere), own, networks)
+
+
+def _related(program: Program, facts: ClassFacts) -> set[str]:
+    """The units of the file that define a class and its bases."""
+    order, _ = class_lookup.mro(program.script[0], facts.value)
+    return {cls.code.site.where.unit for cls in order if isinstance(cls, ClassValue)}
+
+
+def _mentioned_below(unit: Where, whole: BlockTree) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of a top-level statement: those that stand anywhere, and those behind `self`."""
+    known: tuple[frozenset[str], frozenset[str]] | None = whole.notes.get(_mentioned_below)
+    if known is None:
+        anywhere: set[str] = set()
+        own: set[str] = set()
+        for where, offset, tree in blocks_below(unit, 0, whole):
+            for kind in (cst.Attribute, cst.SimpleString, cst.FormattedStringText):
+                for node in tree.block.index.by_kind.get(kind, ()) if tree.block.hole is None else ():
+                    words = _words(Place(node, tree.block, where, offset, tree))
+                    (own if m.matches(node, _OF_SELF) else anywhere).update(words)
+        known = whole.notes[_mentioned_below] = frozenset(anywhere), frozenset(own)
     return known
 
 
