@@ -201,8 +201,12 @@ def misspelt_freeze(host: Host) -> Iterator[Change]:
     """requires_grad misspelt."""
     for line in host.all(cst.SimpleStatementLine):
         pair = assigned(line)
-        if pair is not None and isinstance(pair[0], cst.Attribute) and pair[0].attr.value == "requires_grad":
-            yield Change(host).replace(pair[0].attr, "require_grad").mark(line)
+        if pair is None or not isinstance(pair[0], cst.Attribute) or pair[0].attr.value != "requires_grad":
+            continue
+        # A tensor that needs its flag for `autograd.grad` makes that raise at once: torch tells by itself.
+        if host.code(pair[1]) == "True" and "autograd.grad(" in host.text:
+            continue
+        yield Change(host).replace(pair[0].attr, "require_grad").mark(line)
 
 
 @mutator("GS309")
@@ -295,6 +299,10 @@ def layer_twice(host: Host) -> Iterator[Change]:
 def scheduler_of_the_old_optimizer(host: Host) -> Iterator[Change]:
     """the optimizer built again after its scheduler."""
     for build, _ in _simple(host):
+        function = host.function_of(build.statement)
+        # Lightning itself refuses a scheduler of an optimizer that it doesn't get (`_validate_optimizers_attached`).
+        if function is not None and function.name.value == "configure_optimizers":
+            continue
         for line, _, value in assignments(host):
             if not isinstance(value, cst.Call) or "lr_scheduler" not in host.called(value):
                 continue

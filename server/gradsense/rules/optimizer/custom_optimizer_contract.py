@@ -171,6 +171,70 @@ class CustomOptimizerContract(Rule):
     examples = [
         Bad(
             """
+            import torch
+            from torch import nn
+
+
+            class Descent(torch.optim.Optimizer):
+                def __init__(self, params, lr=0.1):
+                    super().__init__(params, {"lr": lr})
+
+                @torch.no_grad()
+                def step(self, closure=None):
+                    loss = closure() if closure is not None else None
+                    for group in self.param_groups:
+                        for p in group["params"]:
+                            if p.grad.is_sparse:
+            #                  ^^^^^^ GS311
+                                raise RuntimeError("no sparse gradients")
+                            p.add_(p.grad, alpha=-group["lr"])
+                    return loss
+
+
+            network = nn.Linear(4, 1)
+            network.bias.requires_grad = False
+            optimizer = Descent(network.parameters())
+            for _ in range(3):
+                loss = network(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("'NoneType' object has no attribute"),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Descent(torch.optim.Optimizer):
+                def __init__(self, params, lr=0.1):
+                    super().__init__(params, {"lr": lr})
+
+                @torch.no_grad()
+                def step(self, closure=None):
+                    loss = closure() if closure is not None else None
+                    for group in self.param_groups:
+                        for p in group["params"]:
+                            if p.grad is None:
+                                continue
+                            if p.grad.is_sparse:
+                                raise RuntimeError("no sparse gradients")
+                            p.add_(p.grad, alpha=-group["lr"])
+                    return loss
+
+
+            network = nn.Linear(4, 1)
+            network.bias.requires_grad = False
+            optimizer = Descent(network.parameters())
+            for _ in range(3):
+                loss = network(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Bad(
+            """
             import lightning as L
             import torch
             from torch import nn
@@ -645,7 +709,12 @@ def _is_guard(place: Place, closure: str) -> bool:
     if isinstance(node, cst.Comparison):
         return m.matches(node, _WITH_NONE) and not m.matches(node.left, m.Name(closure))
     assert isinstance(node, (cst.If, cst.IfExp, cst.CompIf))
-    return m.findall(node.test, m.Attribute(attr=m.OneOf(m.Name("grad"), m.Name("requires_grad")))) != []
+    # What reads on behind a gradient (`p.grad.is_sparse`) takes it for granted.
+    read_on = {
+        id(each.value) for each in m.findall(node.test, m.Attribute(value=_GRADIENT)) if isinstance(each, cst.Attribute)
+    }
+    return any(id(each) not in read_on for each in m.findall(node.test, _GRADIENT))
 
 
+_GRADIENT = m.Attribute(attr=m.OneOf(m.Name("grad"), m.Name("requires_grad")))
 _WITH_NONE = m.Comparison(comparisons=[m.ComparisonTarget(comparator=m.Name("None"))])
