@@ -288,7 +288,9 @@ def two_groups(host: Host) -> Iterator[Change]:
 def layer_twice(host: Host) -> Iterator[Change]:
     """one layer's parameters in a group of their own as well."""
     for build, network in _simple(host):
-        layers, place = _layers(host, build, network), _place(host, build)
+        # A layer put into a part (`self.resnet.conv1 = ...`) need not be there any more: the part may be replaced.
+        layers = [each for each in _layers(host, build, network) if each.name.count(".") == 1]
+        place = _place(host, build)
         if layers and place is not None:
             child = layers[-1].name.removeprefix("self.")
             groups = f'[{{"params": {network}.parameters()}}, {{"params": {network}.{child}.parameters(), "lr": 1e-4}}]'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
@@ -12,6 +13,7 @@ from gradsense.program.values import ClassValue, Ref, Tensor
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NotCalled, NothingMoves, Silent
+from gradsense.source.blocks import BlockTree
 
 
 class ManualWithoutBackward(Rule):
@@ -66,9 +68,9 @@ class ManualWithoutBackward(Rule):
         ):
             return
         handed_over = {facts.instance.obj, *(optimizer.obj for optimizer in optimizers)}
-        names = _names_around(program, facts)
-        backward = any("backward" in name or name == "autograd" for name in names)
-        step = "step" in names
+        around = _trees_around(program, facts)
+        backward = any("backward" in name or name == "autograd" for tree in around for name in tree.names)
+        step = any("step" in tree.names and _STEP.search(_UNPACKED.sub("", tree.text)) for tree in around)
         for seen, fact in lightning.hook_facts(program, facts):
             if not handed_over.isdisjoint(seen.escaped):
                 return
@@ -209,6 +211,76 @@ class ManualWithoutBackward(Rule):
             L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
             """,
         ),
+        # An environment steps, no optimizer does.
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Plant:
+                def step(self, action):
+                    return action + 1, -action.abs()
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self, plant):
+                    super().__init__()
+                    self.automatic_optimization = False
+                    self.net = nn.Linear(4, 1)
+                    self.plant = plant
+
+                def training_step(self, batch, batch_idx):
+            #       ^^^^^^^^^^^^^ GS108
+                    optimizer = self.optimizers()
+                    optimizer.zero_grad()
+                    state, reward = self.plant.step(self.net(batch[0]))
+                    self.manual_backward(-reward.mean())
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(Plant()), data)
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Plant:
+                def step(self, action):
+                    return action + 1, -action.abs()
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self, plant):
+                    super().__init__()
+                    self.automatic_optimization = False
+                    self.net = nn.Linear(4, 1)
+                    self.plant = plant
+
+                def training_step(self, batch, batch_idx):
+                    optimizer = self.optimizers()
+                    optimizer.zero_grad()
+                    state, reward = self.plant.step(self.net(batch[0]))
+                    self.manual_backward(-reward.mean())
+                    optimizer.step()
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(Plant()), data)
+            """,
+        ),
         Good(
             """
             import lightning as L
@@ -304,13 +376,16 @@ class ManualWithoutBackward(Rule):
     ]
 
 
-def _names_around(program: Program, facts: ClassFacts) -> frozenset[str]:
-    """The names in the class, its bases of the user's, and the callbacks of the file."""
+_UNPACKED = re.compile(r"^[ \t]*\w+(?:[ \t]*,[ \t]*\w+)+[ \t]*=[ \t]*[\w.]+\.step\(", re.MULTILINE)
+"""What gives several values at once is an environment's step: an optimizer's gives one at most."""
+_STEP = re.compile(r"""\.\s*step\b|\bstep\s*\(|["']step["']""")
+
+
+def _trees_around(program: Program, facts: ClassFacts) -> list[BlockTree]:
+    """The class, its bases of the user's, and the callbacks of the file."""
     run, _ = program.script
     order, _ = class_lookup.mro(run, facts.value)
     callbacks = [
         cls for cls in lightning.class_values(program) if Ref("lightning.Callback") in class_lookup.mro(run, cls)[0]
     ]
-    return frozenset().union(
-        *(each.code.tree.names for each in (*order, *callbacks) if isinstance(each, ClassValue))  # type: ignore[attr-defined]
-    )
+    return [each.code.tree for each in (*order, *callbacks) if isinstance(each, ClassValue)]  # type: ignore[misc]
