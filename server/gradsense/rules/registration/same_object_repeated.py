@@ -12,6 +12,7 @@ from gradsense.program import composition
 from gradsense.program.facts import Make
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
+from gradsense.program.state import State
 from gradsense.program.values import Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
@@ -82,6 +83,48 @@ class SameObjectRepeated(Rule):
             )
 
     examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+
+
+            class Block(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    return torch.tanh(self.linear(x))
+
+
+            class Stack(nn.Module):
+                def __init__(self, depth=3):
+                    super().__init__()
+                    self.blocks = nn.ModuleList([Block()] * depth)
+            #                                   ^^^^^^^^^^^^^^^^^ GS208
+
+                def forward(self, x):
+                    for block in self.blocks:
+                        x = block(x)
+                    return x
+
+
+            def train(net):
+                optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+                for x in torch.ones(3, 8, 4):
+                    loss = net(x).pow(2).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+
+
+            train(*map(Stack, [3]))
+            """,
+            shows=LossDiffers(),
+        ),
         Bad(
             """
             import torch
@@ -170,8 +213,16 @@ class SameObjectRepeated(Rule):
 
 
 def _has_parameters(program: Program, run: Run, made: Make) -> bool:
-    sources, is_open = composition.parameter_sources(run, run.end or program.script[1], made.instance)
+    sources, is_open = composition.parameter_sources(run, _state_after(program, run), made.instance)
     return bool(sources) or is_open
+
+
+def _state_after(program: Program, run: Run) -> State:
+    """What a run has left behind: that of an `__init__` is kept with its class."""
+    if run.end is not None:
+        return run.end
+    of_class = (facts.state for facts in program.module_classes if run.entry == f"{facts.name}.__init__")
+    return next(of_class, program.script[1])
 
 
 def _multiplied(place: Place | None) -> Place | None:
