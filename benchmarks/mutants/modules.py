@@ -67,8 +67,13 @@ def trained_children(host: Host, module: cst.ClassDef) -> list[Child]:
     if init is None:
         return []
     found = []
-    for statement, name, value in assignments(host, init):
+    made = assignments(host, init)
+    names = [name for _, name, _ in made]
+    for statement, name, value in made:
         if statement not in init.body.body or not isinstance(value, cst.Call) or not name.startswith("self."):
+            continue
+        if names.count(name.rpartition(".")[0]) > 1:
+            # `self.body.conv1 = ...`, and `self.body` made of other things then: `model.body.conv1` raises by itself.
             continue
         match = TRAINED.fullmatch(host.called(value))
         if match and not re.search(r"affine=False", host.code(value)):
