@@ -126,3 +126,30 @@ def test_numbers_for_each_sample_stay_that_until_they_are_reduced() -> None:
     assert activations("criterion = nn.MSELoss(reduction='none')\nout = criterion(model(torch.randn(8, 4)), 0)") == {
         "unreduced"
     }
+
+
+@pytest.mark.parametrize(
+    ("layers", "kinds"),
+    [
+        ("self.layers.append(nn.Linear(4, 4))\n                self.layers.append(nn.Linear(4, 3))", {"linear"}),
+        ("for _ in range(n):\n                    self.layers.append(nn.Linear(4, 4))", set()),
+    ],
+)
+def test_the_last_of_the_layers_is_told_by_their_number(layers: str, kinds: set[str]) -> None:
+    text = f"""
+    class Net(nn.Module):
+        def __init__(self, n):
+            super().__init__()
+            self.layers = nn.ModuleList()
+            {layers.replace(chr(10) + "    ", chr(10))}
+
+        def forward(self, x):
+            for i, layer in enumerate(self.layers):
+                x = layer(x)
+                if i < len(self.layers) - 1:
+                    x = torch.relu(x)
+            return x
+
+    out = Net(some())(torch.randn(8, 4))
+    """
+    assert activations(text) == kinds

@@ -232,10 +232,21 @@ def _compare(run: Run, frame: Frame, op: str, operands: tuple[Value, ...], at: i
             and isinstance(right.value, (str, int))
         ):
             return Const((left.value == right.value) is (op == "=="))
+        if op in _ORDER and isinstance(left, Const) and isinstance(right, Const):
+            numbers = [each for each in (left.value, right.value) if isinstance(each, (int, float))]
+            return Const(_ORDER[op](*numbers)) if len(numbers) == 2 else PLAIN
     tensors = [operand for operand in operands if isinstance(operand, Tensor)]
     if not tensors:
         return PLAIN if all(map(is_plain, operands)) else UNKNOWN
     return cut(run, frame, combine(tensors), f"`{op}`", at)
+
+
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
 
 
 def _is_none(value: Value) -> bool | None:
@@ -357,7 +368,16 @@ def truth(run: Run, frame: Frame, state: State, node: ir.Expr) -> bool | None:
             return right
         # `x and False` is False whatever x is; `x or True` is True.
         return right if right is not None and right is (node.op == "or") else None
-    return _truth_of(evaluate(run, frame, state, node))
+    value = evaluate(run, frame, state, node)
+    if isinstance(node, ir.Operation) and node.op in _ORDER and not _is_local(run, frame, state, node.operands[0]):
+        return None
+    return _truth_of(value)
+
+
+def _is_local(run: Run, frame: Frame, state: State, node: ir.Expr) -> bool:
+    """Whether an expression is a variable of the function that is run."""
+    in_function = frame.number != run.module_frames.get(frame.file.path)
+    return in_function and isinstance(node, ir.Name) and state.variable(frame.number, node.id) is not None
 
 
 def _truth_of(value: Value) -> bool | None:

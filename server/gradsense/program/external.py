@@ -567,6 +567,9 @@ def _builtin(
         training.forget_all_gradients(state)
     if name == "str":
         return Ref("builtins.text")
+    if name == "len" and isinstance(first, Instance):
+        layers = containers.exact_items(run, state, first)
+        return PLAIN if layers is None else Const(len(layers))
     return PLAIN if name == "len" or (args and all(map(is_plain, args))) else UNKNOWN
 
 
