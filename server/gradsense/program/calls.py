@@ -29,6 +29,7 @@ from gradsense.program import (
 )
 from gradsense.program.facts import Call, Forward, Make, Need, Returned
 from gradsense.program.knowledge import classes, functions
+from gradsense.program.knowledge import graph_layers as known_graph_layers
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.run import DEPTH, Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
@@ -641,7 +642,8 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     """The output of a Module whose forward isn't followed: everything below it takes part."""
     sources, is_open = composition.parameter_sources(run, state, instance)
     name = class_lookup.external_class(instance, run)
-    layer = classes.is_layer(name) and isinstance(instance.type, Ref)
+    known = classes.is_layer(name) or known_graph_layers.is_graph_layer(name)
+    layer = known and isinstance(instance.type, Ref)
     if layer and functions.compares_with_labels(name):
         values = expressions.with_labels(values[:2], ()) + values[2:]
     inputs = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gradsense.program import class_lookup, composition
 from gradsense.program.facts import Call, Make
-from gradsense.program.knowledge import classes
+from gradsense.program.knowledge import classes, graph_layers
 from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.state import State
@@ -123,7 +123,7 @@ def type_name(instance: Instance) -> str:
 
 
 def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]:
-    """Those of `sources` that begin at random values: the file's own parameters and layers of `torch.nn`.
+    """Those of `sources` that begin at random values: the file's own parameters, layers of `torch.nn` and over graphs.
 
     What a library makes may come with weights.
     """
@@ -134,6 +134,10 @@ def fresh(program: Program, run: Run, sources: frozenset[Obj]) -> frozenset[Obj]
         fact.instance.obj
         for source in runs_before(program, run)
         for fact in source.facts_of(Make)
-        if isinstance(fact.instance.type, Ref) and classes.is_layer(fact.instance.type.name)
+        if isinstance(fact.instance.type, Ref) and _is_layer(fact.instance.type.name)
     }
     return frozenset(obj for obj in sources & own if obj in made or obj.part == "parameter")
+
+
+def _is_layer(name: str) -> bool:
+    return classes.is_layer(name) or graph_layers.is_graph_layer(name)
