@@ -9,6 +9,9 @@ import {
 import { type ProbeParams, type ProbeResult, probeRequest } from './protocol';
 import type { Session } from './session';
 
+/** Stands for a class's name where the file itself is run, as a script. */
+const script = '__main__';
+
 export class Probe implements Disposable {
   readonly #session: Session;
   readonly #report = window.createOutputChannel('GradSense Probe');
@@ -87,7 +90,7 @@ function modelAtCursor(): Pick<ProbeParams, 'uri' | 'target' | 'position'> | und
 }
 
 function requestWithProgress(client: LanguageClient, params: ProbeParams): Promise<ProbeResult> {
-  const title = `Probing ${params.target ?? 'the model at the cursor'}`;
+  const title = `Probing ${params.target === script ? 'the script' : (params.target ?? 'the model at the cursor')}`;
   const options = { location: ProgressLocation.Notification, title, cancellable: true };
   return Promise.resolve(
     window.withProgress(options, async (progress, cancellation) => {

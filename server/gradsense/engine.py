@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
 from gradsense.findings import Finding, Span
+from gradsense.program.facts import Step
 from gradsense.program.file import File, Imports
 from gradsense.program.program import Program
 from gradsense.program.values import Kind
@@ -196,6 +197,24 @@ def insight_at(snapshot: Snapshot, offset: int) -> Insight | None:
         return None
     program.ensure_runs()
     return describe(program, offset)
+
+
+def training_loops(snapshot: Snapshot) -> list[Span]:
+    """The outermost loops of a file that step an optimizer when it is run as a script, in order: the `for` or `while`.
+
+    What a probe of the script is run for.
+    """
+    program = program_of(snapshot)
+    if not is_relevant(program.file.document):
+        return []
+    program.ensure_runs()
+    run, _ = program.script
+    found: set[Span] = set()
+    for step in run.facts_of(Step):
+        place = program.place(step.context.rounds[0].site) if step.context.rounds else None
+        if place is not None and place.span is not None:
+            found.add(place.span)
+    return sorted(found)
 
 
 def module_classes(snapshot: Snapshot) -> list[ModuleClass]:

@@ -102,10 +102,15 @@ def module_classes(snapshot: Snapshot) -> list[types.SimpleNamespace]:
     return [types.SimpleNamespace(qualname=match[1], span=Span(*match.span(1))) for match in found]
 
 
+def training_loops(snapshot: Snapshot) -> list[Span]:
+    """Every loop at the top level."""
+    return [Span(*match.span()) for match in re.finditer(r"^for .*", snapshot.text, re.MULTILINE)]
+
+
 async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None]) -> ProbeReport:
-    """A finding at the first line of the class."""
+    """A finding at the first line of the class, or of the script."""
     on_progress("building the model")
-    start = plan.target.text.index(f"class {plan.target.qualname}")
+    start = 0 if plan.target.is_script else plan.target.text.index(f"class {plan.target.qualname}")
     own = plan.target.text[start:].split("\nclass ")[0]
     if "slow" in own:
         await asyncio.Event().wait()
@@ -117,7 +122,7 @@ async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[s
     related = (("defined here", path, line, 0, line, 5),)
     finding = ProbeFinding("GSP1", "It will not learn. Use it.", "warning", path, line, 6, line, 9, related)
     parameter = ParameterReport("weight", "", (2,), 2, True, None, cause=Cause("unused", "never used"))
-    return ProbeReport(plan.target.qualname, path, line, parameters=(parameter,), findings=(finding,))
+    return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,))
 
 
 def main() -> int:
@@ -127,6 +132,7 @@ def main() -> int:
     # Before anything takes them from there.
     gradsense.engine.analyse = analyse
     gradsense.engine.module_classes = module_classes
+    gradsense.engine.training_loops = training_loops
     import gradsense.probe.client
     from gradsense.lsp import server
     from gradsense.rules import registry

@@ -98,6 +98,28 @@ async def test_the_class_at_the_cursor(vscode: Editor) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="session")
+async def test_a_lens_above_a_training_loop_runs_the_script(vscode: Editor) -> None:
+    uri = vscode.open("script.py", f"{TEXT}\nfor _ in range(3):\n    x = 1\n")
+    *_, lens = await vscode.lenses(uri)
+    assert (lens.range.start.line, lens.command.title) == (8, "▷ Probe this loop")
+    assert list(lens.command.arguments) == [uri, "__main__"]
+    answer = await probe(vscode, uri, "__main__")
+    assert answer["summary"] == "script.py: 1 of 1 parameter will not learn"
+    assert (await titles(vscode, uri))[-1] == "▷ Probe this loop · 1 of 1 parameter will not learn"
+    # Any edit may change what the script does.
+    vscode.edit(uri, 2, (3, 8), (3, 9), "2")
+    assert not of_probe(await vscode.diagnostics(uri))
+    assert (await titles(vscode, uri))[-1] == "▷ Probe this loop"
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_outside_of_a_class_the_script_is_at_the_cursor(vscode: Editor) -> None:
+    uri = vscode.open("around.py", f"{TEXT}\nfor _ in range(3):\n    x = 1\n")
+    answer = await probe(vscode, uri, None, {"line": 9, "character": 4})
+    assert answer["report"]["target"] == "around.py"
+
+
+@pytest.mark.asyncio(loop_scope="session")
 async def test_cancelling_the_request_ends_the_probe(vscode: Editor) -> None:
     uri = vscode.open("slow.py", "class Net:\n    slow = 1\n")
     params = {"uri": uri, "target": "Net", "position": None, "workDoneToken": "slow"}

@@ -49,8 +49,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_probe(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Run one batch through a model, under your interpreter, and tell which layers learn."
-    parser.add_argument("target", metavar="FILE::CLASS", help="the model, such as train.py::Net")
+    parser.description = (
+        "Run one batch through a model, or a script until its optimizers have stepped, under your interpreter, and "
+        "tell which layers learn."
+    )
+    parser.add_argument("target", metavar="FILE[::CLASS]", help="a script (train.py), or a model (train.py::Net)")
+    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="behind --: what the script is called with")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--interpreter", metavar="PATH", help="the Python interpreter, with torch, to run it with")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop the model's code after that long")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -15,7 +16,7 @@ from gradsense.cli.documents import read_document
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.terminal import console_for
 from gradsense.probe.client import run_probe
-from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe
+from gradsense.probe.plan import SCRIPT, ProbeError, ProbeOptions, ProbeTarget, plan_probe, time_limit_for
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.table import styled
 from gradsense.workspace.files import UnreadableFile
@@ -25,9 +26,12 @@ from gradsense.workspace.session import Session
 
 def probe(options: argparse.Namespace) -> int:
     """Probe the class that the options name; 0 if all of it learns, 1 if not, 2 if it could not be run."""
-    name, separator, qualname = options.target.rpartition("::")
-    if not separator or not name or not qualname:
-        raise CommandError(f"{options.target} names no class. Write FILE::CLASS, such as train.py::Net.")
+    name, separator, qualname = options.target.partition("::")
+    if not name or (separator and not qualname):
+        raise CommandError(f"{options.target} names no class. Write FILE::CLASS, such as train.py::Net, or a script.")
+    if options.arguments and qualname:
+        raise CommandError(f"{qualname} is a class and takes no arguments. Leave out what stands behind --.")
+    qualname = qualname or SCRIPT
     here = Path.cwd()
     try:
         document = read_document(here / name, here)
@@ -38,10 +42,13 @@ def probe(options: argparse.Namespace) -> int:
     if interpreter.path is None:
         raise CommandError(interpreter.why)
     settings = session.settings_for(document.path)[0].probe
+    hints = dict(settings.hints)
+    if options.arguments:
+        hints[document.path.name] = shlex.join(options.arguments)
     probe_options = ProbeOptions(
-        time_limit_s=options.time_limit or settings.time_limit,
+        time_limit_s=options.time_limit or time_limit_for(qualname, settings.time_limit),
         memory_limit_mb=settings.memory_limit,
-        hints=settings.hints,
+        hints=hints,
     )
     try:
         target = ProbeTarget(document.path, document.text, qualname)

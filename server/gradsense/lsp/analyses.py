@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
 from gradsense.failures import Failures
-from gradsense.findings import Finding
+from gradsense.findings import Finding, Span
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
 from gradsense.snapshot import Question, Snapshot, SourceFile
@@ -50,6 +50,13 @@ class Analysed:
         from gradsense.engine import module_classes
 
         return tuple(module_classes(self.snapshot))
+
+    @cached_property
+    def loops(self) -> tuple[Span, ...]:
+        """The training loops that a probe of the script can be run for."""
+        from gradsense.engine import training_loops
+
+        return tuple(training_loops(self.snapshot))
 
     @cached_property
     def _others(self) -> dict[str, LineIndex]:

@@ -1,4 +1,6 @@
-"""The lens above each model class that runs the probe and tells its last result."""
+"""The lens above each model class, and above a script's training loops, that runs the probe and tells its last
+result.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ from lsprotocol import types
 
 from gradsense.findings import Span
 from gradsense.lsp.analyses import Analysed
+from gradsense.probe.plan import SCRIPT
 
 if TYPE_CHECKING:
     from gradsense.lsp.language_server import Server
 
 TITLE = "▷ Run probe"
+LOOP_TITLE = "▷ Probe this loop"
 
 
 class Lenses:
@@ -23,6 +27,8 @@ class Lenses:
         self._server = server
         self._names: dict[str, list[str]] = {}
         """By document, the model classes of its last text without damage."""
+        self._loops: dict[str, list[str]] = {}
+        """The same for the headers of its training loops."""
 
     def register(self) -> None:
         self._server.handle(types.TEXT_DOCUMENT_CODE_LENS, self.lenses)
@@ -35,7 +41,8 @@ class Lenses:
         analysed = await self._server.analyses.current(uri)
         if analysed is None or analysed.source.is_notebook:
             return []
-        return [self._lens(analysed, qualname, offset) for qualname, offset in self._classes(analysed)]
+        lenses = [self._lens(analysed, qualname, offset, TITLE) for qualname, offset in self._classes(analysed)]
+        return lenses + [self._lens(analysed, SCRIPT, offset, LOOP_TITLE) for offset in self._loops_of(analysed)]
 
     def refresh(self) -> None:
         """Have the client ask again."""
@@ -44,6 +51,7 @@ class Lenses:
 
     def closed(self, uri: str) -> None:
         self._names.pop(uri, None)
+        self._loops.pop(uri, None)
 
     def _classes(self, analysed: Analysed) -> list[tuple[str, int]]:
         """The model classes, and where their names are.
@@ -64,10 +72,24 @@ class Lenses:
                 found[name] = header.start(1)
         return sorted(found.items(), key=lambda item: item[1])
 
-    def _lens(self, analysed: Analysed, qualname: str, offset: int) -> types.CodeLens:
+    def _loops_of(self, analysed: Analysed) -> list[int]:
+        """Where the training loops begin; in a damaged text those of the text before as well, by their headers."""
+        uri, text = analysed.source.uri, analysed.source.text
+        found = {text[loop.start :].partition("\n")[0].rstrip(): loop.start for loop in analysed.loops}
+        missing = [header for header in self._loops.get(uri, ()) if header not in found]
+        if not missing or not _is_damaged(text):
+            self._loops[uri] = list(found)
+            return [loop.start for loop in analysed.loops]
+        for header in missing:
+            line = re.search(rf"^[ \t]*({re.escape(header)})[ \t]*$", text, re.MULTILINE)
+            if line is not None:
+                found[header] = line.start(1)
+        return sorted(found.values())
+
+    def _lens(self, analysed: Analysed, qualname: str, offset: int, action: str) -> types.CodeLens:
         uri, where = analysed.source.locate(Span(offset, offset), self._server.client.encoding)
         result = self._server.probes.words(uri, qualname)
-        title = f"{TITLE} · {result}" if result else TITLE
+        title = f"{action} · {result}" if result else action
         return types.CodeLens(where, self._server.probes.command_for(uri, qualname, title))
 
 

@@ -7,6 +7,7 @@ runs.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from gradsense.findings import Edit, Severity, Span
 from gradsense.lsp.classes import class_span
 from gradsense.lsp.convert import SEVERITIES, offset_at, path_of, range_of, uri_of
 from gradsense.lsp.explain import Command
+from gradsense.probe.plan import SCRIPT
 from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Mark:
 
 @dataclass
 class Run:
-    """A probe of one class, and what came of it."""
+    """A probe of one class, or of the script, and what came of it."""
 
     uri: str
     qualname: str
@@ -146,7 +148,8 @@ class Probes:
     ) -> dict[str, Any]:
         task = asyncio.current_task()
         assert task is not None
-        title = f"Probing {target}" if target else "Probing the model at the cursor"
+        name = os.path.basename(path_of(uri)) if target == SCRIPT else target
+        title = f"Probing {name}" if name else "Probing the model at the cursor"
         async with self._server.work_progress.shown(title, token, task.cancel) as tell:
             try:
                 run = await self._run(uri, target, position, tell)
@@ -156,7 +159,7 @@ class Probes:
         assert report is not None
         return {
             "ok": report.error is None and all(parameter.learns for parameter in report.parameters),
-            "summary": f"{run.qualname}: {report.summary()}",
+            "summary": f"{report.target}: {report.summary()}",
             "text": report.render_text(self._server.session.root_of(path_of(uri))),
             "report": report.to_json(),
             "error": report.error,
@@ -185,7 +188,8 @@ class Probes:
             if self._runs.get(key) is run:
                 del self._runs[key]
             if run.edited:
-                problem = f"`{run.qualname}` was edited while the probe ran. Run the probe again."
+                what = "The script" if run.qualname == SCRIPT else f"`{run.qualname}`"
+                problem = f"{what} was edited while the probe ran. Run the probe again."
                 raise NoProbeError(problem) from None
             raise
         finally:
@@ -204,11 +208,13 @@ class Probes:
             offset = offset_at(analysed.source.parts[0].lines, position, self._server.client.encoding)
             # Of several the innermost: it begins last.
             around = [name for name, span in spans.items() if span.start <= offset <= span.end]
-            target = max(around, key=lambda name: spans[name].start, default=None)
+            target = max(around, key=lambda name: spans[name].start, default=SCRIPT if analysed.loops else None)
+        if target == SCRIPT:
+            return Run(uri, SCRIPT, Span(0, len(text)), analysed.source.parts[0].lines)
         if target is None:
             raise NoProbeError(
-                "There is no model class here. Put the cursor into a class that derives from `nn.Module` or "
-                "`LightningModule`, then run the probe again."
+                "There is no model class here, and no training loop that the script runs. Put the cursor into a class "
+                "that derives from `nn.Module` or `LightningModule`, then run the probe again."
             )
         if target not in spans:
             raise NoProbeError(f"`{target}` is no model class of this file. Use the lens above a class.")
@@ -217,7 +223,7 @@ class Probes:
     def _begin(self, run: Run, tell: Callable[[str], None]) -> Coroutine[Any, Any, ProbeReport]:
         """Plan a probe of the text as it is now. Raises NoProbeError."""
         from gradsense.probe.client import run_probe
-        from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe
+        from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe, time_limit_for
 
         session = self._server.session
         path = path_of(run.uri)
@@ -226,7 +232,7 @@ class Probes:
         if interpreter.path is None:
             raise NoProbeError(interpreter.why)
         options = ProbeOptions(
-            time_limit_s=settings.probe.time_limit,
+            time_limit_s=time_limit_for(run.qualname, settings.probe.time_limit),
             memory_limit_mb=settings.probe.memory_limit,
             hints=settings.probe.hints,
         )

@@ -14,17 +14,35 @@ _HINT = re.compile(r"#\s*gradsense:\s*probe\b\s*(?P<expression>.*\S)")
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
+SCRIPT = "__main__"
+"""Stands for a class's name where the file itself is to be run, as a script."""
+SCRIPT_TIME_LIMIT_S = 60.0
+"""What a script gets at least, if nobody has said otherwise: it loads its own data first."""
+_MOST_HEADER_LINES = 40
+
+
 class ProbeError(Exception):
     """The probe can't be planned; the message says why and what to do, for the user to read."""
 
 
 @dataclass(frozen=True)
 class ProbeTarget:
-    """A class to probe: the file's path, its text as the editor has it, and the class's qualified name."""
+    """A class to probe: the file's path, its text as the editor has it, and the class's qualified name; `SCRIPT` for
+    the file as a script.
+    """
 
     path: Path
     text: str
     qualname: str
+
+    @property
+    def is_script(self) -> bool:
+        return self.qualname == SCRIPT
+
+    @property
+    def name(self) -> str:
+        """What to call it: the class, or the file."""
+        return self.path.name if self.is_script else self.qualname
 
 
 @dataclass(frozen=True)
@@ -34,7 +52,7 @@ class ProbeOptions:
 
     `hints` maps a class name to an expression that builds the model and, called once more, gives its inputs:
     `Net(10)`, `Net(10)(torch.randn(4, 10))`, `Lit().training_step((x, y), 0)`; `...` for what the probe
-    should find.
+    should find. For a script they map the file's name to its arguments: `--epochs 1`.
     """
 
     time_limit_s: float = 10.0
@@ -58,6 +76,10 @@ class ProbePlan:
 def plan_probe(target: ProbeTarget, options: ProbeOptions, working_directory: Path) -> ProbePlan:
     """The plan for `target`. Raises `ProbeError` when the text doesn't parse or has no such class at module
     level."""
+    if target.is_script:
+        _parse(target.text)
+        arguments = options.hints.get(target.path.name) or _arguments_in_header(target.text)
+        return ProbePlan(target, options, working_directory, hint=arguments)
     found = _find_class(_parse(target.text), target.qualname)
     first = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
     hint = _hint_above(target.text, first)
@@ -72,6 +94,11 @@ def plan_probe(target: ProbeTarget, options: ProbeOptions, working_directory: Pa
                 f"Write a call, such as `# gradsense: probe {target.qualname}(10)`."
             ) from error
     return ProbePlan(target, options, working_directory, line=found.lineno, hint=hint)
+
+
+def time_limit_for(qualname: str, configured: float) -> float:
+    """The seconds that a class, or a script, may take."""
+    return max(configured, SCRIPT_TIME_LIMIT_S) if qualname == SCRIPT else configured
 
 
 def class_at(text: str, line: int) -> str | None:
@@ -128,6 +155,15 @@ def _find_class(tree: ast.Module, qualname: str) -> ast.ClassDef:
     known = ", ".join(f"`{name}`" for name, _ in _classes(tree))
     tail = f"Its classes are {known}." if known else "It defines no class."
     raise ProbeError(f"The file has no class `{qualname}`. {tail}")
+
+
+def _arguments_in_header(text: str) -> str | None:
+    """The arguments of a `# gradsense: probe --epochs 1` comment near the top of a script."""
+    for line in LINE_BREAK.split(text)[:_MOST_HEADER_LINES]:
+        match = _HINT.match(line.strip())
+        if match and match.group("expression").startswith("-"):
+            return match.group("expression")
+    return None
 
 
 def _hint_above(text: str, line: int) -> str | None:

@@ -116,7 +116,7 @@ class Told:
         """All of it; `output` is what the user's code printed."""
         target = self._plan.target
         facts = Facts(
-            target=target.qualname,
+            target=target.name,
             path=str(target.path),
             parameters=self._parts.get("parameters", []),
             optimizers=self._parts.get("optimizers", []),
@@ -128,7 +128,7 @@ class Told:
             findings = (*findings, self._raised(self._error_place))
         constructor = self._parts.get("constructor", {})
         return ProbeReport(
-            target=target.qualname,
+            target=target.name,
             path=str(target.path),
             line=self._plan.line,
             ok=self._error is None,

@@ -21,6 +21,8 @@ from gradsense.probe.report import (
     place_from_json,
 )
 
+_FATES = {"not-stored": "not stored in `.grad`", "zeroed": "0 when the step comes"}
+"""What became of a gradient that arrived, other than being cleared by a call."""
 _ROUNDING = 1e-6
 _FLOAT32 = 2.0**-24
 _MOST_NAMES = 4
@@ -91,6 +93,8 @@ def _unmoved(fact: dict[str, Any], facts: Facts) -> Cause:
     fate = fact.get("fate") or {}
     if fate.get("how") == "cleared":
         return Cause("probe-cleared", "cleared before the step", place_from_json(fate.get("place")))
+    if fate.get("how") in _FATES:
+        return Cause("probe-cleared", _FATES[fate["how"]])
     if fate.get("how") == "never-stepped":
         return Cause("probe-unmoved", "its optimizer never steps", built)
     if held and all(rate == 0 for each in held for rate in each.get("rates", [1])):
@@ -260,6 +264,16 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
         return (
             f"{subject} {gets} a gradient of exactly 0 at every step. "
             f"Look for a dead activation, a mask or a zero weight between {it} and the loss."
+        )
+    if cause.words == _FATES["not-stored"]:
+        return (
+            f"{subject} {gets} a gradient that is never stored in `.grad`, where the optimizer looks for it. Call "
+            "`backward()` on the loss, or assign `.grad`."
+        )
+    if cause.words == _FATES["zeroed"]:
+        return (
+            f"{subject} {gets} a gradient, and has 0 in its place when the optimizer steps. Look at what changes "
+            "gradients between `backward()` and the step."
         )
     if cause.code == "probe-cleared":
         return f"{subject} {gets} a gradient that is cleared before the step{at}. Clear it before `backward()`."

@@ -61,6 +61,8 @@ class Flow:
         self._exits: list[tuple[int, Any]] = []
         self._off: list[Line | None] = []
         self.losses: list[int] = []
+        self.bytes_alive = 0
+        """About how much memory the recording keeps from being freed."""
 
     @contextlib.contextmanager
     def active(self, parameters: dict[str, Any], recording: bool) -> Iterator[None]:
@@ -68,12 +70,28 @@ class Flow:
         self.recording = recording
         if recording:
             for parameter in parameters.values():
-                self._starts[id(parameter)] = self._add(parameter, Node((), None, depends=True))
+                self.follow(parameter)
         with self._mode(), self._patched() if recording else contextlib.nullcontext():
             try:
                 yield
             finally:
                 self.recording = False
+
+    def follow(self, parameter: Any) -> None:
+        """From here on, note what is computed of a parameter."""
+        self._starts[id(parameter)] = self._add(parameter, Node((), None, depends=True))
+
+    def begin_again(self) -> None:
+        """Forget what was computed so far; what is followed stays followed."""
+        followed = [self._alive[index] for index in self._starts.values()]
+        self.nodes.clear()
+        self._of.clear()
+        self._starts.clear()
+        self.losses.clear()
+        self.forget()
+        self.bytes_alive = 0
+        for parameter in followed:
+            self.follow(parameter)
 
     def loss(self, value: Any) -> None:
         """`value` is what is differentiated (or should be)."""
@@ -229,6 +247,8 @@ class Flow:
         index = len(self.nodes)
         self.nodes.append(node)
         self._alive.append(value)
+        if node.inputs:
+            self.bytes_alive += getattr(value, "nbytes", 0)
         if track:
             self._of[id(value)] = index
         return index

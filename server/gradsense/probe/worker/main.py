@@ -65,7 +65,7 @@ def probe(channel: Channel) -> NoReturn:
 
 
 class Probe:
-    """One probe: load, build, find inputs, step."""
+    """One probe: load, build, find inputs, step; or, without a class, run the script."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -80,8 +80,13 @@ class Probe:
 
         name = os.path.basename(self.orders.path)
         warnings.simplefilter("ignore")
-        self.channel.stage(f"Loading {name}")
         torch.manual_seed(0)
+        if self.orders.qualname == "__main__":
+            from .script import ScriptProbe
+
+            ScriptProbe(self).run()
+            return
+        self.channel.stage(f"Loading {name}")
         self.origins.watch()
         loaded = self._load()
         target = self._target(loaded)

@@ -46,13 +46,17 @@ class StepWatch:
         self._some_arrived = True
 
     def fate_of(self, parameter: Any) -> dict[str, Any] | None:
-        """`how`: never-stepped or cleared, with the line that clears; None where a step found a gradient."""
+        """`how`: never-stepped; cleared, with the line that clears; not-stored (nothing in `.grad`); zeroed by whatever
+        else; None where a step found a gradient.
+        """
         found = self._found.get(id(parameter))
         if found is None:
             return {"how": "never-stepped", "place": None}
-        if not found:
+        if found:
+            return None
+        if self._cleared is not None:
             return {"how": "cleared", "place": self._places.place(self._cleared)}
-        return None
+        return {"how": "not-stored" if parameter.grad is None else "zeroed", "place": None}
 
     def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         for group in optimizer.param_groups:

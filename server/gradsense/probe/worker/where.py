@@ -168,6 +168,11 @@ class Origins:
         parameter.requires_grad = property(get, set_flag)
         parameter.requires_grad_ = set_by_method
 
+    def disown(self, module: Any) -> None:
+        """A Module of the probe's own: no line of the user's has made it."""
+        self._module_lines.pop(id(module), None)
+        self.modules = [each for each in self.modules if each is not module]
+
     def of_module(self, module: Any) -> Line | None:
         """The line that calls the module's class."""
         return self._module_lines.get(id(module))

@@ -1,0 +1,391 @@
+"""Probe a script: run it as the user would, with its own data, until its optimizers have stepped a few times.
+
+Nothing is built or made up here. Every optimizer of the process is watched; when enough is known, the report is
+sent and the process ends, so that nothing that the script does afterwards (saving, logging) is done.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .facts import optimizer_facts, parameter_facts
+from .flow import Flow
+from .step_watch import StepWatch
+from .steps import STEPS, History, Recorder
+from .stop import Stop
+from .unregistered import trainable
+
+if TYPE_CHECKING:
+    from .main import Probe
+
+_MOST_STEPS = 64
+"""Of one optimizer, while others have not stepped as often: a critic may step many times for one of its actor."""
+_SHARE_OF_TIME = 0.6
+"""Of the time limit, after which one step of an optimizer is enough."""
+_MOST_BYTES = 2**30
+"""Kept alive by the recording before the first loss: an evaluation before the training begins would fill the memory."""
+_FREE = "(free)"
+
+
+class ScriptProbe:
+    """A script on its way to its first steps. Raises `Stop` where it ends before them."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self.channel = probe.channel
+        self.flow = Flow(probe.places, probe.orders.device)
+        self._begun = time.monotonic()
+        self._histories: dict[int, History] = {}
+        self._before: dict[int, Any] = {}
+        self._arrived: dict[int, Any] = {}
+        self._known: dict[int, Any] = {}
+        self._called: list[Any] = []
+        self._batch: list[dict[str, str]] = []
+        self._steps: dict[int, int] = {}
+        self._losses: list[tuple[str, int]] = []
+        self._watch = StepWatch(probe.places)
+        self._made_before: int | None = None
+
+    def run(self) -> None:
+        """Run the script; sends what it finds and ends the process, or raises `Stop`."""
+        orders = self.probe.orders
+        name = os.path.basename(orders.path)
+        self.channel.stage(f"Running {name}")
+        self._instrument()
+        module = types.ModuleType("__main__")
+        module.__file__ = orders.path
+        module.__dict__["__builtins__"] = __builtins__
+        package = _package(orders.path)
+        if package:
+            module.__package__ = package
+            sys.path[0] = _root(orders.path, package)
+        sys.modules["__main__"] = module
+        sys.argv = [orders.path, *shlex.split(orders.hint or "")]
+        ended: BaseException | None = None
+        try:
+            code = compile(orders.text, orders.path, "exec")
+            with self.flow.active({}, recording=True):
+                exec(code, module.__dict__)
+        except SyntaxError as error:
+            if error.filename == orders.path:
+                raise Stop("syntax", f"Line {error.lineno} doesn't parse: {error.msg}.") from error
+            ended = error
+        except BaseException as error:
+            ended = error
+        self._ended(name, ended)
+
+    def _ended(self, name: str, error: BaseException | None) -> None:
+        """The script is over before its optimizers have stepped often enough."""
+        if self._steps or self._losses:
+            # Whoever never steps is reported parameter by parameter; an error, with what was known by then.
+            self._tell(error.__traceback__.tb_frame if error is not None and error.__traceback__ else None)
+        if error is not None and not isinstance(error, SystemExit):
+            raise self.probe.stopped(f"`{name}` raises", error) from error
+        if self._steps or self._losses:
+            return
+        if isinstance(error, SystemExit) and error.code:
+            what = f"`{name}` ends by `sys.exit({error.code!r})` before any training"
+            raise Stop("exit", f"{what}. Give its arguments: `# gradsense: probe --epochs 1` in its first comment.")
+        raise Stop(
+            "no-step",
+            f"`{name}` ends without computing a gradient. Probe the script that starts the training, or a class.",
+        )
+
+    # --- what is watched
+
+    def _instrument(self) -> None:
+        """Watch every call, backward pass and step of the process, which ends with the probe."""
+        import torch
+        from torch.nn.modules.module import register_module_forward_pre_hook
+        from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+        self.probe.origins.watch()
+        register_module_forward_pre_hook(self._calls)
+        register_optimizer_step_pre_hook(self._steps_next)
+        self._watch.start()
+        register_optimizer_step_post_hook(self._stepped)
+        tensor: Any = torch.Tensor
+        autograd: Any = torch.autograd
+        of_tensor, of_autograd = tensor.backward, autograd.backward
+
+        def backward(loss: Any, *args: Any, **kwargs: Any) -> Any:
+            self._differentiated(loss, sys._getframe(1))
+            return of_tensor(loss, *args, **kwargs)
+
+        def backward_of(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            for each in tensors if isinstance(tensors, (list, tuple)) else (tensors,):
+                self._differentiated(each, sys._getframe(1))
+            return of_autograd(tensors, *args, **kwargs)
+
+        tensor.backward = backward
+        autograd.backward = backward_of
+
+    def _calls(self, module: Any, args: Any) -> None:
+        """A Module is about to be called: from here on its parameters are followed."""
+        if not any(module is each for each in self._called[-8:]):
+            self._called.append(module)
+        for parameter in module.parameters(recurse=False):
+            self._follow(parameter)
+        if not self._batch and next(module.parameters(), None) is not None:
+            self._batch = [_described(f"input {i}", each) for i, each in enumerate(args)]
+        if not self._losses and self.flow.bytes_alive > _MOST_BYTES:
+            self.flow.begin_again()
+
+    def _follow(self, parameter: Any) -> None:
+        if id(parameter) in self._known:
+            return
+        self._known[id(parameter)] = parameter
+        self.flow.follow(parameter)
+        if parameter.requires_grad and parameter.is_leaf:
+            key = id(parameter)
+            parameter.register_hook(lambda gradient: self._arrives(key, gradient))
+
+    def _arrives(self, key: int, gradient: Any) -> None:
+        self._arrived[key] = gradient.detach().clone()
+        self._watch.arrived()
+
+    def _differentiated(self, loss: Any, frame: Any) -> None:
+        import torch
+
+        if not isinstance(loss, torch.Tensor):
+            return
+        line = self.probe.places.current(frame)
+        if line is not None and line not in self._losses:
+            self._losses.append(line)
+        self.flow.loss(loss)
+        if self._made_before is None:
+            self._made_before = len(self.probe.origins.modules)
+        if not self.probe.origins.optimizers:
+            self._updated_by_hand(frame)
+        for optimizer in self.probe.origins.optimizers:
+            for parameter in _held(optimizer):
+                self._follow(parameter)
+
+    def _updated_by_hand(self, frame: Any) -> None:
+        """Without an optimizer, what happens between two backward passes is the step."""
+        passes = 0
+        for key, parameter in self._known.items():
+            before = self._before.get(key)
+            if before is not None and before.shape == parameter.shape:
+                history = self._histories.setdefault(key, History())
+                history.saw(self._arrived.get(key))
+                history.stepped(before, parameter.detach())
+                passes = max(passes, history.steps)
+            self._before[key] = parameter.detach().clone()
+        self._arrived.clear()
+        self.flow.recording = not passes
+        if passes >= STEPS:
+            self._tell(frame)
+            self.channel.finish()
+
+    def _steps_next(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        for parameter in _held(optimizer):
+            self._follow(parameter)
+            self._before[id(parameter)] = parameter.detach().clone()
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        # What an optimizer does to the weights is no part of the way to the loss; a closure is.
+        self.flow.recording = callable(closure)
+
+    def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        for parameter in _held(optimizer):
+            key = id(parameter)
+            history = self._histories.setdefault(key, History())
+            gradient = self._arrived.get(key)
+            history.saw(gradient if gradient is not None else parameter.grad)
+            before = self._before.pop(key, None)
+            if before is not None and before.shape == parameter.shape:
+                history.stepped(before, parameter.detach())
+            if key in self._arrived:
+                history.fate = self._watch.fate_of(parameter)
+            self._arrived.pop(key, None)
+        self._watch.clear()
+        self._steps[id(optimizer)] = self._steps.get(id(optimizer), 0) + 1
+        self.flow.recording = not self._have_all_stepped()
+        if self._is_enough():
+            self._tell(sys._getframe(1))
+            self.channel.finish()
+
+    def _have_all_stepped(self) -> bool:
+        return all(id(each) in self._steps for each in self.probe.origins.optimizers)
+
+    def _is_enough(self) -> bool:
+        counts = [self._steps.get(id(each), 0) for each in self.probe.origins.optimizers]
+        spent = time.monotonic() - self._begun
+        wanted = STEPS if spent < self.probe.orders.time_limit_s * _SHARE_OF_TIME else 1
+        return min(counts) >= wanted or max(counts) >= (_MOST_STEPS if wanted > 1 else 2)
+
+    # --- what is told
+
+    def _tell(self, frame: Any) -> None:
+        """Send everything that is known; `frame` is where the script is, for the names of its variables."""
+        self.flow.recording = False
+        whole, optimizers = self._whole(frame), self.probe.origins.optimizers
+        parameters = trainable(whole)
+        recorder = Recorder()
+        reach: dict[str, dict[str, Any]] = {}
+        for name, parameter in parameters.items():
+            history = self._histories.get(id(parameter))
+            if history is None:
+                history = History()
+                if self._losses:
+                    # It is in no optimizer that has stepped.
+                    history.saw(self._arrived.get(id(parameter), parameter.grad))
+                    history.fate = {"how": "never-stepped", "place": None}
+            recorder.histories[name] = history
+            if parameter.requires_grad:
+                never_called = {"how": "unused", "words": "", "place": None}
+                found = self.flow.explain(parameter) if id(parameter) in self._known else never_called
+                if found is not None:
+                    reach[name] = found
+        place = self.flow.not_finite()
+        if place is not None:
+            reach[""] = {"how": "not-finite", "words": "", "place": place}
+        facts = parameter_facts(whole, optimizers, recorder, self.probe.origins, reach)
+        told = optimizer_facts(whole, optimizers, True, self.probe.origins)
+        for each in facts:
+            self._renamed(each, told)
+        for optimizer in told:
+            optimizer["parameters"] = [_own_name(name) for name in optimizer["parameters"]]
+        self.channel.send("part", name="loss", value=self._loss_words())
+        self.channel.send("part", name="inputs", value=self._batch)
+        roots = self._trained_roots()
+        variable = _variables(frame, roots).get(id(roots[0])) if len(roots) == 1 else None
+        self.channel.send("part", name="constructor", value={"text": "", "source": "", "variable": variable})
+        self.channel.send("part", name="notes", value=[self._note()])
+        self.channel.send("part", name="optimizers", value=told)
+        self.channel.send("part", name="made", value=self._made_in_training(whole))
+        self.channel.send("part", name="parameters", value=facts)
+        self.channel.send("part", name="measured", value=True)
+
+    def _whole(self, frame: Any) -> Any:
+        """One Module that has every network which the script trains, by the names of its variables."""
+        import torch
+
+        roots = self._trained_roots()
+        named = _variables(frame, roots)
+        whole = torch.nn.Module()
+        self.probe.origins.disown(whole)
+        for root in roots:
+            name = named.get(id(root), _snake(type(root).__name__))
+            while hasattr(whole, name):
+                name += "_"
+            whole.add_module(name, root)
+        inside = {id(parameter) for root in roots for parameter in trainable(root).values()}
+        free = [p for each in self.probe.origins.optimizers for p in _held(each) if id(p) not in inside]
+        if len(roots) == 1 and not free:
+            return roots[0]
+        names = _variables(frame, free)
+        for number, parameter in enumerate(free):
+            whole.__dict__.setdefault(names.get(id(parameter), f"{_FREE}{number}"), parameter)
+        return whole
+
+    def _trained_roots(self) -> list[Any]:
+        """The outermost Modules of which an optimizer holds something, or a gradient has reached something.
+
+        Others (a target network, a teacher, a network that only gives features) are not meant to be trained.
+        """
+        held = {id(p) for each in self.probe.origins.optimizers for p in _held(each)}
+        touched = held | set(self._arrived) | set(self._histories)
+        modules = list({id(each): each for each in (*self.probe.origins.modules, *self._called)}.values())
+        inner = {id(child) for each in modules for child in each.children()}
+        outer = [each for each in modules if id(each) not in inner]
+        # What is made at this line at every step is no network, at the first step neither.
+        anew = {self.probe.origins.of_module(each) for each in self._later_modules()}
+        return [
+            each
+            for each in outer
+            if (of_each := trainable(each).values()) and any(id(p) in touched for p in of_each)
+            and (any(id(p) in held for p in of_each) or self.probe.origins.of_module(each) not in anew)
+        ]  # fmt: skip
+
+    def _later_modules(self) -> list[Any]:
+        """Those that were made after the first loss."""
+        return self.probe.origins.modules[self._made_before :] if self._made_before is not None else []
+
+    def _renamed(self, fact: dict[str, Any], optimizers: list[dict[str, Any]]) -> None:
+        """A tensor that no Module has is no parameter that was not registered: an optimizer has it."""
+        if "." not in fact["name"] and "[" not in fact["name"] and not fact["registered"] and fact["optimizers"]:
+            fact["registered"] = True
+            fact["place"] = optimizers[fact["optimizers"][0]]["place"]
+        fact["name"], fact["layer"] = _own_name(fact["name"]), _own_name(fact["layer"])
+
+    def _made_in_training(self, whole: Any) -> list[dict[str, Any]]:
+        """Layers with weights that were made after the first loss, and are kept by no network that is trained."""
+        origins = self.probe.origins
+        kept = {id(each) for each in whole.modules()}
+        made: dict[tuple[str, int], dict[str, Any]] = {}
+        for each in self._later_modules():
+            line = origins.of_module(each)
+            if id(each) not in kept and line is not None and next(each.parameters(recurse=False), None) is not None:
+                made.setdefault(line, {"kind": type(each).__name__, "place": origins.places.place(line)})
+        return list(made.values())
+
+    def _loss_words(self) -> str:
+        numbers = sorted({line for path, line in self._losses if path == self.probe.orders.path})
+        if not numbers:
+            return "the script's own"
+        lines = ", ".join(map(str, numbers))
+        return f"backward on line{'s' if len(numbers) > 1 else ''} {lines}"
+
+    def _note(self) -> str:
+        optimizers = self.probe.origins.optimizers
+        counts = ", ".join(f"{type(each).__name__} {self._steps.get(id(each), 0)}" for each in optimizers)
+        name = os.path.basename(self.probe.orders.path)
+        steps = f"Steps by then: {counts}" if optimizers else "It has no optimizer: a step is an update by hand"
+        return f"Ran {name} with its own data, and stopped it. {steps}."
+
+
+def _held(optimizer: Any) -> Iterator[Any]:
+    for group in optimizer.param_groups:
+        yield from group["params"]
+
+
+def _own_name(name: str) -> str:
+    return name.replace(_FREE, "tensor ")
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+def _variables(frame: Any, values: list[Any]) -> dict[int, str]:
+    """The names of some objects in the functions that are running, innermost first, attributes of `self` included."""
+    wanted = {id(each) for each in values}
+    found: dict[int, str] = {}
+    while frame is not None:
+        for space in (frame.f_locals, getattr(frame.f_locals.get("self"), "__dict__", {}), frame.f_globals):
+            for name, value in list(space.items()):
+                if id(value) in wanted and name.isidentifier() and name != "self":
+                    found.setdefault(id(value), name)
+        frame = frame.f_back
+    return found
+
+
+def _described(name: str, value: Any) -> dict[str, str]:
+    import torch
+
+    text = f"{str(value.dtype)[6:]} {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+    return {"name": name, "text": text, "source": "the script's"}
+
+
+def _package(path: str) -> str:
+    """The package that a file with relative imports would be run in by `python -m`; empty for a plain script."""
+    names: list[str] = []
+    folder = os.path.dirname(path)
+    while os.path.exists(os.path.join(folder, "__init__.py")):
+        folder, name = os.path.split(folder)
+        names.insert(0, name)
+    return ".".join(names)
+
+
+def _root(path: str, package: str) -> str:
+    folder = os.path.dirname(path)
+    for _ in package.split("."):
+        folder = os.path.dirname(folder)
+    return folder
