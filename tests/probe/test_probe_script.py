@@ -279,6 +279,125 @@ def test_a_layer_that_is_made_at_each_step_is_told_at_its_line(probe: Probe) -> 
     assert [each.name for each in report.parameters] == ["head.weight", "head.bias"]
 
 
+DATA = {
+    "constant-features": (
+        """
+        x = torch.randn(64, 4)
+        x[:, 2] = 7.0
+        for batch in x.split(16):
+            optimizer.zero_grad()
+            model(batch).pow(2).mean().backward()  # here
+            optimizer.step()
+        """,
+        "Feature 2 has the same value in all 48 samples",
+    ),
+    "the same samples": (
+        """
+        for batch in torch.ones(64, 4).split(16):
+            optimizer.zero_grad()
+            model(batch).pow(2).mean().backward()  # here
+            optimizer.step()
+        """,
+        "All 48 samples are the same",
+    ),
+    "single-class": (
+        """
+        x, labels = torch.randn(64, 4), torch.ones(64, dtype=torch.long)
+        model = nn.Linear(4, 3)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        for batch, label in zip(x.split(16), labels.split(16)):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(batch), label).backward()  # here
+            optimizer.step()
+        """,
+        "All 64 targets are class 1",
+    ),
+    "constant-target": (
+        """
+        for batch in torch.randn(64, 4).split(16):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(batch), torch.zeros(16, 1)).backward()  # here
+            optimizer.step()
+        """,
+        "All 48 targets are 0",
+    ),
+    "broadcast": (
+        """
+        for batch in torch.randn(64, 4).split(16):
+            optimizer.zero_grad()
+            (model(batch) - batch.sum(1)).pow(2).mean().backward()  # here
+            optimizer.step()
+        """,
+        "(16, 1) against (16,) makes a square",
+    ),
+    "not-finite": (
+        """
+        x = torch.randn(64, 4)
+        x[5, 1] = float("nan")
+        for batch in x.split(16):
+            optimizer.zero_grad()
+            model(batch).pow(2).mean().backward()  # here
+            optimizer.step()
+        """,
+        "1 value of the batch is NaN or infinite",
+    ),
+}
+LINEAR = "model = nn.Linear(4, 1)\noptimizer = torch.optim.SGD(model.parameters(), 0.1)\n"
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_the_data_is_looked_at(probe: Probe, name: str) -> None:
+    code, message = DATA[name]
+    text = HEADER + LINEAR + _dedented(code)
+    report = probe(text, SCRIPT)
+    found = [each for each in report.findings if each.message.startswith(message)]
+    assert [each.line for each in found] == [line_of(text)]
+    assert found[0].message in report.render_text()
+
+
+def test_good_data_is_not_accused(probe: Probe) -> None:
+    code = """
+        x = torch.randn(64, 4)
+        labels = (x.sum(1) > 0).long()
+        black_border = torch.zeros(64, 1, 9, 9)
+        black_border[:, :, 2:7, 2:7] = torch.rand(64, 1, 5, 5)
+        table, images = nn.Linear(4, 2), nn.Conv2d(1, 2, 9)
+        optimizer = torch.optim.SGD([*table.parameters(), *images.parameters()], 0.1)
+        for i in range(4):
+            batch, image, label = (each[16 * i : 16 * i + 16] for each in (x, black_border, labels))
+            optimizer.zero_grad()
+            scores = table(batch) + images(image).flatten(1)
+            nn.functional.cross_entropy(scores, label).backward()
+            optimizer.step()
+    """
+    assert probe(HEADER + _dedented(code), SCRIPT).findings == ()
+
+
+def test_an_input_of_zeros_is_told_where_the_layer_gets_it(probe: Probe) -> None:
+    code = """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.encoder, self.decoder = nn.Linear(4, 8), nn.Linear(8, 1)
+
+            def forward(self, x):
+                h = self.encoder(x - x)  # here
+                return self.decoder(h.tanh())
+
+        model = Net()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        while True:
+            optimizer.zero_grad()
+            (model(x) - y).pow(2).mean().backward()
+            optimizer.step()
+    """
+    text = HEADER + _dedented(code)
+    report = probe(text, SCRIPT)
+    assert stuck(report) == {"encoder.weight": "its input is always 0"}
+    (finding,) = report.findings
+    assert f"on line {line_of(text)} is 0" in finding.message
+
+
 def test_what_comes_after_the_steps_is_not_done(probe: Probe, tmp_path: Path) -> None:
     saved = tmp_path / "saved.pt"
     loop = _dedented(HEALTHY["accumulation"])

@@ -45,7 +45,8 @@ def styled(report: ProbeReport, folder: Path | None = None) -> list[Line]:
         lines += [(), *_table(report)]
     lines.append(())
     for finding in report.findings:
-        if finding.code == "probe-made-in-forward":  # it is about a layer that has no row
+        if not any(each.cause is not None and each.cause.code == finding.code for each in report.parameters):
+            # It is about something that has no row: a layer that is made anew, or the data.
             lines.append((Piece(f"line {finding.line}: {finding.message}", "red"),))
     lines += [(Piece(f"note: {note}", "dim"),) for note in report.notes]
     if report.error is not None:

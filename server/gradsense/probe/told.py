@@ -122,6 +122,7 @@ class Told:
             optimizers=self._parts.get("optimizers", []),
             model_name=self._parts.get("constructor", {}).get("variable"),
             made=self._parts.get("made", []),
+            data=self._parts.get("data", []),
         )
         parameters, findings = judge(facts) if "measured" in self._parts else (facts.unjudged(), ())
         if self._raised_in_training and self._error_place is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
+from gradsense.probe.data import data_finding
 from gradsense.probe.report import (
     Cause,
     ParameterReport,
@@ -23,6 +24,7 @@ from gradsense.probe.report import (
 
 _FATES = {"not-stored": "not stored in `.grad`", "zeroed": "0 when the step comes"}
 """What became of a gradient that arrived, other than being cleared by a call."""
+_ZERO_INPUT = "its input is always 0"
 _ROUNDING = 1e-6
 _FLOAT32 = 2.0**-24
 _MOST_NAMES = 4
@@ -40,6 +42,7 @@ class Facts:
     optimizers: Sequence[dict[str, Any]]
     model_name: str | None = None
     made: Sequence[dict[str, Any]] = ()
+    data: Sequence[dict[str, Any]] = ()
 
     def unjudged(self) -> tuple[ParameterReport, ...]:
         """The parameters when nothing was measured: no cause is known, and none is made up."""
@@ -54,7 +57,7 @@ class Facts:
 def judge(facts: Facts) -> tuple[tuple[ParameterReport, ...], tuple[ProbeFinding, ...]]:
     """Each parameter with its cause, and the findings: one for each cause and line."""
     judged = tuple(replace(parameter_from_json(each), cause=_cause(each, facts)) for each in facts.parameters)
-    return judged, (*_findings(facts, judged), *map(_made_each_time, facts.made))
+    return judged, (*_findings(facts, judged), *map(_made_each_time, facts.made), *map(data_finding, facts.data))
 
 
 def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
@@ -68,6 +71,9 @@ def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
     if facts.built is not None and not fact["optimizers"]:
         return Cause("probe-not-in-optimizer", "in no optimizer", place_from_json(facts.built["place"]))
     if gradient == "zero" and not fact.get("moved") and not _is_cancelled_bias(fact, facts):
+        reach = fact.get("reach") or {}
+        if reach.get("how") == "zero-input":
+            return Cause("probe-zero-gradient", _ZERO_INPUT, place_from_json(reach.get("place")))
         return Cause("probe-zero-gradient", "gradient always 0")
     if gradient == "finite" and fact.get("moved") is False and not _is_rounding(fact, facts):
         return _unmoved(fact, facts) if facts.built is not None else None  # SGD of ours proves nothing
@@ -260,6 +266,11 @@ def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterRepo
             f"{subject} {gets} gradients that nobody applies: `{name}`{at} doesn't hold {it}. "
             f"Pass `{facts.model_name or 'model'}.parameters()`."
         )
+    if cause.words == _ZERO_INPUT:
+        return (
+            f"{subject} {gets} a gradient of exactly 0: all that {subject.verb('its layer', 'their layers')} ever "
+            f"{subject.verb('gets', 'get')}{at} is 0. Look at what computes that."
+        )
     if cause.code == "probe-zero-gradient":
         return (
             f"{subject} {gets} a gradient of exactly 0 at every step. "
@@ -294,6 +305,7 @@ def _related(group: Sequence[ParameterReport], at: Place) -> Iterator[Related]:
     words = {
         "probe-not-in-optimizer": "optimizer built here",
         "probe-frozen": "frozen here",
+        "probe-zero-gradient": "gets zeros here",
         "probe-no-gradient": "used here",
         "probe-cleared": "cleared here",
         "probe-unmoved": "optimizer built here",

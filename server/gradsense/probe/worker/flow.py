@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,11 @@ _READ_ONLY_SHAPE = ("_like", "new_")
 _REWRAPS = frozenset(("tensor", "as_tensor", "from_numpy", "scalar_tensor", "full", "asarray", "frombuffer"))
 _EXITS = frozenset(("item", "tolist", "numpy", "__float__", "__int__", "__array__", "__complex__", "__index__"))
 _MOST_EXITS = 2000
+LOSSES = frozenset(
+    """cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy
+    binary_cross_entropy_with_logits""".split()
+)
+"""Those that are observed even when nothing is recorded."""
 
 
 @dataclass
@@ -61,6 +66,8 @@ class Flow:
         self._exits: list[tuple[int, Any]] = []
         self._off: list[Line | None] = []
         self.losses: list[int] = []
+        self.observe: Callable[[str, Any, dict[str, Any], Line | None], None] | None = None
+        """Told of each operation on something that is followed, while recording; of `LOSSES` always."""
         self.bytes_alive = 0
         """About how much memory the recording keeps from being freed."""
 
@@ -164,6 +171,8 @@ class Flow:
         result = function(*args, **kwargs)
         if self.recording:
             self._note(name, args, kwargs, result, off)
+        elif self.observe is not None and name in LOSSES and not off:
+            self.observe(name, args, kwargs, self._places.current(sys._getframe(2)))
         return result
 
     def _note(self, name: str, args: Any, kwargs: dict[str, Any], result: Any, off: bool = False) -> None:
@@ -176,6 +185,8 @@ class Flow:
             return
         depends = any(self.nodes[each].depends for each in inputs)
         line = self._places.current(sys._getframe(2))
+        if depends and self.observe is not None:
+            self.observe(name, args, kwargs, line)
         if name in _EXITS:
             if depends:
                 node = Node(inputs, line, True, self._words(name), line)

@@ -14,6 +14,7 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from .data_watch import DataWatch
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
 from .step_watch import StepWatch
@@ -51,6 +52,11 @@ class ScriptProbe:
         self._losses: list[tuple[str, int]] = []
         self._watch = StepWatch(probe.places)
         self._made_before: int | None = None
+        self._depth = 0
+        self._zero_input: dict[int, Any] = {}
+        """By parameter, where its layer is called with zeros alone; None where it once got anything else."""
+        self._data = DataWatch(probe.places)
+        self.flow.observe = self._data.saw_operation
 
     def run(self) -> None:
         """Run the script; sends what it finds and ends the process, or raises `Stop`."""
@@ -102,11 +108,12 @@ class ScriptProbe:
     def _instrument(self) -> None:
         """Watch every call, backward pass and step of the process, which ends with the probe."""
         import torch
-        from torch.nn.modules.module import register_module_forward_pre_hook
+        from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
         from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
         self.probe.origins.watch()
         register_module_forward_pre_hook(self._calls)
+        register_module_forward_hook(self._called_back, always_call=True)
         register_optimizer_step_pre_hook(self._steps_next)
         self._watch.start()
         register_optimizer_step_post_hook(self._stepped)
@@ -128,14 +135,42 @@ class ScriptProbe:
 
     def _calls(self, module: Any, args: Any) -> None:
         """A Module is about to be called: from here on its parameters are followed."""
+        import torch
+
         if not any(module is each for each in self._called[-8:]):
             self._called.append(module)
-        for parameter in module.parameters(recurse=False):
+        own = list(module.parameters(recurse=False))
+        for parameter in own:
             self._follow(parameter)
-        if not self._batch and next(module.parameters(), None) is not None:
-            self._batch = [_described(f"input {i}", each) for i, each in enumerate(args)]
+        if own and torch.is_grad_enabled():
+            self._note_zero_input(own, args)
+        self._depth += 1
+        if self._depth == 1 and next(module.parameters(), None) is not None:
+            self._batch = self._batch or [_described(f"input {i}", each) for i, each in enumerate(args)]
+            if module.training and torch.is_grad_enabled():
+                self._data.saw_inputs(args, self.probe.places.current(sys._getframe(1)))
         if not self._losses and self.flow.bytes_alive > _MOST_BYTES:
             self.flow.begin_again()
+
+    def _note_zero_input(self, own: list[Any], args: Any) -> None:
+        """Whether everything that a layer ever gets is 0: then the gradient of its weights is, too."""
+        import torch
+
+        given = args[0] if args else None
+        is_zero = False
+        if isinstance(given, torch.Tensor) and given.is_floating_point() and given.numel() and not given.is_meta:
+            with torch.no_grad():
+                is_zero = not bool(given.any())
+        for parameter in own:
+            before = self._zero_input.get(id(parameter))
+            if not is_zero:
+                self._zero_input[id(parameter)] = None
+            elif before is not None or id(parameter) not in self._zero_input:
+                line = self.probe.places.current(sys._getframe(2))
+                self._zero_input[id(parameter)] = before or line
+
+    def _called_back(self, module: Any, args: Any, output: Any) -> None:
+        self._depth = max(0, self._depth - 1)
 
     def _follow(self, parameter: Any) -> None:
         if id(parameter) in self._known:
@@ -241,6 +276,9 @@ class ScriptProbe:
             if parameter.requires_grad:
                 never_called = {"how": "unused", "words": "", "place": None}
                 found = self.flow.explain(parameter) if id(parameter) in self._known else never_called
+                zeros = self._zero_input.get(id(parameter))
+                if zeros is not None and history.gradient == "zero":
+                    found = {"how": "zero-input", "words": "", "place": self.probe.places.place(zeros)}
                 if found is not None:
                     reach[name] = found
         place = self.flow.not_finite()
@@ -259,6 +297,7 @@ class ScriptProbe:
         self.channel.send("part", name="constructor", value={"text": "", "source": "", "variable": variable})
         self.channel.send("part", name="notes", value=[self._note()])
         self.channel.send("part", name="optimizers", value=told)
+        self.channel.send("part", name="data", value=self._data.facts())
         self.channel.send("part", name="made", value=self._made_in_training(whole))
         self.channel.send("part", name="parameters", value=facts)
         self.channel.send("part", name="measured", value=True)
