@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Gradient = Literal["none", "zero", "finite", "not finite", "unknown"]
+Gradient = Literal["none", "zero", "finite", "not finite", "reached", "unknown"]
+"""`reached`: the loss has a way to it; of a model without data, no more can be said."""
 Related = tuple[str, str, int, int, int, int]
 
 
@@ -130,6 +131,8 @@ class ProbeReport:
         if total == 0:
             return "no parameters"
         stuck = sum(not parameter.learns for parameter in self.parameters)
+        if stuck == 0 and any(parameter.gradient == "reached" for parameter in self.parameters):
+            return f"the loss reaches all {total} parameters"
         noun = "parameter" if total == 1 else "parameters"
         doubtful = sum(parameter.doubtful for parameter in self.parameters)
         if stuck == 0 and doubtful:

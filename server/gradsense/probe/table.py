@@ -108,10 +108,11 @@ def _table(report: ProbeReport) -> list[Line]:
     rows = [_row(name, members) for name, members in layers(report.parameters)]
     name_width = max(16, *(len(row.name) for row in rows))
     words_width = max([len(row.cause.words) for row in rows if row.cause] or [0])
-    head = f"  {'layer':<{name_width}}   {'params':>6}   gradient   update/weight"
+    count_width = max(len("params"), *(len(str(row.count)) for row in rows))
+    head = f"  {'layer':<{name_width}}   {'params':>{count_width}}   gradient   update/weight"
     lines: list[Line] = [(Piece(head, "dim"),)]
     for row in rows:
-        line = Piece(f"  {row.name:<{name_width}}   {row.count:>6}   {row.gradient:>8}   {row.ratio:>13}")
+        line = Piece(f"  {row.name:<{name_width}}   {row.count:>{count_width}}   {row.gradient:>8}   {row.ratio:>13}")
         if row.cause is not None:
             place = row.cause.place
             where = f"{Path(place.path).name}:{place.line}" if place else ""
@@ -131,7 +132,7 @@ def _row(name: str, members: list[ParameterReport]) -> _Row:
     elif norms:
         gradient = number(sum(norm * norm for norm in norms) ** 0.5)
     else:
-        gradient = "none" if "none" in kinds else "-"
+        gradient = "none" if "none" in kinds else "reached" if "reached" in kinds else "-"
     ratios = [each.update_ratio for each in members if each.update_ratio is not None]
     ratio = number(max(ratios)) if ratios else ("0" if all(each.moved is False for each in members) else "-")
     causes = [each.cause for each in members if each.cause is not None]
@@ -155,6 +156,8 @@ def _verdict(report: ProbeReport) -> tuple[str, Style]:
         some = f"{len(doubtful)} of {total} layer{'s' if total > 1 else ''}"
         verb = "gets" if len(doubtful) == 1 else "get"
         return f"{some} {verb} a gradient of 0. {_advice(report)}".rstrip(), "yellow"
+    if not stuck and any(each.gradient == "reached" for each in report.parameters):
+        return ("The loss reaches the layer." if total == 1 else f"The loss reaches all {total} layers."), "green"
     if not stuck:
         return ("The layer learns." if total == 1 else f"All {total} layers learn."), "green"
     verdict = f"{len(stuck)} of {total} layer{'s' if total > 1 else ''} will not learn."

@@ -21,7 +21,7 @@ from .names import binds, changes, last_name, parameters, reads
 from .program import Program, Scope, forbidden
 from .small_values import small_value
 from .stubs import MissingPackage
-from .where import Origins
+from .where import Origins, TooLarge
 
 _MOST_GUESSED_GLOBALS = 8
 _DEEPEST = 4  # calls followed upwards from an optimizer to the values it is given
@@ -114,7 +114,7 @@ class Builder:
                 )
 
     def first(self) -> tuple[Recipe, Built]:
-        """The first recipe that works. Raises `CannotBuild`."""
+        """The first recipe that works. Raises `CannotBuild`, and `TooLarge` where its parameters don't fit."""
         for recipe in self.recipes():
             for _ in range(_MOST_GUESSED_GLOBALS):
                 built = self._tried(recipe)
@@ -126,8 +126,11 @@ class Builder:
 
     def _tried(self, recipe: Recipe) -> Built | None:
         """What the recipe gives, or None and one more of `errors`."""
+        self.origins.bytes = 0
         try:
             return recipe.make()
+        except TooLarge:
+            raise
         except (Exception, SystemExit) as error:
             self.errors.append((recipe.text, error))
             return None

@@ -19,12 +19,15 @@ from .search import NoInputs, Search
 from .steps import Recorder
 from .stop import Stop
 from .unregistered import trainable
+from .where import TooLarge
 
 if TYPE_CHECKING:
     from .main import Probe
 
 SEEDS = (0, 1)
 _SHARE_OF_SEARCH = 0.5  # of the time limit
+_LARGE_BYTES = 128 * 2**20  # of parameters; beyond that it is asked first whether they all fit
+_SHARE_OF_MEMORY = 0.14  # for the parameters: two models, gradients, Adam's averages and the weights before a step
 
 
 class ClassProbe:
@@ -40,13 +43,15 @@ class ClassProbe:
         self.flow = Flow(probe.places, probe.orders.device)
         self.reach: dict[str, dict[str, Any]] = {}
         self._made_before = 0
+        self.without_data = False
+        """The model is too large: its tensors have shapes only."""
         self.builder = Builder(loaded, probe.origins, target, probe.orders.hint)
 
     def build(self) -> tuple[Recipe, Built]:
         """The model, by the first recipe that works."""
         self.channel.stage(f"Building {self.name}")
         try:
-            recipe, built = self.builder.first()
+            recipe, built = self._built()
         except CannotBuild as error:
             causes = [each for _, each in self.builder.errors if isinstance(each, (SystemExit, MemoryError))]
             if causes:
@@ -58,9 +63,35 @@ class ClassProbe:
         self.send_parameters(built.model, [])
         return recipe, built
 
+    def _built(self) -> tuple[Recipe, Built]:
+        import torch
+
+        origins = self.probe.origins
+        origins.most_bytes = _LARGE_BYTES
+        try:
+            return self.builder.first()
+        except TooLarge:
+            pass
+        finally:
+            origins.most_bytes = float("inf")
+        # Whether it fits is told by its shapes, before anything is filled.
+        with torch.device("meta"):
+            recipe, built = self.builder.first()
+        size = sum(each.numel() * each.element_size() for each in built.model.parameters())
+        if size > self.probe.orders.memory_limit_mb * 2**20 * _SHARE_OF_MEMORY:
+            self.without_data = True
+            return recipe, built
+        del recipe, built
+        return self.builder.first()
+
     def _notes(self, recipe: Recipe) -> list[str]:
         """What the probe had to do without, or made up."""
         notes = []
+        if self.without_data:
+            limit = self.probe.orders.memory_limit_mb
+            notes.append(
+                f"Too large to train within {limit} MiB: only what the loss reaches was looked at, without any data."
+            )
         if self.builder.guessed:
             notes.append(f"Globals that the probe guessed: {', '.join(self.builder.guessed)}.")
         for text, error in self.builder.errors:
@@ -200,6 +231,8 @@ def _value_text(value: Any) -> str:
 
 def meta_copy(model: Any) -> Any | None:
     """The model without data, for the search; None where it can't be copied."""
+    if any(each.is_meta for each in model.parameters()):
+        return model
     try:
         return copy.deepcopy(model).to("meta")
     except Exception:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .steps import Recorder
+from .steps import Recorder, norm_of
 from .unregistered import trainable
 from .where import Line, Origins
 
@@ -33,8 +33,8 @@ def parameter_facts(
                 "gradient": history.gradient if history else "unknown",
                 "gradient_norm": history.norms[0] if history and history.norms else None,
                 "update_ratio": history.ratios[0] if history and history.ratios else None,
-                "weight_norm": float(parameter.detach().double().norm()) if parameter.numel() else 0.0,
-                "moved": history.moved if history else None,
+                "weight_norm": _norm(parameter),
+                "moved": history.moved if history and history.reached is None else None,
                 "fate": history.fate if history else None,
                 "own": type(_owner(model, name)).__module__.split(".")[0] != "torch",
                 "frozen": origins.places.place(origins.of_freezing(parameter)),
@@ -42,6 +42,13 @@ def parameter_facts(
             }
         )
     return facts
+
+
+def _norm(parameter: Any) -> float | None:
+    """The size of a weight; None for one without data."""
+    if parameter.is_meta:
+        return None
+    return norm_of(parameter)
 
 
 def optimizer_facts(model: Any, optimizers: list[Any], from_file: bool, origins: Origins) -> list[dict[str, Any]]:

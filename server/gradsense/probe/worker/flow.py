@@ -142,6 +142,8 @@ class Flow:
         for index, tensor in enumerate(self._alive):
             if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point() or not tensor.numel():
                 continue
+            if tensor.is_meta:
+                continue
             node = self.nodes[index]
             if node.inputs and not bool(torch.isfinite(tensor.detach()).all()):
                 return self._place(node.line)

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .batch import Leaf, Node, Value, made, real
+from .batch import Leaf, Node, Value, made, meta, real
 from .build import Built
 from .class_probe import SEEDS, ClassProbe, meta_copy
 from .outputs import Projection, tensors_of
 from .search import NoInputs, Search
-from .steps import train
+from .steps import History, train
 from .stop import Stop
 from .structure import guessed, leaf_by_name, signature_of
 from .unregistered import trainable
@@ -30,6 +30,9 @@ class PlainProbe(ClassProbe):
         recipe, built = self.build()
         usage = Usage(self.builder, built)
         nodes = self.inputs(built.model, usage)
+        if self.without_data:
+            self.reached(built, nodes)
+            return
         criterion, target = self.criterion(built, nodes, usage)
         self.channel.stage("Running optimizer steps")
         for seed in SEEDS:
@@ -60,6 +63,30 @@ class PlainProbe(ClassProbe):
             self.channel.send("part", name="loss", value=criterion.words if criterion else projection.words)
             self.send_parameters(model, built.optimizers)
             self.channel.send("part", name="measured", value=True)
+            _let_go(model, optimizers)
+
+    def reached(self, built: Built, nodes: list[Node]) -> None:
+        """Send what a loss reaches, of a model without data."""
+        import torch
+
+        self.channel.stage("Following the gradient")
+        model, projection = built.model, Projection()
+        self.send_optimizers(model, built.optimizers, bool(built.optimizers))
+        self.starts()
+        try:
+            with self.flow.active(trainable(model), recording=True), torch.device("meta"):
+                loss = projection(model(*(made(node, meta) for node in nodes)))
+                self.flow.loss(loss)
+            if loss is not None and loss.requires_grad:
+                loss.backward()
+        except (Exception, SystemExit) as error:
+            raise self.probe.stopped(f"`{self.name}` raises on its batch", error) from error
+        for name, parameter in trainable(model).items():
+            self.recorder.histories.setdefault(name, History()).reached = parameter.grad is not None
+        self.explain(model)
+        self.channel.send("part", name="loss", value=projection.words)
+        self.send_parameters(model, built.optimizers)
+        self.channel.send("part", name="measured", value=True)
 
     def inputs(self, model: Any, usage: Usage) -> list[Node]:
         """The arguments for `model(...)`; also sent."""
@@ -128,6 +155,14 @@ def _target_like(model: Any, nodes: list[Node]) -> Leaf | None:
 def judged(criterion: Criterion, target: Node | None) -> Callable[[Any], Any]:
     """The criterion as a function of the output alone, on a fresh target each time."""
     return lambda output: criterion.function(output, made(target, real)) if target is not None else None
+
+
+def _let_go(model: Any, optimizers: list[Any]) -> None:
+    """Free what the steps have made: the model itself is kept, so that an id stays one object's."""
+    for parameter in trainable(model).values():
+        parameter.grad = None
+    for optimizer in optimizers:
+        optimizer.state.clear()
 
 
 def own_optimizer(model: Any) -> list[Any]:

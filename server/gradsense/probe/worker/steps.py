@@ -22,6 +22,7 @@ class History:
     ratios: list[float] = field(default_factory=list)
     moved: bool = False
     steps: int = 0
+    reached: bool | None = None  # of a model without data: whether the loss has a way to it
     fate: Any = None  # what became of a gradient that arrived and moved nothing (`step_watch.py`)
 
     def saw(self, gradient: Any) -> None:
@@ -31,7 +32,7 @@ class History:
             return
         if gradient.is_sparse:
             gradient = gradient.coalesce().values()
-        norm = float(gradient.detach().double().norm()) if gradient.numel() else 0.0
+        norm = norm_of(gradient)
         if not math.isfinite(norm):
             self.gradients.append("not finite")
         else:
@@ -43,19 +44,31 @@ class History:
         self.steps += 1
         if bool((before != after).any()):
             self.moved = True
-        size = float(before.double().norm())
+        size = norm_of(before)
         if size > 0:
-            ratio = float((after.double() - before.double()).norm()) / size
+            ratio = norm_of(after - before) / size
             if math.isfinite(ratio):
                 self.ratios.append(ratio)
 
     @property
     def gradient(self) -> str:
         """One word for all: not finite if ever; else finite if ever; else zero if ever; else none."""
+        if self.reached is not None:
+            return "reached" if self.reached else "none"
         for word in ("not finite", "finite", "zero"):
             if word in self.gradients:
                 return word
         return "none" if self.gradients else "unknown"
+
+
+def norm_of(tensor: Any) -> float:
+    """The 2-norm of a tensor, added up in float64 without a copy of it."""
+    import torch
+
+    values = tensor.detach()
+    if values.is_complex():
+        values = torch.view_as_real(values)
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64)) if values.numel() else 0.0
 
 
 class Recorder:

@@ -99,6 +99,10 @@ def _without_comment(line: str) -> str:
     return line.rstrip()
 
 
+class TooLarge(MemoryError):
+    """A model's parameters would not fit into the memory that the probe may use."""
+
+
 class Origins:
     """Remembers, while models are being built, the user's line that made each module, parameter and
     optimizer."""
@@ -107,6 +111,9 @@ class Origins:
         self.places = places
         self.modules: list[Any] = []  # in order of creation; kept alive, so that an id stays one object's
         self.optimizers: list[Any] = []
+        self.most_bytes: float = float("inf")
+        """Of parameters, while a model is being built; beyond them `TooLarge` is raised, before they are filled."""
+        self.bytes = 0
         self._module_lines: dict[int, Line | None] = {}
         self._attribute_lines: dict[tuple[int, str], Line | None] = {}
         self._optimizer_lines: dict[int, Line | None] = {}
@@ -131,6 +138,8 @@ class Origins:
         def assign(self: Any, name: str, value: Any) -> None:
             if isinstance(value, (torch.Tensor, torch.nn.Module, list, tuple, dict)):
                 origins._attribute_lines[id(self), name] = origins.places.current(sys._getframe(1))
+            if isinstance(value, torch.nn.Parameter) and not value.is_meta:
+                origins._count(value)
             set_attribute(self, name, value)
 
         def optimize(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -142,6 +151,11 @@ class Origins:
         module.__init__ = init
         module.__setattr__ = assign
         optimizer.__init__ = optimize
+
+    def _count(self, parameter: Any) -> None:
+        self.bytes += parameter.numel() * parameter.element_size()
+        if self.bytes > self.most_bytes:
+            raise TooLarge
 
     def _watch_freezing(self) -> None:
         """Remember who sets `requires_grad` to False on a parameter: by the attribute or by the method."""
