@@ -46,7 +46,8 @@ class DropoutIgnoresMode(Rule):
 
     - `training` is given, whatever it is: `training=True` asks for dropout at evaluation (Monte Carlo dropout);
     - the method tests `self.training`;
-    - the probability is 0, or `dropout_p` is a variable that may have been set by mode;
+    - the probability is 0, or an argument of the method: its caller decides, a sampler that drops noise say;
+    - `dropout_p` is a variable that may have been set by mode;
     - the code is not in a method of a Module.
 
     ## References
@@ -76,6 +77,8 @@ class DropoutIgnoresMode(Rule):
         owner, within, own = method
         function = within.node
         assert isinstance(function, cst.FunctionDef)
+        if called in _DROPS and _is_the_callers(call, function):
+            return
         name = place.code(call.func)
         training = f"{own}.training"
         if any(_tests(test, training) for test in places_below(program, within, cst.If)):
@@ -257,6 +260,19 @@ class DropoutIgnoresMode(Rule):
         ),
         Silent(
             """
+            import torch.nn.functional as F
+            from torch import nn
+
+
+            class Sampler(nn.Module):
+                def sample(self, noise, noise_dropout=0.0):
+                    if noise_dropout > 0:
+                        noise = F.dropout(noise, p=noise_dropout)
+                    return noise
+            """
+        ),
+        Silent(
+            """
             import torch
             import torch.nn.functional as F
             from torch import nn
@@ -329,6 +345,13 @@ def _is_on(call: cst.Call, called: str) -> bool:
     if given is None and called != _ATTENTION and len(call.args) > position and call.args[position].keyword is None:
         given = call.args[position]
     return given is None or not _is_zero(given.value)
+
+
+def _is_the_callers(call: cst.Call, function: cst.FunctionDef) -> bool:
+    """Whether the probability is an argument of the method that drops."""
+    given = _keyword(call, "p") or (call.args[1] if len(call.args) > 1 and call.args[1].keyword is None else None)
+    params = (*function.params.params, *function.params.kwonly_params)
+    return given is not None and any(m.matches(given.value, m.Name(param.name.value)) for param in params)
 
 
 def _is_zero(node: cst.BaseExpression) -> bool:
