@@ -35,6 +35,9 @@ export async function activate(context: ExtensionContext): Promise<void> {
       ) {
         await running.refresh();
       }
+      if (change.affectsConfiguration('gradsense.inlayHints')) {
+        running.refreshHints();
+      }
     }),
   );
   await running.restart();

@@ -1,10 +1,15 @@
 // The running server: started, stopped, started afresh when a choice changes, told when trust is granted.
-import { type ExtensionContext, type LogOutputChannel, window, workspace } from 'vscode';
-import { LanguageClient, State } from 'vscode-languageclient/node';
+import { type ExtensionContext, type LogOutputChannel, type Uri, window, workspace } from 'vscode';
+import { InlayHintRequest, LanguageClient, State } from 'vscode-languageclient/node';
 import { chooseInterpreter, type Interpreter } from './interpreter';
 import { type InitializationOptions, trustNotification } from './protocol';
 import { chooseServer, NoServerError, type Server } from './server';
 import { documentSelector, type ServerStatus } from './status';
+
+/** Whether the user wants the probe's results behind the lines of a file. */
+function showsHints(uri: Uri): boolean {
+  return workspace.getConfiguration('gradsense', uri).get('inlayHints.probe', true);
+}
 
 interface Launch {
   server: Server;
@@ -67,6 +72,14 @@ export class Session {
     });
   }
 
+  /** Has the editor ask again for the hints of what it shows. */
+  refreshHints(): void {
+    const feature = this.#client?.getFeature(InlayHintRequest.method);
+    for (const { document } of window.visibleTextEditors) {
+      feature?.getProvider(document)?.onDidChangeInlayHints.fire();
+    }
+  }
+
   #enqueue(action: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(action).catch((error: unknown) => this.#fail(error));
     return this.#queue;
@@ -112,6 +125,10 @@ export class Session {
         initializationOptions,
         outputChannel: this.#log,
         diagnosticPullOptions: { onChange: true },
+        middleware: {
+          provideInlayHints: (document, range, token, next) =>
+            showsHints(document.uri) ? next(document, range, token) : [],
+        },
       },
     );
     this.#client = client;

@@ -12,6 +12,11 @@ await scenario(async (workbench, step) => {
     await workbench.lenses.filter({ hasText: `Probe this loop · ${stuck}` }).waitFor();
   });
 
+  await step('behind each layer stands what was measured of it', async () => {
+    await workbench.line('✗ in no optimizer').first().waitFor();
+    await workbench.line('✓ gradient').first().waitFor();
+  });
+
   await step('the layers that the script does not train have squiggles', async () => {
     await workbench.hoverOver(workbench.token('nn.Linear(5,', 'critic_layer'));
     await workbench.hover.getByText('gradsense-probe').waitFor();

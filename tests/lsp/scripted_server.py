@@ -19,7 +19,7 @@ from pathlib import Path
 from gradsense.engine import Analysis
 from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity, Span, Tag
 from gradsense.probe.plan import ProbePlan
-from gradsense.probe.report import Cause, ParameterReport, ProbeFinding, ProbeReport
+from gradsense.probe.report import Cause, ParameterReport, Place, ProbeFinding, ProbeReport
 from gradsense.snapshot import InstalledVersion, ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import read_document
 from gradsense.workspace.interpreters import Interpreter
@@ -121,7 +121,9 @@ async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[s
     line = plan.target.text.count("\n", 0, start) + 1
     related = (("defined here", path, line, 0, line, 5),)
     finding = ProbeFinding("GSP1", "It will not learn. Use it.", "warning", path, line, 6, line, 9, related)
-    parameter = ParameterReport("weight", "", (2,), 2, True, None, cause=Cause("unused", "never used"))
+    place = Place(path, line, 6, line, 9)
+    cause = Cause("unused", "never used")
+    parameter = ParameterReport("weight", "", (2,), 2, True, place, gradient="none", cause=cause)
     return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,))
 
 

@@ -119,6 +119,26 @@ async def test_outside_of_a_class_the_script_is_at_the_cursor(vscode: Editor) ->
     assert answer["report"]["target"] == "around.py"
 
 
+async def hints(editor: Editor, uri: str, last: int = 99) -> list[tuple[int, int, str]]:
+    lines = types.Range(types.Position(0, 0), types.Position(last, 0))
+    params = types.InlayHintParams(types.TextDocumentIdentifier(uri), lines)
+    found = await editor.client.text_document_inlay_hint_async(params)
+    return [(hint.position.line, hint.position.character, str(hint.label)) for hint in found or ()]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_hints_behind_the_lines_last_as_long_as_the_result(vscode: Editor) -> None:
+    uri = vscode.open("hints.py", TEXT)
+    assert await hints(vscode, uri) == []
+    await probe(vscode, uri, "Net")
+    assert await hints(vscode, uri) == [(2, 9, "✗ never used")]
+    assert await hints(vscode, uri, last=1) == []
+    vscode.edit(uri, 2, (0, 0), (0, 0), "\n")
+    assert await hints(vscode, uri) == [(3, 9, "✗ never used")]
+    vscode.edit(uri, 3, (4, 8), (4, 9), "2")
+    assert await hints(vscode, uri) == []
+
+
 @pytest.mark.asyncio(loop_scope="session")
 async def test_cancelling_the_request_ends_the_probe(vscode: Editor) -> None:
     uri = vscode.open("slow.py", "class Net:\n    slow = 1\n")

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from gradsense.probe.lines import by_line
 from gradsense.probe.report import (
     Cause,
     InputReport,
@@ -131,3 +132,29 @@ def test_json_and_back() -> None:
 def test_error_shows_the_last_output() -> None:
     broken = replace(REPORT, ok=False, error="It broke.", output="one\ntwo\n", parameters=())
     assert broken.render_text().endswith("\nIt broke.\nIts last output:\n  one\n  two\n")
+
+
+def test_the_report_by_lines_tells_each_layer_once() -> None:
+    learns, stuck = Place(BUILT.path, 12, 8, 12, 40), Place(BUILT.path, 13, 8, 13, 40)
+    reached = Place(BUILT.path, 14, 8, 14, 40)
+    report = replace(
+        REPORT,
+        parameters=(
+            replace(parameter("a", "weight", 4, 3.0, 1.0e-2, None), place=learns),
+            replace(parameter("a", "bias", 2, 4.0, 2.0e-2, None), place=learns),
+            replace(parameter("b", "weight", 4, 0.1, None, OUT), place=stuck),
+            replace(parameter("b", "bias", 2, 0.1, 1.0e-2, None), place=stuck),
+            replace(
+                parameter("c", "weight", 4, 0.1, None, None), place=reached, gradient="reached", gradient_norm=None
+            ),
+            replace(parameter("d", "weight", 4, 0.1, None, None), place=None),
+        ),
+    )
+    assert [(at, label) for at, label, _ in by_line(report)] == [
+        (learns, "✓ gradient 5.0e+00, update 2.0e-02"),
+        (stuck, "✗ in no optimizer (1 of 2)"),
+        (reached, "✓ reached"),
+    ]
+    assert by_line(report)[1][2] == (
+        "b.weight: in no optimizer\nb.bias: gradient norm 1.0e-01, each step changes it by 1.0e-02 of its size"
+    )

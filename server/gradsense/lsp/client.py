@@ -18,6 +18,7 @@ class Client:
     pulls_diagnostics: bool
     refreshes_diagnostics: bool
     refreshes_lenses: bool
+    refreshes_hints: bool
     takes_versions: bool
     takes_related_information: bool
     takes_code_description: bool
@@ -62,6 +63,7 @@ class Client:
             pulls_diagnostics=pulled is not None,
             refreshes_diagnostics=bool(workspace.diagnostics and workspace.diagnostics.refresh_support),
             refreshes_lenses=bool(workspace.code_lens and workspace.code_lens.refresh_support),
+            refreshes_hints=bool(workspace.inlay_hint and workspace.inlay_hint.refresh_support),
             takes_versions=bool(pushed.version_support),
             takes_related_information=bool(shown.related_information or pushed.related_information),
             takes_code_description=bool(shown.code_description_support or pushed.code_description_support),

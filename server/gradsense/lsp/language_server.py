@@ -30,6 +30,7 @@ from gradsense.lsp.convert import is_file, path_of
 from gradsense.lsp.diagnostics import Diagnostics
 from gradsense.lsp.documents import Documents
 from gradsense.lsp.explain import Explain
+from gradsense.lsp.hints import InlayHints
 from gradsense.lsp.hover import Hovers
 from gradsense.lsp.lens import Lenses
 from gradsense.lsp.logs import log_to_client
@@ -214,6 +215,7 @@ class Server(LanguageServer):
         self.configuration = Configuration(self)
         self.diagnostics = Diagnostics(self)
         self.lenses = Lenses(self)
+        self.hints = InlayHints(self)
         self.probes = Probes(self)
         self.explain = Explain(self)
         self.commands = {**self.probes.commands, **self.explain.commands}
@@ -222,6 +224,7 @@ class Server(LanguageServer):
             Actions(self),
             Hovers(self),
             self.lenses,
+            self.hints,
             self.probes,
             self.explain,
             self.configuration,

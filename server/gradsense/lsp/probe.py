@@ -84,6 +84,15 @@ class Mark:
 
 
 @dataclass
+class Measured:
+    """What the probe has measured of the layers of one line: a few words, and all of it."""
+
+    at: Spot
+    label: str
+    told: str
+
+
+@dataclass
 class Run:
     """A probe of one class, or of the script, and what came of it."""
 
@@ -100,6 +109,7 @@ class Run:
     edited: bool = False
     """Whether the class has changed since the start."""
     marks: list[Mark] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
 
 
 class Probes:
@@ -256,6 +266,14 @@ class Probes:
         """The probe's findings in one file, where they are now."""
         return [self._diagnostic(mark) for run in self._runs.values() for mark in run.marks if mark.at.uri == uri]
 
+    def measured(self, uri: str) -> list[Measured]:
+        """What was measured of the layers that are made in one file."""
+        return [each for run in self._runs.values() for each in run.measured if each.at.uri == uri]
+
+    def end_of(self, measured: Measured) -> types.Position:
+        """Where the line of some layers ends now."""
+        return self._range(measured.at).end
+
     def edited(self, uri: str, edits: Iterable[Edit]) -> None:
         """Move what is known along with the text; drop what is about a class whose text has changed."""
         edits = list(edits)
@@ -271,6 +289,7 @@ class Probes:
             if run.task is not None and run.uri == uri:
                 run.edits += edits
             run.marks = [mark for mark in run.marks if mark.follow(uri, edits)]
+            run.measured = [each for each in run.measured if each.at.follow(uri, edits)]
 
     def closed(self, uri: str) -> None:
         for key in [key for key in self._runs if key[0] == uri]:
@@ -285,6 +304,8 @@ class Probes:
 
     def _mark(self, run: Run, report: ProbeReport) -> None:
         """Put the findings to their places: the class is still the one that ran, but it may have moved."""
+        from gradsense.probe.lines import by_line
+
         marks = [
             Mark(
                 f,
@@ -297,12 +318,18 @@ class Probes:
             for f in report.findings
         ]
         run.marks = [mark for mark in marks if mark.follow(run.uri, run.edits)]
+        measured = [
+            Measured(self._spot(run, at.path, at.line, at.column, at.end_line, at.end_column), label, told)
+            for at, label, told in by_line(report)
+        ]
+        run.measured = [each for each in measured if each.at.follow(run.uri, run.edits)]
         self._changed(run)
 
     def _changed(self, run: Run) -> None:
         self.serial += 1
         self._server.diagnostics.changed({run.uri, *(mark.at.uri for mark in run.marks)})
         self._server.lenses.refresh()
+        self._server.hints.refresh()
 
     def _spot(self, run: Run, path: str, line: int, column: int, end_line: int, end_column: int) -> Spot:
         uri = self._server.documents.uri_for_path(path) or uri_of(path)
