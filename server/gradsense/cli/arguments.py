@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from gradsense import __version__
 
 DESCRIPTION = "Finds the training mistakes of PyTorch and Lightning programs that fail in silence."
 EPILOGUE = "Exit codes of check: 0 nothing found, 1 something found, 2 something went wrong."
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options that `arguments` mean; exits where they mean none. `script_arguments` are those behind a `--` of
+    `probe`: argparse would take them for its own.
+    """
+    own, behind = list(arguments), []
+    if own[:1] == ["probe"] and "--" in own:
+        at = own.index("--")
+        own, behind = own[:at], own[at + 1 :]
+    options = argument_parser().parse_args(own)
+    options.script_arguments = behind
+    return options
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -54,7 +68,7 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
         "tell which layers learn."
     )
     parser.add_argument("target", metavar="FILE[::CLASS]", help="a script (train.py), or a model (train.py::Net)")
-    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="behind --: what the script is called with")
+    parser.usage = "%(prog)s [options] FILE[::CLASS] [-- the script's own arguments]"
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--interpreter", metavar="PATH", help="the Python interpreter, with torch, to run it with")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop the model's code after that long")

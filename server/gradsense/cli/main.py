@@ -18,10 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gradsense.lsp.server import main as serve
 
         return serve(arguments[1:]) or 0
-    from gradsense.cli.arguments import argument_parser
+    from gradsense.cli.arguments import parsed
     from gradsense.cli.exits import ERROR, CommandError
 
-    options = argument_parser().parse_args(arguments)
+    options = parsed(arguments)
     try:
         code = _run(options)
         sys.stdout.flush()

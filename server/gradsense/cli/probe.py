@@ -29,7 +29,7 @@ def probe(options: argparse.Namespace) -> int:
     name, separator, qualname = options.target.partition("::")
     if not name or (separator and not qualname):
         raise CommandError(f"{options.target} names no class. Write FILE::CLASS, such as train.py::Net, or a script.")
-    if options.arguments and qualname:
+    if options.script_arguments and qualname:
         raise CommandError(f"{qualname} is a class and takes no arguments. Leave out what stands behind --.")
     qualname = qualname or SCRIPT
     here = Path.cwd()
@@ -43,8 +43,8 @@ def probe(options: argparse.Namespace) -> int:
         raise CommandError(interpreter.why)
     settings = session.settings_for(document.path)[0].probe
     hints = dict(settings.hints)
-    if options.arguments:
-        hints[document.path.name] = shlex.join(options.arguments)
+    if options.script_arguments:
+        hints[document.path.name] = shlex.join(options.script_arguments)
     probe_options = ProbeOptions(
         time_limit_s=options.time_limit or time_limit_for(qualname, settings.time_limit),
         memory_limit_mb=settings.memory_limit,

@@ -366,11 +366,15 @@ class ScriptProbe:
         return list(made.values())
 
     def _loss_words(self) -> str:
-        numbers = sorted({line for path, line in self._losses if path == self.probe.orders.path})
-        if not numbers:
+        own = sorted({line for path, line in self._losses if path == self.probe.orders.path})
+        others = sorted(
+            {(os.path.basename(path), line) for path, line in self._losses if path != self.probe.orders.path}
+        )
+        lines = [", ".join(map(str, own))] if own else []
+        lines += [f"{line} of {name}" for name, line in others[:3]]
+        if not lines:
             return "the script's own"
-        lines = ", ".join(map(str, numbers))
-        return f"backward on line{'s' if len(numbers) > 1 else ''} {lines}"
+        return f"backward on line{'s' if len(own) + len(others) > 1 else ''} {', '.join(lines)}"
 
     def _note(self) -> str:
         optimizers = self.probe.origins.optimizers
