@@ -75,3 +75,22 @@ def test_a_probe_ends_with_what_it_found() -> None:
     healthy = gradsense("probe", "--json", "examples/healthy_classifier.py::Classifier", folder=EXAMPLES.parent)
     assert healthy.returncode == 0, healthy.stderr
     assert json.loads(healthy.stdout)["error"] is None
+
+
+def test_a_script_is_probed_with_its_arguments(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys, torch\n"
+        "layer = torch.nn.Linear(int(sys.argv[2]), 1)\n"
+        "optimizer = torch.optim.SGD(layer.parameters(), 0.1)\n"
+        "while True:\n"
+        "    optimizer.zero_grad()\n"
+        "    layer(torch.randn(8, 3)).pow(2).mean().backward()\n"
+        "    optimizer.step()\n"
+    )
+    healthy = gradsense("probe", "train.py", "--json", "--", "--size", "3", folder=tmp_path)
+    assert healthy.returncode == 0, healthy.stderr
+    assert json.loads(healthy.stdout)["summary"] == "all 2 parameters learn"
+    wrong = gradsense("probe", "train.py", "--", "--size", "4", folder=tmp_path)
+    assert wrong.returncode == 2
+    assert "(line 6)" in wrong.stdout
