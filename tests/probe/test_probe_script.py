@@ -113,6 +113,15 @@ HEALTHY = {
                 for p in model.parameters():
                     p -= 0.1 * p.grad
     """,
+    "tensors that are updated by hand": """
+        first, second = torch.randn(4, 8, requires_grad=True), torch.randn(8, 1, requires_grad=True)
+        while True:
+            ((x @ first).clamp(min=0) @ second - y).pow(2).mean().backward()
+            with torch.no_grad():
+                for w in (first, second):
+                    w -= 0.01 * w.grad
+                    w.grad.zero_()
+    """,
     "accumulation": """
         model = nn.Linear(4, 1)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
@@ -131,6 +140,7 @@ def test_a_healthy_script_is_not_accused(probe: Probe, name: str) -> None:
     assert report.error is None
     assert report.parameters
     assert all(each.gradient == "finite" and each.moved for each in report.parameters)
+    assert all(each.update_ratio is None or each.update_ratio > 0 for each in report.parameters)
     assert stuck(report) == {}
     assert report.summary().endswith("learn") or report.summary().endswith("learns")
 

@@ -32,6 +32,7 @@ _SHARE_OF_TIME = 0.6
 _MOST_BYTES = 2**30
 """Kept alive by the recording before the first loss: an evaluation before the training begins would fill the memory."""
 _FREE = "(free)"
+_MOST_NODES = 100_000
 
 
 class ScriptProbe:
@@ -53,6 +54,9 @@ class ScriptProbe:
         self._watch = StepWatch(probe.places)
         self._made_before: int | None = None
         self._depth = 0
+        self._in_backward = False
+        self._free: set[str] = set()
+        """Names of what is trained and is in no Module."""
         self._zero_input: dict[int, Any] = {}
         """By parameter, where its layer is called with zeros alone; None where it once got anything else."""
         self._data = DataWatch(probe.places)
@@ -123,11 +127,16 @@ class ScriptProbe:
 
         def backward(loss: Any, *args: Any, **kwargs: Any) -> Any:
             self._differentiated(loss, sys._getframe(1))
-            return of_tensor(loss, *args, **kwargs)
+            self._in_backward = True  # it calls the function below
+            try:
+                return of_tensor(loss, *args, **kwargs)
+            finally:
+                self._in_backward = False
 
         def backward_of(tensors: Any, *args: Any, **kwargs: Any) -> Any:
             for each in tensors if isinstance(tensors, (list, tuple)) else (tensors,):
-                self._differentiated(each, sys._getframe(1))
+                if not self._in_backward:
+                    self._differentiated(each, sys._getframe(1))
             return of_autograd(tensors, *args, **kwargs)
 
         tensor.backward = backward
@@ -197,6 +206,8 @@ class ScriptProbe:
         if self._made_before is None:
             self._made_before = len(self.probe.origins.modules)
         if not self.probe.origins.optimizers:
+            for leaf in _leaves(loss):
+                self._follow(leaf)
             self._updated_by_hand(frame)
         for optimizer in self.probe.origins.optimizers:
             for parameter in _held(optimizer):
@@ -316,12 +327,16 @@ class ScriptProbe:
                 name += "_"
             whole.add_module(name, root)
         inside = {id(parameter) for root in roots for parameter in trainable(root).values()}
-        free = [p for each in self.probe.origins.optimizers for p in _held(each) if id(p) not in inside]
+        held = [p for each in self.probe.origins.optimizers for p in _held(each)]
+        by_hand = [self._known[key] for key, history in self._histories.items() if history.moved]
+        free = list({id(p): p for p in (*held, *by_hand) if id(p) not in inside}.values())
         if len(roots) == 1 and not free:
             return roots[0]
         names = _variables(frame, free)
         for number, parameter in enumerate(free):
-            whole.__dict__.setdefault(names.get(id(parameter), f"{_FREE}{number}"), parameter)
+            name = names.get(id(parameter), f"{_FREE}{number}")
+            whole.__dict__.setdefault(name, parameter)
+            self._free.add(name)
         return whole
 
     def _trained_roots(self) -> list[Any]:
@@ -348,10 +363,10 @@ class ScriptProbe:
         return self.probe.origins.modules[self._made_before :] if self._made_before is not None else []
 
     def _renamed(self, fact: dict[str, Any], optimizers: list[dict[str, Any]]) -> None:
-        """A tensor that no Module has is no parameter that was not registered: an optimizer has it."""
-        if "." not in fact["name"] and "[" not in fact["name"] and not fact["registered"] and fact["optimizers"]:
+        """A tensor that no Module has, but an optimizer or the script itself moves, is a parameter all the same."""
+        if fact["name"] in self._free:
             fact["registered"] = True
-            fact["place"] = optimizers[fact["optimizers"][0]]["place"]
+            fact["place"] = optimizers[fact["optimizers"][0]]["place"] if fact["optimizers"] else None
         fact["name"], fact["layer"] = _own_name(fact["name"]), _own_name(fact["layer"])
 
     def _made_in_training(self, whole: Any) -> list[dict[str, Any]]:
@@ -382,6 +397,22 @@ class ScriptProbe:
         name = os.path.basename(self.probe.orders.path)
         steps = f"Steps by then: {counts}" if optimizers else "It has no optimizer: a step is an update by hand"
         return f"Ran {name} with its own data, and stopped it. {steps}."
+
+
+def _leaves(loss: Any) -> list[Any]:
+    """The leaves that a loss gives a gradient to."""
+    found: list[Any] = []
+    seen: set[Any] = set()
+    todo = [loss.grad_fn]
+    while todo and len(seen) < _MOST_NODES:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        todo += [each for each, _ in node.next_functions]
+    return found
 
 
 def _held(optimizer: Any) -> Iterator[Any]:
