@@ -126,8 +126,10 @@ class ScriptProbe:
         of_tensor, of_autograd = tensor.backward, autograd.backward
 
         def backward(loss: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._in_backward:
+                return of_tensor(loss, *args, **kwargs)
             self._differentiated(loss, sys._getframe(1))
-            self._in_backward = True  # it calls the function below
+            self._in_backward = True  # it comes back here through the mode, and calls the function below
             try:
                 return of_tensor(loss, *args, **kwargs)
             finally:
