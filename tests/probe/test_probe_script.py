@@ -352,6 +352,18 @@ DATA = {
         "1 value of the batch is NaN or infinite",
     ),
 }
+DATA["eval-mode"] = (
+    """
+        model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.Linear(8, 1))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        model.eval()
+        for batch in torch.randn(64, 4).split(16):
+            optimizer.zero_grad()
+            model(batch).pow(2).mean().backward()  # here
+            optimizer.step()
+    """,
+    "`model` is trained in eval mode",
+)
 LINEAR = "model = nn.Linear(4, 1)\noptimizer = torch.optim.SGD(model.parameters(), 0.1)\n"
 
 

@@ -1,4 +1,4 @@
-"""What a script's own data makes impossible to learn, in words. Pure."""
+"""What a script feeds its networks, and in which mode, where that keeps them from learning; in words. Pure."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def _message(fact: dict[str, Any]) -> tuple[str, Literal["warning", "information
             f"All {fact['samples']} targets are {fact['value']}, so the network only learns to say that. "
             "Look at how the targets are made.",
             "warning",
+        )
+    if kind == "eval-mode":
+        return (
+            f"`{fact['name']}` is trained in eval mode: dropout is off, and batch norm keeps its averages. "
+            "Call `train()` before the loop.",
+            "information",
         )
     first, second = fact["shapes"]
     return (

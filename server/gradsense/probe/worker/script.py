@@ -55,6 +55,9 @@ class ScriptProbe:
         self._made_before: int | None = None
         self._depth = 0
         self._in_backward = False
+        self._modes: dict[int, set[bool]] = {}
+        """By network, the modes in which it was called with gradients on; and the line of the first such call."""
+        self._eval_lines: dict[int, Any] = {}
         self._free: set[str] = set()
         """Names of what is trained and is in no Module."""
         self._zero_input: dict[int, Any] = {}
@@ -158,8 +161,12 @@ class ScriptProbe:
         self._depth += 1
         if self._depth == 1 and next(module.parameters(), None) is not None:
             self._batch = self._batch or [_described(f"input {i}", each) for i, each in enumerate(args)]
-            if module.training and torch.is_grad_enabled():
-                self._data.saw_inputs(args, self.probe.places.current(sys._getframe(1)))
+            if torch.is_grad_enabled():
+                line = self.probe.places.current(sys._getframe(1))
+                self._modes.setdefault(id(module), set()).add(module.training)
+                self._eval_lines.setdefault(id(module), line)
+                if module.training:
+                    self._data.saw_inputs(args, line)
         if not self._losses and self.flow.bytes_alive > _MOST_BYTES:
             self.flow.begin_again()
 
@@ -310,7 +317,7 @@ class ScriptProbe:
         self.channel.send("part", name="constructor", value={"text": "", "source": "", "variable": variable})
         self.channel.send("part", name="notes", value=[self._note()])
         self.channel.send("part", name="optimizers", value=told)
-        self.channel.send("part", name="data", value=self._data.facts())
+        self.channel.send("part", name="data", value=[*self._data.facts(), *self._in_eval_mode(frame)])
         self.channel.send("part", name="made", value=self._made_in_training(whole))
         self.channel.send("part", name="parameters", value=facts)
         self.channel.send("part", name="measured", value=True)
@@ -340,6 +347,25 @@ class ScriptProbe:
             whole.__dict__.setdefault(name, parameter)
             self._free.add(name)
         return whole
+
+    def _in_eval_mode(self, frame: Any) -> list[dict[str, Any]]:
+        """The networks that are only ever trained in eval mode, and do something else in training mode."""
+        import torch
+
+        nn: Any = torch.nn
+        told = []
+        roots = self._trained_roots()
+        named = _variables(frame, roots)
+        for root in roots:
+            differs = any(
+                (isinstance(each, nn.modules.dropout._DropoutNd) and each.p > 0)
+                or isinstance(each, nn.modules.batchnorm._BatchNorm)
+                for each in root.modules()
+            )
+            if self._modes.get(id(root)) == {False} and differs:
+                place = self.probe.places.place(self._eval_lines.get(id(root)))
+                told.append({"kind": "eval-mode", "place": place, "name": named.get(id(root), type(root).__name__)})
+        return told
 
     def _trained_roots(self) -> list[Any]:
         """The outermost Modules of which an optimizer holds something, or a gradient has reached something.
