@@ -457,15 +457,20 @@ def _snake(name: str) -> str:
 
 
 def _variables(frame: Any, values: list[Any]) -> dict[int, str]:
-    """The names of some objects in the functions that are running, innermost first, attributes of `self` included."""
+    """The names of some objects in the functions that are running, innermost first, attributes of `self` included,
+    and among the script's globals.
+    """
     wanted = {id(each) for each in values}
-    found: dict[int, str] = {}
+    spaces: list[dict[str, Any]] = []
     while frame is not None:
-        for space in (frame.f_locals, getattr(frame.f_locals.get("self"), "__dict__", {}), frame.f_globals):
-            for name, value in list(space.items()):
-                if id(value) in wanted and name.isidentifier() and name != "self":
-                    found.setdefault(id(value), name)
+        spaces += (frame.f_locals, getattr(frame.f_locals.get("self"), "__dict__", {}), frame.f_globals)
         frame = frame.f_back
+    spaces.append(vars(sys.modules["__main__"]))
+    found: dict[int, str] = {}
+    for space in spaces:
+        for name, value in list(space.items()):
+            if id(value) in wanted and name.isidentifier() and name != "self":
+                found.setdefault(id(value), name)
     return found
 
 
