@@ -28,7 +28,7 @@ def test_spans_are_those_of_position_provider() -> None:
             continue
         tree = cst.parse_module(text)
         lines = LineIndex(text)
-        ours = node_spans(tree, text, 0)
+        ours = node_spans(tree, text)
         if not ours:
             continue
         theirs = MetadataWrapper(tree, unsafe_skip_copy=True).resolve(PositionProvider)

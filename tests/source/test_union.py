@@ -17,7 +17,7 @@ Place = tuple[str, int, int]
 def whole(text: str) -> Counter[Place] | None:
     """Kind and place of every node of the whole text; None where libcst doesn't print what it has read."""
     tree = cst.parse_module(text)
-    spans = node_spans(tree, text, 0)
+    spans = node_spans(tree, text)
     return Counter((type(node).__name__, *spans[id(node)]) for node in walk(tree.body)) if spans else None
 
 

@@ -103,7 +103,11 @@ class Block:
 
         None where libcst would not print what it has read, so that no position can be trusted.
         """
-        return self._spans.get(id(node))
+        found = self._spans.get(id(node))
+        if found is None or self._parsed is None:
+            return None
+        shift = self._parsed.shift
+        return Span(max(found[0] - shift, 0), max(found[1] - shift, 0))
 
     def parent_of(self, node: cst.CSTNode) -> cst.CSTNode | None:
         """The node right above `node`; None for the module, and for commas, parentheses and whitespace."""
@@ -120,9 +124,9 @@ class Block:
         return self.tree.code_for_node(node) if self.tree else ""
 
     @cached_property
-    def _spans(self) -> dict[int, Span]:
+    def _spans(self) -> dict[int, tuple[int, int]]:
         # By id, here and below: libcst's nodes are hashed by Python code, and the tree keeps them alive.
-        return node_spans(*self._parsed[:3]) if self._parsed else {}
+        return node_spans(self._parsed.tree, self._parsed.source) if self._parsed else {}
 
     @cached_property
     def _parents(self) -> dict[int, cst.CSTNode]:

@@ -7,15 +7,14 @@ from contextlib import AbstractContextManager
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
-from gradsense.findings import Span
-
 
 class _Positions(CodegenState):
     """libcst's printing of a tree, with a note of where each node begins and ends."""
 
     def __init__(self, tree: cst.Module) -> None:
         super().__init__(default_indent=tree.default_indent, default_newline=tree.default_newline)
-        self.spans: dict[int, Span] = {}
+        # Plain pairs, as there is one for every node, and hardly any is asked for.
+        self.spans: dict[int, tuple[int, int]] = {}
         self._length = 0
         self._starts: list[int] = []
 
@@ -31,9 +30,7 @@ class _Positions(CodegenState):
         self._starts.append(self._length)
 
     def after_codegen(self, node: cst.CSTNode) -> None:
-        start = self._starts.pop()
-        if id(node) not in self.spans:
-            self.spans[id(node)] = Span(start, self._length)
+        self.spans.setdefault(id(node), (self._starts.pop(), self._length))
 
     def record_syntactic_position(  # type: ignore[override]
         self,
@@ -73,13 +70,13 @@ class _Recording(AbstractContextManager[None]):
 
     def __exit__(self, *error: object) -> None:
         spans = self._positions.spans
-        begin = spans[id(self._start_node)].start if self._start_node is not None else self._start
-        end = spans[id(self._end_node)].end if self._end_node is not None else self._positions.length
-        spans[id(self._node)] = Span(begin, end)
+        begin = spans[id(self._start_node)][0] if self._start_node is not None else self._start
+        end = spans[id(self._end_node)][1] if self._end_node is not None else self._positions.length
+        spans[id(self._node)] = begin, end
 
 
-def node_spans(tree: cst.Module, source: str, shift: int) -> dict[int, Span]:
-    """The range of every node, by its id, moved back by `shift`; nothing if the tree isn't printed as `source`."""
+def node_spans(tree: cst.Module, source: str) -> dict[int, tuple[int, int]]:
+    """Where every node begins and ends, by its id; nothing if the tree isn't printed as `source`."""
     state = _Positions(tree)
     try:
         tree._codegen(state)
@@ -87,6 +84,4 @@ def node_spans(tree: cst.Module, source: str, shift: int) -> dict[int, Span]:
         return {}
     if "".join(state.tokens) != source:
         return {}
-    if not shift:
-        return state.spans
-    return {node: Span(max(span.start - shift, 0), max(span.end - shift, 0)) for node, span in state.spans.items()}
+    return state.spans
