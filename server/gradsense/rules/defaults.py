@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import libcst as cst
 
 from gradsense.program.program import Place, Program
-from gradsense.rules.syntax import all_places
+from gradsense.rules.syntax import all_places, is_name
 
 
 def number_by_default(program: Program, place: Place) -> float | None:
@@ -52,12 +52,12 @@ def _of_fields(program: Program, name: str) -> set[float]:
     fields = (
         each.node.value
         for each in all_places(program, cst.AnnAssign)
-        if isinstance(each.node, cst.AnnAssign) and _is_named(each.node.target, name)
+        if isinstance(each.node, cst.AnnAssign) and is_name(each.node.target, name)
     )
     names = (
         each.node.value
         for each in all_places(program, cst.Assign)
-        if isinstance(each.node, cst.Assign) and any(_is_named(target.target, name) for target in each.node.targets)
+        if isinstance(each.node, cst.Assign) and any(is_name(target.target, name) for target in each.node.targets)
     )
     return _numbers(fields) | _numbers(names)
 
@@ -82,10 +82,6 @@ def _is_option(call: cst.Call, name: str) -> bool:
         and str(argument.value.evaluated_value).lstrip("-").replace("-", "_") == name
         for argument in call.args
     )
-
-
-def _is_named(target: cst.BaseExpression, name: str) -> bool:
-    return isinstance(target, cst.Name) and target.value == name
 
 
 def _numbers(nodes: Iterable[cst.BaseExpression | None]) -> set[float]:

@@ -14,7 +14,7 @@ from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import Code, Const, FunctionValue, Kind, Parameters
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Trains
-from gradsense.rules.syntax import places_below, places_in
+from gradsense.rules.syntax import is_name, places_below, places_in
 
 
 class CustomOptimizerContract(Rule):
@@ -89,7 +89,7 @@ class CustomOptimizerContract(Rule):
 
     def _closure(self, program: Program, step: FunctionValue) -> Iterator[Finding]:
         name = _closure_name(step.code)
-        uses = [place for place in places_in(program, step.code, cst.Name) if m.matches(place.node, m.Name(name))]
+        uses = [place for place in places_in(program, step.code, cst.Name) if is_name(place.node, name)]
         if not name or len(uses) != 1:
             return
         yield from self.finding(
@@ -138,7 +138,7 @@ class CustomOptimizerContract(Rule):
         rebound: Place | None = None
         for loop, variable in loops:
             for place in places_below(program, loop, cst.Name):
-                if not m.matches(place.node, m.Name(variable)) or _is_loop_target(place, loop):
+                if not is_name(place.node, variable) or _is_loop_target(place, loop):
                     continue
                 above = place.parent()
                 if above is not None and isinstance(above.node, cst.AssignTarget):

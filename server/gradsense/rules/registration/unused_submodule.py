@@ -61,8 +61,8 @@ class UnusedSubmodule(Rule):
     code, name, severity = "GS207", "unused-submodule", Severity.WARNING
 
     def check(self, program: Program) -> Iterator[Finding]:
-        mentions = program.derived(_mentions)
         for facts in program.module_classes:
+            mentions = program.derived(_mentions)
             related = _related(program, facts)
             stores = [store for store in stores_on(program, facts) if not mentions.may_mean(store.attr, related)]
             if not stores:
