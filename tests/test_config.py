@@ -152,6 +152,7 @@ def test_version_and_probe() -> None:
         ({"probe": {"time-limit": -1}}, "a number of seconds above 0"),
         ({"probe": {"time-limit": True}}, "a number of seconds above 0"),
         ({"probe": {"memory-limit": "4G"}}, "a number of MiB"),
+        ({"probe": {"prewarm": "yes"}}, "must be true or false"),
         ({"probe": {"hints": {"Net": 3}}}, "must be a table"),
     ],
 )

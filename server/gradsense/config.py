@@ -24,6 +24,8 @@ class ProbeSettings:
     """Seconds of wall-clock time for the user's code."""
     memory_limit: int = 4096
     """MiB."""
+    prewarm: bool = False
+    """Whether a process with torch waits for the first probe already."""
     hints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -258,7 +260,12 @@ class _Reader:
         self._dispatch(
             value,
             ("probe",),
-            {"time-limit": self._time_limit, "memory-limit": self._memory_limit, "hints": self._hints},
+            {
+                "time-limit": self._time_limit,
+                "memory-limit": self._memory_limit,
+                "prewarm": self._prewarm,
+                "hints": self._hints,
+            },
         )
 
     def _time_limit(self, value: Any) -> None:
@@ -275,6 +282,12 @@ class _Reader:
             self._set(probe=replace(self.configuration.probe, memory_limit=int(value)))
         else:
             self._tell(("probe", "memory-limit"), "`probe.memory-limit` must be a number of MiB; it has no effect.")
+
+    def _prewarm(self, value: Any) -> None:
+        if isinstance(value, bool):
+            self._set(probe=replace(self.configuration.probe, prewarm=value))
+        else:
+            self._tell(("probe", "prewarm"), "`probe.prewarm` must be true or false; it has no effect.")
 
     def _hints(self, value: Any) -> None:
         if isinstance(value, dict) and all(isinstance(hint, str) for hint in value.values()):

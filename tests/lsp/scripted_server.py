@@ -9,6 +9,7 @@ runs until it is cancelled, one that says `loud` prints to standard output. Run 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ from gradsense.engine import Analysis
 from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity, Span, Tag
 from gradsense.probe.plan import ProbePlan
 from gradsense.probe.report import Cause, ParameterReport, Place, ProbeFinding, ProbeReport
+from gradsense.probe.spare import Spare
 from gradsense.snapshot import InstalledVersion, ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import read_document
 from gradsense.workspace.interpreters import Interpreter
@@ -107,7 +109,9 @@ def training_loops(snapshot: Snapshot) -> list[Span]:
     return [Span(*match.span()) for match in re.finditer(r"^for .*", snapshot.text, re.MULTILINE)]
 
 
-async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None]) -> ProbeReport:
+async def run_probe(
+    plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None], spare: Spare
+) -> ProbeReport:
     """A finding at the first line of the class, or of the script."""
     on_progress("building the model")
     start = 0 if plan.target.is_script else plan.target.text.index(f"class {plan.target.qualname}")
@@ -127,6 +131,16 @@ async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[s
     return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,))
 
 
+async def renew(spare: Spare, interpreter: Path, directory: Path) -> None:
+    """Tells that a process would wait now."""
+    logging.getLogger("gradsense").warning("a spare waits in %s", directory.name)
+
+
+async def drop(spare: Spare) -> None:
+    """Tells that none would any more."""
+    logging.getLogger("gradsense").warning("no spare waits")
+
+
 def main() -> int:
     """Put the script in the engine's place, and serve."""
     import gradsense.engine
@@ -142,6 +156,8 @@ def main() -> int:
     from gradsense.workspace import session
 
     gradsense.probe.client.run_probe = run_probe
+    Spare.renew = renew  # type: ignore[method-assign]
+    Spare.drop = drop  # type: ignore[method-assign]
     rules: list[type[Rule]] = []
     session.choose_interpreter = lambda *_: Interpreter(Path(sys.executable), "scripted", [])
     for code, name, severity, _ in _RULES.values():

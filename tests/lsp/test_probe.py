@@ -210,6 +210,36 @@ async def test_the_server_s_end_ends_a_running_probe(tmp_path: Path) -> None:
         await request
 
 
+@pytest.mark.asyncio
+async def test_a_process_waits_for_the_next_probe_while_the_workspace_is_trusted(tmp_path: Path) -> None:
+    async with editor("vscode", tmp_path, EXTENSION_OPTIONS) as running:
+        uri = running.open("again.py", TEXT)
+        await running.diagnostics(uri)
+        assert not waits(running)
+        await probe(running, uri, "Net")
+        await running.until(lambda: len(waits(running)) == 1)
+        running.client.protocol.notify("gradsense/trust", {"trusted": False})
+        await running.until(lambda: waits(running)[-1] == "no spare waits")
+        assert "isn't trusted" in (await probe(running, uri, "Net"))["error"]
+        assert waits(running)[-1] == "no spare waits"
+
+
+@pytest.mark.asyncio
+async def test_a_process_waits_for_the_first_probe_where_that_is_configured(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.gradsense.probe]\nprewarm = true\n", encoding="utf-8")
+    async with editor("vscode", tmp_path, {**EXTENSION_OPTIONS, "trusted": False}) as running:
+        uri = running.open("first.py", TEXT)
+        await running.diagnostics(uri)
+        assert not waits(running)
+        running.client.protocol.notify("gradsense/trust", {"trusted": True})
+        await running.until(lambda: len(waits(running)) == 1)
+
+
+def waits(running: Editor) -> list[str]:
+    """What was said of the process that waits."""
+    return [message for message in running.logged if "spare" in message]
+
+
 def _plain(progress: tuple[Any, Any]) -> tuple[Any, dict[str, Any]]:
     token, value = progress
     return token, value if isinstance(value, dict) else value._asdict()

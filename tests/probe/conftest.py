@@ -56,7 +56,7 @@ def probe(forks: subprocess.Popen[str], tmp_path: Path) -> Probe:
         plan = plan_probe(ProbeTarget(path, text, qualname), options or ProbeOptions(60.0), tmp_path)
         assert forks.stdin is not None
         assert forks.stdout is not None
-        forks.stdin.write(json.dumps(client.orders(plan, "TOKEN")) + "\n")
+        forks.stdin.write(json.dumps(client.orders(plan)) + "\n")
         forks.stdin.flush()
         told, done, trace = Told(plan, Path(sys.executable)), False, []
         for line in forks.stdout:

@@ -40,7 +40,7 @@ def main() -> None:
         if child == 0:
             sys.argv = [orders.path]
             sys.path.insert(0, os.path.dirname(orders.path))
-            worker.probe(channel.Channel(orders))
+            worker.probe(channel.Channel("TOKEN"), orders)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"END {os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()

@@ -248,7 +248,7 @@ class Server(LanguageServer):
         self.roots = roots
         self.documents = Documents(client.encoding)
         self.analyses = Analyses(self.documents, lambda: self.session, self.engine_imported, self._messages_wait)
-        self.analyses.listeners += [self.diagnostics.analysed, self.configuration.analysed]
+        self.analyses.listeners += [self.diagnostics.analysed, self.configuration.analysed, self.probes.analysed]
         self.is_initialized = True
         loop = asyncio.get_running_loop()
         log_to_client(self, loop)
@@ -296,6 +296,7 @@ class Server(LanguageServer):
         if self._watch is not None:
             self._watch.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.probes.close()
         if self.is_initialized:
             await self.analyses.close()
         if self._session is not None:

@@ -23,14 +23,17 @@ from gradsense.probe.plan import SCRIPT
 from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
+    from gradsense.lsp.analyses import Analysed
     from gradsense.lsp.language_server import Server
     from gradsense.probe.report import ProbeFinding, ProbeReport
+    from gradsense.probe.spare import Spare
 
 SOURCE = "gradsense-probe"
 PROBE_REQUEST = "gradsense/probe"
 PROBE_COMMAND = "gradsense.probe"
 CLIENT_PROBE_COMMAND = "gradsense.runProbe"
 TRUST_NOTIFICATION = "gradsense/trust"
+_PAUSE_S = 0.2  # from a probe's end to the start of the process for the next: the report is out by then
 
 
 class NoProbeError(Exception):
@@ -118,8 +121,11 @@ class Probes:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._runs: dict[tuple[str, str], Run] = {}
+        self._spare: Spare | None = None
+        self._prewarm_for: str | None = None
         self.serial = 0
         """Grows with every change of what `diagnostics` gives."""
+        self._closed = False
         self.commands: dict[str, Command] = {PROBE_COMMAND: self.command}
 
     def register(self) -> None:
@@ -137,6 +143,9 @@ class Probes:
         """The user has trusted the workspace, or no longer does."""
         self._server.client.trusted = params.get("trusted") is True
         self._server.lenses.refresh()
+        self._prewarm()
+        if not self._server.client.trusted and self._spare is not None:
+            await self._spare.drop()
 
     async def request(self, params: dict[str, Any]) -> dict[str, Any]:
         """Probe a class by its name, or the one around a position."""
@@ -204,6 +213,7 @@ class Probes:
             raise
         finally:
             run.task = None
+            asyncio.get_running_loop().call_later(_PAUSE_S, self._renew, uri)
         self._mark(run, run.report)
         return run
 
@@ -251,7 +261,49 @@ class Probes:
             plan = plan_probe(target, options, session.root_of(path))
         except ProbeError as error:
             raise NoProbeError(str(error)) from None
-        return run_probe(plan, interpreter.path, tell)
+        return run_probe(plan, interpreter.path, tell, self.spare)
+
+    # --- the process that waits for the next
+
+    @property
+    def spare(self) -> Spare:
+        """The keeper of a process with torch, which waits for the next probe."""
+        if self._spare is None:
+            from gradsense.probe.spare import Spare
+
+            self._spare = Spare()
+        return self._spare
+
+    def analysed(self, analysed: Analysed, edited: bool) -> None:
+        """Where the configuration wants it, a process waits for the first probe already."""
+        path = analysed.snapshot.path
+        if self._prewarm_for is None and self._server.session.settings_for(path)[0].probe.prewarm:
+            self._prewarm_for = uri_of(path)
+            self._prewarm()
+
+    def _prewarm(self) -> None:
+        """Only where the user has said that the workspace is trusted: a client that knows no trust has the word of the
+        one who asks for a probe, and here nobody has asked.
+        """
+        if self._prewarm_for is not None and self._server.client.trusted is True:
+            self._renew(self._prewarm_for)
+
+    def _renew(self, uri: str) -> None:
+        """Have a process wait again."""
+        if self._server.client.may_probe and not self._closed:
+            self._server.start(self._renewed(uri))
+
+    async def _renewed(self, uri: str) -> None:
+        session, path = self._server.session, path_of(uri)
+        interpreter = session.interpreter_for(path, self._server.client.interpreter)
+        if interpreter.path is not None:
+            await self.spare.renew(interpreter.path, session.root_of(path))
+
+    async def close(self) -> None:
+        """The server ends."""
+        self._closed = True
+        if self._spare is not None:
+            await self._spare.close()
 
     # --- what came of it
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _WORKER = Path(__file__).parent / "worker"
 
@@ -29,6 +32,7 @@ main()
 
 _LINE_LIMIT = 64 * 2**20  # a message; the largest measured, a model of 20,000 parameters, is 9 MiB
 _HEAD, _TAIL = 16 * 2**10, 48 * 2**10  # bytes kept of what the user's code prints
+IMPORT_LIMIT_S = 120.0  # a cold disk can take a minute over torch; the user's own limit starts after it
 _LAST_WORDS_S = 1.0  # how long output and exit status may take once the process group has been killed
 
 
@@ -47,15 +51,24 @@ class Child:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._token = secrets.token_hex(8)
+        self.messages = self._messages()
+        """What it says, to the end of its channel."""
         self._printed = _Kept()
         self._drain = asyncio.ensure_future(self._keep_output())
         self.trace: list[str] = []
 
     @classmethod
-    async def start(cls, interpreter: Path, directory: Path, environment: Mapping[str, str]) -> Child:
+    async def start(
+        cls, interpreter: Path, directory: Path, environment: Mapping[str, str], text: str, folder: Path | None = None
+    ) -> Child:
         """Start the worker in `directory`, in a process group of its own. Raises `OSError` if that can't be
-        done."""
-        return cls(
+        done.
+
+        It imports torch, and what else `text` mentions of the libraries it knows, with `folder` first on its path. Then
+        it says `prepared`, and waits for its orders.
+        """
+        child = cls(
             await asyncio.create_subprocess_exec(
                 str(interpreter),
                 "-c",
@@ -69,21 +82,31 @@ class Child:
                 start_new_session=sys.platform != "win32",
             )
         )
+        child.send({"token": child._token, "text": text, "folder": None if folder is None else str(folder)})
+        return child
 
-    def send(self, line: bytes) -> None:
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    def send(self, line: Mapping[str, Any]) -> None:
         """Hand the child its orders. The pipe stays open afterwards: its end tells the child that we are
         gone."""
         assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
-            self._process.stdin.write(line + b"\n")
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
 
-    async def lines(self, token: bytes) -> AsyncIterator[bytes]:
-        """What the child says, line by line, to the end of its channel. Lines without our token are kept as
-        `trace`.
+    async def _messages(self) -> AsyncIterator[dict[str, Any]]:
+        """Lines without our token are kept as `trace`.
 
         Only the worker knows the token; the rest is faulthandler's, or user code writing where it should not.
         """
         assert self._process.stdout is not None
+        token = self._token.encode()
         pending = bytearray()
         while chunk := await self._process.stdout.read(2**16):
             pending += chunk
@@ -91,7 +114,7 @@ class Child:
                 line = bytes(pending[:end])
                 del pending[: end + 1]
                 if line.startswith(token):
-                    yield line[len(token) :]
+                    yield json.loads(line[len(token) :])
                 elif len(self.trace) < 400:
                     self.trace.append(line[:400].decode("utf-8", "replace"))
             if len(pending) > _LINE_LIMIT:
@@ -131,6 +154,21 @@ class Child:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(2**16):
             self._printed.add(chunk)
+
+
+def environment_for(device: str = "cpu") -> dict[str, str]:
+    """Ours, as the user's own run would have it, less what only our own process needs."""
+    environment = dict(os.environ)
+    environment["TORCHDYNAMO_DISABLE"] = "1"
+    environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
+    if not device.startswith("cuda"):
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    ours = str(Path(__file__).parents[2])  # a bundled server is started with its own libraries on PYTHONPATH
+    theirs = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ours]
+    environment.pop("PYTHONPATH", None)
+    if theirs:
+        environment["PYTHONPATH"] = os.pathsep.join(theirs)
+    return environment
 
 
 class _Kept:

@@ -8,76 +8,105 @@ The child is `worker/`, loaded by path under a private name, so that nothing of 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gradsense.probe.child import Child
+from gradsense.probe.child import IMPORT_LIMIT_S, Child, environment_for
 from gradsense.probe.plan import ProbePlan
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.told import Told
 
-_IMPORT_LIMIT_S = 120.0  # a cold disk can take a minute over torch; the user's own limit starts after it
+if TYPE_CHECKING:
+    from gradsense.probe.spare import Spare
+
+_IMPORTING = "Importing torch"  # the worker's own word for it
 _GRACE_S = 2.0  # when its time is up the child tells where it hangs; past this it is not waited for
+_ANSWER_LIMIT_S = 5.0  # a spare process takes its orders at once; a fresh one is started for one that doesn't
 
 
-async def run_probe(plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None]) -> ProbeReport:
-    """Run `plan` under `interpreter` and report. `on_progress` gets a few words at each stage.
+async def run_probe(
+    plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None], spare: Spare | None = None
+) -> ProbeReport:
+    """Run `plan` under `interpreter` and report. `on_progress` gets a few words at each stage. A process that waits in
+    `spare` is used.
 
     Cancelling the task kills the child with all its children. Raises nothing of its own: crashes, limits and
     a missing torch are reports with `error` set.
     """
-    started = time.monotonic()
-    told = Told(plan, interpreter)
+    if spare is not None:
+        waiting = await spare.take(plan, interpreter, lambda: on_progress(_IMPORTING))
+        if waiting is not None:
+            report = await _Run(plan, interpreter, on_progress).in_child(waiting, is_spare=True)
+            if report is not None:
+                return report
+    run = _Run(plan, interpreter, on_progress)
+    environment = environment_for(plan.options.device)
     try:
-        child = await Child.start(interpreter, plan.working_directory, _environment(plan))
+        child = await Child.start(
+            interpreter, plan.working_directory, environment, plan.target.text, plan.target.path.parent
+        )
     except (OSError, ValueError) as error:
-        told.cannot_start(error)
-        return told.report("", time.monotonic() - started)
-    try:
-        started = await _follow(child, plan, told, on_progress) or started
-    finally:
-        # Shielded, so that a second cancellation can't leave the child behind.
-        output = await asyncio.shield(asyncio.ensure_future(child.stop()))
-    return told.report(output, time.monotonic() - started)
+        run.told.cannot_start(error)
+        return run.told.report("", 0.0)
+    report = await run.in_child(child, is_spare=False)
+    assert report is not None
+    return report
 
 
-async def _follow(child: Child, plan: ProbePlan, told: Told, on_progress: Callable[[str], None]) -> float | None:
-    """Take the child's messages until it is done, gone, or out of time. Gives the moment its work began."""
-    ready: float | None = None
-    token = secrets.token_hex(8)
-    child.send(json.dumps(orders(plan, token)).encode())
-    lines = child.lines(token.encode())
-    deadline = time.monotonic() + _IMPORT_LIMIT_S
-    while True:
+class _Run:
+    """A plan in one child."""
+
+    def __init__(self, plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None]) -> None:
+        self.told = Told(plan, interpreter)
+        self._plan = plan
+        self._on_progress = on_progress
+        self._started = time.monotonic()
+        self._accepted = False
+
+    async def in_child(self, child: Child, is_spare: bool) -> ProbeReport | None:
+        """The report of a child that is stopped afterwards; None of a spare one that hasn't taken its orders."""
         try:
-            line = await asyncio.wait_for(lines.__anext__(), deadline - time.monotonic())
-        except asyncio.TimeoutError:
-            told.ended(await child.ended(timed_out=True))
-            return ready
-        except StopAsyncIteration:
-            told.ended(await child.ended(timed_out=False))
-            return ready
-        message = json.loads(line)
-        kind = message["kind"]
-        if kind == "stage":
-            on_progress(message["text"])
-        elif kind == "ready":
-            ready = time.monotonic()
-            deadline = ready + plan.options.time_limit_s + _GRACE_S
-        told.take(message)
-        if kind == "done":
-            return ready
+            await self._follow(child, is_spare)
+        finally:
+            # Shielded, so that a second cancellation can't leave the child behind.
+            output = await asyncio.shield(asyncio.ensure_future(child.stop()))
+        if is_spare and not self._accepted:
+            return None
+        return self.told.report(output, time.monotonic() - self._started)
+
+    async def _follow(self, child: Child, is_spare: bool) -> None:
+        """Take the child's messages until it is done, gone, or out of time."""
+        if is_spare:
+            child.send(orders(self._plan))
+        deadline = time.monotonic() + (_ANSWER_LIMIT_S if is_spare else IMPORT_LIMIT_S)
+        while True:
+            try:
+                message = await asyncio.wait_for(child.messages.__anext__(), deadline - time.monotonic())
+            except (asyncio.TimeoutError, StopAsyncIteration) as error:
+                self.told.ended(await child.ended(timed_out=not isinstance(error, StopAsyncIteration)))
+                return
+            kind = message["kind"]
+            if kind == "stage":
+                self._on_progress(message["text"])
+            elif kind == "prepared":
+                child.send(orders(self._plan))
+            elif kind == "accepted":
+                self._accepted = True
+                deadline = time.monotonic() + IMPORT_LIMIT_S  # Lightning may be left to import
+            elif kind == "ready":
+                self._started = time.monotonic()
+                deadline = self._started + self._plan.options.time_limit_s + _GRACE_S
+            self.told.take(message)
+            if kind == "done":
+                return
 
 
-def orders(plan: ProbePlan, token: str) -> dict[str, Any]:
+def orders(plan: ProbePlan) -> dict[str, Any]:
     """The one line that the child reads (`worker/orders.py` is its other side)."""
     return {
-        "token": token,
+        "working_directory": str(plan.working_directory),
         "path": str(plan.target.path),
         "text": plan.target.text,
         "qualname": plan.target.qualname,
@@ -87,18 +116,3 @@ def orders(plan: ProbePlan, token: str) -> dict[str, Any]:
         "memory_limit_mb": plan.options.memory_limit_mb,
         "device": plan.options.device,
     }
-
-
-def _environment(plan: ProbePlan) -> dict[str, str]:
-    """Ours, as the user's own run would have it, less what only our own process needs."""
-    environment = dict(os.environ)
-    environment["TORCHDYNAMO_DISABLE"] = "1"
-    environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
-    if not plan.options.device.startswith("cuda"):
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    ours = str(Path(__file__).parents[2])  # a bundled server is started with its own libraries on PYTHONPATH
-    theirs = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ours]
-    environment.pop("PYTHONPATH", None)
-    if theirs:
-        environment["PYTHONPATH"] = os.pathsep.join(theirs)
-    return environment

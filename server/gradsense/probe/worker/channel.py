@@ -12,20 +12,17 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from .orders import Orders
-
 _MOST_FORKS = 64  # data loaders start a handful; a fork in a loop takes the machine down
 
 
 class Channel:
     """Messages to the parent. Only the process that made the channel can send; a fork of it ends instead."""
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, token: str) -> None:
         """Takes standard output over: from here on what user code prints goes to standard error."""
-        self.orders = orders
         self._descriptor = os.dup(1)  # not inheritable: a program that user code starts never sees it
         self._owner = os.getpid()
-        self._token = orders.token.encode()
+        self._token = token.encode()
         self._forks = 0
         os.dup2(2, 1)
 
@@ -64,17 +61,16 @@ class Channel:
         os.dup2(2, self._descriptor)
 
 
-def read_orders(descriptor: int) -> Orders:
-    """The parent's line. Ends the process if the parent went away before it said anything."""
-    return Orders.from_json(json.loads(_read_line(descriptor)))
+def read_line(descriptor: int) -> dict[str, Any]:
+    """The parent's next line. Ends the process if the parent went away before it said anything.
 
-
-def _read_line(descriptor: int) -> bytes:
-    """Read up to a line break, unbuffered: what follows on the pipe is not ours to take."""
+    Unbuffered: the parent doesn't write its second line before it has an answer to the first.
+    """
     got = bytearray()
     while not got.endswith(b"\n"):
         chunk = os.read(descriptor, 2**16)
         if not chunk:
             sys.exit(0)
         got += chunk
-    return bytes(got)
+    told: dict[str, Any] = json.loads(got)
+    return told

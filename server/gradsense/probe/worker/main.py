@@ -11,29 +11,52 @@ import sys
 import warnings
 from typing import Any, NoReturn
 
-from .channel import Channel, read_orders
+from .channel import Channel, read_line
 from .limits import die_with_parent, limit_memory
 from .load import Loaded, load
+from .orders import Orders, Start
+from .preload import leans_on, preload, shadowed
 from .program import Program
 from .stop import Stop
 from .where import Origins, Places
 
 
 def main() -> NoReturn:
-    """Read the orders, import torch, probe. Ends the process."""
-    channel = Channel(read_orders(0))
-    die_with_parent(0)
-    orders = channel.orders
-    sys.argv = [orders.path]
-    sys.path.insert(0, os.path.dirname(orders.path))
+    """Import torch, read the orders, probe. Ends the process.
+
+    A spare process waits between the first and the second; all others get their orders at once.
+    """
+    start = Start.from_json(read_line(0))
+    channel = Channel(start.token)
+    second = die_with_parent(0)
+    if start.folder is not None:
+        sys.path.insert(0, start.folder)
     channel.stage("Importing torch")
     try:
-        import_torch(orders.text)
+        import_torch(start.text)
     except ImportError as error:
         version = ".".join(map(str, sys.version_info[:2]))
         channel.send("error", code="no-torch", text=str(error), version=version)
         channel.finish()
-    probe(channel)
+    preload()
+    channel.send("prepared", leans_on=leans_on())
+    orders = Orders.from_json(read_line(second))
+    os.close(second)
+    run_as_the_user_would(orders, start)
+    channel.send("accepted")
+    import_torch(orders.text)
+    probe(channel, orders)
+
+
+def run_as_the_user_would(orders: Orders, start: Start) -> None:
+    """Set working directory, arguments and module search path. Ends the process where that comes too late."""
+    folder = os.path.dirname(orders.path)
+    sys.argv = [orders.path]
+    os.chdir(orders.working_directory)
+    if start.folder is None:
+        if shadowed(folder):
+            sys.exit(0)  # the parent starts another process, which knows the folder before it imports
+        sys.path.insert(0, folder)
 
 
 def import_torch(text: str) -> None:
@@ -49,14 +72,13 @@ def import_torch(text: str) -> None:
                 importlib.import_module(package)
 
 
-def probe(channel: Channel) -> NoReturn:
-    """Probe what the channel's orders ask for, torch being there. Ends the process."""
-    orders = channel.orders
+def probe(channel: Channel, orders: Orders) -> NoReturn:
+    """Probe what the orders ask for, torch being there. Ends the process."""
     channel.send("ready")
     channel.guard(orders.time_limit_s)
     limit_memory(orders.memory_limit_mb)
     try:
-        Probe(channel).run()
+        Probe(channel, orders).run()
     except Stop as stop:
         channel.send("error", code=stop.code, text=stop.text, place=stop.place)
     except BaseException as error:  # whatever user code raises through us, the parent gets a report
@@ -67,9 +89,9 @@ def probe(channel: Channel) -> NoReturn:
 class Probe:
     """One probe: load, build, find inputs, step; or, without a class, run the script."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, orders: Orders) -> None:
         self.channel = channel
-        self.orders = channel.orders
+        self.orders = orders
         self.places = Places(self.orders.path, self.orders.text)
         self.origins = Origins(self.places)
         self.notes: list[str] = []

@@ -1,4 +1,4 @@
-"""What the parent asks for: one line of JSON."""
+"""What the parent asks for: a line of JSON to begin with, and one when there is something to probe."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Start:
+    """`child.py` writes it. `text` mentions what to import besides torch; `folder` is where the user's own run would
+    look for modules first, None in a spare process, which doesn't know yet."""
+
+    token: str
+    text: str
+    folder: str | None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Start:
+        return cls(**data)
+
+
+@dataclass(frozen=True)
 class Orders:
     """`client.py` writes these. `line` is the class's, 1-based; the limits are in seconds and MiB."""
 
-    token: str
+    working_directory: str
     path: str
     text: str
     qualname: str
