@@ -21,6 +21,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
     workspace.registerTextDocumentContentProvider(rulePageScheme, rulePages),
     commands.registerCommand('gradsense.runProbe', (uri: unknown, target: unknown) => probe.run(uri, target)),
     commands.registerCommand('gradsense.showProbeReport', () => probe.showReport()),
+    commands.registerCommand('gradsense.showProbeText', () => probe.showText()),
     commands.registerCommand('gradsense.explainRule', (rule?: string) => rulePages.show(rule)),
     commands.registerCommand('gradsense.restart', () => running.restart()),
     commands.registerCommand('gradsense.showLogs', () => log.show()),

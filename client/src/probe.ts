@@ -6,6 +6,7 @@ import {
   ResponseError,
   WorkDoneProgress,
 } from 'vscode-languageclient/node';
+import { ReportPanel } from './panel';
 import { type ProbeParams, type ProbeResult, probeRequest } from './protocol';
 import type { Session } from './session';
 
@@ -14,7 +15,8 @@ const script = '__main__';
 
 export class Probe implements Disposable {
   readonly #session: Session;
-  readonly #report = window.createOutputChannel('GradSense Probe');
+  readonly #text = window.createOutputChannel('GradSense Probe');
+  readonly #panel = new ReportPanel();
   #runs = 0;
 
   constructor(session: Session) {
@@ -40,7 +42,7 @@ export class Probe implements Disposable {
       return;
     }
     this.#runs += 1;
-    const params = { ...request, workDoneToken: `gradsense-probe-${this.#runs}` };
+    const params: ProbeParams = { ...request, page: true, workDoneToken: `gradsense-probe-${this.#runs}` };
     try {
       await this.#tell(await requestWithProgress(client, params));
     } catch (error) {
@@ -51,18 +53,32 @@ export class Probe implements Disposable {
     }
   }
 
+  /** As a page; as text where the server makes no pages. */
   showReport(): void {
-    this.#report.show(true);
+    if (this.#panel.hasPage) {
+      this.#panel.show();
+    } else {
+      this.showText();
+    }
+  }
+
+  showText(): void {
+    this.#text.show(true);
   }
 
   dispose(): void {
-    this.#report.dispose();
+    this.#text.dispose();
+    this.#panel.dispose();
   }
 
   async #tell(result: ProbeResult): Promise<void> {
     const hasReport = result.text !== '';
     if (hasReport) {
-      this.#report.replace(result.text);
+      this.#text.replace(result.text);
+      if (result.html !== undefined) {
+        const { html, report, places = [] } = result;
+        this.#panel.update({ title: `Probe: ${report?.target ?? ''}`, html, places });
+      }
       await commands.executeCommand('setContext', 'gradsense.hasProbeReport', true);
     }
     if ((await showVerdict(result, hasReport ? ['Show report'] : [])) !== undefined) {

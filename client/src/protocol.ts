@@ -1,5 +1,11 @@
 // What the client and the GradSense server say to each other beyond LSP itself.
-import { NotificationType, type Position, type ProgressToken, RequestType } from 'vscode-languageclient/node';
+import {
+  type Location,
+  NotificationType,
+  type Position,
+  type ProgressToken,
+  RequestType,
+} from 'vscode-languageclient/node';
 
 /** Sent once, with `initialize`. The server runs nothing of the user's unless `trusted`. */
 export interface InitializationOptions {
@@ -18,6 +24,8 @@ export interface ProbeParams {
   /** Qualified name of the model class; null: the class around `position`. */
   target: string | null;
   position: Position | null;
+  /** Whether the answer is to have the report as a page, too. */
+  page: true;
   workDoneToken: ProgressToken;
 }
 
@@ -28,7 +36,11 @@ export interface ProbeResult {
   summary: string;
   /** The report as the terminal shows it. */
   text: string;
-  report: object | null;
+  report: { target: string } | null;
+  /** The report as a document for a webview; absent when there is no report. */
+  html?: string;
+  /** What the document's `data-place` numbers mean. */
+  places?: Location[];
   /** Why there is no verdict, with the next step; null if there is one. */
   error: string | null;
 }

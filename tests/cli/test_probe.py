@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gradsense.cli.probe import show
-from gradsense.probe.report import ProbeReport
+from gradsense.probe.report import Cause, ParameterReport, ProbeReport
+from tests.cli.conftest import Result, Run
 
 BROKEN = ProbeReport(target="Net", path="net.py", line=3, ok=False, error="It broke [red].", notes=("a note",))
 
@@ -26,3 +30,50 @@ def test_colour_only_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
     show(BROKEN, coloured, Path.cwd())
     assert "\x1b[31mIt broke" in coloured.getvalue()
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured.getvalue()) == plain.getvalue()
+
+
+TWO = "class Net:\n    pass\n"
+DONE = ProbeReport("Net", "net.py", 1, ok=True, parameters=(ParameterReport("w", "a", (2,), 2, True, None, "none"),))
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """A folder with a class whose probe is a report of ours."""
+
+    async def run_probe(*_: object) -> ProbeReport:
+        return DONE
+
+    monkeypatch.setattr("gradsense.cli.probe.run_probe", run_probe)
+    (folder / "net.py").write_text(TWO)
+    return folder
+
+
+def test_the_report_as_a_page(run: Run, probed: Path) -> None:
+    result = run("probe", "net.py::Net", "--interpreter", sys.executable, "--html", "out.html")
+    assert result.code == 0
+    assert result.out.startswith("Net  net.py:1\n")
+    assert "<h1>Net</h1>" in (probed / "out.html").read_text("utf-8")
+    result = run("probe", "net.py::Net", "--interpreter", sys.executable, "--html", "missing/out.html")
+    assert result.code == 2
+    assert result.out.startswith("Net  net.py:1\n")
+    assert "missing/out.html can't be written: No such file or directory. Give --html a path" in result.err
+
+
+def test_a_comparison_with_a_saved_report(run: Run, probed: Path) -> None:
+    def compare(saved: object, *more: str) -> Result:
+        (probed / "old.json").write_text(json.dumps(saved))
+        return run("probe", "net.py::Net", "--interpreter", sys.executable, "--compare", "old.json", *more)
+
+    stuck = replace(DONE.parameters[0], cause=Cause("probe-cut", "cut by `detach`"))
+    result = compare(replace(DONE, parameters=(stuck,)).to_json(), "--html", "out.html")
+    assert "Since the probe before: 1 layer learns now." in result.out
+    assert "a   learns now, was cut by `detach`" in result.out
+    assert "1 layer learns now" in (probed / "out.html").read_text("utf-8")
+
+    wrongs: list[object] = [[], {}, {"target": "Net"}, 3, None, {**DONE.to_json(), "parameters": [3]}]
+    for wrong in wrongs:
+        assert "old.json is no report of a probe. Give one that" in compare(wrong).err
+    assert "old.json is about Other, not about Net." in compare(replace(DONE, target="Other").to_json()).err
+    assert "tells of a probe that failed" in compare(replace(DONE, error="It broke.").to_json()).err
+    result = run("probe", "net.py::Net", "--interpreter", sys.executable, "--compare", "none.json")
+    assert (result.code, result.err) == (2, "gradsense: none.json can't be read: no such file\n")

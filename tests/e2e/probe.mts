@@ -21,9 +21,10 @@ await scenario(async (workbench, step) => {
 
   await step('the report names the layers that do not learn', async () => {
     await workbench.notification(stuck).getByRole('button', { name: 'Show report' }).click();
-    await page.locator('.panel .view-line', { hasText: 'critic_layer' }).first().waitFor();
+    await workbench.webview.getByText('2 of 3 layers will not learn.').waitFor();
+    await workbench.webview.getByRole('listitem').filter({ hasText: 'critic_layer' }).last().waitFor();
     await workbench.screenshot('probe');
-    await page.keyboard.press('Control+j');
+    await page.keyboard.press('Control+w');
   });
 
   await step('an edit of the class takes back what was said of it', async () => {

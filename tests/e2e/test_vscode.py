@@ -103,6 +103,10 @@ def test_the_probe_tells_what_will_not_learn(vscode: str, project: Path, screens
     play("probe", address_of(vscode, project), screenshots)
 
 
+def test_the_probe_s_panel_is_read_walked_and_compared(vscode: str, project: Path, screenshots: Path) -> None:
+    play("panel", address_of(vscode, project), screenshots)
+
+
 def test_the_probe_runs_the_script_above_its_loop(vscode: str, project: Path, screenshots: Path) -> None:
     play("loop", address_of(vscode, project), screenshots)
 

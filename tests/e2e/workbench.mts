@@ -63,6 +63,24 @@ export class Workbench {
     await this.page.getByText('You trust this folder').waitFor({ state: 'hidden' });
   }
 
+  async chooseTheme(name: string): Promise<void> {
+    await this.runCommand('Preferences: Color Theme');
+    const input = this.page.locator('.quick-input-widget input').first();
+    // The first of its themes is there when all are.
+    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: 'Modern' }).first().waitFor();
+    await input.fill(name);
+    await this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: name }).first().waitFor();
+    await this.page.keyboard.press('Enter');
+    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+  }
+
+  async clearNotifications(): Promise<void> {
+    await this.runCommand('Notifications: Clear All Notifications');
+    await this.notifications.first().waitFor({ state: 'detached' });
+    // What the list of commands has covered would show its tooltip.
+    await this.page.mouse.move(0, 0);
+  }
+
   get squiggles(): Locator {
     return this.page.locator('.squiggly-error, .squiggly-warning');
   }

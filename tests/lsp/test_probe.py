@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,13 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from gradsense.findings import Edit, Span
+from gradsense.lsp.earlier import Earlier
 from gradsense.lsp.probe import moved
+from gradsense.probe.report import ParameterReport, ProbeReport
 from tests.lsp.editor import EXTENSION_OPTIONS, Editor, editor
 
 TEXT = "import torch\n\nclass Net:\n    x = 1\n\nclass Other:\n    y = 1\n"
+PARAMETER = ParameterReport("weight", "", (2,), 2, True, None, gradient="none")
 
 
 async def probe(
@@ -74,6 +79,39 @@ async def test_a_result_lasts_until_the_next_edit_of_its_class(vscode: Editor) -
     vscode.edit(uri, 4, (6, 8), (6, 9), "2")
     assert not of_probe(await vscode.diagnostics(uri))
     assert await titles(vscode, uri) == ["▷ Run probe", "▷ Run probe"]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_who_asks_for_a_page_gets_one_with_the_lines_it_leads_to(vscode: Editor) -> None:
+    uri = vscode.open("page.py", TEXT)
+    assert "html" not in await probe(vscode, uri, "Net")
+    params = {"uri": uri, "target": "Other", "position": None, "workDoneToken": None, "page": True}
+    first = await vscode.ask_plain("gradsense/probe", params)
+    assert "<h1>Other</h1>" in first["html"]
+    assert "Since the probe before" not in first["html"]
+    numbers = {int(number) for number in re.findall(r'data-place="(\d+)"', first["html"])}
+    assert numbers == set(range(len(first["places"])))
+    assert {place["uri"] for place in first["places"]} == {uri}
+    assert {"start": {"line": 5, "character": 6}, "end": {"line": 5, "character": 9}} in [
+        place["range"] for place in first["places"]
+    ]
+    (nonce,) = set(re.findall(r'nonce="([^"]+)"', first["html"]))
+    vscode.edit(uri, 2, (6, 8), (6, 9), "2")
+    second = await vscode.ask_plain("gradsense/probe", params)
+    assert nonce not in second["html"]
+    assert "Since the probe before: every layer is as it was." in second["html"]
+    assert "Since the probe before: every layer is as it was." in second["text"]
+
+
+def test_of_the_reports_to_compare_with_the_oldest_go() -> None:
+    earlier = Earlier()
+    reports = [ProbeReport(f"Net{n}", "net.py", n, parameters=(PARAMETER,)) for n in range(40)]
+    for report in reports:
+        assert earlier.replaced(("uri", report.target), report) is None
+    failed = replace(reports[39], error="It broke.")
+    assert earlier.replaced(("uri", "Net39"), failed) is reports[39]
+    assert earlier.replaced(("uri", "Net39"), reports[39]) is reports[39]
+    assert earlier.replaced(("uri", "Net0"), reports[0]) is None
 
 
 @pytest.mark.asyncio(loop_scope="session")

@@ -129,6 +129,33 @@ def test_json_and_back() -> None:
     assert ProbeReport.from_json(told) == REPORT
 
 
+def test_the_table_tells_what_has_changed_since_an_earlier_probe() -> None:
+    after = replace(
+        REPORT,
+        findings=(),
+        parameters=(
+            *REPORT.parameters[:1],
+            parameter("critic_layer", "weight", 5, 0.19, 2.0e-2, None),
+            parameter("head", "weight", 4, 0.1, 1.0e-2, None),
+        ),
+    )
+    assert after.render_text(before=REPORT).splitlines()[8:14] == [
+        "Since the probe before: 1 layer learns now, 1 layer is new, 1 layer is gone.",
+        "  critic_layer   learns now, was in no optimizer   update/weight 0 -> 2.0e-02",
+        "  head           new",
+        "  actor_layer    gone, was in no optimizer",
+        "",
+        "All 3 layers learn.                                                                         0.09 s, cpu",
+    ]
+    assert "Since the probe before: every layer is as it was." in REPORT.render_text(before=REPORT)
+    other = replace(OUT, words="frozen")
+    changed = replace(REPORT, parameters=tuple(replace(each, cause=each.cause and other) for each in REPORT.parameters))
+    text = changed.render_text(before=REPORT)
+    assert "2 layers stand still for another reason." in text
+    assert "  critic_layer   other cause, was in no optimizer" in text
+    assert "  critic_layer   no longer learns" not in text
+
+
 def test_error_shows_the_last_output() -> None:
     broken = replace(REPORT, ok=False, error="It broke.", output="one\ntwo\n", parameters=())
     assert broken.render_text().endswith("\nIt broke.\nIts last output:\n  one\n  two\n")

@@ -70,5 +70,7 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="FILE[::CLASS]", help="a script (train.py), or a model (train.py::Net)")
     parser.usage = "%(prog)s [options] FILE[::CLASS] [-- the script's own arguments]"
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--html", metavar="OUT.html", help="write the report as a page for the browser, too")
+    parser.add_argument("--compare", metavar="EARLIER.json", help="tell what has changed since a report of --json")
     parser.add_argument("--interpreter", metavar="PATH", help="the Python interpreter, with torch, to run it with")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop the model's code after that long")

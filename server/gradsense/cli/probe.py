@@ -19,9 +19,11 @@ from gradsense.probe.client import run_probe
 from gradsense.probe.plan import SCRIPT, ProbeError, ProbeOptions, ProbeTarget, plan_probe, time_limit_for
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.table import styled
-from gradsense.workspace.files import UnreadableFile
+from gradsense.workspace.files import UnreadableFile, read_bytes, write_atomically
 from gradsense.workspace.roots import project_root
 from gradsense.workspace.session import Session
+
+_LARGEST_REPORT = 256 * 1024 * 1024
 
 
 def probe(options: argparse.Namespace) -> int:
@@ -55,21 +57,53 @@ def probe(options: argparse.Namespace) -> int:
         plan = plan_probe(target, probe_options, here)
     except ProbeError as error:
         raise CommandError(str(error)) from None
+    before = _earlier(options.compare, here, target.name) if options.compare else None
     report = asyncio.run(run_probe(plan, interpreter.path, _tell))
     if options.json:
         sys.stdout.write(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
-        show(report, sys.stdout, here)
+        show(report, sys.stdout, here, before)
+    if options.html:
+        _write_page(report, options.html, here, before)
     if report.error is not None:
         return ERROR
     return CLEAN if all(parameter.learns for parameter in report.parameters) else FINDINGS
 
 
-def show(report: ProbeReport, stream: TextIO, folder: Path) -> None:
-    """Print a report as a table, with colours where the stream takes them. Paths start from `folder`."""
+def show(report: ProbeReport, stream: TextIO, folder: Path, before: ProbeReport | None = None) -> None:
+    """Print a report as a table, with colours where the stream takes them, and what has changed since
+    `before`. Paths start from `folder`."""
     console = console_for(stream)
-    for line in styled(report, folder):
+    for line in styled(report, folder, before):
         console.print(Text.assemble(*line), soft_wrap=True)
+
+
+def _earlier(name: str, here: Path, target: str) -> ProbeReport:
+    """The report to compare with. Raises CommandError if it is none, or about another model."""
+    try:
+        earlier = ProbeReport.from_json(json.loads(read_bytes(here / name, _LARGEST_REPORT)))
+    except UnreadableFile as error:
+        raise CommandError(f"{name} can't be read: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise CommandError(f"{name} is no report of a probe. Give one that `gradsense probe --json` printed.") from None
+    if earlier.target != target:
+        raise CommandError(f"{name} is about {earlier.target}, not about {target}. Give a report of {target}.")
+    if earlier.error is not None:
+        raise CommandError(f"{name} tells of a probe that failed. Give a report of one that came to its end.")
+    return earlier
+
+
+def _write_page(report: ProbeReport, name: str, here: Path, before: ProbeReport | None) -> None:
+    """Write the report as HTML. Raises CommandError if that can't be done."""
+    from gradsense.probe.page.document import page
+
+    text = page(report, here, before)
+    try:
+        # A name may hold half of a surrogate pair, which UTF-8 doesn't have.
+        write_atomically(here / name, text.encode("utf-8", "xmlcharrefreplace"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CommandError(f"{name} can't be written: {reason}. Give --html a path in a folder that exists.") from None
 
 
 def _tell(stage: str) -> None:

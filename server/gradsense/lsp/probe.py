@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from lsprotocol import types
 from gradsense.findings import Edit, Severity, Span
 from gradsense.lsp.classes import class_span
 from gradsense.lsp.convert import SEVERITIES, offset_at, path_of, range_of, uri_of
+from gradsense.lsp.earlier import Earlier
 from gradsense.lsp.explain import Command
 from gradsense.probe.plan import SCRIPT
 from gradsense.source.lines import LineIndex
@@ -123,6 +125,7 @@ class Probes:
         self._runs: dict[tuple[str, str], Run] = {}
         self._spare: Spare | None = None
         self._prewarm_for: str | None = None
+        self._earlier = Earlier()
         self.serial = 0
         """Grows with every change of what `diagnostics` gives."""
         self._closed = False
@@ -148,10 +151,12 @@ class Probes:
             await self._spare.drop()
 
     async def request(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Probe a class by its name, or the one around a position."""
+        """Probe a class by its name, or the one around a position. With `page`, the answer has the report as
+        HTML, too, and the lines that it leads to."""
         target, position = params.get("target"), params.get("position")
         where = types.Position(int(position["line"]), int(position["character"])) if position else None
-        return await self._answer(str(params["uri"]), target, where, params.get("workDoneToken"))
+        page = params.get("page") is True
+        return await self._answer(str(params["uri"]), target, where, params.get("workDoneToken"), page)
 
     async def command(self, arguments: list[Any], token: int | str | None) -> dict[str, Any]:
         """The same for clients without a command of their own: tells the verdict in a message."""
@@ -163,7 +168,12 @@ class Probes:
         return answer
 
     async def _answer(
-        self, uri: str, target: str | None, position: types.Position | None, token: int | str | None
+        self,
+        uri: str,
+        target: str | None,
+        position: types.Position | None,
+        token: int | str | None,
+        page: bool = False,
     ) -> dict[str, Any]:
         task = asyncio.current_task()
         assert task is not None
@@ -176,13 +186,25 @@ class Probes:
                 return {"ok": False, "summary": "", "text": "", "report": None, "error": str(error)}
         report = run.report
         assert report is not None
+        folder = self._server.session.root_of(path_of(uri))
+        before = self._earlier.replaced((uri, run.qualname), report)
         return {
             "ok": report.error is None and all(parameter.learns for parameter in report.parameters),
             "summary": f"{report.target}: {report.summary()}",
-            "text": report.render_text(self._server.session.root_of(path_of(uri))),
+            "text": report.render_text(folder, before),
             "report": report.to_json(),
             "error": report.error,
+            **(self._page(run, report, folder, before) if page else {}),
         }
+
+    def _page(self, run: Run, report: ProbeReport, folder: Path | None, before: ProbeReport | None) -> dict[str, Any]:
+        from gradsense.probe.page.document import panel
+
+        shown = panel(report, secrets.token_urlsafe(16), folder, before)
+        spots = [self._spot(run, at.path, at.line, at.column, at.end_line, at.end_column) for at in shown.places]
+        for spot in spots:
+            spot.follow(run.uri, run.edits)
+        return {"html": shown.html, "places": [_plain(spot.uri, self._range(spot)) for spot in spots]}
 
     async def _run(
         self, uri: str, target: str | None, position: types.Position | None, tell: Callable[[str], None]
@@ -415,3 +437,12 @@ class Probes:
         if lines is None or spot.span is None:
             return spot.told
         return range_of(lines, spot.span, self._server.client.encoding)
+
+
+def _plain(uri: str, at: types.Range) -> dict[str, Any]:
+    """A location, for an answer that the protocol's types don't know."""
+    ends = {"start": at.start, "end": at.end}
+    return {
+        "uri": uri,
+        "range": {name: {"line": end.line, "character": end.character} for name, end in ends.items()},
+    }

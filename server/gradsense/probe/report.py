@@ -172,11 +172,12 @@ class ProbeReport:
             device=str(data["device"]),
         )
 
-    def render_text(self, folder: Path | None = None) -> str:
-        """The report as a table. A path inside `folder` is told from there."""
+    def render_text(self, folder: Path | None = None, before: ProbeReport | None = None) -> str:
+        """The report as a table, and what has changed since `before`. A path inside `folder` is told from
+        there."""
         from gradsense.probe.table import plain
 
-        return plain(self, folder)
+        return plain(self, folder, before)
 
 
 def parameter_from_json(data: Mapping[str, Any]) -> ParameterReport:

@@ -4,11 +4,12 @@ already; how they look is for `cli/` to decide."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from gradsense.probe.report import Cause, ParameterReport, ProbeReport
+from gradsense.probe.compare import Change, compare, in_short, is_other
+from gradsense.probe.layers import Layer, layers_of
+from gradsense.probe.report import ProbeReport
 
 _WIDTH = 103  # the layout's; the table itself is as wide as its names need
 
@@ -26,15 +27,16 @@ class Piece(NamedTuple):
 Line = tuple[Piece, ...]
 
 
-def plain(report: ProbeReport, folder: Path | None = None) -> str:
-    """The report as text without styles; paths as `styled` has them."""
-    texts = ("".join(piece.text for piece in line) for line in styled(report, folder))
+def plain(report: ProbeReport, folder: Path | None = None, before: ProbeReport | None = None) -> str:
+    """The report as text without styles; paths and comparison as `styled` has them."""
+    texts = ("".join(piece.text for piece in line) for line in styled(report, folder, before))
     return "\n".join(text.rstrip() for text in texts).rstrip("\n") + "\n"
 
 
-def styled(report: ProbeReport, folder: Path | None = None) -> list[Line]:
-    """The report's lines. A path inside `folder` is told from there."""
-    where = f"{_relative(report.path, folder)}:{report.line}"
+def styled(report: ProbeReport, folder: Path | None = None, before: ProbeReport | None = None) -> list[Line]:
+    """The report's lines, and what has changed since the one `before`. A path inside `folder` is told from
+    there."""
+    where = f"{seen_from(report.path, folder)}:{report.line}"
     lines: list[Line] = [(Piece(report.target, "bold"), Piece(f"  {where}"))]
     assumed = _assumed(report)
     if assumed:
@@ -43,6 +45,8 @@ def styled(report: ProbeReport, folder: Path | None = None) -> list[Line]:
         lines.append((Piece(f"model   {report.constructor}, arguments guessed", "yellow"),))
     if report.parameters and report.measured:
         lines += [(), *_table(report)]
+        if before is not None:
+            lines += [(), *_compared(compare(before, report))]
     lines.append(())
     for finding in report.findings:
         if not any(each.cause is not None and each.cause.code == finding.code for each in report.parameters):
@@ -55,8 +59,8 @@ def styled(report: ProbeReport, folder: Path | None = None) -> list[Line]:
             lines.append((Piece("Its last output:", "dim"),))
             lines += [(Piece(f"  {line}", "dim"),) for line in report.output.rstrip().splitlines()[-8:]]
         return lines
-    verdict, style = _verdict(report)
-    timing = f"{_seconds(report.seconds)}, {report.device}"
+    verdict, style = verdict_of(report)
+    timing = f"{seconds_in_words(report.seconds)}, {report.device}"
     gap = " " * max(4, _WIDTH - len(verdict) - len(timing))
     lines.append((Piece(verdict, style), Piece(gap), Piece(timing, "dim")))
     return lines
@@ -86,33 +90,16 @@ def _optimizer(optimizer: object) -> str:
     return f"{name} from line {place.line}" if place else f"{name}, the probe's own"
 
 
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    count: int
-    gradient: str
-    ratio: str
-    cause: Cause | None
-    partly: bool
-
-
-def layers(parameters: Sequence[ParameterReport]) -> list[tuple[str, list[ParameterReport]]]:
-    """Parameters by layer, in order of their first appearance."""
-    found: dict[str, list[ParameterReport]] = {}
-    for each in parameters:
-        found.setdefault(each.layer, []).append(each)
-    return list(found.items())
-
-
 def _table(report: ProbeReport) -> list[Line]:
-    rows = [_row(name, members) for name, members in layers(report.parameters)]
+    rows = layers_of(report.parameters)
     name_width = max(16, *(len(row.name) for row in rows))
     words_width = max([len(row.cause.words) for row in rows if row.cause] or [0])
     count_width = max(len("params"), *(len(str(row.count)) for row in rows))
     head = f"  {'layer':<{name_width}}   {'params':>{count_width}}   gradient   update/weight"
     lines: list[Line] = [(Piece(head, "dim"),)]
     for row in rows:
-        line = Piece(f"  {row.name:<{name_width}}   {row.count:>{count_width}}   {row.gradient:>8}   {row.ratio:>13}")
+        measured = f"{gradient_words(row):>8}   {ratio_words(row):>13}"
+        line = Piece(f"  {row.name:<{name_width}}   {row.count:>{count_width}}   {measured}")
         if row.cause is not None:
             place = row.cause.place
             where = f"{Path(place.path).name}:{place.line}" if place else ""
@@ -124,20 +111,33 @@ def _table(report: ProbeReport) -> list[Line]:
     return lines
 
 
-def _row(name: str, members: list[ParameterReport]) -> _Row:
-    norms = [each.gradient_norm for each in members if each.gradient_norm is not None]
-    kinds = {each.gradient for each in members}
-    if "not finite" in kinds:
-        gradient = "not fin."
-    elif norms:
-        gradient = number(sum(norm * norm for norm in norms) ** 0.5)
-    else:
-        gradient = "none" if "none" in kinds else "reached" if "reached" in kinds else "-"
-    ratios = [each.update_ratio for each in members if each.update_ratio is not None]
-    ratio = number(max(ratios)) if ratios else ("0" if all(each.moved is False for each in members) else "-")
-    causes = [each.cause for each in members if each.cause is not None]
-    count = sum(each.count for each in members)
-    return _Row(name, count, gradient, ratio, causes[0] if causes else None, 0 < len(causes) < len(members))
+def _compared(changes: Sequence[Change]) -> list[Line]:
+    """What has changed since an earlier probe, and the numbers of the layers that are in both."""
+    lines: list[Line] = [(Piece(in_short(changes), "bold"),)]
+    width = max((len(each.name) for each in changes), default=0)
+    for each in changes:
+        parts = [] if each.kind == "same" else [f"{each.kind}, was {each.was}" if each.was else each.kind]
+        if each.before is not None and each.after is not None:
+            if is_other(each.before.norm, each.after.norm):
+                parts.append(f"gradient {gradient_words(each.before)} -> {gradient_words(each.after)}")
+            if is_other(each.before.ratio, each.after.ratio):
+                parts.append(f"update/weight {ratio_words(each.before)} -> {ratio_words(each.after)}")
+        if parts:
+            style: Style = "green" if each.kind == "learns now" else "red" if each.kind == "no longer learns" else ""
+            lines.append((Piece(f"  {each.name:<{width}}   "), Piece("   ".join(parts), style)))
+    return lines
+
+
+def gradient_words(layer: Layer) -> str:
+    """The gradient of a layer in a cell."""
+    if layer.gradient in ("finite", "zero"):
+        return number(layer.norm or 0.0)
+    return {"not finite": "not fin.", "unknown": "-"}.get(layer.gradient, layer.gradient)
+
+
+def ratio_words(layer: Layer) -> str:
+    """The update of a layer, as a part of its weight, in a cell."""
+    return "-" if layer.ratio is None else number(layer.ratio)
 
 
 def number(value: float) -> str:
@@ -145,10 +145,11 @@ def number(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def _verdict(report: ProbeReport) -> tuple[str, Style]:
-    grouped = layers(report.parameters)
-    stuck = [members for _, members in grouped if not all(each.learns for each in members)]
-    doubtful = [members for _, members in grouped if any(each.doubtful for each in members)]
+def verdict_of(report: ProbeReport) -> tuple[str, Style]:
+    """The verdict on a probe that came to its end, with what to do."""
+    grouped = [each.members for each in layers_of(report.parameters)]
+    stuck = [members for members in grouped if not all(each.learns for each in members)]
+    doubtful = [members for members in grouped if any(each.doubtful for each in members)]
     total = len(grouped)
     if total == 0:
         return f"{report.target} has no parameters: there is nothing to train.", "yellow"
@@ -179,10 +180,12 @@ def _advice(report: ProbeReport) -> str:
     return sentence.replace("`", "")
 
 
-def _seconds(value: float) -> str:
+def seconds_in_words(value: float) -> str:
+    """`0.09 s`, `12 s`."""
     return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
 
 
-def _relative(name: str, folder: Path | None) -> str:
+def seen_from(name: str, folder: Path | None) -> str:
+    """A path as it is told: from `folder` if it lies there."""
     path = Path(name)
     return path.relative_to(folder).as_posix() if folder and path.is_relative_to(folder) else name

@@ -1,0 +1,87 @@
+// The last report as a page beside the editor. It knows lines by number only; where they are, is known here.
+import { type Disposable, Position, Range, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
+import type { Location } from 'vscode-languageclient/node';
+
+export interface Page {
+  title: string;
+  html: string;
+  places: readonly Location[];
+}
+
+export class ReportPanel implements Disposable {
+  #panel: WebviewPanel | undefined;
+  #page: Page | undefined;
+
+  /** Whether there is a page to show. */
+  get hasPage(): boolean {
+    return this.#page !== undefined;
+  }
+
+  /** What to show from now on; at once, if the panel is open. */
+  update(page: Page): void {
+    this.#page = page;
+    if (this.#panel) {
+      this.#fill(this.#panel, page);
+    }
+  }
+
+  show(): void {
+    if (!this.#page) {
+      return;
+    }
+    if (this.#panel) {
+      this.#panel.reveal();
+      return;
+    }
+    const panel = window.createWebviewPanel('gradsense.probe', this.#page.title, ViewColumn.Beside, {
+      enableScripts: true,
+      enableFindWidget: true,
+      localResourceRoots: [],
+    });
+    panel.webview.onDidReceiveMessage((message: unknown) => this.#jump(message));
+    panel.onDidDispose(() => {
+      this.#panel = undefined;
+    });
+    this.#panel = panel;
+    this.#fill(panel, this.#page);
+  }
+
+  dispose(): void {
+    this.#panel?.dispose();
+  }
+
+  #fill(panel: WebviewPanel, page: Page): void {
+    panel.title = page.title;
+    panel.webview.html = page.html;
+  }
+
+  /** The page may ask for the places of its report, and for nothing else. */
+  async #jump(message: unknown): Promise<void> {
+    const place = this.#page?.places[numberIn(message)];
+    if (!place) {
+      return;
+    }
+    const uri = Uri.parse(place.uri);
+    const { start, end } = place.range;
+    const selection = new Range(
+      new Position(start.line, start.character),
+      new Position(end.line, end.character),
+    );
+    try {
+      await window.showTextDocument(uri, { selection, viewColumn: columnOf(uri) });
+    } catch {
+      void window.showWarningMessage(`${uri.fsPath} can't be opened. Run the probe again.`);
+    }
+  }
+}
+
+function numberIn(message: unknown): number {
+  const isObject = typeof message === 'object' && message !== null;
+  return isObject && 'place' in message && typeof message.place === 'number' ? message.place : -1;
+}
+
+/** Where the file is open already, so that the page stays in sight. */
+function columnOf(uri: Uri): ViewColumn {
+  const editor = window.visibleTextEditors.find(({ document }) => document.uri.toString() === uri.toString());
+  return editor?.viewColumn ?? ViewColumn.One;
+}
