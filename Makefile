@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench corpus mutants docs package clean
+.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants docs package clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -33,6 +33,9 @@ editor: setup $(VSIX) .cache/vscode/.installed
 
 bench: setup
 	$(RUN) benchmarks/run.py
+
+bench-probe: setup
+	$(RUN) benchmarks/probe.py
 
 # `make corpus FROM=folder` takes the repositories from there, as owner+name; without it, git fetches them.
 corpus: setup

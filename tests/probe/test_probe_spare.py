@@ -111,7 +111,7 @@ def test_is_used_once_as_the_user_would_run_and_replaced(tmp_path: Path) -> None
         await spare.ready()
         said: list[str] = []
         report = await probe(plan, spare, said)
-        assert report.output.split("\n")[0].split(" ", 2)[2] == f"{folder} {folder} ['{folder}/model.py']"
+        assert report.output.split(" ", 2)[2] == f"{folder} {folder} ['{folder}/model.py']\n"
         assert said == ["Loading model.py", "Building Net"]
         await spare.renew(PYTHON, tmp_path)
         assert [first, pid_of(report), pid_of(await probe(plan, spare))] == [first, *spare.waited]

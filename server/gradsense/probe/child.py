@@ -54,7 +54,7 @@ class Child:
         self._token = secrets.token_hex(8)
         self.messages = self._messages()
         """What it says, to the end of its channel."""
-        self._printed = _Kept()
+        self._printed = _Kept(self._token.encode())
         self._drain = asyncio.ensure_future(self._keep_output())
         self.trace: list[str] = []
 
@@ -127,8 +127,17 @@ class Child:
                 await asyncio.wait_for(asyncio.shield(self._process.wait()), _LAST_WORDS_S)
         return Ending(self._process.returncode, timed_out, tuple(self.trace))
 
+    async def kill(self) -> str:
+        """Kill a child that is done, with everything it started, and give what the user's code printed. That the system
+        takes its memory back lasts longer than a small probe: `stop` waits for that.
+        """
+        self._kill()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._printed.complete.wait(), _LAST_WORDS_S)
+        return self._printed.text()
+
     async def stop(self) -> str:
-        """Kill the process with everything it started and give what the user's code printed."""
+        """Kill the process with everything it started, wait for its end, and give what the user's code printed."""
         self._kill()
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -154,6 +163,7 @@ class Child:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(2**16):
             self._printed.add(chunk)
+        self._printed.complete.set()
 
 
 def environment_for(device: str = "cpu") -> dict[str, str]:
@@ -172,9 +182,11 @@ def environment_for(device: str = "cpu") -> dict[str, str]:
 
 
 class _Kept:
-    """The first and the last of a flood of bytes."""
+    """The first and the last of a flood of bytes, up to `end`."""
 
-    def __init__(self) -> None:
+    def __init__(self, end: bytes) -> None:
+        self._end = end
+        self.complete = asyncio.Event()
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
@@ -187,7 +199,11 @@ class _Kept:
             surplus = len(self._tail) - _TAIL
             self._dropped += surplus
             del self._tail[:surplus]
+        kept = self._tail or self._head
+        if self._end in kept[-len(self._end) - len(chunk) :]:
+            self.complete.set()
 
     def text(self) -> str:
         middle = f"\n… {self._dropped} bytes left out …\n".encode() if self._dropped else b""
-        return (bytes(self._head) + middle + bytes(self._tail)).decode("utf-8", "replace")
+        whole = bytes(self._head) + middle + bytes(self._tail)
+        return whole.partition(self._end)[0].decode("utf-8", "replace")

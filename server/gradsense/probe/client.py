@@ -38,10 +38,10 @@ async def run_probe(
     if spare is not None:
         waiting = await spare.take(plan, interpreter, lambda: on_progress(_IMPORTING))
         if waiting is not None:
-            report = await _Run(plan, interpreter, on_progress).in_child(waiting, is_spare=True)
+            report = await _Run(plan, interpreter, on_progress, spare).in_child(waiting, is_spare=True)
             if report is not None:
                 return report
-    run = _Run(plan, interpreter, on_progress)
+    run = _Run(plan, interpreter, on_progress, spare)
     environment = environment_for(plan.options.device)
     try:
         child = await Child.start(
@@ -58,7 +58,10 @@ async def run_probe(
 class _Run:
     """A plan in one child."""
 
-    def __init__(self, plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None], spare: Spare | None
+    ) -> None:
+        self._spare = spare
         self.told = Told(plan, interpreter)
         self._plan = plan
         self._on_progress = on_progress
@@ -67,17 +70,22 @@ class _Run:
 
     async def in_child(self, child: Child, is_spare: bool) -> ProbeReport | None:
         """The report of a child that is stopped afterwards; None of a spare one that hasn't taken its orders."""
+        output = None
         try:
-            await self._follow(child, is_spare)
+            done = await self._follow(child, is_spare)
+            if done and self._spare is not None:
+                output = await child.kill()
+                self._spare.bury(child)
         finally:
-            # Shielded, so that a second cancellation can't leave the child behind.
-            output = await asyncio.shield(asyncio.ensure_future(child.stop()))
+            if output is None:
+                # Shielded, so that a second cancellation can't leave the child behind.
+                output = await asyncio.shield(asyncio.ensure_future(child.stop()))
         if is_spare and not self._accepted:
             return None
         return self.told.report(output, time.monotonic() - self._started)
 
-    async def _follow(self, child: Child, is_spare: bool) -> None:
-        """Take the child's messages until it is done, gone, or out of time."""
+    async def _follow(self, child: Child, is_spare: bool) -> bool:
+        """Take the child's messages until it is done, gone, or out of time. Whether it says that it is done."""
         if is_spare:
             child.send(orders(self._plan))
         deadline = time.monotonic() + (_ANSWER_LIMIT_S if is_spare else IMPORT_LIMIT_S)
@@ -86,7 +94,7 @@ class _Run:
                 message = await asyncio.wait_for(child.messages.__anext__(), deadline - time.monotonic())
             except (asyncio.TimeoutError, StopAsyncIteration) as error:
                 self.told.ended(await child.ended(timed_out=not isinstance(error, StopAsyncIteration)))
-                return
+                return False
             kind = message["kind"]
             if kind == "stage":
                 self._on_progress(message["text"])
@@ -100,7 +108,7 @@ class _Run:
                 deadline = self._started + self._plan.options.time_limit_s + _GRACE_S
             self.told.take(message)
             if kind == "done":
-                return
+                return True
 
 
 def orders(plan: ProbePlan) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gradsense.probe.child import IMPORT_LIMIT_S, Child, environment_for
 from gradsense.probe.plan import ProbePlan
@@ -39,7 +40,7 @@ class Spare:
         self._timer: asyncio.TimerHandle | None = None
         self._lock = asyncio.Lock()
         self._closed = False
-        self._dropping: set[asyncio.Task[None]] = set()
+        self._dropping: set[asyncio.Task[Any]] = set()
 
     def saw(self, text: str) -> None:
         """A file with `text` is probed: the next process imports what it mentions."""
@@ -86,6 +87,11 @@ class Spare:
             if not taken:
                 self._drop(waiting)
 
+    async def imported(self) -> None:
+        """Wait until the process, if there is one, has done what it can do beforehand."""
+        if self._waiting is not None:
+            await asyncio.wait([self._waiting.importing])
+
     async def drop(self) -> None:
         """Kill the waiting process, if there is one."""
         async with self._lock:
@@ -104,9 +110,15 @@ class Spare:
             self._drop(waiting)
             await asyncio.gather(*self._dropping)
 
+    def bury(self, child: Child) -> None:
+        """Wait in the background for the end of a child that was killed."""
+        self._keep(asyncio.ensure_future(child.stop()))
+
     def _drop(self, waiting: _Waiting) -> None:
         """In a task of its own, which nobody cancels."""
-        task = asyncio.ensure_future(_end(waiting))
+        self._keep(asyncio.ensure_future(_end(waiting)))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         self._dropping.add(task)
         task.add_done_callback(self._dropping.discard)
 
