@@ -36,11 +36,14 @@ await scenario(async (workbench, step) => {
 
   await step('it is the theme that gives its colours', async () => {
     await webview.getByRole('heading', { name: 'Layers' }).evaluate((heading) => heading.scrollIntoView());
-    await workbench.chooseTheme('Dark Modern');
+    await workbench.chooseTheme('Dark Modern', 'vs-dark');
+    await webview.locator('body.vscode-dark').waitFor();
     await workbench.screenshot('panel-dark');
-    await workbench.chooseTheme('Dark High Contrast');
+    await workbench.chooseTheme('Dark High Contrast', 'hc-black');
+    await webview.locator('body.vscode-high-contrast').waitFor();
     await workbench.screenshot('panel-high-contrast');
-    await workbench.chooseTheme('Light Modern');
+    await workbench.chooseTheme('Light Modern', 'vs');
+    await webview.locator('body.vscode-light').waitFor();
   });
 
   await step('repaired and probed again, it shows what has changed', async () => {

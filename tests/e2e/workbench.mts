@@ -63,15 +63,22 @@ export class Workbench {
     await this.page.getByText('You trust this folder').waitFor({ state: 'hidden' });
   }
 
-  async chooseTheme(name: string): Promise<void> {
+  /** `kind` is the class that VS Code gives to a theme of its kind. */
+  async chooseTheme(name: string, kind: 'vs' | 'vs-dark' | 'hc-black'): Promise<void> {
     await this.runCommand('Preferences: Color Theme');
     const input = this.page.locator('.quick-input-widget input').first();
     // The first of its themes is there when all are.
     await this.page.locator('.quick-input-list .monaco-list-row', { hasText: 'Modern' }).first().waitFor();
     await input.fill(name);
-    await this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: name }).first().waitFor();
+    await this.page
+      .locator('.quick-input-list .monaco-list-row.focused', { hasText: name })
+      .first()
+      .waitFor();
     await this.page.keyboard.press('Enter');
     await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+    await this.page.locator(`.monaco-workbench.${kind}`).waitFor();
+    await this.page.mouse.move(0, 0);
+    await this.page.locator('.monaco-hover.workbench-hover').waitFor({ state: 'hidden' });
   }
 
   async clearNotifications(): Promise<void> {

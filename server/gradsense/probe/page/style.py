@@ -6,12 +6,12 @@ With forced colours only the system's are used: shapes and words say everything 
 
 STYLE = """
 :root {
-  --l-bg: #ffffff; --l-fg: #1f2328; --l-dim: #59636e; --l-line: #d1d9e0; --l-track: #eff2f5;
+  --l-bg: #ffffff; --l-fg: #1f2328; --l-dim: #59636e; --l-line: #d1d9e0;
   --l-bar: #0969da; --l-fine: #1a7f37; --l-stuck: #cf222e; --l-doubt: #9a6700; --l-link: #0969da;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --l-bg: #0d1117; --l-fg: #e6edf3; --l-dim: #9198a1; --l-line: #3d444d; --l-track: #1c222a;
+    --l-bg: #0d1117; --l-fg: #e6edf3; --l-dim: #9198a1; --l-line: #3d444d;
     --l-bar: #4493f8; --l-fine: #3fb950; --l-stuck: #f85149; --l-doubt: #d29922; --l-link: #4493f8;
   }
 }
@@ -23,7 +23,7 @@ STYLE = """
   --fg: var(--vscode-editor-foreground, var(--l-fg));
   --dim: var(--vscode-descriptionForeground, var(--l-dim));
   --line: var(--vscode-contrastBorder, var(--vscode-widget-border, var(--vscode-editorWidget-border, var(--l-line))));
-  --track: var(--vscode-editorWidget-background, var(--l-track));
+  --track: color-mix(in srgb, var(--fg) 8%, var(--bg));
   --bar: var(--vscode-charts-blue, var(--l-bar));
   --fine: var(--vscode-charts-green, var(--l-fine));
   --stuck: var(--vscode-editorError-foreground, var(--l-stuck));
@@ -31,7 +31,7 @@ STYLE = """
   --link: var(--vscode-textLink-foreground, var(--l-link));
   --focus: var(--vscode-focusBorder, var(--l-link));
   --mono: var(--vscode-editor-font-family, ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace);
-  --cell: 13rem;
+  --cell: 13rem; --state: clamp(12rem, 30vw, 25rem);
 }
 * { box-sizing: border-box; }
 html { font-size: var(--vscode-font-size, 15px); }
@@ -84,7 +84,7 @@ dd { margin: 0; grid-column: 2; overflow-wrap: anywhere; }
 .legend { font-size: .92em; margin-top: .7rem; }
 
 .row {
-  display: grid; grid-template-columns: minmax(0, 1fr) var(--cell) var(--cell) minmax(11rem, 19rem);
+  display: grid; grid-template-columns: minmax(0, 1fr) var(--cell) var(--cell) var(--state);
   gap: 0 1.25rem; align-items: start;
 }
 .head { align-items: end; color: var(--dim); font-size: .88em; padding: 0 0 .35rem .8rem; }
