@@ -3,7 +3,8 @@
 The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an
 unsafe fix, `ask_world()` a question whose answer adds a finding, `import other` reads another file,
 `crash()` is a bug of the engine. A probe of a class finds something at its first line; one that says `slow`
-runs until it is cancelled, one that says `loud` prints to standard output. Run as a program.
+runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns. Run as a
+program.
 """
 
 from __future__ import annotations
@@ -126,7 +127,10 @@ async def run_probe(
     related = (("defined here", path, line, 0, line, 5),)
     finding = ProbeFinding("GSP1", "It will not learn. Use it.", "warning", path, line, 6, line, 9, related)
     place = Place(path, line, 6, line, 9)
-    cause = Cause("unused", "never used")
+    if "healthy" in own:
+        learns = ParameterReport("weight", "", (2,), 2, True, place, "finite", 1.0, 0.1, True)
+        return ProbeReport(plan.target.name, path, line, ok=True, parameters=(learns,))
+    cause = Cause("probe-no-gradient", "never used")
     parameter = ParameterReport("weight", "", (2,), 2, True, place, gradient="none", cause=cause)
     return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,))
 
@@ -162,6 +166,7 @@ def main() -> int:
     session.choose_interpreter = lambda *_: Interpreter(Path(sys.executable), "scripted", [])
     for code, name, severity, _ in _RULES.values():
         values = {"code": code, "name": name, "severity": severity, "__doc__": _PAGE.format(name=name)}
+        values["proven_by"] = frozenset({"probe-no-gradient"})
         rules.append(type(name, (Rule,), values))
     registry.all_rules = lambda: tuple(rules)
     registry.rule_of = lambda key: next((rule for rule in rules if key in (rule.code, rule.name)), None)

@@ -177,6 +177,46 @@ async def test_hints_behind_the_lines_last_as_long_as_the_result(vscode: Editor)
     assert await hints(vscode, uri) == []
 
 
+def of_rules(found: Any) -> list[str]:
+    return [d.message for d in found if d.source == "gradsense"]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_finding_that_the_probe_confirms_says_so(vscode: Editor) -> None:
+    uri = vscode.open("confirmed.py", "import torch\n\nclass Net: bad_call()\n")
+    plain = "`bad_call` will fail. Call `good_call`."
+    assert of_rules(await vscode.diagnostics(uri)) == [plain]
+    await probe(vscode, uri, "Net")
+    confirmed = f"{plain} The probe confirms it: `weight`, never used."
+    assert of_rules(await vscode.diagnostics(uri)) == [confirmed]
+    vscode.edit(uri, 2, (0, 0), (0, 0), "\n\n")
+    assert of_rules(await vscode.diagnostics(uri)) == [confirmed]
+    vscode.edit(uri, 3, (4, 11), (4, 11), " ")
+    assert of_rules(await vscode.diagnostics(uri)) == [plain]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_finding_that_the_probe_refutes_is_withdrawn_until_the_next_edit(vscode: Editor) -> None:
+    uri = vscode.open("refuted.py", "import torch\n\nclass Net: bad_call(); healthy = 1\n    # healthy\n")
+    assert len(of_rules(await vscode.diagnostics(uri))) == 1
+    await probe(vscode, uri, "Net")
+    assert of_rules(await vscode.diagnostics(uri)) == []
+    vscode.edit(uri, 2, (2, 11), (2, 11), " ")
+    assert len(of_rules(await vscode.diagnostics(uri))) == 1
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_a_probe_can_settle_is_offered_to_be_confirmed(vscode: Editor) -> None:
+    text = "import torch\n\nclass Net: bad_call()\n\nfor _ in range(3): bad_call()\n"
+    uri = vscode.open("offered.py", text)
+    found = [each for each in await vscode.diagnostics(uri) if each.source == "gradsense"]
+    targets = []
+    for diagnostic in found:
+        actions = await vscode.actions(uri, [diagnostic])
+        targets.append([each["command"]["arguments"] for each in actions if each["title"] == "Confirm with the probe"])
+    assert targets == [[[uri, "Net"]], [[uri, "__main__"]]]
+
+
 @pytest.mark.asyncio(loop_scope="session")
 async def test_cancelling_the_request_ends_the_probe(vscode: Editor) -> None:
     uri = vscode.open("slow.py", "class Net:\n    slow = 1\n")

@@ -34,11 +34,11 @@ async def test_from_the_lens_to_the_probe_s_findings(tmp_path: Path) -> None:
     text = (EXAMPLES / "dual_network.py").read_text()
     async with editor("vscode", tmp_path, EXTENSION_OPTIONS, REAL) as running:
         uri = running.open("dual_network.py", text)
-        assert await titles(running, uri) == ["▷ Run probe"]
+        assert await titles(running, uri) == ["▷ Run probe", "▷ Probe this loop"]
         answer = await probe(running, uri, "DualNetwork")
         assert answer["summary"] == "DualNetwork: 4 of 6 parameters will not learn"
         assert not answer["ok"]
-        assert await titles(running, uri) == ["▷ Run probe · 4 of 6 parameters will not learn"]
+        assert await titles(running, uri) == ["▷ Run probe · 4 of 6 parameters will not learn", "▷ Probe this loop"]
         found = of_probe(await running.diagnostics(uri))
         made = [text.count("\n", 0, text.index(f"self.{name} =")) for name in ("critic_layer", "actor_layer")]
         assert [d.range.start.line for d in found] == made
@@ -46,7 +46,7 @@ async def test_from_the_lens_to_the_probe_s_findings(tmp_path: Path) -> None:
         # Half a line below its class: the lens stays, the result goes.
         line = text.count("\n", 0, text.index("def forward"))
         running.edit(uri, 2, (line, 0), (line, 0), "    def broken(self, (\n")
-        assert await titles(running, uri) == ["▷ Run probe"]
+        assert await titles(running, uri) == ["▷ Run probe", "▷ Probe this loop"]
         assert not of_probe(await running.diagnostics(uri))
 
 

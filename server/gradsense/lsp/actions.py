@@ -123,6 +123,9 @@ class Actions:
         for title, edit in suppressions:
             if edit is not None:
                 yield types.CodeAction(title, kind=kind, diagnostics=[diagnostic], edit=self._edit(analysed, [edit]))
+        confirm = self._server.probes.command_to_confirm(analysed, finding)
+        if confirm is not None:
+            yield types.CodeAction(confirm.title, kind=kind, diagnostics=[diagnostic], command=confirm)
         title = f"Show rule {finding.code} {finding.name}"
         command = self._server.explain.command_for(finding.code, title)
         yield types.CodeAction(title, kind=kind, diagnostics=[diagnostic], command=command)

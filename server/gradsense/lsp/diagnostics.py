@@ -118,8 +118,15 @@ class Diagnostics:
             self.diagnostic(analysed, finding)
             for finding in analysed.findings
             if analysed.source.part_at(finding.span.start) is part
+            and not self._server.probes.refutes(part.uri, finding, self._lines(analysed, finding)[0])
         ]
         return own + self._server.probes.diagnostics(part.uri)
+
+    def _lines(self, analysed: Analysed, finding: Finding) -> tuple[int, frozenset[int]]:
+        """The 1-based line of a finding, and with it those that take part in it."""
+        spans = [finding.span, *(related.span for related in finding.related if related.path is None)]
+        lines = [analysed.source.locate(span, self._server.client.encoding)[1].start.line + 1 for span in spans]
+        return lines[0], frozenset(lines)
 
     def diagnostic(self, analysed: Analysed, finding: Finding) -> types.Diagnostic:
         """One finding as the client takes it."""
@@ -130,9 +137,10 @@ class Diagnostics:
         description = types.CodeDescription(page_url(finding.name)) if client.takes_code_description else None
         tags = [TAGS[tag] for tag in finding.tags if TAGS[tag] in client.takes_tags]
         related = [self._related(analysed, related) for related in finding.related]
+        confirmed = self._server.probes.confirms(uri, finding, self._lines(analysed, finding)[1])
         return types.Diagnostic(
             range=where,
-            message=finding.message,
+            message=f"{finding.message} {confirmed}" if confirmed else finding.message,
             severity=SEVERITIES[finding.severity],
             code=finding.code,
             code_description=description,

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
-from gradsense.findings import Edit, Severity, Span
+from gradsense.findings import Edit, Finding, Severity, Span
 from gradsense.lsp.classes import class_span
 from gradsense.lsp.convert import SEVERITIES, offset_at, path_of, range_of, uri_of
 from gradsense.lsp.earlier import Earlier
@@ -35,6 +35,7 @@ PROBE_REQUEST = "gradsense/probe"
 PROBE_COMMAND = "gradsense.probe"
 CLIENT_PROBE_COMMAND = "gradsense.runProbe"
 TRUST_NOTIFICATION = "gradsense/trust"
+CONFIRM = "Confirm with the probe"
 _PAUSE_S = 0.2  # from a probe's end to the start of the process for the next: the report is out by then
 
 
@@ -105,6 +106,8 @@ class Run:
     qualname: str
     span: Span
     """Where the class is now."""
+    began: int
+    """The offset at which it began when it was run."""
     lines: LineIndex
     """The lines of the text that runs."""
     edits: list[Edit] = field(default_factory=list)
@@ -115,6 +118,13 @@ class Run:
     """Whether the class has changed since the start."""
     marks: list[Mark] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
+
+
+def _proofs_of(finding: Finding) -> frozenset[str]:
+    """What a probe finds where a rule is right."""
+    from gradsense.rules.registry import all_rules
+
+    return next((rule.proven_by for rule in all_rules() if rule.code == finding.code), frozenset())
 
 
 class Probes:
@@ -139,6 +149,22 @@ class Probes:
         """The command of a lens that probes a class."""
         name = CLIENT_PROBE_COMMAND if self._server.client.runs_commands else PROBE_COMMAND
         return types.Command(title, name, arguments=[uri, qualname])
+
+    def command_to_confirm(self, analysed: Analysed, finding: Finding) -> types.Command | None:
+        """The command that probes what a rule's finding is about; None where a probe can't settle it, or may not run.
+
+        Of the class that the finding stands in, if a probe of that can tell; else of the script.
+        """
+        if not self._server.client.may_probe or analysed.source.is_notebook or not _proofs_of(finding):
+            return None
+        text = analysed.source.text
+        around = [
+            model.qualname
+            for model in analysed.classes
+            if (span := class_span(text, model.span.start)).start <= finding.span.start < span.end
+        ]
+        target = around[-1] if around else SCRIPT if analysed.loops else None
+        return self.command_for(analysed.source.uri, target, CONFIRM) if target is not None else None
 
     # --- asked for
 
@@ -252,7 +278,7 @@ class Probes:
             around = [name for name, span in spans.items() if span.start <= offset <= span.end]
             target = max(around, key=lambda name: spans[name].start, default=SCRIPT if analysed.loops else None)
         if target == SCRIPT:
-            return Run(uri, SCRIPT, Span(0, len(text)), analysed.source.parts[0].lines)
+            return Run(uri, SCRIPT, Span(0, len(text)), 0, analysed.source.parts[0].lines)
         if target is None:
             raise NoProbeError(
                 "There is no model class here, and no training loop that the script runs. Put the cursor into a class "
@@ -260,7 +286,7 @@ class Probes:
             )
         if target not in spans:
             raise NoProbeError(f"`{target}` is no model class of this file. Use the lens above a class.")
-        return Run(uri, target, spans[target], analysed.source.parts[0].lines)
+        return Run(uri, target, spans[target], spans[target].start, analysed.source.parts[0].lines)
 
     def _begin(self, run: Run, tell: Callable[[str], None]) -> Coroutine[Any, Any, ProbeReport]:
         """Plan a probe of the text as it is now. Raises NoProbeError."""
@@ -335,6 +361,37 @@ class Probes:
         if run is None or run.report is None or run.report.error is not None:
             return None
         return run.report.summary()
+
+    def confirms(self, uri: str, finding: Finding, lines: frozenset[int]) -> str | None:
+        """What some probe has seen of a rule's finding whose lines (1-based) these are; None if nothing."""
+        from gradsense.probe.agreement import confirmation
+
+        causes = _proofs_of(finding) if self._runs else frozenset()
+        told = (
+            confirmation(run.report, causes, frozenset(line - shift for line in lines))
+            for run, shift in self._settled(uri)
+            if run.report is not None and causes
+        )
+        return next((each for each in told if each is not None), None)
+
+    def refutes(self, uri: str, finding: Finding, line: int) -> bool:
+        """Whether some probe has shown a rule's finding at a line (1-based) to be wrong."""
+        from gradsense.probe.agreement import is_refuted
+
+        causes = _proofs_of(finding) if self._runs else frozenset()
+        return any(
+            is_refuted(run.report, causes, line - shift, run.qualname == SCRIPT)
+            for run, shift in self._settled(uri)
+            if run.report is not None
+        )
+
+    def _settled(self, uri: str) -> Iterator[tuple[Run, int]]:
+        """The probes of a file that have a report, each with how many lines its class has moved by since."""
+        for run in self._runs.values():
+            lines = self._lines(uri) if run.uri == uri and run.report is not None else None
+            if lines is not None:
+                before, now = run.lines.position(run.began)[0], lines.position(run.span.start)[0]
+                yield run, now - before
 
     def diagnostics(self, uri: str) -> list[types.Diagnostic]:
         """The probe's findings in one file, where they are now."""

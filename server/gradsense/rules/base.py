@@ -50,6 +50,8 @@ class Rule:
     fix_safety: ClassVar[Safety | None] = None
     """How safe the rule's fixes are; None if it has none."""
     pattern: ClassVar[m.BaseMatcherNode | None] = None
+    proven_by: ClassVar[frozenset[str]] = frozenset()
+    """What a probe finds, at a line of the finding, where the rule is right: causes such as `probe-cut`."""
     examples: ClassVar[list[Example]]
     on_by_default: ClassVar[bool] = True
     documentation: ClassVar[str] = ""

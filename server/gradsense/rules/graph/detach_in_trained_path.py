@@ -48,6 +48,7 @@ class DetachInTrainedPath(Rule):
     """
 
     code, name, severity = "GS505", "detach-in-trained-path", Severity.WARNING
+    proven_by = frozenset({"probe-cut"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

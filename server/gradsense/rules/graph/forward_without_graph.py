@@ -53,6 +53,7 @@ class ForwardWithoutGraph(Rule):
     """
 
     code, name, severity = "GS502", "forward-without-graph", Severity.ERROR
+    proven_by = frozenset({"probe-cut"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

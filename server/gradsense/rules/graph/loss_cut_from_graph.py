@@ -54,6 +54,7 @@ class LossCutFromGraph(Rule):
     """
 
     code, name, severity = "GS501", "loss-cut-from-graph", Severity.ERROR
+    proven_by = frozenset({"probe-cut"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

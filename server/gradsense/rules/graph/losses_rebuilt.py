@@ -48,6 +48,7 @@ class LossesRebuilt(Rule):
     """
 
     code, name, severity = "GS506", "losses-rebuilt", Severity.ERROR
+    proven_by = frozenset({"probe-cut"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -45,6 +45,7 @@ class NonDifferentiableInPath(Rule):
     """
 
     code, name, severity = "GS504", "non-differentiable-in-path", Severity.ERROR
+    proven_by = frozenset({"probe-cut"})
 
     def check(self, program: Program) -> Iterator[Finding]:
         for found in severed(program, _is_step):

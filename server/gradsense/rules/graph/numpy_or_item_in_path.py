@@ -41,6 +41,7 @@ class NumpyOrItemInPath(Rule):
     """
 
     code, name, severity = "GS503", "numpy-or-item-in-path", Severity.ERROR
+    proven_by = frozenset({"probe-cut"})
 
     def check(self, program: Program) -> Iterator[Finding]:
         for found in severed(program, _leaves_torch):

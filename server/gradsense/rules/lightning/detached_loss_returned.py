@@ -46,6 +46,7 @@ class DetachedLossReturned(Rule):
     """
 
     code, name, severity = "GS103", "detached-loss-returned", Severity.ERROR
+    proven_by = frozenset({"probe-cut"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

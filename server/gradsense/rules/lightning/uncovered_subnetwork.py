@@ -49,6 +49,7 @@ class UncoveredSubnetwork(Rule):
     """
 
     code, name, severity = "GS111", "uncovered-subnetwork", Severity.WARNING
+    proven_by = frozenset({"probe-not-in-optimizer"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

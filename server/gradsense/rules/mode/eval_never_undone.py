@@ -52,6 +52,7 @@ class EvalNeverUndone(Rule):
     """
 
     code, name, severity = "GS701", "eval-never-undone", Severity.WARNING
+    proven_by = frozenset({"probe-data-eval-mode"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -50,6 +50,7 @@ class BroadcastInLoss(Rule):
     """
 
     code, name, severity = "GS605", "broadcast-in-loss", Severity.WARNING
+    proven_by = frozenset({"probe-data-broadcast"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -50,6 +50,7 @@ class ConstantData(Rule):
     """
 
     code, name, severity = "GS608", "constant-data", Severity.INFORMATION
+    proven_by = frozenset({"probe-data-constant-features", "probe-data-single-class", "probe-data-constant-target"})
 
     def check(self, program: Program) -> Iterator[Finding]:
         if len(program.holdings) != 1 or not program.calls("torch.zeros", "torch.ones", "torch.full"):

@@ -56,6 +56,7 @@ class FrozenParameter(Rule):
     """
 
     code, name, severity = "GS307", "frozen-parameter", Severity.WARNING
+    proven_by = frozenset({"probe-frozen"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

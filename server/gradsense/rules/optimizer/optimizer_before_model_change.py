@@ -52,6 +52,7 @@ class OptimizerBeforeModelChange(Rule):
     """
 
     code, name, severity = "GS302", "optimizer-before-model-change", Severity.ERROR
+    proven_by = frozenset({"probe-not-in-optimizer"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

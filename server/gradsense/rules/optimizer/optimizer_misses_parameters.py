@@ -55,6 +55,7 @@ class OptimizerMissesParameters(Rule):
     """
 
     code, name, severity = "GS301", "optimizer-misses-parameters", Severity.WARNING
+    proven_by = frozenset({"probe-not-in-optimizer"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

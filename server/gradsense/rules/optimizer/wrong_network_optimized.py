@@ -49,6 +49,7 @@ class WrongNetworkOptimized(Rule):
     """
 
     code, name, severity = "GS306", "wrong-network-optimized", Severity.ERROR
+    proven_by = frozenset({"probe-not-in-optimizer"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ class ZeroLearningRate(Rule):
     """
 
     code, name, severity = "GS305", "zero-learning-rate", Severity.ERROR
+    proven_by = frozenset({"probe-unmoved"})
 
     def check(self, program: Program) -> Iterator[Finding]:
         if "param_groups" in program.file.document.names:

@@ -45,6 +45,7 @@ class ComputedGradientsUnused(Rule):
     """
 
     code, name, severity = "GS407", "computed-gradients-unused", Severity.ERROR
+    proven_by = frozenset({"probe-cleared"})
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

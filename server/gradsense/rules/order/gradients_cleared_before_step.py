@@ -43,6 +43,7 @@ class GradientsClearedBeforeStep(Rule):
     """
 
     code, name, severity = "GS401", "gradients-cleared-before-step", Severity.ERROR
+    proven_by = frozenset({"probe-cleared"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

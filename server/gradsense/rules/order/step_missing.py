@@ -44,6 +44,7 @@ class StepMissing(Rule):
     """
 
     code, name, severity = "GS404", "step-missing", Severity.ERROR
+    proven_by = frozenset({"probe-unmoved"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

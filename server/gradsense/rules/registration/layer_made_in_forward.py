@@ -52,6 +52,7 @@ class LayerMadeInForward(Rule):
     """
 
     code, name, severity = "GS205", "layer-made-in-forward", Severity.ERROR
+    proven_by = frozenset({"probe-made-in-forward"})
     fix_safety = Safety.DISPLAY_ONLY
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ class ModulesInPlainContainer(Rule):
     """
 
     code, name, severity = "GS201", "modules-in-plain-container", Severity.ERROR
+    proven_by = frozenset({"probe-not-registered"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ class ParametersInPlainContainer(Rule):
     """
 
     code, name, severity = "GS202", "parameters-in-plain-container", Severity.ERROR
+    proven_by = frozenset({"probe-not-registered"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -61,6 +61,7 @@ class TensorNotAParameter(Rule):
     """
 
     code, name, severity = "GS203", "tensor-not-a-parameter", Severity.WARNING
+    proven_by = frozenset({"probe-not-registered"})
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -59,6 +59,7 @@ class UnusedSubmodule(Rule):
     """
 
     code, name, severity = "GS207", "unused-submodule", Severity.WARNING
+    proven_by = frozenset({"probe-no-gradient"})
 
     def check(self, program: Program) -> Iterator[Finding]:
         for facts in program.module_classes:
