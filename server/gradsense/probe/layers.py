@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from gradsense.probe.report import Cause, Gradient, ParameterReport, Place, ProbeReport
@@ -22,7 +23,7 @@ class Layer:
     def count(self) -> int:
         return sum(each.count for each in self.members)
 
-    @property
+    @cached_property
     def gradient(self) -> Gradient:
         """The kind that says most: what is not finite, else a norm, else why there is none."""
         kinds = {each.gradient for each in self.members}
@@ -32,18 +33,18 @@ class Layer:
             return "zero" if self.norm == 0 else "finite"
         return "none" if "none" in kinds else "reached" if "reached" in kinds else "unknown"
 
-    @property
+    @cached_property
     def norm(self) -> float | None:
         norms = [each.gradient_norm for each in self.members if each.gradient_norm is not None]
         return sum(norm * norm for norm in norms) ** 0.5 if norms else None
 
-    @property
+    @cached_property
     def ratio(self) -> float | None:
         """The largest update, as a part of the weight; 0 if nothing has moved."""
         ratios = [each.update_ratio for each in self.members if each.update_ratio is not None]
         return max(ratios) if ratios else 0.0 if all(each.moved is False for each in self.members) else None
 
-    @property
+    @cached_property
     def cause(self) -> Cause | None:
         """Of the first parameter that has one."""
         return next((each.cause for each in self.members if each.cause is not None), None)
@@ -57,7 +58,7 @@ class Layer:
     def place(self) -> Place | None:
         return next((each.place for each in self.members if each.place is not None), None)
 
-    @property
+    @cached_property
     def state(self) -> State:
         if self.cause is None:
             kinds = {each.gradient for each in self.members}
