@@ -47,13 +47,17 @@ def forks() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def probe(forks: subprocess.Popen[str], tmp_path: Path) -> Probe:
-    """`probe(text, class name)`: the report on a class of a text, which need not be dedented."""
+    """`probe(text, class name)`: the report on a class of a text, which need not be dedented; of a file, if `path`
+    is given."""
 
-    def run(text: str, qualname: str = "Net", options: ProbeOptions | None = None) -> ProbeReport:
-        path = tmp_path / "model.py"
-        text = textwrap.dedent(text)
-        path.write_text(text, encoding="utf-8")
-        plan = plan_probe(ProbeTarget(path, text, qualname), options or ProbeOptions(60.0), tmp_path)
+    def run(
+        text: str, qualname: str = "Net", options: ProbeOptions | None = None, path: Path | None = None
+    ) -> ProbeReport:
+        if path is None:
+            path = tmp_path / "model.py"
+            text = textwrap.dedent(text)
+            path.write_text(text, encoding="utf-8")
+        plan = plan_probe(ProbeTarget(path, text, qualname), options or ProbeOptions(60.0), path.parent)
         assert forks.stdin is not None
         assert forks.stdout is not None
         forks.stdin.write(json.dumps(client.orders(plan)) + "\n")

@@ -103,7 +103,8 @@ def _unmoved(fact: dict[str, Any], facts: Facts) -> Cause:
         return Cause("probe-cleared", _FATES[fate["how"]])
     if fate.get("how") == "never-stepped":
         return Cause("probe-unmoved", "its optimizer never steps", built)
-    if held and all(rate == 0 for each in held for rate in each.get("rates", [1])):
+    rates = fact.get("rates") or [rate for each in held for rate in each.get("rates", [1])]
+    if held and all(rate == 0 for rate in rates):
         return Cause("probe-unmoved", "learning rate 0", built)
     if held and _is_below_resolution(fact, held):
         return Cause("probe-unmoved", "update below float resolution", built)

@@ -122,6 +122,12 @@ class DataWatch:
         for (name, line), each in self._targets.items():
             if each.batches < 2 or each.samples < _LEAST_SAMPLES or float(each.low) != float(each.high):
                 continue
+            if any(
+                float(other.low) != float(each.low) or float(other.high) != float(each.low)
+                for (loss, _), other in self._targets.items()
+                if loss == name
+            ):
+                continue  # real against fake: other calls of the loss have other targets
             value = float(each.low)
             number = int(value) if math.isfinite(value) and value == int(value) else value
             kind = "single-class" if name in _CLASSES else "constant-target"

@@ -182,6 +182,10 @@ class Flow:
 
         if name.endswith("_like") or name.startswith("new_") or name == "requires_grad_" or name == "backward":
             return
+        if name == "broadcast_tensors":  # each result comes from one operand alone
+            for operand, part in zip(_everything(args), result):
+                self._note("expand", (operand,), {}, part, off)
+            return
         inputs = self._inputs(name, args, kwargs)
         if not inputs:
             return

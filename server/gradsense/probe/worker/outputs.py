@@ -16,7 +16,7 @@ def tensors_of(output: Any, depth: int = 0) -> Iterator[Any]:
             yield output
     elif depth > 5:
         return
-    elif isinstance(output, Mapping):
+    elif isinstance(output, (Mapping, torch.nn.ParameterDict)):
         for each in output.values():
             yield from tensors_of(each, depth + 1)
     elif isinstance(output, (tuple, list)):

@@ -149,7 +149,9 @@ class PlainProbe(ClassProbe):
 def _target_like(model: Any, nodes: list[Node]) -> Leaf | None:
     """A target with the output's shape; criteria that want class indices say so."""
     outputs = list(tensors_of(model(*(made(node, real) for node in nodes))))
-    return Leaf("target", tuple(outputs[0].shape)) if len(outputs) == 1 else None
+    if len(outputs) != 1:
+        return None
+    return Leaf("target", tuple(outputs[0].shape), "double" if str(outputs[0].dtype) == "torch.float64" else "float")
 
 
 def judged(criterion: Criterion, target: Node | None) -> Callable[[Any], Any]:

@@ -1,0 +1,14 @@
+# probe: Net
+# expected: probe-cut "cut by `argmax`, which has no gradient," on body.weight body.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.table = nn.Linear(10, 5), nn.Embedding(5, 3)
+
+    def forward(self, x):
+        return self.table(self.body(x).argmax(-1))  # here

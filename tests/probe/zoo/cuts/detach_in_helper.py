@@ -1,0 +1,17 @@
+# probe: Net
+# expected: probe-cut "cut by `.detach()`" on body.weight body.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+def normalise(h):
+    h = h.detach()  # here
+    return h / h.norm(dim=-1, keepdim=True)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(10, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        return self.head(normalise(self.body(x)))

@@ -1,0 +1,17 @@
+# probe: Net
+# expected: probe-cut "cut by `.detach()`" on body.weight body.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(10, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        outs = []
+        for step in x.chunk(2, dim=0):
+            outs.append(self.body(step).detach())  # here
+        return self.head(torch.cat(outs))

@@ -1,0 +1,16 @@
+# probe: Net
+# expected: probe-cut "cut by `.detach_()`" on body.weight body.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(10, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        h = torch.tanh(self.body(x))
+        h.detach_()  # here
+        return self.head(h)

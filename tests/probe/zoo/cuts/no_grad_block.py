@@ -1,0 +1,16 @@
+# probe: Net
+# expected: probe-cut "cut by `no_grad`" on body.weight body.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(10, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        with torch.no_grad():  # here
+            h = torch.relu(self.body(x))
+        return self.head(h)

@@ -1,0 +1,16 @@
+# probe: Net
+# expected: probe-cut "cut by `.tolist()`" on body.weight body.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(10, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        rows = self.body(x).tolist()  # here
+        h = torch.tensor([[value * 2 for value in row] for row in rows])
+        return self.head(h)

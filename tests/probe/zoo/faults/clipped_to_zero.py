@@ -1,0 +1,15 @@
+# probe: script
+# expected: probe-cleared "0 when the step comes" on weight bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+model = nn.Linear(4, 1)  # here
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    F.mse_loss(model(xb), yb).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 0.0)
+    optimizer.step()

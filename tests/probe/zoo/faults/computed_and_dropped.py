@@ -1,0 +1,16 @@
+# probe: Net
+# expected: probe-no-gradient "never reaches the loss" on head.weight head.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 8)
+        self.head = nn.Linear(4, 1)  # here
+
+    def forward(self, x):
+        extra = self.head(x)  # cause
+        return self.body(x)

@@ -1,0 +1,14 @@
+# probe: script
+# expected: probe-data-constant-target "All 48 targets are 2"
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+x, y = torch.randn(64, 4), torch.full((64, 1), 2.0)
+model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    loss = F.mse_loss(model(xb), yb)  # here
+    loss.backward()
+    optimizer.step()

@@ -1,0 +1,23 @@
+# probe: script
+# expected: probe-not-in-optimizer "in no optimizer" on head.weight head.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 8)
+        self.head = nn.Linear(8, 1)  # here
+
+    def forward(self, x):
+        return self.head(self.body(x).relu())
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+model = Net()
+wanted = [p for n, p in model.named_parameters() if n.startswith('body')]
+optimizer = torch.optim.SGD(wanted, 0.1)  # cause
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    F.mse_loss(model(xb), yb).backward()
+    optimizer.step()

@@ -1,0 +1,24 @@
+# probe: script
+# not yet: what was replaced is accused, too
+# expected: probe-not-in-optimizer "in no optimizer" on model.head.weight model.head.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 8)
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.head(self.body(x).relu())
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+model = Net()
+optimizer = torch.optim.SGD(model.parameters(), 0.1)  # cause
+model.head = nn.Linear(8, 1)  # here
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    F.mse_loss(model(xb), yb).backward()
+    optimizer.step()

@@ -1,0 +1,24 @@
+# probe: Lit
+# expected: probe-cut "cut by `.item()`" on encoder.weight encoder.bias head.weight head.bias
+import lightning as L
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Lit(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(28 * 28, 8)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.head(self.encoder(x.view(x.size(0), -1)).relu())
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        loss = F.cross_entropy(self(x), y).item()  # here
+        return torch.tensor(loss, requires_grad=True)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-3)

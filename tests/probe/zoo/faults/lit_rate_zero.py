@@ -1,0 +1,23 @@
+# probe: Lit
+# expected: probe-unmoved "learning rate 0" on encoder.weight encoder.bias head.weight head.bias
+import lightning as L
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Lit(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(28 * 28, 8)  # here
+        self.head = nn.Linear(8, 10)  # here
+
+    def forward(self, x):
+        return self.head(self.encoder(x.view(x.size(0), -1)).relu())
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return F.cross_entropy(self(x), y)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)  # cause

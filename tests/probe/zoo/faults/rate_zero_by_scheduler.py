@@ -1,0 +1,16 @@
+# probe: script
+# expected: probe-unmoved "learning rate 0" on weight bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+model = nn.Linear(4, 1)  # here
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)  # cause
+scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0 // 10)
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    F.mse_loss(model(xb), yb).backward()
+    optimizer.step()
+    scheduler.step()

@@ -1,0 +1,24 @@
+# probe: script
+# expected: probe-no-gradient "never reaches the loss" on second.weight second.bias
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 1)
+        self.second = nn.Linear(1, 1)  # here
+
+    def forward(self, x):
+        h = self.first(x)
+        out = self.second(h.tanh())  # cause
+        return h
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+model = Net()
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    F.mse_loss(model(xb), yb).backward()
+    optimizer.step()
