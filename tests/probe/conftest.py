@@ -62,7 +62,8 @@ def probe(forks: subprocess.Popen[str], tmp_path: Path) -> Probe:
         assert forks.stdout is not None
         forks.stdin.write(json.dumps(client.orders(plan)) + "\n")
         forks.stdin.flush()
-        told, done, trace = Told(plan, Path(sys.executable)), False, []
+        told, done = Told(plan, Path(sys.executable)), False
+        trace: list[str] = []
         for line in forks.stdout:
             if line.startswith("TOKEN"):
                 message = json.loads(line.removeprefix("TOKEN"))
