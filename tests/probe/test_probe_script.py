@@ -326,10 +326,10 @@ DATA = {
         """
         for batch in torch.randn(64, 4).split(16):
             optimizer.zero_grad()
-            nn.functional.mse_loss(model(batch), torch.zeros(16, 1)).backward()  # here
+            nn.functional.mse_loss(model(batch), torch.full((16, 1), 3.0)).backward()  # here
             optimizer.step()
         """,
-        "All 48 targets are 0",
+        "All 48 targets are 3",
     ),
     "broadcast": (
         """
@@ -393,6 +393,17 @@ def test_good_data_is_not_accused(probe: Probe) -> None:
             optimizer.step()
     """
     assert probe(HEADER + _dedented(code), SCRIPT).findings == ()
+
+
+def test_what_is_to_vanish_has_no_target(probe: Probe) -> None:
+    code = """
+        for batch in torch.randn(64, 4).split(16):
+            optimizer.zero_grad()
+            residual = model(batch) - batch.sum(1, keepdim=True)
+            nn.functional.mse_loss(residual, torch.zeros_like(residual)).backward()
+            optimizer.step()
+    """
+    assert probe(HEADER + LINEAR + _dedented(code), SCRIPT).findings == ()
 
 
 def test_an_input_of_zeros_is_told_where_the_layer_gets_it(probe: Probe) -> None:

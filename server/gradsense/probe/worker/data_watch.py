@@ -17,6 +17,7 @@ _CLASSES = frozenset({"cross_entropy", "nll_loss"})
 _LIKE_PREDICTION = frozenset(
     """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits""".split()
 )
+_DISTANCES = frozenset({"mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"})
 _DIFFERENCES = frozenset({"sub", "__sub__", "rsub", "__rsub__"})
 
 
@@ -130,6 +131,8 @@ class DataWatch:
                 continue  # real against fake: other calls of the loss have other targets
             value = float(each.low)
             number = int(value) if math.isfinite(value) and value == int(value) else value
+            if number == 0 and name in _DISTANCES:
+                continue  # the loss of what is to vanish: a residual, a penalty
             kind = "single-class" if name in _CLASSES else "constant-target"
             found.append({"kind": kind, "place": self._places.place(line), "value": number, "samples": each.samples})
         for line, shapes in self._broadcast.items():

@@ -339,6 +339,10 @@ class ScriptProbe:
         held = [p for each in self.probe.origins.optimizers for p in _held(each)]
         by_hand = [self._known[key] for key, history in self._histories.items() if history.moved]
         free = list({id(p): p for p in (*held, *by_hand) if id(p) not in inside}.values())
+        among = {id(p) for p in held}
+        if any(id(p) not in among for root in roots for p in root.parameters()):
+            # What takes the place of others is told; those get no gradient because they are in no network any more.
+            free = [p for p in free if self._gets_gradients(p)]
         if len(roots) == 1 and not free:
             return roots[0]
         names = _variables(frame, free)
@@ -347,6 +351,10 @@ class ScriptProbe:
             whole.__dict__.setdefault(name, parameter)
             self._free.add(name)
         return whole
+
+    def _gets_gradients(self, parameter: Any) -> bool:
+        history = self._histories.get(id(parameter))
+        return id(parameter) in self._arrived or (history is not None and history.gradient not in ("none", "unknown"))
 
     def _in_eval_mode(self, frame: Any) -> list[dict[str, Any]]:
         """The networks that are only ever trained in eval mode, and do something else in training mode."""
@@ -379,12 +387,17 @@ class ScriptProbe:
         outer = [each for each in modules if id(each) not in inner]
         # What is made at this line at every step is no network, at the first step neither.
         anew = {self.probe.origins.of_module(each) for each in self._later_modules()}
-        return [
+        roots = [
             each
             for each in outer
             if (of_each := trainable(each).values()) and any(id(p) in touched for p in of_each)
             and (any(id(p) in held for p in of_each) or self.probe.origins.of_module(each) not in anew)
         ]  # fmt: skip
+        used = [each for each in roots if any(map(self._gets_gradients, trainable(each).values()))]
+        if any(id(p) not in held for each in used for p in trainable(each).values() if p.requires_grad):
+            # Something has taken the place of the others, which an optimizer still holds: that is told.
+            return used
+        return roots
 
     def _later_modules(self) -> list[Any]:
         """Those that were made after the first loss."""

@@ -1,6 +1,5 @@
 # probe: script
-# not yet: what was replaced is accused, too
-# expected: probe-not-in-optimizer "in no optimizer" on model.head.weight model.head.bias
+# expected: probe-not-in-optimizer "in no optimizer" on head.weight head.bias
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

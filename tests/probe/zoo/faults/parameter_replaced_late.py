@@ -1,6 +1,5 @@
 # probe: script
-# not yet: what was replaced is accused, too
-# expected: probe-not-in-optimizer "in no optimizer" on model.head.weight
+# expected: probe-not-in-optimizer "in no optimizer" on head.weight
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
