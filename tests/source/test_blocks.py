@@ -152,8 +152,9 @@ def test_blocks_that_are_not_used_are_forgotten() -> None:
     for number in range(3000):
         read_document(f"y = [{number}{', 1' * 500}]\n")
     gc.collect()
-    alive = [thing for thing in gc.get_objects() if isinstance(thing, BlockTree)]
-    assert sum(len(tree.text) for tree in alive) < 2_500_000
+    # Those of other tests are as alive as what these have analysed.
+    alive = [each for each in gc.get_objects() if isinstance(each, BlockTree) and each.text.startswith("y = [")]
+    assert sum(len(tree.text) for tree in alive) < 2_100_000
 
 
 def test_cells_begin_afresh() -> None:
