@@ -177,6 +177,6 @@ def test_the_fixture_is_there_and_names_the_parameter(pytester: pytest.Pytester)
             assert_trains(model, (torch.randn(4, 2), torch.randn(4, 1)), nn.functional.mse_loss, optimizer)
         """
     )
-    outcome = pytester.runpytest_inprocess("-p", "gradsense.testing.plugin")
+    outcome = pytester.runpytest_inprocess()
     outcome.assert_outcomes(failed=1)
     outcome.stdout.fnmatch_lines(["*0.weight: in no optimizer*"])
