@@ -3,8 +3,8 @@
 The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an
 unsafe fix, `ask_world()` a question whose answer adds a finding, `import other` reads another file,
 `crash()` is a bug of the engine. A probe of a class finds something at its first line; one that says `slow`
-runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns. Run as a
-program.
+runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns, and what
+derives from `Base` has its layers there. Run as a program.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ async def run_probe(
     line = plan.target.text.count("\n", 0, start) + 1
     related = (("defined here", path, line, 0, line, 5),)
     finding = ProbeFinding("GSP1", "It will not learn. Use it.", "warning", path, line, 6, line, 9, related)
-    place = Place(path, line, 6, line, 9)
+    made = plan.target.text.index("class Base") if "(Base)" in own else start
+    at = plan.target.text.count("\n", 0, made) + 1
+    place = Place(path, at, 6, at, 9)
     if "healthy" in own:
         learns = ParameterReport("weight", "", (2,), 2, True, place, "finite", 1.0, 0.1, True)
         return ProbeReport(plan.target.name, path, line, ok=True, parameters=(learns,))

@@ -205,6 +205,29 @@ async def test_a_finding_that_the_probe_refutes_is_withdrawn_until_the_next_edit
     assert len(of_rules(await vscode.diagnostics(uri))) == 1
 
 
+INHERITS = "import torch\n\nclass Net(Base): {}\n\nclass Base: bad_call()\n"
+
+
+@pytest.mark.parametrize("end", [(4, 12), (3, 0)], ids=["in what it uses", "between"])
+@pytest.mark.asyncio(loop_scope="session")
+async def test_outside_of_the_class_an_edit_ends_what_its_probe_refutes(vscode: Editor, end: tuple[int, int]) -> None:
+    uri = vscode.open(f"inherits{end[0]}.py", INHERITS.format("healthy = 1"))
+    await probe(vscode, uri, "Net")
+    assert of_rules(await vscode.diagnostics(uri)) == []
+    vscode.edit(uri, 2, end, end, "\n" if end[1] == 0 else " ")
+    assert len(of_rules(await vscode.diagnostics(uri))) == 1
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_outside_of_the_class_an_edit_ends_what_its_probe_confirms(vscode: Editor) -> None:
+    uri = vscode.open("inherits.py", INHERITS.format("pass"))
+    await probe(vscode, uri, "Net")
+    assert "The probe confirms it" in of_rules(await vscode.diagnostics(uri))[0]
+    vscode.edit(uri, 2, (4, 12), (4, 12), " ")
+    (plain,) = of_rules(await vscode.diagnostics(uri))
+    assert "The probe" not in plain
+
+
 @pytest.mark.asyncio(loop_scope="session")
 async def test_what_a_probe_can_settle_is_offered_to_be_confirmed(vscode: Editor) -> None:
     text = "import torch\n\nclass Net: bad_call()\n\nfor _ in range(3): bad_call()\n"

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +117,19 @@ class Run:
     report: ProbeReport | None = None
     edited: bool = False
     """Whether the class has changed since the start."""
+    edited_elsewhere: bool = False
+    """Whether anything else in the file has changed since the start."""
     marks: list[Mark] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
+
+    def line_then(self, line: int, lines: LineIndex) -> int | None:
+        """Where a line (1-based) of the text as it is now, `lines`, stood in the text that ran; None if that can't be
+        told: lines outside of the class may have changed, or moved otherwise than it, with any edit there.
+        """
+        first, last = (lines.position(end)[0] + 1 for end in self.span)
+        if first <= line <= last:
+            return line - first + self.lines.position(self.began)[0] + 1
+        return None if self.edited_elsewhere else line
 
 
 def _proofs_of(finding: Finding) -> frozenset[str]:
@@ -368,9 +380,9 @@ class Probes:
 
         causes = _proofs_of(finding) if self._runs else frozenset()
         told = (
-            confirmation(run.report, causes, frozenset(line - shift for line in lines))
-            for run, shift in self._settled(uri)
-            if run.report is not None and causes
+            confirmation(report, causes, frozenset(line for each in lines if (line := then(each)) is not None))
+            for _, report, then in self._settled(uri)
+            if causes
         )
         return next((each for each in told if each is not None), None)
 
@@ -380,18 +392,16 @@ class Probes:
 
         causes = _proofs_of(finding) if self._runs else frozenset()
         return any(
-            is_refuted(run.report, causes, line - shift, run.qualname == SCRIPT)
-            for run, shift in self._settled(uri)
-            if run.report is not None
+            (before := then(line)) is not None and is_refuted(report, causes, before, run.qualname == SCRIPT)
+            for run, report, then in self._settled(uri)
         )
 
-    def _settled(self, uri: str) -> Iterator[tuple[Run, int]]:
-        """The probes of a file that have a report, each with how many lines its class has moved by since."""
+    def _settled(self, uri: str) -> Iterator[tuple[Run, ProbeReport, Callable[[int], int | None]]]:
+        """The probes of a file that have a report, each with where a line of today stood in the text that ran."""
+        lines = self._lines(uri) if self._runs else None
         for run in self._runs.values():
-            lines = self._lines(uri) if run.uri == uri and run.report is not None else None
-            if lines is not None:
-                before, now = run.lines.position(run.began)[0], lines.position(run.span.start)[0]
-                yield run, now - before
+            if lines is not None and run.uri == uri and run.report is not None:
+                yield run, run.report, partial(run.line_then, lines=lines)
 
     def diagnostics(self, uri: str) -> list[types.Diagnostic]:
         """The probe's findings in one file, where they are now."""
@@ -417,6 +427,7 @@ class Probes:
                 self._drop(key)
                 continue
             run.span = span
+            run.edited_elsewhere |= run.uri == uri and bool(edits)
             if run.task is not None and run.uri == uri:
                 run.edits += edits
             run.marks = [mark for mark in run.marks if mark.follow(uri, edits)]
