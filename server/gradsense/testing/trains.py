@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradsense.probe.report import ParameterReport, ProbeFinding
 from gradsense.probe.verdict import Facts, judge
 from gradsense.testing.kept import kept
+from gradsense.testing.lightning import configured_at, is_lightning, loss_of, optimizers_of
 
-_MEANT = frozenset({"probe-frozen"})
-"""Causes that are no fault: whoever freezes a layer knows."""
+if TYPE_CHECKING:
+    from gradsense.probe.worker.flow import Flow
+    from gradsense.probe.worker.steps import Recorder
+    from gradsense.probe.worker.where import Line
+    from gradsense.testing.written import Written
+
+_OURS = str(Path(__file__).resolve().parents[1])
+_OF_OURS = r"You are trying to `self\.log|Using `torch\.compile\(module\)` when there are global hooks"
+"""Warnings that training itself would not give: nothing logs here, and the hook is ours."""
 
 
 def assert_trains(
@@ -29,34 +40,51 @@ def assert_trains(
     `model`. `loss_fn(output, target)` gives the loss; `optimizer` is one or several that hold the model's parameters.
     A LightningModule takes its batch alone: `training_step` and `configure_optimizers` say the rest.
 
-    Afterwards the model, the optimizers and the random generators are as they were. Frozen parameters
-    (`requires_grad=False`) are left alone.
+    The steps are taken in training mode; layers in eval mode within a model that isn't stay so. Afterwards the model,
+    the optimizers, the batch and the random generators are as they were. Frozen parameters (`requires_grad=False`) are
+    left alone.
 
-    Raises AssertionError that names each parameter that won't learn, with its cause and line; TypeError for a batch or
-    arguments of another form; and what the model itself raises.
+    Raises AssertionError that names each parameter that won't learn, with its cause and line; TypeError or ValueError
+    for a batch or arguments of another form; and what the model itself raises.
     """
     __tracebackhide__ = True
-    line = _caller(sys._getframe(1))
-    optimizers, loss_of = _training_of(model, batch, loss_fn, optimizer)
-    with kept(model, optimizers):
-        stuck, told = _looked_at(model, optimizers, loss_of, steps, line)
+    called = _caller(sys._getframe(1))
+    _check(model, steps)
+    configured = loss_fn is None and is_lightning(model)
+    loss = partial(loss_of, model, batch) if configured else _loss(model, batch, loss_fn)
+    with kept(model, batch) as keep:
+        optimizers = optimizers_of(model) if configured else _several(optimizer)
+        for each in optimizers:
+            keep(each)
+        with _as_in_training(model, optimizers):
+            stuck, told = _looked_at(model, optimizers, loss, steps, called, configured)
     if stuck:
         raise AssertionError(_message(model, stuck, told))
 
 
-def _training_of(
-    model: Any, batch: Any, loss_fn: Callable[..., Any] | None, optimizer: Any
-) -> tuple[list[Any], Callable[[], Any]]:
-    """The optimizers, and the function that computes a loss."""
-    if hasattr(model, "training_step") and hasattr(model, "configure_optimizers") and loss_fn is None:
-        return _lightning(model, batch)
-    if loss_fn is None or optimizer is None:
+def _check(model: Any, steps: int) -> None:
+    from torch.nn.parameter import is_lazy
+
+    if steps < 1:
+        raise ValueError(f"assert_trains needs at least one step, not {steps}.")
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        raise TypeError(
+            f"{type(model).__name__} has lazy layers without a shape yet. Call it on its inputs once, then build the "
+            "optimizer."
+        )
+
+
+def _loss(model: Any, batch: Any, loss_fn: Callable[..., Any] | None) -> Callable[[], Any]:
+    """The function that computes a loss."""
+    if loss_fn is None:
         raise TypeError("assert_trains needs loss_fn and optimizer, but for a LightningModule.")
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise TypeError("assert_trains takes (inputs, target) as its batch. Put several inputs into a tuple or a dict.")
+        raise TypeError(
+            "assert_trains takes (inputs, target) as its batch, target None where the loss needs none. "
+            "Put several inputs into a tuple or a dict."
+        )
     inputs, target = batch
-    optimizers = list(optimizer) if isinstance(optimizer, (tuple, list)) else [optimizer]
-    return optimizers, lambda: loss_fn(_output(model, inputs), target)
+    return lambda: loss_fn(_output(model, inputs), target)
 
 
 def _output(model: Any, inputs: Any) -> Any:
@@ -65,55 +93,95 @@ def _output(model: Any, inputs: Any) -> Any:
     return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
 
 
-def _lightning(model: Any, batch: Any) -> tuple[list[Any], Callable[[], Any]]:
-    if not getattr(model, "automatic_optimization", True):
-        raise TypeError(
-            f"{type(model).__name__} optimizes by itself (`automatic_optimization = False`): probe it with "
-            "`gradsense probe`, or call assert_trains on its networks."
-        )
-    configured = model.configure_optimizers()
-    if isinstance(configured, dict):
-        configured = configured["optimizer"]
-    if isinstance(configured, (tuple, list)):
-        first = configured[0]
-        configured = first if isinstance(first, (tuple, list)) else configured
-    optimizers = list(configured) if isinstance(configured, (tuple, list)) else [configured]
+def _several(optimizer: Any) -> list[Any]:
+    """The optimizers that are given."""
+    if optimizer is None:
+        raise TypeError("assert_trains needs loss_fn and optimizer, but for a LightningModule.")
+    several = list(optimizer) if isinstance(optimizer, (tuple, list)) else [optimizer]
+    for each in several:
+        if not hasattr(each, "param_groups") or not hasattr(each, "step"):
+            raise TypeError(f"assert_trains takes one optimizer or a list of them, not {type(each).__name__}.")
+    return several
 
-    def loss() -> Any:
-        output = model.training_step(batch, 0)
-        return output["loss"] if isinstance(output, dict) else output
 
-    return optimizers, loss
+@contextmanager
+def _as_in_training(model: Any, optimizers: Sequence[Any]) -> Iterator[None]:
+    """Training mode, gradients recorded, nothing compiled. A schedule that warms up from 0 is beyond its beginning."""
+    import torch
+
+    if not model.training:
+        model.train()
+    for group in (group for each in optimizers for group in each.param_groups):
+        if "lr" in group and float(group["lr"]) == 0 and float(group.get("initial_lr", 0)) > 0:
+            group["lr"] = group["initial_lr"]
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", _OF_OURS)
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))  # in a compiled region no line is seen
+        yield
 
 
 def _looked_at(
-    model: Any, optimizers: list[Any], loss_of: Callable[[], Any], steps: int, line: tuple[str, int]
+    model: Any, optimizers: list[Any], loss_of: Callable[[], Any], steps: int, called: Line, configured: bool
 ) -> tuple[list[ParameterReport], tuple[ProbeFinding, ...]]:
-    """The parameters that won't learn, and what is to be said of them."""
-    from gradsense.probe.worker.facts import optimizer_facts, parameter_facts
+    """The parameters that won't learn, and what is to be said of them. `called` is the line of the test.
+
+    What is frozen is no fault, registered or not: whoever freezes a layer knows.
+    """
+    from gradsense.probe.worker.facts import parameter_facts
     from gradsense.probe.worker.flow import Flow
     from gradsense.probe.worker.steps import Recorder
-    from gradsense.probe.worker.unregistered import trainable
-    from gradsense.probe.worker.where import Origins, Places
+    from gradsense.probe.worker.where import Places
+    from gradsense.testing.written import Written
 
-    places = Places(line[0], "")
-    recorder, flow, origins = Recorder(), Flow(places), Origins(places)
-    model.train()
+    places = Places(called[0], None, (_OURS,), _package_of(model))
+    recorder, flow = Recorder(), Flow(places, device=None)
+    _train(model, optimizers, loss_of, steps, recorder, flow)
+    reach = _reach(model, flow)
+    origins = Written(places, model)
+    facts = Facts(
+        type(model).__name__,
+        called[0],
+        parameter_facts(model, optimizers, recorder, origins, reach),
+        _held(model, optimizers, origins, configured_at(model) if configured else called),
+        "self" if configured else "model",
+    )
+    parameters, findings = judge(facts)
+    return [each for each in parameters if each.cause is not None and each.requires_grad], findings
+
+
+def _train(
+    model: Any, optimizers: list[Any], loss_of: Callable[[], Any], steps: int, recorder: Recorder, flow: Flow
+) -> None:
+    from gradsense.probe.worker.steps import take_step
+    from gradsense.probe.worker.unregistered import trainable
+
     for step in range(steps):
         for optimizer in optimizers:
             optimizer.zero_grad()
         for parameter in trainable(model).values():
             parameter.grad = None
-        with flow.active(trainable(model), recording=step == 0):
-            loss = loss_of()
         if step == 0:
+            with flow.active(trainable(model), recording=True):
+                loss = loss_of()
             flow.loss(loss)
+        else:
+            loss = loss_of()
         if getattr(loss, "requires_grad", False):
             loss.backward()
         recorder.before_step(model)
         for optimizer in optimizers:
-            optimizer.step()
+            take_step(optimizer, loss)
         recorder.after_step(model)
+
+
+def _reach(model: Any, flow: Flow) -> dict[str, dict[str, Any]]:
+    """Why parameters get no gradient, by name, and under "" where numbers stop being finite."""
+    from gradsense.probe.worker.unregistered import trainable
+
     reach = {
         name: found
         for name, parameter in trainable(model).items()
@@ -123,16 +191,25 @@ def _looked_at(
     if not_finite is not None:
         reach[""] = {"how": "not-finite", "words": "", "place": not_finite}
     flow.forget()
-    called = {"path": line[0], "line": line[1], "column": 0, "end_line": line[1], "end_column": 0}
-    held = [each | {"place": called} for each in optimizer_facts(model, optimizers, False, origins)]
-    facts = Facts(
-        type(model).__name__, line[0], parameter_facts(model, optimizers, recorder, origins, reach), held, "model"
-    )
-    parameters, findings = judge(facts)
-    return [each for each in parameters if each.cause is not None and each.cause.code not in _MEANT], findings
+    return reach
 
 
-def _caller(frame: Any) -> tuple[str, int]:
+def _held(model: Any, optimizers: list[Any], origins: Written, built: Line) -> list[dict[str, Any]]:
+    """What is known of each optimizer; one without a name where there is none."""
+    from gradsense.probe.worker.facts import optimizer_facts
+
+    found = optimizer_facts(model, optimizers, False, origins)
+    nothing = {"name": "", "parameters": [], "others": 0, "rates": []}
+    return [each | {"place": origins.places.place(built)} for each in found or [nothing]]
+
+
+def _package_of(model: Any) -> tuple[str, ...]:
+    """The folders of the package that defines a model: for its tests, it may be installed like a library."""
+    package = sys.modules.get(type(model).__module__.partition(".")[0])
+    return () if package is None or package.__name__ == "torch" else tuple(getattr(package, "__path__", ()))
+
+
+def _caller(frame: Any) -> Line:
     return frame.f_code.co_filename, frame.f_lineno
 
 
@@ -141,7 +218,7 @@ def _message(model: Any, stuck: Sequence[ParameterReport], findings: Sequence[Pr
     lines = [f"{count} parameter{'' if count == 1 else 's'} of {type(model).__name__} will not learn:"]
     for each in stuck:
         assert each.cause is not None
-        place = each.cause.place
+        place = each.cause.place or each.place
         where = f" ({Path(place.path).name}:{place.line})" if place is not None else ""
         lines.append(f"  {each.name}: {each.cause.words}{where}")
     codes = {each.cause.code for each in stuck if each.cause is not None}

@@ -43,10 +43,10 @@ class Node:
 
 
 class Flow:
-    """Records while `recording`; replaces devices all the time it is entered. Tensors are kept alive
-    meanwhile."""
+    """Records while `recording`; replaces devices by `device` all the time it is entered, if one is given. Tensors are
+    kept alive meanwhile."""
 
-    def __init__(self, places: Places, device: str = "cpu") -> None:
+    def __init__(self, places: Places, device: str | None = "cpu") -> None:
         from torch.overrides import TorchFunctionMode
 
         flow = self
@@ -166,9 +166,10 @@ class Flow:
             if self.recording and attribute in ("data", "T", "mT", "H", "real", "imag", "mH"):
                 self._note("data" if attribute == "data" else attribute, args, {}, result)
             return result
-        soft, args, kwargs = softened(name, args, kwargs, self._device)
-        if not soft:
-            return args[0]
+        if self._device is not None:
+            soft, args, kwargs = softened(name, args, kwargs, self._device)
+            if not soft:
+                return args[0]
         off = not torch.is_grad_enabled()
         result = function(*args, **kwargs)
         if self.recording:

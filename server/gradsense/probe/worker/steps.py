@@ -120,11 +120,16 @@ def train(
             loss.backward()
         recorder.before_step(model)
         for optimizer in optimizers:
-            if "closure" in _required(optimizer.step):
-                optimizer.step(lambda loss=loss: loss)  # LBFGS and its like
-            else:
-                optimizer.step()
+            take_step(optimizer, loss)
         recorder.after_step(model)
+
+
+def take_step(optimizer: Any, loss: Any) -> None:
+    """One step, for which the gradients are there."""
+    if "closure" in _required(optimizer.step):
+        optimizer.step(lambda: loss)  # LBFGS and its like
+    else:
+        optimizer.step()
 
 
 def _required(function: Any) -> list[str]:

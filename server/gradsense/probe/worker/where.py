@@ -14,28 +14,32 @@ Line = tuple[str, int]
 class Places:
     """Tells the user's files from libraries, and turns lines into the ranges that the parent marks."""
 
-    def __init__(self, path: str, text: str) -> None:
+    def __init__(self, path: str, text: str | None, ours: tuple[str, ...] = (), theirs: tuple[str, ...] = ()) -> None:
+        """The file that is probed and its text, which may not be saved; None where the disk has it. What lies in a
+        folder of `ours` is no code of the user's, in one of `theirs` it is, though it be installed."""
         self.path = path
         paths = sysconfig.get_paths()
         # Order matters: an environment inside the user's project is a library, the project around it is not.
         self._libraries = tuple(
             {os.path.realpath(paths[key]) + os.sep for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-            | {os.path.dirname(os.path.realpath(__file__)) + os.sep}
+            | {os.path.realpath(each) + os.sep for each in (os.path.dirname(__file__), *ours)}
         )
+        self._theirs = tuple(os.path.realpath(each) + os.sep for each in theirs)
         self._known: dict[str, bool] = {path: True}
-        self._texts: dict[str, list[str]] = {path: _lines(text)}
+        self._texts: dict[str, list[str]] = {} if text is None else {path: _lines(text)}
 
     def is_users(self, filename: str) -> bool:
         """Is `filename` code of the user's, not a library's and not ours?"""
         known = self._known.get(filename)
         if known is None:
             real = os.path.realpath(filename)
+            library = (
+                real.startswith(self._libraries)
+                or f"{os.sep}site-packages{os.sep}" in real
+                or f"{os.sep}dist-packages{os.sep}" in real
+            )
             known = (
-                not filename.startswith("<")
-                and not real.startswith(self._libraries)
-                and f"{os.sep}site-packages{os.sep}" not in real
-                and f"{os.sep}dist-packages{os.sep}" not in real
-                and os.path.exists(real)
+                not filename.startswith("<") and (not library or real.startswith(self._theirs)) and os.path.exists(real)
             )
             self._known[filename] = known
         return known
