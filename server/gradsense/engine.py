@@ -51,6 +51,16 @@ class ModuleClass:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeTargets:
+    """What a probe can be run on: the Module classes of a file, and the outermost loops that step an optimizer when the
+    file is run as a script (the whole `for` or `while`); both in order.
+    """
+
+    classes: tuple[ModuleClass, ...]
+    loops: tuple[Span, ...]
+
+
 _files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(256)
 
 
@@ -199,29 +209,16 @@ def insight_at(snapshot: Snapshot, offset: int) -> Insight | None:
     return describe(program, offset)
 
 
-def training_loops(snapshot: Snapshot) -> list[Span]:
-    """The outermost loops of a file that step an optimizer when it is run as a script, in order: the `for` or `while`.
-
-    What a probe of the script is run for.
-    """
+def probe_targets(snapshot: Snapshot) -> ProbeTargets:
+    """What a probe can be run on in a file."""
     program = program_of(snapshot)
     if not is_relevant(program.file.document):
-        return []
+        return ProbeTargets((), ())
     program.ensure_runs()
-    run, _ = program.script
-    found: set[Span] = set()
-    for step in run.facts_of(Step):
-        place = program.place(step.context.rounds[0].site) if step.context.rounds else None
-        if place is not None and place.span is not None:
-            found.add(place.span)
-    return sorted(found)
+    return ProbeTargets(tuple(_module_classes(program)), tuple(_training_loops(program)))
 
 
-def module_classes(snapshot: Snapshot) -> list[ModuleClass]:
-    """The Module classes of a file, in order: what a probe can be run on."""
-    program = program_of(snapshot)
-    if not is_relevant(program.file.document):
-        return []
+def _module_classes(program: Program) -> list[ModuleClass]:
     found = []
     for facts in program.module_classes:
         place = program.place(facts.site)
@@ -230,3 +227,13 @@ def module_classes(snapshot: Snapshot) -> list[ModuleClass]:
             kind = "lightning module" if facts.kind is Kind.LIGHTNING else "module"
             found.append(ModuleClass(facts.name, span, kind))
     return sorted(found, key=lambda each: each.span)
+
+
+def _training_loops(program: Program) -> list[Span]:
+    run, _ = program.script
+    found: set[Span] = set()
+    for step in run.facts_of(Step):
+        place = program.place(step.context.rounds[0].site) if step.context.rounds else None
+        if place is not None and place.span is not None:
+            found.add(place.span)
+    return sorted(found)

@@ -110,6 +110,11 @@ def training_loops(snapshot: Snapshot) -> list[Span]:
     return [Span(*match.span()) for match in re.finditer(r"^for .*", snapshot.text, re.MULTILINE)]
 
 
+def probe_targets(snapshot: Snapshot) -> types.SimpleNamespace:
+    """Both."""
+    return types.SimpleNamespace(classes=tuple(module_classes(snapshot)), loops=tuple(training_loops(snapshot)))
+
+
 async def run_probe(
     plan: ProbePlan, interpreter: Path, on_progress: Callable[[str], None], spare: Spare
 ) -> ProbeReport:
@@ -153,8 +158,7 @@ def main() -> int:
 
     # Before anything takes them from there.
     gradsense.engine.analyse = analyse
-    gradsense.engine.module_classes = module_classes
-    gradsense.engine.training_loops = training_loops
+    gradsense.engine.probe_targets = probe_targets
     import gradsense.probe.client
     from gradsense.lsp import server
     from gradsense.rules import registry

@@ -122,6 +122,36 @@ HEALTHY = {
                     w -= 0.01 * w.grad
                     w.grad.zero_()
     """,
+    "an optimizer that nobody saw being built": """
+        model = nn.Linear(4, 1)
+        optimizer = object.__new__(torch.optim.SGD)
+        optimizer.__setstate__(torch.optim.SGD([torch.zeros(1)], 0.1).__getstate__())
+        optimizer.param_groups = [{**optimizer.param_groups[0], "params": list(model.parameters())}]
+        while True:
+            optimizer.zero_grad()
+            (model(x) - y).pow(2).mean().backward()
+            optimizer.step()
+    """,
+    "Lightning's Trainer": """
+        import lightning.pytorch as pl
+
+        class Lit(pl.LightningModule):
+            def __init__(self):
+                super().__init__()
+                self.network = nn.Linear(4, 1)
+
+            def training_step(self, batch, index):
+                inputs, targets = batch
+                return (self.network(inputs) - targets).pow(2).mean()
+
+            def configure_optimizers(self):
+                return torch.optim.Adam(self.parameters())
+
+        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=8)
+        pl.Trainer(
+            max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+        ).fit(Lit(), loader)
+    """,
     "accumulation": """
         model = nn.Linear(4, 1)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
@@ -447,6 +477,38 @@ def test_the_inputs_and_the_loss_are_the_scripts(probe: Probe) -> None:
     assert [(each.text, each.source) for each in report.inputs] == [("float32 (32, 4)", "the script's")]
     assert report.loss == f"backward on line {line_of(text, 'backward')}"
     assert [each.name for each in report.optimizers] == ["Adam"]
+
+
+def test_a_script_in_a_package_finds_what_lies_beside_it(probe: Probe, tmp_path: Path) -> None:
+    """As `python train.py` does, whatever else the folder is."""
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "beside.py").write_text("rate = 0.1\n")
+    text = f"import beside\n{HEADER}{_dedented(HEALTHY['plain loop'])}".replace("lr=1e-2", "lr=beside.rate")
+    assert probe(text, SCRIPT).error is None
+
+
+def test_a_script_with_relative_imports_is_run_in_its_package(probe: Probe, tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "beside.py").write_text("rate = 0.1\n")
+    text = f"from . import beside\n{HEADER}{_dedented(HEALTHY['plain loop'])}".replace("lr=1e-2", "lr=beside.rate")
+    assert probe(text, SCRIPT).error is None
+
+
+def test_an_error_in_the_midst_of_training_keeps_the_names(probe: Probe) -> None:
+    code = """
+        def train():
+            generator, discriminator = nn.Linear(4, 4), nn.Linear(4, 1)
+            optimizer = torch.optim.SGD([*generator.parameters(), *discriminator.parameters()], 0.1)
+            optimizer.zero_grad()
+            discriminator(generator(x)).mean().backward()
+            optimizer.step()
+            raise RuntimeError("enough")
+
+        train()
+    """
+    report = probe(HEADER + _dedented(code), SCRIPT)
+    assert report.error is not None
+    assert {each.layer for each in report.parameters} == {"generator", "discriminator"}
 
 
 def test_a_script_without_training_says_so(probe: Probe) -> None:

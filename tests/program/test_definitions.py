@@ -5,7 +5,7 @@ import textwrap
 import pytest
 
 from gradsense.config import Settings
-from gradsense.engine import module_classes, program_of
+from gradsense.engine import probe_targets, program_of
 from gradsense.program.values import ClassValue, FunctionValue
 from gradsense.snapshot import Snapshot
 
@@ -102,7 +102,7 @@ def test_a_redefinition_reads_what_it_replaces() -> None:
 )
 def test_a_base_may_have_another_name(root: str, kinds: list[str]) -> None:
     text = f"import torch\nfrom torch import nn\n\nDEBUG = False\n{root}\n\n\nclass Net(Root):\n    pass\n"
-    found = module_classes(Snapshot("renamed.py", text, Settings()))
+    found = probe_targets(Snapshot("renamed.py", text, Settings())).classes
     assert [each.kind for each in found] == kinds
 
 
@@ -120,5 +120,5 @@ def test_an_import_may_be_tried(first: str) -> None:
         class Net(pl.LightningModule):
             pass
     """
-    found = module_classes(Snapshot("tried.py", textwrap.dedent(text), Settings()))
+    found = probe_targets(Snapshot("tried.py", textwrap.dedent(text), Settings())).classes
     assert [each.kind for each in found] == ["lightning module"]

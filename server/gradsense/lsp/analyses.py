@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
 from gradsense.failures import Failures
-from gradsense.findings import Finding, Span
+from gradsense.findings import Finding
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
 from gradsense.snapshot import Question, Snapshot, SourceFile
 from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
-    from gradsense.engine import Analysis, ModuleClass
+    from gradsense.engine import Analysis, ProbeTargets
     from gradsense.workspace.session import Session
 
 logger = logging.getLogger(__name__)
@@ -45,18 +45,11 @@ class Analysed:
     """Differs between two results that differ."""
 
     @cached_property
-    def classes(self) -> tuple[ModuleClass, ...]:
-        """The model classes that can be probed."""
-        from gradsense.engine import module_classes
+    def targets(self) -> ProbeTargets:
+        """What a probe can be run on."""
+        from gradsense.engine import probe_targets
 
-        return tuple(module_classes(self.snapshot))
-
-    @cached_property
-    def loops(self) -> tuple[Span, ...]:
-        """The training loops that a probe of the script can be run for."""
-        from gradsense.engine import training_loops
-
-        return tuple(training_loops(self.snapshot))
+        return probe_targets(self.snapshot)
 
     @cached_property
     def _others(self) -> dict[str, LineIndex]:

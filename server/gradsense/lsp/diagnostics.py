@@ -117,10 +117,17 @@ class Diagnostics:
         own = [
             self.diagnostic(analysed, finding)
             for finding in analysed.findings
-            if analysed.source.part_at(finding.span.start) is part
-            and not self._server.probes.refutes(part.uri, finding, self._lines(analysed, finding)[0])
+            if analysed.source.part_at(finding.span.start) is part and not self._is_refuted(analysed, part, finding)
         ]
         return own + self._server.probes.diagnostics(part.uri)
+
+    def _is_refuted(self, analysed: Analysed, part: Part, finding: Finding) -> bool:
+        probes = self._server.probes
+        return probes.has_reports and probes.refutes(part.uri, finding, self._lines(analysed, finding)[0])
+
+    def _confirmed(self, analysed: Analysed, uri: str, finding: Finding) -> str | None:
+        probes = self._server.probes
+        return probes.confirms(uri, finding, self._lines(analysed, finding)[1]) if probes.has_reports else None
 
     def _lines(self, analysed: Analysed, finding: Finding) -> tuple[int, frozenset[int]]:
         """The 1-based line of a finding, and with it those that take part in it."""
@@ -137,7 +144,7 @@ class Diagnostics:
         description = types.CodeDescription(page_url(finding.name)) if client.takes_code_description else None
         tags = [TAGS[tag] for tag in finding.tags if TAGS[tag] in client.takes_tags]
         related = [self._related(analysed, related) for related in finding.related]
-        confirmed = self._server.probes.confirms(uri, finding, self._lines(analysed, finding)[1])
+        confirmed = self._confirmed(analysed, uri, finding)
         return types.Diagnostic(
             range=where,
             message=f"{finding.message} {confirmed}" if confirmed else finding.message,

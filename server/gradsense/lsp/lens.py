@@ -60,7 +60,7 @@ class Lenses:
         before: without their lenses, the lines below would jump.
         """
         uri, text = analysed.source.uri, analysed.source.text
-        found = {model.qualname: model.span.start for model in analysed.classes}
+        found = {model.qualname: model.span.start for model in analysed.targets.classes}
         missing = [name for name in self._names.get(uri, ()) if name not in found]
         if not missing or not _is_damaged(text):
             self._names[uri] = list(found)
@@ -75,11 +75,11 @@ class Lenses:
     def _loops_of(self, analysed: Analysed) -> list[int]:
         """Where the training loops begin; in a damaged text those of the text before as well, by their headers."""
         uri, text = analysed.source.uri, analysed.source.text
-        found = {text[loop.start :].partition("\n")[0].rstrip(): loop.start for loop in analysed.loops}
+        found = {text[loop.start :].partition("\n")[0].rstrip(): loop.start for loop in analysed.targets.loops}
         missing = [header for header in self._loops.get(uri, ()) if header not in found]
         if not missing or not _is_damaged(text):
             self._loops[uri] = list(found)
-            return [loop.start for loop in analysed.loops]
+            return [loop.start for loop in analysed.targets.loops]
         for header in missing:
             line = re.search(rf"^[ \t]*({re.escape(header)})[ \t]*$", text, re.MULTILINE)
             if line is not None:

@@ -134,9 +134,10 @@ class Run:
 
 def _proofs_of(finding: Finding) -> frozenset[str]:
     """What a probe finds where a rule is right."""
-    from gradsense.rules.registry import all_rules
+    from gradsense.rules.registry import rule_of
 
-    return next((rule.proven_by for rule in all_rules() if rule.code == finding.code), frozenset())
+    rule = rule_of(finding.code)
+    return rule.proven_by if rule is not None else frozenset()
 
 
 class Probes:
@@ -172,10 +173,10 @@ class Probes:
         text = analysed.source.text
         around = [
             model.qualname
-            for model in analysed.classes
+            for model in analysed.targets.classes
             if (span := class_span(text, model.span.start)).start <= finding.span.start < span.end
         ]
-        target = around[-1] if around else SCRIPT if analysed.loops else None
+        target = around[-1] if around else SCRIPT if analysed.targets.loops else None
         return self.command_for(analysed.source.uri, target, CONFIRM) if target is not None else None
 
     # --- asked for
@@ -283,12 +284,12 @@ class Probes:
         if analysed is None or analysed.source.is_notebook:
             raise NoProbeError("The probe needs an open Python file. Open the one with the model, then run it.")
         text = analysed.source.text
-        spans = {model.qualname: class_span(text, model.span.start) for model in analysed.classes}
+        spans = {model.qualname: class_span(text, model.span.start) for model in analysed.targets.classes}
         if target is None and position is not None:
             offset = offset_at(analysed.source.parts[0].lines, position, self._server.client.encoding)
             # Of several the innermost: it begins last.
             around = [name for name, span in spans.items() if span.start <= offset <= span.end]
-            target = max(around, key=lambda name: spans[name].start, default=SCRIPT if analysed.loops else None)
+            target = max(around, key=lambda name: spans[name].start, default=SCRIPT if analysed.targets.loops else None)
         if target == SCRIPT:
             return Run(uri, SCRIPT, Span(0, len(text)), 0, analysed.source.parts[0].lines)
         if target is None:
@@ -374,11 +375,16 @@ class Probes:
             return None
         return run.report.summary()
 
+    @property
+    def has_reports(self) -> bool:
+        """Whether there is any report that may have something to say."""
+        return any(run.report is not None for run in self._runs.values())
+
     def confirms(self, uri: str, finding: Finding, lines: frozenset[int]) -> str | None:
         """What some probe has seen of a rule's finding whose lines (1-based) these are; None if nothing."""
         from gradsense.probe.agreement import confirmation
 
-        causes = _proofs_of(finding) if self._runs else frozenset()
+        causes = _proofs_of(finding)
         told = (
             confirmation(report, causes, frozenset(line for each in lines if (line := then(each)) is not None))
             for _, report, then in self._settled(uri)
@@ -390,7 +396,7 @@ class Probes:
         """Whether some probe has shown a rule's finding at a line (1-based) to be wrong."""
         from gradsense.probe.agreement import is_refuted
 
-        causes = _proofs_of(finding) if self._runs else frozenset()
+        causes = _proofs_of(finding)
         return any(
             (before := then(line)) is not None and is_refuted(report, causes, before, run.qualname == SCRIPT)
             for run, report, then in self._settled(uri)
@@ -398,7 +404,7 @@ class Probes:
 
     def _settled(self, uri: str) -> Iterator[tuple[Run, ProbeReport, Callable[[int], int | None]]]:
         """The probes of a file that have a report, each with where a line of today stood in the text that ran."""
-        lines = self._lines(uri) if self._runs else None
+        lines = self._lines(uri)
         for run in self._runs.values():
             if lines is not None and run.uri == uri and run.report is not None:
                 yield run, run.report, partial(run.line_then, lines=lines)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from gradsense.probe.layers import Layer
 from gradsense.probe.report import ParameterReport, Place, ProbeReport
 from gradsense.probe.table import number
 
@@ -14,25 +13,19 @@ def by_line(report: ProbeReport) -> list[tuple[Place, str, str]]:
     for each in report.parameters:
         if each.place is not None and each.gradient != "unknown":
             found.setdefault((each.place.path, each.place.line), []).append(each)
-    return [
-        (place, _label(members), "\n".join(map(_told, members)))
-        for members in found.values()
-        if (place := members[0].place) is not None
-    ]
+    made = (Layer("", tuple(members)) for members in found.values())
+    return [(each.place, _label(each), "\n".join(map(_told, each.members))) for each in made if each.place is not None]
 
 
-def _label(members: Sequence[ParameterReport]) -> str:
-    stuck = [each for each in members if each.cause is not None]
-    if stuck:
-        assert stuck[0].cause is not None
-        part = "" if len(stuck) == len(members) else f" ({len(stuck)} of {len(members)})"
-        return f"✗ {stuck[0].cause.words}{part}"
-    norms = [each.gradient_norm for each in members if each.gradient_norm is not None]
-    ratios = [each.update_ratio for each in members if each.update_ratio is not None]
-    if not norms:
+def _label(made: Layer) -> str:
+    if made.cause is not None:
+        stuck = sum(each.cause is not None for each in made.members)
+        part = f" ({stuck} of {len(made.members)})" if made.partly else ""
+        return f"✗ {made.cause.words}{part}"
+    if made.norm is None:
         return "✓ reached"
-    words = f"✓ gradient {number(sum(norm * norm for norm in norms) ** 0.5)}"
-    return f"{words}, update {number(max(ratios))}" if ratios else words
+    words = f"✓ gradient {number(made.norm)}"
+    return f"{words}, update {number(made.ratio)}" if made.ratio is not None else words
 
 
 def _told(each: ParameterReport) -> str:

@@ -6,12 +6,12 @@ sent and the process ends, so that nothing that the script does afterwards (savi
 
 from __future__ import annotations
 
+import ast
 import os
 import shlex
 import sys
 import time
 import types
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .data_watch import DataWatch
@@ -20,6 +20,7 @@ from .flow import Flow
 from .step_watch import StepWatch
 from .steps import STEPS, History, Recorder
 from .stop import Stop
+from .trained import Trained, held_by, shown
 from .unregistered import trainable
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _SHARE_OF_TIME = 0.6
 """Of the time limit, after which one step of an optimizer is enough."""
 _MOST_BYTES = 2**30
 """Kept alive by the recording before the first loss: an evaluation before the training begins would fill the memory."""
-_FREE = "(free)"
 _MOST_NODES = 100_000
 
 
@@ -58,8 +58,6 @@ class ScriptProbe:
         self._modes: dict[int, set[bool]] = {}
         """By network, the modes in which it was called with gradients on; and the line of the first such call."""
         self._eval_lines: dict[int, Any] = {}
-        self._free: set[str] = set()
-        """Names of what is trained and is in no Module."""
         self._zero_input: dict[int, Any] = {}
         """By parameter, where its layer is called with zeros alone; None where it once got anything else."""
         self._data = DataWatch(probe.places)
@@ -74,9 +72,9 @@ class ScriptProbe:
         module = types.ModuleType("__main__")
         module.__file__ = orders.path
         module.__dict__["__builtins__"] = __builtins__
-        package = _package(orders.path)
-        if package:
-            module.__package__ = package
+        if self._imports_relatively():
+            # As `python -m` runs it; any other file of a package is run as a plain script.
+            module.__package__ = package = _package(orders.path)
             sys.path[0] = _root(orders.path, package)
         sys.modules["__main__"] = module
         sys.argv = [orders.path, *shlex.split(orders.hint or "")]
@@ -93,11 +91,18 @@ class ScriptProbe:
             ended = error
         self._ended(name, ended)
 
+    def _imports_relatively(self) -> bool:
+        try:
+            tree = ast.parse(self.probe.orders.text)
+        except (SyntaxError, ValueError):
+            return False
+        return any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(tree))
+
     def _ended(self, name: str, error: BaseException | None) -> None:
         """The script is over before its optimizers have stepped often enough."""
         if self._steps or self._losses:
             # Whoever never steps is reported parameter by parameter; an error, with what was known by then.
-            self._tell(error.__traceback__.tb_frame if error is not None and error.__traceback__ else None)
+            self._tell(_innermost(error) if error is not None else None)
         if error is not None and not isinstance(error, SystemExit):
             raise self.probe.stopped(f"`{name}` raises", error) from error
         if self._steps or self._losses:
@@ -219,7 +224,7 @@ class ScriptProbe:
                 self._follow(leaf)
             self._updated_by_hand(frame)
         for optimizer in self.probe.origins.optimizers:
-            for parameter in _held(optimizer):
+            for parameter in held_by(optimizer):
                 self._follow(parameter)
 
     def _updated_by_hand(self, frame: Any) -> None:
@@ -240,7 +245,10 @@ class ScriptProbe:
             self.channel.finish()
 
     def _steps_next(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        for parameter in _held(optimizer):
+        optimizers = self.probe.origins.optimizers
+        if not any(optimizer is each for each in optimizers):
+            optimizers.append(optimizer)  # a copy, or one that was loaded: nobody saw it being built
+        for parameter in held_by(optimizer):
             self._follow(parameter)
             self._before[id(parameter)] = parameter.detach().clone()
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
@@ -248,7 +256,7 @@ class ScriptProbe:
         self.flow.recording = callable(closure)
 
     def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        for parameter in _held(optimizer):
+        for parameter in held_by(optimizer):
             key = id(parameter)
             history = self._histories.setdefault(key, History())
             gradient = self._arrived.get(key)
@@ -280,135 +288,95 @@ class ScriptProbe:
     def _tell(self, frame: Any) -> None:
         """Send everything that is known; `frame` is where the script is, for the names of its variables."""
         self.flow.recording = False
-        whole, optimizers = self._whole(frame), self.probe.origins.optimizers
-        parameters = trainable(whole)
+        origins = self.probe.origins
+        moved = [self._known[key] for key, history in self._histories.items() if history.moved]
+        touched = set(self._arrived) | set(self._histories)
+        trained = Trained(origins, frame, self._called, self._later_modules(), touched, moved, self._gets_gradients)
+        whole = trained.whole()
+        recorder, reach = self._seen(trainable(whole))
+        facts = parameter_facts(whole, origins.optimizers, recorder, origins, reach)
+        optimizers = optimizer_facts(whole, origins.optimizers, True, origins)
+        for each in facts:
+            if each["name"] in trained.free:
+                # In no Module, but an optimizer or the script itself moves it: a parameter all the same.
+                each["registered"] = True
+                each["place"] = optimizers[each["optimizers"][0]]["place"] if each["optimizers"] else None
+            each["name"], each["layer"] = shown(each["name"]), shown(each["layer"])
+        for optimizer in optimizers:
+            optimizer["parameters"] = [shown(name) for name in optimizer["parameters"]]
+        variable = trained.name_of(trained.networks[0]) if len(trained.networks) == 1 else None
+        self._send("loss", self._loss_words())
+        self._send("inputs", self._batch)
+        self._send("constructor", {"text": "", "source": "", "variable": variable})
+        self._send("notes", [self._note()])
+        self._send("optimizers", optimizers)
+        self._send("data", [*self._data.facts(), *self._in_eval_mode(trained)])
+        self._send("made", self._made_in_training(whole))
+        self._send("parameters", facts)
+        self._send("measured", True)
+
+    def _send(self, name: str, value: Any) -> None:
+        self.channel.send("part", name=name, value=value)
+
+    def _seen(self, parameters: dict[str, Any]) -> tuple[Recorder, dict[str, dict[str, Any]]]:
+        """The histories of some parameters, and why they have no gradient."""
         recorder = Recorder()
         reach: dict[str, dict[str, Any]] = {}
         for name, parameter in parameters.items():
-            history = self._histories.get(id(parameter))
-            if history is None:
-                history = History()
-                if self._losses:
-                    # It is in no optimizer that has stepped.
-                    history.saw(self._arrived.get(id(parameter), parameter.grad))
-                    history.fate = {"how": "never-stepped", "place": None}
-            recorder.histories[name] = history
-            if parameter.requires_grad:
-                never_called = {"how": "unused", "words": "", "place": None}
-                found = self.flow.explain(parameter) if id(parameter) in self._known else never_called
-                zeros = self._zero_input.get(id(parameter))
-                if zeros is not None and history.gradient == "zero":
-                    found = {"how": "zero-input", "words": "", "place": self.probe.places.place(zeros)}
-                if found is not None:
-                    reach[name] = found
+            history = recorder.histories[name] = self._history_of(parameter)
+            found = self._reach_of(parameter, history) if parameter.requires_grad else None
+            if found is not None:
+                reach[name] = found
         place = self.flow.not_finite()
         if place is not None:
             reach[""] = {"how": "not-finite", "words": "", "place": place}
-        facts = parameter_facts(whole, optimizers, recorder, self.probe.origins, reach)
-        told = optimizer_facts(whole, optimizers, True, self.probe.origins)
-        for each in facts:
-            self._renamed(each, told)
-        for optimizer in told:
-            optimizer["parameters"] = [_own_name(name) for name in optimizer["parameters"]]
-        self.channel.send("part", name="loss", value=self._loss_words())
-        self.channel.send("part", name="inputs", value=self._batch)
-        roots = self._trained_roots()
-        variable = _variables(frame, roots).get(id(roots[0])) if len(roots) == 1 else None
-        self.channel.send("part", name="constructor", value={"text": "", "source": "", "variable": variable})
-        self.channel.send("part", name="notes", value=[self._note()])
-        self.channel.send("part", name="optimizers", value=told)
-        self.channel.send("part", name="data", value=[*self._data.facts(), *self._in_eval_mode(frame)])
-        self.channel.send("part", name="made", value=self._made_in_training(whole))
-        self.channel.send("part", name="parameters", value=facts)
-        self.channel.send("part", name="measured", value=True)
+        return recorder, reach
 
-    def _whole(self, frame: Any) -> Any:
-        """One Module that has every network which the script trains, by the names of its variables."""
-        import torch
+    def _history_of(self, parameter: Any) -> History:
+        known = self._histories.get(id(parameter))
+        if known is not None:
+            return known
+        history = History()
+        if self._losses:
+            # It is in no optimizer that has stepped.
+            history.saw(self._arrived.get(id(parameter), parameter.grad))
+            history.fate = {"how": "never-stepped", "place": None}
+        return history
 
-        roots = self._trained_roots()
-        named = _variables(frame, roots)
-        whole = torch.nn.Module()
-        self.probe.origins.disown(whole)
-        for root in roots:
-            name = named.get(id(root), _snake(type(root).__name__))
-            while hasattr(whole, name):
-                name += "_"
-            whole.add_module(name, root)
-        inside = {id(parameter) for root in roots for parameter in trainable(root).values()}
-        held = [p for each in self.probe.origins.optimizers for p in _held(each)]
-        by_hand = [self._known[key] for key, history in self._histories.items() if history.moved]
-        free = list({id(p): p for p in (*held, *by_hand) if id(p) not in inside}.values())
-        among = {id(p) for p in held}
-        if any(id(p) not in among for root in roots for p in root.parameters()):
-            # What takes the place of others is told; those get no gradient because they are in no network any more.
-            free = [p for p in free if self._gets_gradients(p)]
-        if len(roots) == 1 and not free:
-            return roots[0]
-        names = _variables(frame, free)
-        for number, parameter in enumerate(free):
-            name = names.get(id(parameter), f"{_FREE}{number}")
-            whole.__dict__.setdefault(name, parameter)
-            self._free.add(name)
-        return whole
+    def _reach_of(self, parameter: Any, history: History) -> dict[str, Any] | None:
+        zeros = self._zero_input.get(id(parameter))
+        if zeros is not None and history.gradient == "zero":
+            return {"how": "zero-input", "words": "", "place": self.probe.places.place(zeros)}
+        if id(parameter) not in self._known:
+            return {"how": "unused", "words": "", "place": None}
+        return self.flow.explain(parameter)
 
     def _gets_gradients(self, parameter: Any) -> bool:
         history = self._histories.get(id(parameter))
         return id(parameter) in self._arrived or (history is not None and history.gradient not in ("none", "unknown"))
 
-    def _in_eval_mode(self, frame: Any) -> list[dict[str, Any]]:
+    def _in_eval_mode(self, trained: Trained) -> list[dict[str, Any]]:
         """The networks that are only ever trained in eval mode, and do something else in training mode."""
         import torch
 
         nn: Any = torch.nn
         told = []
-        roots = self._trained_roots()
-        named = _variables(frame, roots)
-        for root in roots:
+        for network in trained.networks:
             differs = any(
                 (isinstance(each, nn.modules.dropout._DropoutNd) and each.p > 0)
                 or isinstance(each, nn.modules.batchnorm._BatchNorm)
-                for each in root.modules()
+                for each in network.modules()
             )
-            if self._modes.get(id(root)) == {False} and differs:
-                place = self.probe.places.place(self._eval_lines.get(id(root)))
-                told.append({"kind": "eval-mode", "place": place, "name": named.get(id(root), type(root).__name__)})
+            if self._modes.get(id(network)) == {False} and differs:
+                place = self.probe.places.place(self._eval_lines.get(id(network)))
+                told.append(
+                    {"kind": "eval-mode", "place": place, "name": trained.name_of(network) or type(network).__name__}
+                )
         return told
-
-    def _trained_roots(self) -> list[Any]:
-        """The outermost Modules of which an optimizer holds something, or a gradient has reached something.
-
-        Others (a target network, a teacher, a network that only gives features) are not meant to be trained.
-        """
-        held = {id(p) for each in self.probe.origins.optimizers for p in _held(each)}
-        touched = held | set(self._arrived) | set(self._histories)
-        modules = list({id(each): each for each in (*self.probe.origins.modules, *self._called)}.values())
-        inner = {id(child) for each in modules for child in each.children()}
-        outer = [each for each in modules if id(each) not in inner]
-        # What is made at this line at every step is no network, at the first step neither.
-        anew = {self.probe.origins.of_module(each) for each in self._later_modules()}
-        roots = [
-            each
-            for each in outer
-            if (of_each := trainable(each).values()) and any(id(p) in touched for p in of_each)
-            and (any(id(p) in held for p in of_each) or self.probe.origins.of_module(each) not in anew)
-        ]  # fmt: skip
-        used = [each for each in roots if any(map(self._gets_gradients, trainable(each).values()))]
-        if any(id(p) not in held for each in used for p in trainable(each).values() if p.requires_grad):
-            # Something has taken the place of the others, which an optimizer still holds: that is told.
-            return used
-        return roots
 
     def _later_modules(self) -> list[Any]:
         """Those that were made after the first loss."""
         return self.probe.origins.modules[self._made_before :] if self._made_before is not None else []
-
-    def _renamed(self, fact: dict[str, Any], optimizers: list[dict[str, Any]]) -> None:
-        """A tensor that no Module has, but an optimizer or the script itself moves, is a parameter all the same."""
-        if fact["name"] in self._free:
-            fact["registered"] = True
-            fact["place"] = optimizers[fact["optimizers"][0]]["place"] if fact["optimizers"] else None
-        fact["name"], fact["layer"] = _own_name(fact["name"]), _own_name(fact["layer"])
 
     def _made_in_training(self, whole: Any) -> list[dict[str, Any]]:
         """Layers with weights that were made after the first loss, and are kept by no network that is trained."""
@@ -456,35 +424,12 @@ def _leaves(loss: Any) -> list[Any]:
     return found
 
 
-def _held(optimizer: Any) -> Iterator[Any]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
-
-
-def _own_name(name: str) -> str:
-    return name.replace(_FREE, "tensor ")
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
-
-
-def _variables(frame: Any, values: list[Any]) -> dict[int, str]:
-    """The names of some objects in the functions that are running, innermost first, attributes of `self` included,
-    and among the script's globals.
-    """
-    wanted = {id(each) for each in values}
-    spaces: list[dict[str, Any]] = []
-    while frame is not None:
-        spaces += (frame.f_locals, getattr(frame.f_locals.get("self"), "__dict__", {}), frame.f_globals)
-        frame = frame.f_back
-    spaces.append(vars(sys.modules["__main__"]))
-    found: dict[int, str] = {}
-    for space in spaces:
-        for name, value in list(space.items()):
-            if id(value) in wanted and name.isidentifier() and name != "self":
-                found.setdefault(id(value), name)
-    return found
+def _innermost(error: BaseException) -> Any:
+    """The frame that raised."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step.tb_frame if step is not None else None
 
 
 def _described(name: str, value: Any) -> dict[str, str]:
