@@ -35,7 +35,7 @@ bench: setup
 	$(RUN) benchmarks/run.py
 
 bench-probe: setup
-	$(RUN) benchmarks/probe.py
+	$(RUN) -m benchmarks.probe_speed
 
 # `make corpus FROM=folder` takes the repositories from there, as owner+name; without it, git fetches them.
 corpus: setup

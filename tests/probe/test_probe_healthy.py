@@ -256,3 +256,20 @@ def test_a_pair_of_networks_with_an_optimizer_each(probe: Probe) -> None:
         assert report.findings == ()
         assert [each.name for each in report.optimizers] == [optimizer]
         assert report.optimizers[0].place is not None
+
+
+def test_a_gradient_whose_squares_vanish_in_float32_is_none_of_zero(probe: Probe) -> None:
+    text = HEADER + textwrap.dedent(
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.body = nn.Linear(10, 2)
+
+            def forward(self, x):
+                return self.body(x) * 1e-27
+        """
+    )
+    report = probe(text, "Net")
+    assert {each.gradient for each in report.parameters} == {"finite"}
+    assert all(0 < each.gradient_norm < 1e-20 for each in report.parameters)

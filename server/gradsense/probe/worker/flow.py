@@ -66,6 +66,7 @@ class Flow:
         self._exits: list[tuple[int, Any]] = []
         self._off: list[Line | None] = []
         self.losses: list[int] = []
+        self._edges_made: tuple[tuple[int, int], dict[int, list[int]], set[int]] | None = None
         self.observe: Callable[[str, Any, dict[str, Any], Line | None], None] | None = None
         """Told of each operation on something that is followed, while recording; of `LOSSES` always."""
         self.bytes_alive = 0
@@ -95,6 +96,7 @@ class Flow:
         self._of.clear()
         self._starts.clear()
         self.losses.clear()
+        self._edges_made = None
         self.forget()
         self.bytes_alive = 0
         for parameter in followed:
@@ -114,12 +116,11 @@ class Flow:
         start = self._starts.get(id(parameter))
         if start is None:
             return None
-        users = self._users()
+        users, before = self._edges()
         if start not in users:
             return {"how": "unused", "words": "", "place": None}
         if not self.losses:
             return {"how": "no-loss", "words": "", "place": self._place(self.nodes[users[start][0]].line)}
-        before = self._before(self.losses)
         if start not in before:
             return {"how": "dropped", "words": "", "place": self._place(self.nodes[users[start][0]].line)}
         queue, seen = [start], {start}
@@ -344,6 +345,14 @@ class Flow:
         return self._places.current(frame)
 
     # The graph.
+
+    def _edges(self) -> tuple[dict[int, list[int]], set[int]]:
+        """Who uses each node, and the nodes that a loss depends on: made once for all parameters that are asked
+        about."""
+        made_of = (len(self.nodes), len(self.losses))
+        if self._edges_made is None or self._edges_made[0] != made_of:
+            self._edges_made = made_of, self._users(), self._before(self.losses)
+        return self._edges_made[1:]
 
     def _users(self) -> dict[int, list[int]]:
         users: dict[int, list[int]] = {}

@@ -11,6 +11,7 @@ from typing import Any, Callable
 from .unregistered import trainable
 
 STEPS = 3
+_LEAST_NORM = 1e-15  # squares of what is much smaller are 0 in float32
 
 
 @dataclass
@@ -41,8 +42,10 @@ class History:
 
     def stepped(self, before: Any, after: Any) -> None:
         """Note what a step changed."""
+        import torch
+
         self.steps += 1
-        if bool((before != after).any()):
+        if not torch.equal(before, after):
             self.moved = True
         size = norm_of(before)
         if size > 0:
@@ -62,13 +65,20 @@ class History:
 
 
 def norm_of(tensor: Any) -> float:
-    """The 2-norm of a tensor, added up in float64 without a copy of it."""
+    """The 2-norm of a tensor. Where float32 can't hold the squares they are added up in float64, which takes five times
+    as long."""
     import torch
 
     values = tensor.detach()
     if values.is_complex():
         values = torch.view_as_real(values)
-    return float(torch.linalg.vector_norm(values, dtype=torch.float64)) if values.numel() else 0.0
+    if not values.numel():
+        return 0.0
+    if values.dtype == torch.float32:
+        norm = float(torch.linalg.vector_norm(values))
+        if _LEAST_NORM < norm < math.inf:
+            return norm
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
 
 
 class Recorder:

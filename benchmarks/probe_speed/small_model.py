@@ -1,14 +1,13 @@
-"""`make bench-probe`: how long a user waits for a probe of a small MLP, beside the bare imports, all in the same run.
+"""How long a user waits for a probe of a small MLP, beside the bare imports.
 
 Each figure is wall-clock time seen from the parent, as the server sees it; the first result is the first part that
 tells of parameters. The three kinds take turns, and each warm probe has a spare process of its own, which has finished
-importing. Prints Markdown.
+importing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import platform
 import statistics
 import subprocess
 import sys
@@ -83,35 +82,40 @@ async def warm(plan: ProbePlan, spare: Spare) -> tuple[float, float]:
     return await probed(plan, spare)
 
 
-async def main() -> None:
-    client.Told = Timed  # type: ignore[misc]
-    imports: list[float] = []
-    fresh_times: list[tuple[float, float]] = []
-    warm_times: list[tuple[float, float]] = []
+async def _measured(path: Path) -> tuple[list[float], list[tuple[float, float]], list[tuple[float, float]]]:
+    """Seconds of the bare imports; to first result and report of fresh and of spare processes."""
+    plan = plan_probe(ProbeTarget(path, MLP, "MLP"), ProbeOptions(), path.parent)
+    imports, fresh, spares = [], [], []
     spare = Spare()
+    for _ in range(ROUNDS):
+        imports.append(bare())
+        fresh.append(await probed(plan, None))
+        spares.append(await warm(plan, spare))
+    await spare.close()
+    return imports, fresh, spares
+
+
+def report() -> list[str]:
+    """A section of Markdown."""
+    client.Told = Timed  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mlp.py"
         path.write_text(MLP)
-        plan = plan_probe(ProbeTarget(path, MLP, "MLP"), ProbeOptions(), Path(folder))
-        for _ in range(ROUNDS):
-            imports.append(bare())
-            fresh_times.append(await probed(plan, None))
-            warm_times.append(await warm(plan, spare))
-        await spare.close()
+        imports, fresh, spares = asyncio.run(_measured(path))
+    client.Told = Told  # type: ignore[misc]
     base = statistics.median(imports)
-    print(f"# The probe of a small MLP, wall-clock, {ROUNDS} rounds in turns\n")
-    print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}.\n")
-    print("| | first result, p50 | report, p50 | report, slowest | p50 against bare imports |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    print(f"| bare `{BARE}` | | {base * 1000:.0f} ms | {max(imports) * 1000:.0f} ms | 1.00 |")
-    for name, times in (("first click, fresh process", fresh_times), ("next click, spare process", warm_times)):
+    lines = [
+        f"## A small MLP, wall-clock, {ROUNDS} rounds in turns",
+        "",
+        "| | first result, p50 | report, p50 | report, slowest | p50 against bare imports |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        f"| bare `{BARE}` | | {base * 1000:.0f} ms | {max(imports) * 1000:.0f} ms | 1.00 |",
+    ]
+    for name, times in (("first click, fresh process", fresh), ("next click, spare process", spares)):
         first = statistics.median(each for each, _ in times)
         whole = statistics.median(each for _, each in times)
         slowest = max(each for _, each in times)
-        print(
+        lines.append(
             f"| {name} | {first * 1000:.0f} ms | {whole * 1000:.0f} ms | {slowest * 1000:.0f} ms | {whole / base:.2f} |"
         )
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+    return lines

@@ -1,0 +1,1 @@
+"""How fast the probe is, and what it costs the user."""
