@@ -176,14 +176,29 @@ class TestEnd:
 
     def test_killed_parent_takes_the_child_along(self, tmp_path: Path, pipe: Path) -> None:
         plan = plan_of(tmp_path, self.BODY.format(pipe=str(pipe)))
+        self._outlives_nothing(plan, PYTHON, pipe)
+
+    def test_killed_parent_takes_an_interpreter_along_that_hangs_before_our_code(
+        self, tmp_path: Path, pipe: Path
+    ) -> None:
+        stuck = tmp_path / "python"
+        stuck.write_text(
+            f"#!/bin/sh\nexec 9>{pipe}\nsleep 1000 &\nprintf running >&9\nwhile :; do :; done\n", encoding="utf-8"
+        )
+        stuck.chmod(0o755)
+        self._outlives_nothing(plan_of(tmp_path, "pass\n"), stuck, pipe)
+
+    @staticmethod
+    def _outlives_nothing(plan: ProbePlan, interpreter: Path, pipe: Path) -> None:
+        """Kill who probes once `running` is written to the pipe: nothing holds the pipe then."""
         script = (
             "import asyncio, sys\nfrom pathlib import Path\n"
             "from gradsense.probe.client import run_probe\nfrom gradsense.probe.plan import *\n"
             "path = Path(sys.argv[1])\n"
             "plan = plan_probe(ProbeTarget(path, path.read_text(), 'Net'), ProbeOptions(60.0), path.parent)\n"
-            "asyncio.run(run_probe(plan, Path(sys.executable), print))\n"
+            "asyncio.run(run_probe(plan, Path(sys.argv[2]), print))\n"
         )
-        server = subprocess.Popen([sys.executable, "-c", script, str(plan.target.path)])
+        server = subprocess.Popen([sys.executable, "-c", script, str(plan.target.path), str(interpreter)])
         with pipe.open("rb", 0) as end:
             assert end.read(7) == b"running"
             server.send_signal(signal.SIGKILL)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import functools
 import json
 import os
 import secrets
@@ -30,6 +32,11 @@ from _gradsense_probe.main import main
 main()
 """
 
+# Becomes the interpreter, and leaves a guard in its process group from before its first instruction: at the end of the
+# pipe that we hold, which comes however we end, the guard kills the group. Forked twice, so that user code which waits
+# for its children never meets it.
+_GUARDED = '((read -r _ <"$0"; kill -s KILL 0) </dev/null >/dev/null 2>&1 &); exec "$@"'
+
 _LINE_LIMIT = 64 * 2**20  # a message; the largest measured, a model of 20,000 parameters, is 9 MiB
 _HEAD, _TAIL = 16 * 2**10, 48 * 2**10  # bytes kept of what the user's code prints
 IMPORT_LIMIT_S = 120.0  # a cold disk can take a minute over torch; the user's own limit starts after it
@@ -49,8 +56,10 @@ class Ending:
 class Child:
     """A running worker. `stop` must be awaited, whatever happened before."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, guarded: int | None) -> None:
+        """`guarded` is the descriptor whose end tells the child's guard that we are gone."""
         self._process = process
+        self._guarded = guarded
         self._token = secrets.token_hex(8)
         self.messages = self._messages()
         """What it says, to the end of its channel."""
@@ -68,20 +77,28 @@ class Child:
         It imports torch, and what else `text` mentions of the libraries it knows, with `folder` first on its path. Then
         it says `prepared`, and waits for its orders.
         """
-        child = cls(
-            await asyncio.create_subprocess_exec(
-                str(interpreter),
-                "-c",
-                _BOOTSTRAP,
-                str(_WORKER),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=str(directory),
-                env=dict(environment),
-                start_new_session=sys.platform != "win32",
-            )
+        command = [str(interpreter), "-c", _BOOTSTRAP, str(_WORKER)]
+        execute = functools.partial(
+            asyncio.create_subprocess_exec,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=str(directory),
+            env=dict(environment),
         )
+        if sys.platform == "win32":
+            child = cls(await execute(*command), None)
+        else:
+            _check(interpreter)
+            theirs, ours = os.pipe()
+            guarded = ("/bin/sh", "-c", _GUARDED, f"/dev/fd/{theirs}", *command)
+            try:
+                child = cls(await execute(*guarded, start_new_session=True, pass_fds=(theirs,)), ours)
+            except BaseException:
+                os.close(ours)
+                raise
+            finally:
+                os.close(theirs)
         child.send({"token": child._token, "text": text, "folder": None if folder is None else str(folder)})
         return child
 
@@ -94,8 +111,7 @@ class Child:
         return self._process.returncode is not None
 
     def send(self, line: Mapping[str, Any]) -> None:
-        """Hand the child its orders. The pipe stays open afterwards: its end tells the child that we are
-        gone."""
+        """Hand the child its orders. The pipe stays open afterwards."""
         assert self._process.stdin is not None
         with contextlib.suppress(ConnectionError):
             self._process.stdin.write(json.dumps(line).encode() + b"\n")
@@ -152,18 +168,29 @@ class Child:
         return self._printed.text()
 
     def _kill(self) -> None:
-        # The worker's guard keeps the group's number from being reused, so this hits no stranger.
+        # The guard keeps the group's number from being reused, so this hits no stranger.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
                 self._process.kill()
             else:
                 os.killpg(self._process.pid, signal.SIGKILL)
+        if self._guarded is not None:
+            os.close(self._guarded)
+            self._guarded = None
 
     async def _keep_output(self) -> None:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(2**16):
             self._printed.add(chunk)
         self._printed.complete.set()
+
+
+def _check(interpreter: Path) -> None:
+    """Raise the `OSError` of a program that can't be started; the shell in between would keep it to itself."""
+    if not interpreter.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(interpreter))
+    if not os.access(interpreter, os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(interpreter))
 
 
 def environment_for(device: str = "cpu") -> dict[str, str]:

@@ -13,56 +13,29 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(pipe: int) -> int:
-    """End this process and everything it started when the parent ends, however it ends. Gives the descriptor on which
-    the next line of the parent's arrives.
+    """End this process when the parent ends, however it ends. Gives the descriptor on which the next line of the
+    parent's arrives; `pipe`, the standard input, is empty from here on.
 
-    `pipe` is the descriptor the parent holds open. A process of our own group waits for its end and kills the
-    group: a thread would wait for ever behind a loop in C that keeps the interpreter locked. As it is the one that
-    reads the pipe, it also passes that line on. On Linux the kernel kills us too, should a child of the parent's have
-    inherited the pipe.
+    Where there are process groups the parent has put a guard into ours, which kills the group: a thread would wait for
+    ever behind a loop in C that keeps the interpreter locked. On Linux the kernel kills us, too, should user code have
+    killed the guard.
     """
-    parent = os.getppid()
-    line, out = os.pipe()
-    if not hasattr(os, "fork"):
-        threading.Thread(target=_exit_at_end_of, args=(pipe, out), daemon=True).start()
+    if hasattr(os, "fork"):
+        line = os.dup(pipe)
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, pipe)
+        os.close(nothing)
         return line
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(0)
-    between = os.fork()
-    if between:
-        os.waitpid(between, 0)  # forked twice, so that user code which waits for its children never meets the guard
-    elif os.fork():
-        os._exit(0)
-    else:
-        _guard(pipe, out)
-    os.close(out)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, pipe)
-    os.close(nothing)
+    line, out = os.pipe()
+    threading.Thread(target=_exit_at_end_of, args=(pipe, out), daemon=True).start()
     return line
 
 
-def _guard(pipe: int, out: int) -> None:
-    for descriptor in (1, 2):
-        os.close(descriptor)
-    os.closerange(3, out)
-    os.closerange(out + 1, 256)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    _pass_on(pipe, out)
-    os.killpg(0, signal.SIGKILL)
-
-
 def _exit_at_end_of(pipe: int, out: int) -> None:
-    _pass_on(pipe, out)
-    os._exit(0)
-
-
-def _pass_on(pipe: int, out: int) -> None:
-    """Write what comes on `pipe`, up to its first line break, to `out`; return at the end of `pipe`."""
+    """Write what comes on `pipe`, up to its first line break, to `out`; leave at the end of `pipe`."""
     complete = False
     while chunk := os.read(pipe, 2**16):
         if complete:
@@ -73,6 +46,7 @@ def _pass_on(pipe: int, out: int) -> None:
                 chunk = chunk[os.write(out, chunk) :]
         if complete:
             os.close(out)
+    os._exit(0)
 
 
 def limit_memory(megabytes: int) -> None:
