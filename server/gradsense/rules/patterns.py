@@ -42,10 +42,15 @@ def _matching(block: Block, pattern: m.BaseMatcherNode) -> tuple[cst.CSTNode, ..
         return ()
     found: tuple[cst.CSTNode, ...] | None = block.notes.get(id(pattern))
     if found is None:
-        outline = _outline_of(pattern)
-        near = (node for node in candidates(block.index, pattern) if _fits(node, outline))
-        found = block.notes[id(pattern)] = tuple(node for node in near if m.matches(node, pattern))
+        near = candidates(block.index, pattern)
+        found = block.notes[id(pattern)] = tuple(node for node in near if is_match(node, pattern))
     return found
+
+
+def is_match(node: cst.CSTNode, pattern: m.BaseMatcherNode) -> bool:
+    """As `libcst.matchers.matches`, of a pattern that is made once and used often."""
+    outline, exact = _outline_of(pattern)
+    return _fits(node, outline) and (exact or m.matches(node, pattern))
 
 
 def candidates(index: NodeIndex, pattern: object) -> Sequence[cst.CSTNode]:
@@ -76,11 +81,14 @@ class _Outline:
     parts: tuple[tuple[str, object], ...]
 
 
-_outlines: Memo[int, tuple[object, object]] = Memo(1000)
+_Told = tuple[object, bool]
+"""The outline of a pattern, None if anything may match it, and whether the outline is all that the pattern says."""
+
+_outlines: Memo[int, tuple[object, _Told]] = Memo(1000)
 
 
-def _outline_of(pattern: object) -> object:
-    """The outline of a pattern; None if anything may match it. Patterns are made once, by the classes of the rules."""
+def _outline_of(pattern: object) -> _Told:
+    """What a pattern tells at a glance. Patterns are made once, by the classes of the rules."""
     known = _outlines.get(id(pattern))
     if known is None:
         known = pattern, _outlined(pattern)
@@ -88,17 +96,22 @@ def _outline_of(pattern: object) -> object:
     return known[1]
 
 
-def _outlined(pattern: object) -> object:
+def _outlined(pattern: object) -> _Told:
     if isinstance(pattern, str):
-        return pattern
+        return pattern, True
+    if isinstance(pattern, m.DoNotCareSentinel):
+        return None, True
     if isinstance(pattern, (list, tuple)):
-        items = tuple(_outlined(each) for each in pattern)
-        return items if all(isinstance(each, _Outline) for each in items) else None
+        items = [_outlined(each) for each in pattern]
+        if all(isinstance(outline, _Outline) for outline, _ in items):
+            return tuple(outline for outline, _ in items), all(exact for _, exact in items)
+        return None, False
     kind = getattr(cst, type(pattern).__name__, None)
     if kind is None or not is_dataclass(pattern):
-        return None
-    parts = ((field.name, _outlined(getattr(pattern, field.name))) for field in fields(pattern))
-    return _Outline(kind, tuple(part for part in parts if part[1] is not None))
+        return None, False
+    parts = {field.name: _outlined(getattr(pattern, field.name)) for field in fields(pattern)}
+    said = tuple((name, outline) for name, (outline, _) in parts.items() if outline is not None)
+    return _Outline(kind, said), all(exact for _, exact in parts.values())
 
 
 def _fits(value: object, outline: object) -> bool:

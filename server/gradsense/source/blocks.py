@@ -130,14 +130,14 @@ class Block:
 
     @cached_property
     def _parents(self) -> dict[int, cst.CSTNode]:
-        parents: dict[int, cst.CSTNode] = {}
+        parents = self.index.parents
         pending: list[cst.CSTNode] = [self.tree] if self.tree else []
         while pending:
             node = pending.pop()
-            below = children_of(node)
-            for child in below:
+            for child in children_of(node):
                 parents[id(child)] = node
-            pending += below
+                if child not in self.statements:
+                    pending.append(child)
         return parents
 
 

@@ -110,14 +110,26 @@ def callee_name(call: cst.Call) -> str | None:
 
 
 class NodeIndex:
-    """Nodes by class, and calls, functions and classes by name. All lists are in source order."""
+    """Nodes by class, and calls, functions and classes by name. All lists are in source order.
 
-    __slots__ = ("by_kind", "calls", "classes", "functions", "names")
+    `parents` says by its id what node is right above each, those that were given aside.
+    """
+
+    __slots__ = ("by_kind", "calls", "classes", "functions", "names", "parents")
 
     def __init__(self, statements: Iterable[cst.CSTNode]) -> None:
         by_kind: defaultdict[type[cst.CSTNode], list[cst.CSTNode]] = defaultdict(list)
-        for node in walk(statements):
+        self.parents: dict[int, cst.CSTNode] = {}
+        pending = list(statements)
+        pending.reverse()
+        while pending:
+            node = pending.pop()
             by_kind[type(node)].append(node)
+            below = children_of(node)
+            for child in below:
+                self.parents[id(child)] = node
+            below.reverse()
+            pending += below
         self.by_kind: dict[type[cst.CSTNode], list[cst.CSTNode]] = dict(by_kind)
         self.calls: dict[str, list[cst.Call]] = {}
         self.functions: dict[str, list[cst.FunctionDef]] = {}

@@ -18,6 +18,7 @@ from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import is_stub, subclasses
 from gradsense.rules.modules import held_by_optimizers, is_certainly_module, may_hold_others, trainable_below
+from gradsense.rules.patterns import is_match
 from gradsense.rules.syntax import in_broken_code, is_target, places_in, stores_on, value_assigned
 from gradsense.source.blocks import BlockTree
 
@@ -563,7 +564,7 @@ def _mentioned_below(unit: Where, whole: BlockTree) -> tuple[frozenset[str], fro
             for kind in (cst.Attribute, cst.SimpleString, cst.FormattedStringText):
                 for node in tree.block.index.by_kind.get(kind, ()) if tree.block.hole is None else ():
                     words = _words(Place(node, tree.block, where, offset, tree))
-                    (own if m.matches(node, _OF_SELF) else anywhere).update(words)
+                    (own if is_match(node, _OF_SELF) else anywhere).update(words)
         known = whole.notes[_mentioned_below] = frozenset(anywhere), frozenset(own)
     return known
 
