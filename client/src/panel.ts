@@ -8,9 +8,22 @@ export interface Page {
   places: readonly Location[];
 }
 
+/** What the page's buttons ask for. */
+export interface Actions {
+  /** Where a place is by now; undefined if nobody knows. */
+  placeNow(number: number): Promise<Location | undefined>;
+  /** Probe the same once more. */
+  again(): Promise<void>;
+}
+
 export class ReportPanel implements Disposable {
+  readonly #actions: Actions;
   #panel: WebviewPanel | undefined;
   #page: Page | undefined;
+
+  constructor(actions: Actions) {
+    this.#actions = actions;
+  }
 
   /** Whether there is a page to show. */
   get hasPage(): boolean {
@@ -38,7 +51,7 @@ export class ReportPanel implements Disposable {
       enableFindWidget: true,
       localResourceRoots: [],
     });
-    panel.webview.onDidReceiveMessage((message: unknown) => this.#jump(message));
+    panel.webview.onDidReceiveMessage((message: unknown) => this.#answer(message));
     panel.onDidDispose(() => {
       this.#panel = undefined;
     });
@@ -55,12 +68,20 @@ export class ReportPanel implements Disposable {
     panel.webview.html = page.html;
   }
 
-  /** The page may ask for the places of its report, and for nothing else. */
-  async #jump(message: unknown): Promise<void> {
-    const place = this.#page?.places[numberIn(message)];
-    if (!place) {
+  /** The page may ask for the places of its report and for another run, and for nothing else. */
+  async #answer(message: unknown): Promise<void> {
+    if (typeof message === 'object' && message !== null && 'again' in message) {
+      await this.#actions.again();
       return;
     }
+    const number = numberIn(message);
+    const told = this.#page?.places[number];
+    if (told) {
+      await this.#jump((await this.#actions.placeNow(number)) ?? told);
+    }
+  }
+
+  async #jump(place: Location): Promise<void> {
     const uri = Uri.parse(place.uri);
     const { start, end } = place.range;
     const selection = new Range(

@@ -1,5 +1,6 @@
 // The probe's commands: run it under a progress that can be cancelled, tell the verdict, show the report.
 import { commands, type Disposable, ProgressLocation, window, workspace } from 'vscode';
+import type { Location } from 'vscode-languageclient/node';
 import {
   type LanguageClient,
   LSPErrorCodes,
@@ -7,7 +8,7 @@ import {
   WorkDoneProgress,
 } from 'vscode-languageclient/node';
 import { ReportPanel } from './panel';
-import { type ProbeParams, type ProbeResult, probeRequest } from './protocol';
+import { type ProbeParams, type ProbeResult, placeRequest, probeRequest } from './protocol';
 import type { Session } from './session';
 
 /** Stands for a class's name where the file itself is run, as a script. */
@@ -16,8 +17,12 @@ const script = '__main__';
 export class Probe implements Disposable {
   readonly #session: Session;
   readonly #text = window.createOutputChannel('GradSense Probe');
-  readonly #panel = new ReportPanel();
+  readonly #panel = new ReportPanel({
+    placeNow: (number) => this.#placeNow(number),
+    again: () => this.#again(),
+  });
   #runs = 0;
+  #last: Pick<ProbeParams, 'uri' | 'target'> | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -44,13 +49,26 @@ export class Probe implements Disposable {
     this.#runs += 1;
     const params: ProbeParams = { ...request, page: true, workDoneToken: `gradsense-probe-${this.#runs}` };
     try {
-      await this.#tell(await requestWithProgress(client, params));
+      const result = await requestWithProgress(client, params);
+      this.#last = { uri: params.uri, target: result.target ?? params.target };
+      await this.#tell(result);
     } catch (error) {
       if (!isCancellation(error)) {
         const reason = error instanceof Error ? error.message : String(error);
         void window.showErrorMessage(`The probe did not run: ${reason}. The server's log says more.`);
       }
     }
+  }
+
+  async #again(): Promise<void> {
+    if (this.#last) {
+      await this.run(this.#last.uri, this.#last.target);
+    }
+  }
+
+  async #placeNow(place: number): Promise<Location | undefined> {
+    const client = await this.#session.client();
+    return (await client?.sendRequest(placeRequest, { place })) ?? undefined;
   }
 
   /** As a page; as text where the server makes no pages. */

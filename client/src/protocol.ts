@@ -41,11 +41,16 @@ export interface ProbeResult {
   html?: string;
   /** What the document's `data-place` numbers mean. */
   places?: Location[];
+  /** The class that was probed, or the script: what to ask for to probe it again. */
+  target?: string;
   /** Why there is no verdict, with the next step; null if there is one. */
   error: string | null;
 }
 
 export const probeRequest = new RequestType<ProbeParams, ProbeResult, void>('gradsense/probe');
+
+/** Where a place of the last document is now that the text has been edited. */
+export const placeRequest = new RequestType<{ place: number }, Location | null, void>('gradsense/probePlace');
 
 export const explainRequest = new RequestType<{ rule: string }, { markdown: string }, void>(
   'gradsense/explain',

@@ -50,7 +50,7 @@ await scenario(async (workbench, step) => {
     await workbench.token('torch.sigmoid', 'detach').dblclick();
     await page.keyboard.type('clone');
     await workbench.line('.clone()').waitFor();
-    await workbench.click(workbench.lenses.filter({ hasText: '6 of 16' }));
+    await webview.getByRole('button', { name: 'Run again' }).click();
     await webview.getByText('Since the probe before: 2 layers learn now.').waitFor();
     await row('gate').getByText('learns now').waitFor();
     await workbench.clearNotifications();

@@ -88,6 +88,8 @@ async def test_who_asks_for_a_page_gets_one_with_the_lines_it_leads_to(vscode: E
     params = {"uri": uri, "target": "Other", "position": None, "workDoneToken": None, "page": True}
     first = await vscode.ask_plain("gradsense/probe", params)
     assert "<h1>Other</h1>" in first["html"]
+    assert "data-again" in first["html"]
+    assert first["target"] == "Other"
     assert "Since the probe before" not in first["html"]
     numbers = {int(number) for number in re.findall(r'data-place="(\d+)"', first["html"])}
     assert numbers == set(range(len(first["places"])))
@@ -96,7 +98,16 @@ async def test_who_asks_for_a_page_gets_one_with_the_lines_it_leads_to(vscode: E
         place["range"] for place in first["places"]
     ]
     (nonce,) = set(re.findall(r'nonce="([^"]+)"', first["html"]))
-    vscode.edit(uri, 2, (6, 8), (6, 9), "2")
+    number = next(
+        n for n, place in enumerate(first["places"]) if place["range"]["start"] == {"line": 5, "character": 6}
+    )
+    assert await vscode.ask_plain("gradsense/probePlace", {"place": number}) == first["places"][number]
+    vscode.edit(uri, 2, (0, 0), (0, 0), "\n")
+    moved = await vscode.ask_plain("gradsense/probePlace", {"place": number})
+    assert moved["range"]["start"] == {"line": 6, "character": 6}
+    assert await vscode.ask_plain("gradsense/probePlace", {"place": len(first["places"])}) is None
+    vscode.edit(uri, 3, (0, 0), (1, 0), "")
+    vscode.edit(uri, 4, (6, 8), (6, 9), "2")
     second = await vscode.ask_plain("gradsense/probe", params)
     assert nonce not in second["html"]
     assert "Since the probe before: every layer is as it was." in second["html"]

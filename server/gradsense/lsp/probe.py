@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SOURCE = "gradsense-probe"
 PROBE_REQUEST = "gradsense/probe"
+PLACE_REQUEST = "gradsense/probePlace"
 PROBE_COMMAND = "gradsense.probe"
 CLIENT_PROBE_COMMAND = "gradsense.runProbe"
 TRUST_NOTIFICATION = "gradsense/trust"
@@ -141,7 +142,7 @@ def _proofs_of(finding: Finding) -> frozenset[str]:
 
 
 class Probes:
-    """`gradsense/probe`, `gradsense/trust` and the command `gradsense.probe`."""
+    """`gradsense/probe`, `gradsense/probePlace`, `gradsense/trust` and the command `gradsense.probe`."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -149,6 +150,7 @@ class Probes:
         self._spare: Spare | None = None
         self._prewarm_for: str | None = None
         self._earlier = Earlier()
+        self._shown: list[Spot] = []
         self.serial = 0
         """Grows with every change of what `diagnostics` gives."""
         self._closed = False
@@ -156,6 +158,7 @@ class Probes:
 
     def register(self) -> None:
         self._server.handle(PROBE_REQUEST, self.request)
+        self._server.handle(PLACE_REQUEST, self.place)
         self._server.handle(TRUST_NOTIFICATION, self.trust)
 
     def command_for(self, uri: str, qualname: str, title: str) -> types.Command:
@@ -196,6 +199,14 @@ class Probes:
         where = types.Position(int(position["line"]), int(position["character"])) if position else None
         page = params.get("page") is True
         return await self._answer(str(params["uri"]), target, where, params.get("workDoneToken"), page)
+
+    async def place(self, params: dict[str, Any]) -> dict[str, Any] | None:
+        """Where a place of the page that was made last is now, by its number; None if there is none."""
+        number = int(params["place"])
+        if not 0 <= number < len(self._shown):
+            return None
+        spot = self._shown[number]
+        return _plain(spot.uri, self._range(spot))
 
     async def command(self, arguments: list[Any], token: int | str | None) -> dict[str, Any]:
         """The same for clients without a command of their own: tells the verdict in a message."""
@@ -240,10 +251,11 @@ class Probes:
         from gradsense.probe.page.document import panel
 
         shown = panel(report, secrets.token_urlsafe(16), folder, before)
-        spots = [self._spot(run, at.path, at.line, at.column, at.end_line, at.end_column) for at in shown.places]
-        for spot in spots:
+        self._shown = [self._spot(run, at.path, at.line, at.column, at.end_line, at.end_column) for at in shown.places]
+        for spot in self._shown:
             spot.follow(run.uri, run.edits)
-        return {"html": shown.html, "places": [_plain(spot.uri, self._range(spot)) for spot in spots]}
+        places = [_plain(spot.uri, self._range(spot)) for spot in self._shown]
+        return {"html": shown.html, "places": places, "target": run.qualname}
 
     async def _run(
         self, uri: str, target: str | None, position: types.Position | None, tell: Callable[[str], None]
@@ -424,6 +436,8 @@ class Probes:
     def edited(self, uri: str, edits: Iterable[Edit]) -> None:
         """Move what is known along with the text; drop what is about a class whose text has changed."""
         edits = list(edits)
+        for spot in self._shown:
+            spot.follow(uri, edits)
         for key, run in list(self._runs.items()):
             span: Span | None = run.span
             for edit in edits if run.uri == uri else ():

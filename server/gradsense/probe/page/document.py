@@ -82,6 +82,8 @@ def _top(report: ProbeReport, folder: Path | None, before: ProbeReport | None, p
     )
     if before is not None and report.error is None:
         yield tag("p", in_short(compare(before, report)), class_="compared")
+    if places.jump:
+        yield tag("button", "Run again", type="button", class_="again", data_again="")
     yield _assumed(report, places)
 
 

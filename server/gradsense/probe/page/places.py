@@ -13,7 +13,8 @@ class Places:
     """The places of one page, in the order in which they were told."""
 
     def __init__(self, jump: bool) -> None:
-        self._jump = jump
+        self.jump = jump
+        """Whether an editor listens."""
         self.told: list[Place] = []
 
     def line(self, place: Place | None, of: str) -> Html | None:
@@ -25,7 +26,7 @@ class Places:
 
     def link(self, place: Place | None, text: str, label: str, class_: str) -> Html:
         """Any text that leads to a place."""
-        if place is None or not self._jump:
+        if place is None or not self.jump:
             return tag("span", text, class_=class_)
         if place not in self.told:
             self.told.append(place)

@@ -54,6 +54,10 @@ code, pre, .title, .module, .number, .was, .place, th[scope=row] {
   border: 0; background: none; padding: 0; margin: 0; text-align: left; cursor: pointer; color: var(--link);
   font-family: var(--mono); font-size: .92em; line-height: inherit; overflow-wrap: anywhere;
 }
+.again {
+  font: inherit; color: var(--link); background: none; border: 1px solid var(--line); border-radius: 4px;
+  padding: .15rem .6rem; margin: 0 0 .9rem; cursor: pointer;
+}
 .title.link { color: inherit; }
 .link:hover { text-decoration: underline; }
 :focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; border-radius: 2px; }
@@ -161,6 +165,8 @@ document.addEventListener('click', (event) => {
   const link = event.target.closest('[data-place]');
   if (link) {
     editor.postMessage({ place: Number(link.dataset.place) });
+  } else if (event.target.closest('[data-again]')) {
+    editor.postMessage({ again: true });
   }
 });
 """
