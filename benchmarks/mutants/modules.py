@@ -76,6 +76,7 @@ def trained_children(host: Host, module: cst.ClassDef) -> list[Child]:
             # `self.body.conv1 = ...`, and `self.body` made of other things then: `model.body.conv1` raises by itself.
             continue
         match = TRAINED.fullmatch(host.called(value))
+        # With `affine=False` a norm holds no weights.
         if match and not re.search(r"affine=False", host.code(value)):
             found.append(Child(statement, name, match[1], value))
     return found

@@ -134,6 +134,7 @@ def round_in_path(host: Host) -> Iterator[Change]:
 @mutator("GS505", "GS501", "GS807")
 def output_detached(host: Host) -> Iterator[Change]:
     """the network's output detached."""
+    # GS807 answers where the network is a GAN's generator: it names the same cut, by the same line.
     for each, forward, _ in _output(host):
         pair = assigned(forward)
         if pair is not None:

@@ -421,8 +421,7 @@ def argument_too_many(host: Host) -> Iterator[Change]:
 def argument_missing(host: Host) -> Iterator[Change]:
     """on_train_batch_end without its arguments."""
     for module, *_ in _automatic(host):
-        # What Lightning 1 passed is not what the rule knows: it leaves projects that pin it alone.
-        if method(module, "on_train_batch_end") is None and _ends_in_a_method(module) and _is_current(host):
+        if method(module, "on_train_batch_end") is None and _ends_in_a_method(module):
             yield _add_method(host, module, "def on_train_batch_end(self):\n    print(self.current_epoch)")
 
 

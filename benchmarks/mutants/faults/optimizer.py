@@ -242,11 +242,9 @@ def unguarded_gradient(host: Host) -> Iterator[Change]:
     for _, step in _own_optimizers(host):
         for guard in host.inside(step, cst.If):
             if re.fullmatch(r"p\.grad is None|g is None|dp is None", host.code(guard.test)) and guard.orelse is None:
-                grads = [
-                    host.statement_of(use)
-                    for use in host.inside(step, cst.Attribute)
-                    if use.attr.value == "grad" and host.start(use) > host.span(guard)[1]
-                ]
+                # What raises is the first use of the gradient: it may stand in an `if` (`p.grad.is_sparse`), or have
+                # been given a name above the guard (`g = p.grad`).
+                grads = [use for use in host.inside(step, cst.Attribute) if use.attr.value == "grad"]
                 yield Change(host).delete(guard).mark(step, *grads)
 
 
@@ -256,10 +254,12 @@ def recorded_update(host: Host) -> Iterator[Change]:
     for each, step in _own_optimizers(host):
         found = [d for d in step.decorators if "no_grad" in host.code(d)]
         if len(found) == 1 and not re.search(r"p\.data\b|no_grad\(\):", host.code(step)):
+            # Under another name (`p_fp32 = p`) it is the same parameter, and the same update.
+            names = {"p"} | {name for _, name, value in assignments(host, step) if host.code(value) == "p"}
             updates = [
                 host.statement_of(call)
                 for call, func in host.method_calls("add_", "addcdiv_", "mul_", "copy_")
-                if host.code(func.value) == "p"
+                if host.code(func.value) in names
             ]
             header = host.code(found[0])
             yield Change(host).replace(found[0], "# " + header, mark=False).mark(each, step, *updates)

@@ -60,6 +60,7 @@ from gradsense.program.values import (
     combine,
     is_plain,
     join,
+    options_of,
 )
 
 Keywords = tuple[tuple[str, Value], ...]
@@ -643,7 +644,7 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     sources, is_open = composition.parameter_sources(run, state, instance)
     name = class_lookup.external_class(instance, run)
     known = classes.is_layer(name) or known_graph_layers.is_graph_layer(name)
-    layer = known and isinstance(instance.type, Ref)
+    layer = known and isinstance(instance.type, Ref) and not _has_library_layers(state, instance)
     if layer and functions.compares_with_labels(name):
         values = expressions.with_labels(values[:2], ()) + values[2:]
     inputs = [
@@ -682,6 +683,13 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
         return TupleValue((result, TupleValue((result, result)) if shape == "cell and state" else result))
     result = activations.after_layer(frame, state, instance, name, values, result, at)
     return shapes.after_layer(state, instance, name, values, result)
+
+
+def _has_library_layers(state: State, container: Instance) -> bool:
+    """Whether some of what a container holds are layers of a network from a library: it isn't known which."""
+    items = state.items(container.obj)
+    held = items.exact if items.exact is not None else options_of(items.element)
+    return any(isinstance(each, Instance) and each.type == Ref(objects.PART) for each in held)
 
 
 def record_call(

@@ -85,7 +85,8 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
             if classes.is_container(name):
                 items = state.items(each.obj)
                 is_open = is_open or (items.exact is None and isinstance(items.element, Unknown))
-                stack.extend(items.exact if items.exact is not None else (items.element,))
+                # Whose items aren't all known holds some of each kind that was put in.
+                stack.extend(items.exact if items.exact is not None else options_of(items.element))
                 continue
             if classes.is_layer(name):
                 if _has_parameters(state, each, name):
@@ -102,7 +103,7 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
         for name, held in state.attributes(each.obj).items():
             if name == ITEMS:
                 assert isinstance(held, Items)
-                stack.extend(held.exact if held.exact is not None else (held.element,))
+                stack.extend(held.exact if held.exact is not None else options_of(held.element))
             elif isinstance(held, (Instance, Choice)) or (isinstance(held, Tensor) and held.parameter is not None):
                 stack.append(held)
     return frozenset(sources), is_open
@@ -133,6 +134,10 @@ def modules_below(run: Run, state: State, value: Value) -> dict[Obj, tuple[str, 
     return found
 
 
+COPY = "copy "
+"""What the parts of copied objects begin with."""
+
+
 def clone(run: Run, frame: Frame, state: State, value: Value, at: int) -> Value:
     """`copy.deepcopy(value)`: new objects all the way down."""
     memo: dict[Obj, Obj] = {}
@@ -155,7 +160,7 @@ def clone(run: Run, frame: Frame, state: State, value: Value, at: int) -> Value:
     def _copy_of(obj: Obj) -> Obj:
         if obj in memo:
             return memo[obj]
-        new = Obj(site, (*frame.calls, obj.site, *obj.calls)[:12], f"copy {obj.part}")
+        new = Obj(site, (*frame.calls, obj.site, *obj.calls)[:12], f"{COPY}{obj.part}")
         memo[obj] = new
         attributes: dict[str, object] = {}
         for name, held in state.attributes(obj).items():

@@ -378,22 +378,45 @@ def _module_attribute(run: Run, frame: Frame, state: State, instance: Instance, 
         if classes.is_layer(cls):
             if name in ("weight", "bias") or name.startswith(("weight_", "bias_", "in_proj", "out_proj")):
                 return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
-            return UNKNOWN
-        # A part of a network from a library: an object of its own, so that it can be replaced and held apart.
-        part = Instance(
-            Obj(instance.obj.site, instance.obj.calls, f"{instance.obj.part}.{name}"),
-            Ref("?part"),
-            Kind.MODULE,
-        )
-        state.set_attribute(instance.obj, name, part)
-        state.heap.setdefault(part.obj, {})
-        return part
+            # A loss has no `backward`: it is taken for what it gives.
+            return Method(instance, name) if name == "backward" and classes.is_loss(cls) else UNKNOWN
+        return _part(state, instance, name)
     order, _ = class_lookup.mro(run, instance.type)
     for each in order:
         if isinstance(each, Ref) and classes.is_layer(each.name) and name in ("weight", "bias"):
             return Tensor(frozenset((instance.obj,)), requires=True, parameter=instance.obj)
     expressions.note_half_typed(run, frame, name, -1)
     return UNKNOWN
+
+
+def _part(state: State, network: Instance, name: str) -> Instance:
+    """A part of a network from a library: an object of its own, so that it can be replaced and held apart."""
+    obj = Obj(network.obj.site, network.obj.calls, f"{network.obj.part}.{name}")
+    part = Instance(obj, Ref(objects.PART), Kind.MODULE)
+    state.set_attribute(network.obj, name, part)
+    state.heap.setdefault(obj, {})
+    return part
+
+
+CHILDREN = "[children]"
+"""The attribute of a network from a library that holds what stands for its layers, whichever."""
+
+
+def _children(run: Run, frame: Frame, state: State, module: Instance, at: int) -> Value:
+    """`module.children()`; of a network from a library it isn't known which they are, but whose."""
+    held = state.attributes(module.obj).get(ITEMS)
+    if isinstance(held, Items):
+        exact = held.exact is not None
+        return containers.make_collection(run, frame, state, "list", list(held.exact or (held.element,)), exact, at)
+    if not isinstance(module.type, Ref) or state.is_open(module.obj) or _is_wrapper_or_layer(module.type.name):
+        return UNKNOWN
+    known = state.attribute(module.obj, CHILDREN)
+    child = known if known is not None else objects.several(state, _part(state, module, CHILDREN))
+    return containers.make_collection(run, frame, state, "list", [child], False, at)
+
+
+def _is_wrapper_or_layer(name: str) -> bool:
+    return name in classes.WRAPPERS or name in classes.AVERAGES or classes.is_layer(name)
 
 
 def _instance(
@@ -468,13 +491,7 @@ def _module(
     if name in ("modules", "named_modules"):
         return Parts(module, "iterator" if name == "modules" else "pairs")
     if name in ("children", "values"):
-        if name == "values" or name == "children":
-            held = state.attributes(module.obj).get(ITEMS)
-            if isinstance(held, Items):
-                return containers.make_collection(
-                    run, frame, state, "list", list(held.exact or (held.element,)), held.exact is not None, at
-                )
-        return UNKNOWN
+        return _children(run, frame, state, module, at)
     if name in ("add_module", "register_module", "register_parameter") and len(args) == 2:
         key = args[0].value if isinstance(args[0], Const) else None
         if isinstance(key, str):

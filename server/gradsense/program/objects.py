@@ -41,6 +41,8 @@ from gradsense.program.values import (
 BUILTINS = frozenset(dir(builtins))
 SLICED = "[sliced]"
 """The attribute of a container that holds a part of another's items."""
+PART = "?part"
+"""The class of a part of a network from a library: a Module as a rule, but it may be a parameter."""
 SEVERAL = "[several]"
 """The attribute of an object that stands for many made by the same comprehension."""
 

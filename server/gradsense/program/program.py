@@ -18,6 +18,7 @@ from gradsense.program import (
     class_lookup,
     containers,
     duck_types,
+    hidden,
     ir,
     methods,
     quiet,
@@ -383,9 +384,11 @@ class Program:
         run.module_frames = dict(script.module_frames)
         run.holdings = dict(script.holdings)
         run.optimizers = dict(script.optimizers)
+        run.copies = dict(script.copies)
         if base is not None:
             run.holdings.update(base.holdings)
             run.optimizers.update(base.optimizers)
+            run.copies.update(base.copies)
         run.inherited = dict(run.holdings)
         run.world = script.facts
         return run
@@ -451,6 +454,9 @@ class Program:
         if kind == "broken":
             _, path, name = read
             return name in self.imports.files[path].mentioned_by_holes  # type: ignore[index]
+        if kind == "shown":
+            _, path, name = read
+            return hidden.is_shown(self.imports.files[path], str(name))  # type: ignore[index]
         if kind == "half-typed":
             _, path, name = read
             return self.imports.files[path].is_half_typed(str(name))  # type: ignore[index]

@@ -135,6 +135,8 @@ class Run:
         """The activations whose results go into something that is no call of torch's."""
         self.escaped: set[Obj] = set()
         """Objects given to code that is not known."""
+        self.copies: dict[Site, tuple[str, str]] = {}
+        """Copies of networks, by the call that made them: the file and the name that they were given there at once."""
         self.frozen: set[Obj] = set()
         """Modules and parameters whose `requires_grad` the program sets, to whatever value."""
         self.loaded: set[Obj] = set()

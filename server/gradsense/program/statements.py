@@ -13,6 +13,7 @@ from gradsense.program import (
     duck_types,
     expressions,
     graph,
+    hidden,
     in_place,
     ir,
     iterators,
@@ -27,6 +28,7 @@ from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.state import State
 from gradsense.program.values import (
     NONE,
+    PLAIN,
     UNKNOWN,
     ClassValue,
     Closure,
@@ -154,6 +156,7 @@ def _assign(run: Run, frame: Frame, node: ir.Assign, state: State, flow: Flow) -
         value = objects.value_of_annotation(run, frame, state, node.annotation, node.at)
     if value is UNKNOWN and isinstance(node.value, ir.Call) and isinstance(node.targets[0], ir.Name):
         value = duck_types.value_of_variable(run, frame, state, node.targets[0].id, node.at)
+    hidden.note_copy(run, frame, node, value)
     for target in node.targets:
         bind(run, frame, state, target, value, node.at)
     return [state]
@@ -180,8 +183,6 @@ def bind(run: Run, frame: Frame, state: State, target: ir.Expr, value: Value, at
         receiver = expressions.evaluate(run, frame, state, target.value)
         index = expressions.evaluate(run, frame, state, target.index)
         containers.store_item(run, frame, state, receiver, index, value, target.at)
-    elif isinstance(target, ir.Starred):
-        bind(run, frame, state, target.value, UNKNOWN, at)
 
 
 def _may_be_trained(value: Value) -> bool:
@@ -210,11 +211,27 @@ def _forget(state: State, frame: Frame, name: str) -> None:
 
 
 def _unpack(run: Run, frame: Frame, state: State, target: ir.Sequence, value: Value, at: int) -> None:
-    count = len(target.items)
-    starred = any(isinstance(item, ir.Starred) for item in target.items)
-    parts = None if starred else containers.unpacked(run, frame, state, value, count, at)
+    parts = _parts(run, frame, state, target, value, at)
     for number, item in enumerate(target.items):
-        bind(run, frame, state, item, parts[number] if parts else UNKNOWN, at)
+        part = parts[number] if parts else UNKNOWN
+        bind(run, frame, state, item.value if isinstance(item, ir.Starred) else item, part, at)
+
+
+def _parts(
+    run: Run, frame: Frame, state: State, target: ir.Sequence, value: Value, at: int
+) -> tuple[Value, ...] | None:
+    """What each item of a target gets; a starred one (`first, *others = layers`) a list of what the others leave."""
+    count = len(target.items)
+    star = next((number for number, item in enumerate(target.items) if isinstance(item, ir.Starred)), None)
+    if star is None or value == PLAIN:
+        return containers.unpacked(run, frame, state, value, count, at)
+    known = containers.exact_items(run, state, value)
+    if known is None or len(known) < count - 1:
+        return None
+    end = len(known) - (count - 1 - star)
+    rest = list(known[star:end])
+    made = containers.make_collection(run, frame, state, "list", rest, True, target.items[star].at, "starred")
+    return (*known[:star], made, *known[end:])
 
 
 def _aug_assign(run: Run, frame: Frame, node: ir.AugAssign, state: State, flow: Flow) -> list[State]:

@@ -10,6 +10,7 @@ from gradsense.program import (
     containers,
     expressions,
     graph,
+    hidden,
     iterators,
     marking,
     modes,
@@ -247,7 +248,7 @@ def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: i
         if held is not None and held.sources & sources and not may_be_frozen:
             state.gradients[optimizer] = after_backward(states, site, certain=True)
             reached.add(optimizer)
-        elif is_open or held is None or held.open or may_be_frozen:
+        elif (is_open and not (held and hidden.is_hidden(run, held))) or held is None or held.open or may_be_frozen:
             state.gradients[optimizer] = after_backward(states, site, certain=False)
     scaler = next((o.scaler for o in options_of(value) if isinstance(o, Tensor) and o.scaler), None)
     if scaler is not None:

@@ -438,6 +438,8 @@ NONE = Const(None)
 DATA = Tensor(requires=False, data=True)
 NUMBER = Tensor(requires=False, data=True, python=True)
 _MOST_OPTIONS = 4
+_MOST_LAYERS = 12
+"""The same for the layers that a list is filled with."""
 
 
 def join(left: Value, right: Value) -> Value:
@@ -467,7 +469,8 @@ def join(left: Value, right: Value) -> Value:
                 continue
         if option not in options:
             options.append(option)
-    if len(options) > _MOST_OPTIONS:
+    layers = all(isinstance(option, Instance) and option.kind is Kind.MODULE for option in options)
+    if len(options) > (_MOST_LAYERS if layers else _MOST_OPTIONS):
         return UNKNOWN
     return options[0] if len(options) == 1 else Choice(tuple(options))
 

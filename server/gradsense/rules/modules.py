@@ -6,19 +6,17 @@ from collections.abc import Iterable
 
 from gradsense.program import class_lookup, composition
 from gradsense.program.knowledge import classes
+from gradsense.program.objects import PART
 from gradsense.program.program import ClassFacts, Program
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Instance, Obj, Parameters, Ref, Tensor, Value
-
-_PART = "?part"
-"""The class of an attribute of a library's network: a Module as a rule, but it may be a parameter."""
 
 
 def is_certainly_module(value: Value) -> bool:
     """Whether a value is a Module, and no attribute of a library's network that may also be a parameter."""
     if not isinstance(value, Instance) or not class_lookup.is_module(value):
         return False
-    return not isinstance(value.type, Ref) or value.type.name != _PART
+    return not isinstance(value.type, Ref) or value.type.name != PART
 
 
 def takes_attribute(program: Program, value: Value, name: str) -> bool:

@@ -114,6 +114,48 @@ class UncoveredSubnetwork(Rule):
             """,
             shows=Unmoved("decoder"),
         ),
+        # Its layers come out of a list of blocks.
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader, TensorDataset
+
+
+            class Head(nn.Module):
+                def __init__(self, blocks):
+                    super().__init__()
+                    layers = []
+                    for size, other, norm, *bias in blocks:
+                        layers.append(nn.Linear(size, other, bias=bias[0] if bias else True))
+                        if norm:
+                            layers.append(norm)
+                    self.layers = nn.Sequential(*layers)
+
+                def forward(self, x):
+                    return self.layers(x)
+
+
+            class Regressor(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.backbone = nn.Linear(4, 8)
+                    self.head = Head([(8, 8, nn.BatchNorm1d(8), False), (8, 1, None)])
+
+                def training_step(self, batch, batch_idx):
+                    return self.head(self.backbone(batch[0])).pow(2).mean()
+
+                def configure_optimizers(self):
+                    return torch.optim.Adam(self.backbone.parameters(), lr=0.01)
+            #              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS111
+
+
+            data = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Regressor(), data)
+            """,
+            shows=Unmoved("head"),
+        ),
         Good(
             """
             import itertools

@@ -10,7 +10,7 @@ from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.facts import Make
 from gradsense.program.knowledge.classes import is_loss
 from gradsense.program.program import Program
-from gradsense.program.values import Ref, Tensor
+from gradsense.program.values import Instance, Ref, Tensor, Value
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
 
@@ -21,7 +21,7 @@ class LossClassCalledAsFunction(Rule):
     ## What it does
 
     Reports `nn.CrossEntropyLoss(out, y)` and the like: two arguments by position, the first of them computed from
-    trained parameters.
+    trained parameters, or `backward` called on what it gives.
 
     ## Why it matters
 
@@ -35,7 +35,7 @@ class LossClassCalledAsFunction(Rule):
     ## Stays silent when
 
     - one argument is given: class weights, `reduction` and other options by name;
-    - the first argument isn't known to come from a network.
+    - the first argument isn't known to come from a network, and `backward` isn't called on the loss.
 
     ## References
 
@@ -50,9 +50,8 @@ class LossClassCalledAsFunction(Rule):
             cls = make.instance.type
             if len(make.args) < 2 or not isinstance(cls, Ref) or not is_loss(cls.name):
                 continue
-            first = make.args[0]
             place = program.place(make.site)
-            if not isinstance(first, Tensor) or not first.sources or first.parameter is not None or place is None:
+            if not (_is_output(make.args[0]) or _goes_backward(program, make)) or place is None:
                 continue
             if not isinstance(place.node, cst.Call):
                 continue
@@ -67,6 +66,30 @@ class LossClassCalledAsFunction(Rule):
             )
 
     examples = [
+        # Where the output comes from isn't known: that `backward` is called on the loss tells.
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            def outputs_of(net):
+                for _ in range(2):
+                    yield net(torch.randn(8, 4))
+
+
+            net = nn.Linear(4, 3)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            y = torch.randint(0, 3, (8,))
+            for output in outputs_of(net):
+                loss = nn.CrossEntropyLoss(output, y)
+            #          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS610
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("ambiguous"),
+        ),
         Bad(
             """
             import torch
@@ -150,6 +173,19 @@ class LossClassCalledAsFunction(Rule):
             """
         ),
     ]
+
+
+def _is_output(value: Value) -> bool:
+    """Whether a value is what a network gives, and no weight of classes."""
+    return isinstance(value, Tensor) and bool(value.sources) and value.parameter is None
+
+
+def _goes_backward(program: Program, make: Make) -> bool:
+    """Whether the loss that is made is taken for a number: its `backward`, which it doesn't have, is called."""
+    return any(
+        isinstance(call.receiver, Instance) and call.receiver.obj == make.instance.obj
+        for _, call in program.calls("Module.backward")
+    )
 
 
 def _end(offset: int) -> Span:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Build, Gradients, Step
+from gradsense.program.facts import Backward, Build, Gradients, Holdings, Step
+from gradsense.program.hidden import is_hidden
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Code, Obj, Tensor
@@ -38,7 +39,8 @@ class WrongNetworkOptimized(Rule):
 
     ## Stays silent when
 
-    - some loss of the file reaches what the optimizer holds, or a loss isn't known;
+    - some loss of the file reaches what the optimizer holds, or a loss isn't known (it reaches no copy that is only
+      asked for its parameters);
     - the other network is in an optimizer as well, frozen, loaded from a checkpoint, or given to code that
       isn't known;
     - gradients are computed or set in another way (`torch.autograd.grad`, `.grad = ...`).
@@ -68,7 +70,7 @@ class WrongNetworkOptimized(Rule):
                 continue
             if run.gradients_read or any(state.kind not in _WITHOUT for state in step.states):
                 continue
-            loss = _loss_elsewhere(run, step, mine.sources) or _own_loss(run, step, mine.sources, held_by_any)
+            loss = _loss_elsewhere(run, step, mine) or _own_loss(run, step, mine.sources, held_by_any)
             build = next((b for b in program.facts(Build) if b.optimizer.obj == optimizer), None)
             if loss is None or build is None or step.closure is not None:
                 continue
@@ -195,6 +197,51 @@ class WrongNetworkOptimized(Rule):
             """,
             shows=Unmoved("critic"),
         ),
+        # Wherever the batches come from: a copy that is only asked for its parameters has no part in them.
+        Bad(
+            """
+            import copy
+            import torch
+            from torch import nn
+
+
+            def batches():
+                yield from torch.randn(3, 8, 4)
+
+
+            model = nn.Linear(4, 2)
+            previous = copy.deepcopy(model)
+            optimizer = torch.optim.SGD(previous.parameters(), lr=0.1)
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS306
+
+            for batch in batches():
+                loss = model(batch).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import copy
+            import torch
+            from torch import nn
+
+
+            def batches():
+                yield from torch.randn(3, 8, 4)
+
+
+            model = nn.Linear(4, 2)
+            previous = copy.deepcopy(model)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for batch in batches():
+                loss = model(batch).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
         Good(
             """
             import copy
@@ -271,13 +318,14 @@ class WrongNetworkOptimized(Rule):
 _WITHOUT = frozenset({Gradients.NONE, Gradients.CLEARED, Gradients.LOST})
 
 
-def _loss_elsewhere(run: Run, step: Step, mine: frozenset[Obj]) -> Backward | None:
+def _loss_elsewhere(run: Run, step: Step, mine: Holdings) -> Backward | None:
     """A loss in the step's loop, if no loss of the run can reach what the optimizer holds."""
     found: Backward | None = None
+    hidden = is_hidden(run, mine)
     for fact in run.facts.values():
         if not isinstance(fact, Backward):
             continue
-        if not isinstance(fact.value, Tensor) or fact.value.open or fact.value.sources & mine:
+        if not isinstance(fact.value, Tensor) or (fact.value.open and not hidden) or fact.value.sources & mine.sources:
             return None
         if fact.value.sources and fact.context.rounds and fact.context.rounds == step.context.rounds:
             found = fact
