@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gradsense.engine import check_text
 from gradsense.program.facts import Backward, Step
 from gradsense.snapshot import ModuleSource, SourceFile
@@ -382,3 +384,64 @@ def test_a_method_that_cannot_be_read_may_do_anything_to_its_object() -> None:
         stepper.optimizer.step()
     """
     assert all("UNKNOWN" in states for states in step_states(text))
+
+
+OPEN_NETWORK = """
+from parts import unknown_layers
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.rest = unknown_layers()
+
+    def forward(self, x):
+        return self.rest(self.first(x))
+
+network = Network()
+mine = torch.optim.SGD(network.parameters(), lr=0.1)
+for x in torch.randn(3, 8, 4):
+    network(x).sum().backward()
+    {clear}
+    mine.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "clear",
+    [
+        "network.zero_grad()",
+        "for p in network.parameters(): p.grad = None",
+        "for p in list(network.parameters()): p.grad.zero_()",
+        """for group in mine.param_groups:
+        for p in group["params"]: p.grad = None""",
+    ],
+)
+def test_clearing_all_of_a_module_clears_what_is_not_known_of_it(clear: str) -> None:
+    assert step_states(OPEN_NETWORK.format(clear=clear)) == only("LOST")
+
+
+@pytest.mark.parametrize(
+    "clear",
+    [
+        "for p in model.parameters(): p.grad = None",
+        "for p in [each for each in network.parameters() if each.ndim > 1]: p.grad = None",
+        "for p in [*network.parameters(), *others]: p.grad = None",
+    ],
+)
+def test_clearing_something_else_or_a_part_may_leave_gradients(clear: str) -> None:
+    assert any("FRESH" in kinds for kinds in step_states(OPEN_NETWORK.format(clear=clear)))
+
+
+def test_a_text_s_methods_leave_what_they_are_given_as_it_is() -> None:
+    states = step_states(
+        """
+        for x in torch.randn(3, 8, 4):
+            optimizer.zero_grad()
+            loss = model(x).sum()
+            loss.backward()
+            print("{} {}".format(loss, unknown), f"{x}".join([str(loss)]), optimizer.__class__)
+            optimizer.step()
+        """
+    )
+    assert states == only("FRESH")

@@ -404,3 +404,16 @@ def test_one_item_of_a_list_is_deleted() -> None:
         """
     )
     assert len(loss.sources) == 1
+
+
+def test_only_a_wrapper_has_the_network_that_it_wraps() -> None:
+    (loss,) = losses(
+        """
+        wrapped = model
+        if unknown:
+            wrapped = nn.parallel.DistributedDataParallel(model)
+        wrapped.module(torch.randn(8, 4)).sum().backward()
+        """
+    )
+    assert loss.sources
+    assert not loss.open

@@ -50,6 +50,7 @@ def parameters_from_elements(element: Value, source: Value, filtered: bool, kind
             shape=shape,
             partial=element.partial or filtered,
             whole=frozenset() if filtered else element.whole,
+            of=None if filtered else element.of,
             site=site,
         )
     return None

@@ -97,7 +97,8 @@ def _result(
         limit = args[1] if len(args) > 1 else dict(keywords).get("max_norm", dict(keywords).get("clip_value"))
         if limit in (Const(0), Const(0.0)):
             held = training.holdings_of(run, state, args[0])
-            training.clear_sources(run, frame, state, held.sources, held.open, held.partial, "hand", at)
+            clipped = Parameters(held.sources, held.open, partial=held.partial, of=held.of)
+            training.clear_parameters(run, frame, state, clipped, "hand", at)
         return NUMBER
     if name in functions.FRESH_TENSORS:
         return _fresh(frame, keywords, at)
@@ -401,7 +402,7 @@ def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywor
 def _parameters_of(run: Run, state: State, value: Value) -> Parameters | None:
     if isinstance(value, (Collection, TupleValue, Tensor)):
         held = training.holdings_of(run, state, value)
-        return Parameters(held.sources, held.open, held.whole, "list", held.partial)
+        return Parameters(held.sources, held.open, held.whole, "list", held.partial, of=held.of)
     return None
 
 
@@ -497,6 +498,9 @@ def _builtin(
     first = args[0] if args else UNKNOWN
     if name not in ("len", "isinstance", "type"):
         activations.read(run, args)
+    if name.startswith("str."):
+        # A text, or parts of one: no parameter stands behind it, and what it is formatted with stays as it is.
+        return PLAIN
     if name in ("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"):
         return _listed(run, frame, state, name, args, at)
     if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):

@@ -87,7 +87,8 @@ class Context(NamedTuple):
 class Holdings:
     """Which parameters an optimizer holds: modules (their own parameters) and single parameters.
 
-    `open`: it may hold more. `whole`: modules covered with all their descendants. `groups`: the same per group.
+    `open`: it may hold more. `whole`: modules covered with all their descendants. `groups`: the same per group. `of`:
+    the one Module whose parameters these are, all of them, known or not.
     """
 
     sources: frozenset[Obj]
@@ -95,6 +96,7 @@ class Holdings:
     whole: frozenset[Obj]
     groups: tuple[frozenset[Obj], ...] = ()
     partial: bool = False
+    of: Obj | None = None
 
 
 class Need(NamedTuple):

@@ -408,7 +408,7 @@ class Imports:
             value = expressions.module_variable(run, state, file.path, name) if file is not None else None
             return value if value is not None else UNKNOWN
         if receiver.name == "builtins.text":
-            return UNKNOWN
+            return Ref(f"builtins.str.{name}")
         return Ref(canonical(f"{receiver.name}.{name}"))
 
 

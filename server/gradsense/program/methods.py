@@ -223,9 +223,10 @@ def store_on_tensor(
     """`tensor.name = value`: gradients set by hand, flags, data."""
     if name == "grad":
         if value == NONE and isinstance(tensor, Parameters):
-            training.clear_sources(run, frame, state, tensor.sources, tensor.open, tensor.partial, "hand", at)
+            training.clear_parameters(run, frame, state, tensor, "hand", at)
         elif value == NONE and isinstance(tensor, Tensor):
-            training.clear_sources(run, frame, state, tensor.sources, tensor.open, True, "hand", at)
+            some = Parameters(tensor.sources, tensor.open, partial=True)
+            training.clear_parameters(run, frame, state, some, "hand", at)
         else:
             _gradients_written(run, state, tensor)
     elif name == "requires_grad":
@@ -271,9 +272,7 @@ def _parameters(
         zero_factor = name == "mul_" and args and isinstance(args[0], Const) and args[0].value == 0
         zero_fill = name == "fill_" and args and isinstance(args[0], Const) and args[0].value == 0
         if name == "zero_" or zero_factor or zero_fill:
-            training.clear_sources(
-                run, frame, state, parameters.sources, parameters.open, parameters.partial, "hand", at
-            )
+            training.clear_parameters(run, frame, state, parameters, "hand", at)
         elif name in ("copy_", "add_", "sub_", "set_"):
             _gradients_written(run, state, parameters)
         return (
@@ -306,6 +305,7 @@ def _add_to_list(run: Run, state: State, parameters: Parameters, added: Value) -
         sources=parameters.sources | held.sources,
         open=parameters.open or held.open,
         whole=parameters.whole | held.whole,
+        of=None,
     )
     for number, names in list(state.frames.items()):
         if any(value is parameters for value in names.values()):
@@ -323,7 +323,8 @@ def external_attribute(run: Run, frame: Frame, state: State, instance: Instance,
         held = run.holdings.get(instance.obj)
         sources = held.sources if held is not None else frozenset()
         group = Obj(instance.obj.site, instance.obj.calls, "group")
-        params = Parameters(sources, held is None or held.open, shape="list")
+        whole = instance.obj if held is not None and len(held.groups) == 1 else None
+        params = Parameters(sources, held is None or held.open, shape="list", of=whole)
         state.heap[group] = {ITEMS: Items((params,), UNKNOWN, ("params",))}
         groups = Obj(instance.obj.site, instance.obj.calls, "groups")
         state.heap[groups] = {ITEMS: Items(None, Collection(group, "dict"))}
@@ -462,6 +463,7 @@ def _module(
         shape = "pairs" if name == "named_parameters" else "iterator"
         partial = objects.SLICED in state.attributes(module.obj)
         made = Parameters(sources, is_open, frozenset() if partial else whole, shape, partial, frame.site(at))
+        made = made if partial else made._replace(of=module.obj)
         return iterators.made(frame, state, made)
     if name in ("train", "eval"):
         modes.switch(run, frame, state, module, modes.asked_for(name, args, keywords), at)
@@ -486,7 +488,8 @@ def _module(
         return module
     if name == "zero_grad":
         sources, is_open = composition.parameter_sources(run, state, module)
-        training.clear_sources(run, frame, state, sources, is_open, False, "module", at)
+        every = Parameters(sources, is_open, of=module.obj)
+        training.clear_parameters(run, frame, state, every, "module", at)
         return NONE
     if name in ("modules", "named_modules"):
         return Parts(module, "iterator" if name == "modules" else "pairs")

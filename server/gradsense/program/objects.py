@@ -71,6 +71,18 @@ def join_values(values: Sequence[Value]) -> Value:
     return joined
 
 
+def _is_wrapper(value: Value) -> bool:
+    return isinstance(value, Instance) and isinstance(value.type, Ref) and value.type.name in classes.WRAPPERS
+
+
+def _has_own(run: Run, state: State, value: Value, name: str) -> bool:
+    """Whether an object has an attribute that its class, or the program, has given it, or may have it."""
+    if not isinstance(value, Instance) or not isinstance(value.type, ClassValue) or state.is_open(value.obj):
+        return not isinstance(value, Instance) or not class_lookup.is_module(value)
+    found, _ = class_lookup.find_member(run, value.type, name)
+    return state.attribute(value.obj, name) is not None or found != "external"
+
+
 def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: str, at: int) -> Value:
     """`receiver.name`."""
     if isinstance(receiver, Unknown):
@@ -83,9 +95,11 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
             return Method(UNKNOWN, name)
         return run.imports.attribute(run, frame, state, receiver, name)
     if isinstance(receiver, Choice):
-        return join_values(
-            [get_attribute(run, frame, state, option, name, at) for option in receiver.options if option != NONE]
-        )
+        options = [option for option in receiver.options if option != NONE]
+        if name == "module" and any(map(_is_wrapper, options)):
+            # Of the others none has it: where it is asked for, there is a wrapper.
+            options = [option for option in options if _is_wrapper(option) or _has_own(run, state, option, name)]
+        return join_values([get_attribute(run, frame, state, option, name, at) for option in options])
     if isinstance(receiver, Tensor):
         return _tensor_attribute(run, frame, receiver, name, at)
     if isinstance(receiver, Parameters):
@@ -107,6 +121,8 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return Method(receiver, name)
     if isinstance(receiver, Parts) and receiver.shape == "element" and name in ("train", "eval"):
         return Method(receiver, name)
+    if isinstance(receiver, Const) and isinstance(receiver.value, str):
+        return Ref(f"builtins.str.{name}")
     if isinstance(receiver, FunctionValue) and name == "__self__" and receiver.self_value is not None:
         return receiver.self_value
     return Method(UNKNOWN, name) if name in _TELLING else UNKNOWN

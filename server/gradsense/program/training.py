@@ -173,7 +173,7 @@ def network_rebound(run: Run, frame: Frame, state: State, old: Value | None, new
 def holdings_of(run: Run, state: State, params: Value) -> Holdings:
     """The parameters that `params` (an optimizer's first argument) gives."""
     if isinstance(params, Parameters):
-        return Holdings(params.sources, params.open, params.whole, (params.sources,), params.partial)
+        return Holdings(params.sources, params.open, params.whole, (params.sources,), params.partial, params.of)
     if isinstance(params, Tensor):
         # A layer is one source: its weight alone is a part of it.
         of_layer = params.parameter is not None and params.parameter.part not in ("parameter", "leaf")
@@ -363,24 +363,24 @@ def _holding(run: Run, state: State, sources: frozenset[Obj], partial: bool) -> 
     return frozenset(covered), frozenset(touched)
 
 
-def clear_sources(
-    run: Run,
-    frame: Frame,
-    state: State,
-    sources: frozenset[Obj],
-    is_open: bool,
-    partial: bool,
-    by: str,
-    at: int,
-) -> None:
+def clear_parameters(run: Run, frame: Frame, state: State, parameters: Parameters, by: str, at: int) -> None:
     """The gradients of some parameters are cleared: certain for optimizers that hold nothing else."""
-    covered, touched = _holding(run, state, sources, partial)
+    covered, touched = _holding(run, state, parameters.sources, parameters.partial)
+    if parameters.of is not None and not parameters.partial:
+        covered |= frozenset(each for each in state.gradients if _holds_all_of(run, each, parameters.of))
+        touched -= covered
     others = {
         optimizer
         for optimizer in state.gradients.keys() - covered
-        if (held := run.holdings.get(optimizer)) is None or held.open or is_open
+        if (held := run.holdings.get(optimizer)) is None or held.open or parameters.open
     }
     _clear(run, frame, state, covered, touched | others, by, at, halfway=touched | others)
+
+
+def _holds_all_of(run: Run, optimizer: Obj, owner: Obj) -> bool:
+    """Whether an optimizer is the one whose parameters are meant, or holds those of a Module and no others."""
+    held = run.holdings.get(optimizer)
+    return optimizer == owner or (held is not None and held.of == owner and not held.partial)
 
 
 def hand_update(

@@ -273,6 +273,8 @@ class Parameters(NamedTuple):
     site: Site | None = None
     calls: tuple[Site, ...] = ()
     """The calls down to where an iterator was made."""
+    of: Obj | None = None
+    """The Module or optimizer that these are all parameters of, those that are not known here included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +458,7 @@ def join(left: Value, right: Value) -> Value:
             open=left.open or right.open,
             whole=left.whole & right.whole,
             partial=left.partial or right.partial,
+            of=left.of if left.of == right.of else None,
         )
     if isinstance(left, TupleValue) and isinstance(right, TupleValue) and len(left.items) == len(right.items):
         items = tuple(join(a, b) for a, b in zip(left.items, right.items, strict=True))

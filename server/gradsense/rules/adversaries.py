@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import libcst as cst
 
-from gradsense.program.facts import Backward, Forward, Gradients, GradState, Holdings, Step
+from gradsense.program.facts import Backward, Clear, Forward, Gradients, GradState, Holdings, Step
 from gradsense.program.program import Place, Program, kinds_of
 from gradsense.program.run import Run
-from gradsense.program.values import Cut, Obj, Site, Tensor, Value
+from gradsense.program.values import Cut, Kind, Obj, Site, Tensor, Value
 from gradsense.rules.loops import comes_first
 
 
@@ -100,7 +100,55 @@ def leftovers(program: Program) -> Iterator[Leftover]:
             found = _leftover(run, step, steps, frozen)
             if found is not None and (before is None or found.certain):
                 seen[step.site] = found
+        for found in _left_for_the_next_call(program, run):
+            if not holdings(run, found.step) & frozen:
+                seen.setdefault(found.step.site, found)
     yield from seen.values()
+
+
+def _left_for_the_next_call(program: Program, run: Run) -> Iterator[Leftover]:
+    """A method that makes one step with an optimizer of its object is called again and again: what one call leaves in
+    parameters that it does not clear at its beginning, the next one applies.
+    """
+    owner = next((each for each in program.classes.values() if run.entry.startswith(f"{each.name}.")), None)
+    if owner is None or owner.kind is not Kind.OTHER or run.end is None:
+        return
+    steps = run.facts_of(Step)
+    elsewhere = [fact for each in program.runs if each is not run for fact in each.facts_of(Clear)]
+    for step in steps:
+        obj = step.optimizer.obj
+        mine = _own_holdings(run, obj)
+        if mine is None or obj not in run.inherited or sum(each.optimizer.obj == obj for each in steps) > 1:
+            continue
+        end = run.end.gradients.get(obj, frozenset())
+        remain = {each for each in end if each.kind is not Gradients.CLEARED}
+        own, left = _only_pass(run, step.states), _only_pass(run, remain)
+        if own is None or left is None or left.site == own.site or step.context.rounds:
+            continue
+        if _is_cleared_before(run, obj, own) or any(obj in each.optimizers | each.possible for each in elsewhere):
+            continue
+        for other in steps:
+            theirs = _own_holdings(run, other.optimizer.obj)
+            if theirs is None or theirs.sources & mine.sources or _only_pass(run, other.states) is not left:
+                continue
+            if {obj, other.optimizer.obj} <= left.optimizers:
+                yield Leftover(run, step, own, left, other, True, len(remain) == len(end))
+
+
+def _only_pass(run: Run, states: Iterable[GradState]) -> Backward | None:
+    """The pass that has computed gradients, where they are of it alone, or of others before it too."""
+    used = {each.backward for each in states}
+    return _pass_at(run, used.pop()) if len(used) == 1 and kinds_of(states) <= _FRESH else None
+
+
+def _is_cleared_before(run: Run, optimizer: Obj, backward: Backward) -> bool:
+    """Whether something clears an optimizer's gradients, or may, before a pass."""
+    for fact in run.facts_in_order(Backward, Clear):
+        if fact is backward:
+            return False
+        if isinstance(fact, Clear) and optimizer in fact.optimizers | fact.possible:
+            return True
+    return True
 
 
 def _applies_several(step: Step) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gradsense.program.facts import Call, Step
+from gradsense.program.facts import Call, Forward, Step
 from gradsense.program.knowledge.functions import REWRAPPING
-from gradsense.program.program import Program
-from gradsense.program.values import Collection, Cut, Obj, Site, Tensor, TupleValue, Value
+from gradsense.program.program import Place, Program
+from gradsense.program.values import Collection, Cut, Obj, Parameters, Site, Tensor, TupleValue, Value, options_of
 from gradsense.rules.losses import Loss, losses, reached, tensor_of
 from gradsense.rules.networks import fresh, names_of
 
@@ -92,6 +92,7 @@ def _to_blame(program: Program, loss: Tensor, found: list[Cut]) -> Cut | None:
 def _parts(program: Program, behind: dict[Site, tuple[Loss, Cut]]) -> Iterator[Severed]:
     with_gradient = reached(program)
     if with_gradient is None:
+        yield from _swallowed(program, behind)
         return
     trained = stepped(program) - program.hands_off - with_gradient
     for loss, cut in behind.values():
@@ -99,6 +100,55 @@ def _parts(program: Program, behind: dict[Site, tuple[Loss, Cut]]) -> Iterator[S
         names = names_of(program, loss.run, sources)
         if names:
             yield Severed(loss, cut, names, sources, False)
+
+
+def _swallowed(program: Program, behind: dict[Site, tuple[Loss, Cut]]) -> Iterator[Severed]:
+    """Where a loss may depend on more than can be told: the layers whose every result is cut within the expression that
+    computes it. No other value can lead back to them, known or not.
+    """
+    if program.training_is_damaged or program.incomplete:
+        return
+    trained = stepped(program) - program.hands_off
+    for loss in losses(program):
+        for option in options_of(loss.value):
+            trained -= option.sources if isinstance(option, (Tensor, Parameters)) else frozenset()
+    for loss, cut in behind.values():
+        sources = fresh(program, loss.run, cut.sources & trained)
+        place = program.place(cut.site)
+        if sources and place is not None:
+            sources -= _used_outside(program, place, sources)
+            names = names_of(program, loss.run, sources)
+            if names:
+                yield Severed(loss, cut, names, sources, False)
+
+
+def _used_outside(program: Program, cut: Place, sources: frozenset[Obj]) -> frozenset[Obj]:
+    """Those of `sources` that something gets a gradient to, as far as it goes, outside of the expression of a cut."""
+    used: frozenset[Obj] = frozenset()
+    inside: dict[Site, bool] = {}
+    for run in program.runs:
+        for fact in run.facts_of(Forward):
+            found = frozenset().union(
+                *(each.sources for each in _tensors(fact.result) if not sources.isdisjoint(each.sources))
+            )
+            if sources & found - used:
+                if fact.site not in inside:
+                    inside[fact.site] = _is_within(program.place(fact.site), cut)
+                used |= frozenset() if inside[fact.site] else sources & found
+    return used
+
+
+def _tensors(value: Value) -> list[Tensor]:
+    parts = value.items if isinstance(value, TupleValue) else options_of(value)
+    return [part for each in parts for part in options_of(each) if isinstance(part, Tensor)]
+
+
+def _is_within(place: Place | None, cut: Place) -> bool:
+    while place is not None and place.where == cut.where:
+        if place.node is cut.node:
+            return True
+        place = place.parent()
+    return False
 
 
 def without_gradient(names: str) -> str:

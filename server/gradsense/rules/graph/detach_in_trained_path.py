@@ -139,6 +139,38 @@ class DetachInTrainedPath(Rule):
             """,
             shows=Raises("does not require grad"),
         ),
+        Bad(
+            """
+            import queue
+
+            import torch
+            from torch import nn
+
+
+            class Classifier(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.encoder, self.head = nn.Linear(4, 8), nn.Linear(8, 2)
+
+                def forward(self, x):
+                    features = self.encoder(x).relu().detach()
+            #                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS505
+                    return self.head(features)
+
+
+            model = Classifier()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            batches = queue.Queue()
+
+            for _ in range(3):
+                batches.put(torch.randn(8, 4))
+                loss = model(batches.get()).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("encoder"),
+        ),
         Good(
             """
             import torch
@@ -161,6 +193,26 @@ class DetachInTrainedPath(Rule):
                 optimizer_g.step()
             """,
             shows=Trains(),
+        ),
+        Silent(
+            """
+            import queue
+
+            import torch
+            from torch import nn
+
+            encoder, head = nn.Linear(4, 8), nn.Linear(8, 2)
+            optimizer = torch.optim.SGD([*encoder.parameters(), *head.parameters()], lr=0.1)
+            batches = queue.Queue()
+
+            for _ in range(3):
+                features = encoder(torch.randn(8, 4))
+                batches.put(features)
+                loss = head(batches.get()).pow(2).mean() + head(features.detach()).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """
         ),
         Silent(
             """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Related, Safety, Severity
 from gradsense.program.facts import Backward, Clear, Context, Gradients, Step
@@ -79,7 +80,8 @@ class GradientsNeverCleared(Rule):
         inside = [(fact, certain) for fact, certain in clears if loops.is_inside(fact.context, loop)]
         if not inside:
             kinds = {state.kind for state in step.states}
-            if kinds == {Gradients.REUSED} or (not clears and kinds <= _ADDED):
+            goes_without = Gradients.FRESH in kinds and _is_made_on_one_round(program, step)
+            if kinds == {Gradients.REUSED} or (not clears and kinds <= _ADDED and not goes_without):
                 outside = [fact.site for fact, _ in clears if fact.context.rounds]
                 yield from self._report(program, run, step, outside)
         elif loops.is_certain(step, loop):
@@ -397,6 +399,24 @@ class GradientsNeverCleared(Rule):
                     optimizer.step()
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for step in range(6):
+                x = torch.randn(8, 4)
+                if step % 2 == 0:
+                    loss = model(x).pow(2).mean()
+                    loss.backward()
+            #       ^^^^^^^^^^^^^^^ GS403
+                    optimizer.step()
+            """,
+            shows=PilesUp(),
+        ),
         Good(
             """
             import torch
@@ -445,6 +465,22 @@ class GradientsNeverCleared(Rule):
                     x = network(x)
                 x.pow(2).mean().backward()
                 for optimizer in optimizers:
+                    optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for step in range(6):
+                x = torch.randn(8, 4)
+                if step == 2:
+                    loss = model(x).pow(2).mean()
+                    loss.backward()
                     optimizer.step()
             """
         ),
@@ -606,7 +642,7 @@ class GradientsNeverCleared(Rule):
     ]
 
 
-_ADDED = frozenset({Gradients.REUSED, Gradients.PILED})
+_ADDED = frozenset({Gradients.REUSED, Gradients.PILED, Gradients.FRESH})
 """Nothing clears, and a round may go without its step: from the first step on, each later one applies its gradients."""
 _COMPUTED = frozenset({Gradients.FRESH, Gradients.PILED})
 
@@ -627,6 +663,14 @@ def _goes_round(program: Program, loop: Site) -> bool:
     return not (isinstance(name, cst.Name) and name.value == "range" and isinstance(only, cst.Integer)) or (
         only.value not in ("0", "1")
     )
+
+
+def _is_made_on_one_round(program: Program, step: Step) -> bool:
+    """Whether the condition around a step may be that for a single round: `if epoch == 10`."""
+    around = loops.branch_around(program, step)
+    if around is None or not isinstance(around.node, cst.If):
+        return False
+    return not m.matches(around.node.test, m.Comparison(left=m.BinaryOperation(operator=m.Modulo())))
 
 
 def _cleared_in(run: Run, step: Step) -> bool:

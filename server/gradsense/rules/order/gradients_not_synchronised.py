@@ -8,10 +8,10 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Severity
-from gradsense.program.facts import Backward, Forward, Make
+from gradsense.program.facts import Backward, Context, Forward, Make, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Instance, Ref, Site, Tensor, Unknown
+from gradsense.program.values import Instance, Obj, Ref, Site, Tensor, TupleValue, Unknown, options_of
 from gradsense.rules import syntax
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent
@@ -56,24 +56,27 @@ class GradientsNotSynchronised(Rule):
             return
         told: set[Site] = set()
         for made in dict.fromkeys(program.facts(Make)):
-            inner = made.args[0] if made.args else None
-            if made.instance.type == Ref(_WRAPPER) and isinstance(inner, Instance):
-                for run in program.runs:
-                    yield from self._past(program, run, made.instance, inner, told)
+            if made.instance.type != Ref(_WRAPPER) or not made.args:
+                continue
+            inner = {option.obj for option in options_of(made.args[0]) if isinstance(option, Instance)}
+            for run in program.runs if inner else ():
+                yield from self._past(program, run, made.instance, inner, told)
         yield from self._never_synchronised(program)
 
     def _past(
-        self, program: Program, run: Run, wrapper: Instance, inner: Instance, told: set[Site]
+        self, program: Program, run: Run, wrapper: Instance, inner: set[Obj], told: set[Site]
     ) -> Iterator[Finding]:
-        forwards = [fact for fact in run.facts_of(Forward) if fact.context.rounds]
+        forwards = run.facts_of(Forward)
         wrapped = [fact for fact in forwards if fact.module.obj == wrapper.obj]
         through = {(fact.site, fact.context.calls) for fact in wrapped}
-        loops = {fact.context.rounds[-1].site for fact in wrapped}
+        loops = {_loop(fact.context) for fact in wrapped}
         for fact in forwards:
-            if fact.module.obj != inner.obj or fact.grad is not True or (fact.site, fact.context.calls) in through:
+            if fact.module.obj not in inner or fact.grad is not True or (fact.site, fact.context.calls) in through:
                 continue
             place = program.place(fact.site)
-            if place is None or fact.context.rounds[-1].site in loops or not _is_trained(run, fact):
+            if place is None or _loop(fact.context) in loops or not _is_trained(run, fact):
+                continue
+            if not fact.context.rounds and not _is_stepped_once(program, run, wrapper, fact):
                 continue
             if fact.site in told:
                 continue
@@ -359,6 +362,156 @@ class GradientsNotSynchronised(Rule):
             other.join()
             """,
         ),
+        Bad(
+            """
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = network
+                if dist.get_world_size() > 1:
+                    model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    loss = (model.module(torch.randn(8, 4)) - 1).pow(2).mean()
+            #               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS418
+                    loss.backward()
+                    optimizer.step()
+                    dist.all_reduce(loss.div_(2))
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+            shows=Raises("the replicas differ"),
+            fixed="""
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = network
+                if dist.get_world_size() > 1:
+                    model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                    loss.backward()
+                    optimizer.step()
+                    dist.all_reduce(loss.div_(2))
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+        ),
+        Bad(
+            """
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                loss = (model.module(torch.randn(8, 4)) - 1).pow(2).mean()
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS418
+                loss.backward()
+                optimizer.step()
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+            shows=Raises("the replicas differ"),
+            fixed="""
+            import os
+
+            import torch
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            def train(rank):
+                store = "file://" + os.path.abspath("store")
+                dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+                torch.manual_seed(0)
+                network = nn.Linear(4, 1)
+                model = DistributedDataParallel(network)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                torch.manual_seed(rank)
+                loss = (model(torch.randn(8, 4)) - 1).pow(2).mean()
+                loss.backward()
+                optimizer.step()
+                weights = [torch.zeros(1, 4) for _ in range(2)]
+                dist.all_gather(weights, network.weight.detach())
+                dist.destroy_process_group()
+                if not torch.equal(*weights):
+                    raise RuntimeError("the replicas differ")
+
+
+            other = mp.get_context("fork").Process(target=train, args=(1,))
+            other.start()
+            train(0)
+            other.join()
+            """,
+        ),
         Good(
             """
             import os
@@ -500,8 +653,12 @@ _NO_SYNC = m.With(items=[m.AtLeastN(m.WithItem(item=m.Call(func=m.Attribute(attr
 
 
 def _exchanges(program: Program) -> bool:
-    """Whether the program exchanges gradients or weights by itself, or may: a new tensor is neither."""
+    """Whether the program exchanges gradients or weights by itself, or may: a new tensor is neither, nor is what
+    networks have computed.
+    """
     for _, call in program.calls(*_EXCHANGES):
+        if call.args and isinstance(call.args[0], Tensor) and call.args[0].trace.nodes:
+            continue
         place = program.place(call.site)
         node = place.node if place is not None else None
         given = node.args[0].value if isinstance(node, cst.Call) and node.args else None
@@ -534,11 +691,9 @@ def _is_new_tensor(program: Program, made: cst.BaseExpression) -> bool:
 
 def _is_trained(run: Run, forward: Forward) -> bool:
     """Whether a backward pass in the same loop reaches what a forward pass went through; or may, right beside it."""
-    loop = forward.context.rounds[-1].site
     return any(
         isinstance(fact, Backward)
-        and fact.context.rounds
-        and fact.context.rounds[-1].site == loop
+        and _loop(fact.context) == _loop(forward.context)
         and (
             _reaches(fact, forward)
             or (
@@ -550,9 +705,27 @@ def _is_trained(run: Run, forward: Forward) -> bool:
     )
 
 
+def _loop(context: Context) -> Site | None:
+    """The innermost loop around an event."""
+    return context.rounds[-1].site if context.rounds else None
+
+
+def _is_stepped_once(program: Program, run: Run, wrapper: Instance, forward: Forward) -> bool:
+    """Whether all that a run trains is what a single step makes of a forward pass, and nothing calls the wrapper."""
+    passes = [fact for each in program.runs for fact in each.facts_of(Backward)]
+    if any(fact.context.rounds for fact in passes) or not any(
+        _reaches(fact, forward) for fact in run.facts_of(Backward)
+    ):
+        return False
+    called = (fact.module.obj == wrapper.obj for each in program.runs for fact in each.facts_of(Forward))
+    return any(not fact.context.rounds for fact in run.facts_of(Step)) and not any(called)
+
+
 def _reaches(backward: Backward, forward: Forward) -> bool:
-    value, result = backward.value, forward.result
-    return isinstance(value, Tensor) and isinstance(result, Tensor) and not value.sources.isdisjoint(result.sources)
+    given = forward.result.items if isinstance(forward.result, TupleValue) else (forward.result,)
+    return isinstance(backward.value, Tensor) and any(
+        isinstance(each, Tensor) and not each.sources.isdisjoint(backward.value.sources) for each in given
+    )
 
 
 def _no_sync(program: Program, place: Place) -> str | None:

@@ -203,6 +203,40 @@ class ActorStepsCritic(Rule):
             """,
             shows=LossDiffers(),
         ),
+        Bad(
+            """
+            import operator
+
+            import torch
+            from torch import nn
+
+
+            class Agent:
+                def __init__(self):
+                    self.actor, self.critic = nn.Linear(4, 2), nn.Linear(2, 1)
+                    self.actor_optimizer = torch.optim.SGD(self.actor.parameters(), lr=0.1)
+                    self.critic_optimizer = torch.optim.SGD(self.critic.parameters(), lr=0.1)
+
+                def learn(self, state, action):
+                    critic_loss = (self.critic(action) - 1).pow(2).mean()
+                    critic_loss.backward()
+                    self.critic_optimizer.step()
+                    self.critic_optimizer.zero_grad()
+
+                    actor_loss = -self.critic(self.actor(state)).mean()
+                    self.actor_optimizer.zero_grad()
+                    actor_loss.backward()
+            #       ^^^^^^^^^^^^^^^^^^^^^ GS806
+                    self.actor_optimizer.step()
+
+
+            agent = Agent()
+            learn = operator.methodcaller("learn", torch.randn(8, 4), torch.randn(8, 2))
+            for _ in range(3):
+                learn(agent)
+            """,
+            shows=LossDiffers(),
+        ),
         Good(
             """
             import torch
@@ -265,6 +299,32 @@ class ActorStepsCritic(Rule):
             """
         ),
         # What one optimizer toggles freezes the networks of all others.
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Agent:
+                def __init__(self):
+                    self.actor, self.critic = nn.Linear(4, 2), nn.Linear(2, 1)
+                    self.actor_optimizer = torch.optim.SGD(self.actor.parameters(), lr=0.1)
+                    self.critic_optimizer = torch.optim.SGD(self.critic.parameters(), lr=0.1)
+
+                def begin(self):
+                    self.critic_optimizer.zero_grad()
+
+                def learn(self, state, action):
+                    critic_loss = (self.critic(action) - 1).pow(2).mean()
+                    critic_loss.backward()
+                    self.critic_optimizer.step()
+
+                    actor_loss = -self.critic(self.actor(state)).mean()
+                    self.actor_optimizer.zero_grad()
+                    actor_loss.backward()
+                    self.actor_optimizer.step()
+            """
+        ),
         Silent(
             """
             import lightning as L

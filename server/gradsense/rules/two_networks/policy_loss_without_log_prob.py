@@ -7,16 +7,17 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Step
+from gradsense.program.facts import Backward, Call, Forward, Step
 from gradsense.program.program import Place, Program
-from gradsense.program.values import Site
+from gradsense.program.run import Run
+from gradsense.program.values import Instance, Obj, Site, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.cuts import code_of, severed
 from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, Raises, Silent
 from gradsense.rules.networks import names_of
 from gradsense.rules.returns import Marked, applying_step, marked, operand
-from gradsense.rules.syntax import compounds_around, places_below
+from gradsense.rules.syntax import all_places, compounds_around, is_target, places_below, places_in
 from gradsense.source.index import walk
 
 
@@ -63,6 +64,7 @@ class PolicyLossWithoutLogProb(Rule):
             seen.add(found.mark.site)
             yield from self._report_ratio(program, found, place)
         yield from self._unscored(program)
+        yield from self._by_entropy_alone(program)
         for cut in severed(program, lambda each: each.how == "sample"):
             place = program.place(cut.cut.site)
             if place is not None and cut.names:
@@ -109,6 +111,34 @@ class PolicyLossWithoutLogProb(Rule):
                 f"{term} gives {network} no gradient: it only depends on sampled actions, and no log-probability of "
                 "them is in the loss. Multiply it with the `log_prob` of the sample.",
                 related=(self.related(program, each.backward.site, "gradients computed here"),),
+            )
+
+    def _by_entropy_alone(self, program: Program) -> Iterator[Finding]:
+        entropies = [(run, call) for run, call in program.calls("Distribution.entropy") if call.context.rounds]
+        if not entropies or program.incomplete or program.training_is_damaged or _may_score(program):
+            return
+        samples = {call.context.function: call for _, call in program.calls("Distribution.sample")}
+        seen: set[Site] = set()
+        for run, entropy in entropies:
+            sample, policy = samples.get(entropy.context.function), _sources_of(entropy)
+            if sample is None or sample.site in seen or not policy or not _is_made_for_distributions(program, sample):
+                continue
+            passes = [
+                backward
+                for backward in run.facts_of(Backward)
+                if isinstance(backward.value, Tensor)
+                and policy <= backward.value.sources
+                and applying_step(run, backward, policy) is not None
+            ]
+            place = program.place(sample.site)
+            if not passes or place is None or _is_called_elsewhere(run, entropy, policy):
+                continue
+            seen.add(sample.site)
+            yield from self.finding(
+                place,
+                f"Of `{place.code()}` nothing gets into the loss but the entropy: no log-probability of the sample is "
+                "computed, so the policy does not learn from what its actions earn. Use their `log_prob`.",
+                related=(self.related(program, passes[0].site, "gradients computed here"),),
             )
 
     examples = [
@@ -244,6 +274,76 @@ class PolicyLossWithoutLogProb(Rule):
                 optimizer.step()
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+            from torch.distributions import Categorical
+
+
+            class Agent(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.actor, self.critic = nn.Linear(4, 2), nn.Linear(4, 1)
+
+                def act(self, state, action=None):
+                    logits = self.actor(state)
+                    policy = Categorical(logits=logits)
+                    if action is None:
+                        action = policy.sample()
+            #                    ^^^^^^^^^^^^^^^ GS805
+                    return action, action, policy.entropy(), self.critic(state)
+
+
+            agent = Agent()
+            optimizer = torch.optim.SGD(agent.parameters(), lr=0.1)
+
+            for _ in range(3):
+                state, reward = torch.randn(8, 4), torch.randn(8)
+                with torch.no_grad():
+                    taken, before, _, value = agent.act(state)
+                _, score, entropy, value = agent.act(state, taken)
+                gain = ((score - before).float().exp() * reward).mean()
+                loss = (value.flatten() - reward).pow(2).mean() - gain - 0.01 * entropy.mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+            from torch.distributions import Categorical
+
+
+            class Agent(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.actor, self.critic = nn.Linear(4, 2), nn.Linear(4, 1)
+
+                def act(self, state, action=None):
+                    logits = self.actor(state)
+                    policy = Categorical(logits=logits)
+                    if action is None:
+                        action = policy.sample()
+                    return action, policy.log_prob(action), policy.entropy(), self.critic(state)
+
+
+            agent = Agent()
+            optimizer = torch.optim.SGD(agent.parameters(), lr=0.1)
+
+            for _ in range(3):
+                state, reward = torch.randn(8, 4), torch.randn(8)
+                with torch.no_grad():
+                    taken, before, _, value = agent.act(state)
+                _, score, entropy, value = agent.act(state, taken)
+                gain = ((score - before).float().exp() * reward).mean()
+                loss = (value.flatten() - reward).pow(2).mean() - gain - 0.01 * entropy.mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
         Good(
             """
             import torch
@@ -294,6 +394,26 @@ class PolicyLossWithoutLogProb(Rule):
                 x = torch.randn(8, 4)
                 mean = encoder(x)
                 loss = (decoder(Normal(mean, 1.0).rsample()) - x).pow(2).mean() + 0.1 * mean.pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.distributions import Categorical
+
+            policy = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+
+            for _ in range(3):
+                logits = policy(torch.randn(8, 4))
+                chosen = Categorical(logits=logits)
+                value = torch.randn(8, 2)
+                print(chosen.sample())
+                loss = -(logits * value).mean() - 0.01 * chosen.entropy().mean()
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -384,6 +504,77 @@ class PolicyLossWithoutLogProb(Rule):
             """
         ),
     ]
+
+
+_SCORES = frozenset({"Distribution.log_prob", "Distribution.rsample", "torch.distributions.kl_divergence"})
+_SCORING = frozenset(
+    """log_prob log_softmax softmax cross_entropy CrossEntropyLoss nll_loss NLLLoss gather logsumexp rsample
+    kl_divergence cdf icdf""".split()
+)
+
+
+def _may_score(program: Program) -> bool:
+    """Whether the program computes how probable something is, by a distribution or from its parameters."""
+    document = program.file.document
+    if program.is_called_anywhere(_SCORES) or not _SCORING.isdisjoint(document.names):
+        return True
+    parts = (each.node for each in all_places(program, cst.Attribute) if isinstance(each.node, cst.Attribute))
+    return any(node.attr.value in ("probs", "logits") for node in parts)
+
+
+def _sources_of(call: Call) -> frozenset[Obj]:
+    return call.result.sources if isinstance(call.result, Tensor) else frozenset()
+
+
+def _is_called_elsewhere(run: Run, entropy: Call, policy: frozenset[Obj]) -> bool:
+    """Whether layers that the distribution's parameters come from are called in other functions too."""
+    head: set[Obj] = set()
+    elsewhere: set[Obj] = set()
+    for fact in run.facts_of(Forward):
+        if isinstance(fact.result, Tensor) and fact.site not in entropy.context.calls:
+            before = frozenset().union(*(arg.sources for arg in fact.args if isinstance(arg, Tensor)))
+            here = fact.context.function == entropy.context.function
+            (head if here else elsewhere).update((fact.result.sources - before) & policy)
+    return not head.isdisjoint(elsewhere)
+
+
+def _is_made_for_distributions(program: Program, sample: Call) -> bool:
+    """Whether all that the function computes of a distribution's parameters goes into distributions, so that a loss
+    can't get at them in another way.
+    """
+    function, receiver = sample.context.function, sample.receiver
+    made = program.place(receiver.obj.site) if isinstance(receiver, Instance) else None
+    if function is None or made is None or not isinstance(made.node, cst.Call):
+        return False
+    whole = program.place(function.site)
+    names = {each.value.value for each in made.node.args if isinstance(each.value, cst.Name)}
+    uses = [each for each in places_in(program, function, cst.Name) if not is_target(each)] if whole is not None else []
+    while True:
+        added: set[str] = set()
+        for use in uses:
+            if isinstance(use.node, cst.Name) and use.node.value in names:
+                call, target = _around(use, made.code(made.node.func))
+                if target is None and not call:
+                    return False
+                added |= {target} - names if target is not None else set()
+        if not added:
+            return True
+        names |= added
+
+
+def _around(use: Place, distribution: str) -> tuple[bool, str | None]:
+    """Whether a variable stands in a call that makes a distribution; the variable that its statement gives a value."""
+    above: Place | None = use
+    while above is not None and not isinstance(above.node, (cst.SimpleStatementLine, cst.BaseCompoundStatement)):
+        node = above.node
+        if isinstance(node, cst.Arg) and node.keyword is use.node:
+            return True, None
+        if isinstance(node, cst.Call) and above.code(node.func) == distribution:
+            return True, None
+        if isinstance(node, cst.Assign) and isinstance(node.targets[0].target, cst.Name):
+            return False, node.targets[0].target.value
+        above = above.parent()
+    return False, None
 
 
 def _is_of_one_call(program: Program, found: Marked, place: Place) -> bool:
