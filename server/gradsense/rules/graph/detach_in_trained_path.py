@@ -40,7 +40,8 @@ class DetachInTrainedPath(Rule):
     - it is the output of one network before another one, and its own optimizer steps next without a gradient: that is
       told with the two networks;
     - the module is frozen, pretrained, loaded, updated by hand (averages of weights), or in no optimizer;
-    - a loss, or what it depends on, isn't known.
+    - a loss, or what it depends on, isn't known: then only layers are told whose every result is cut within the
+      expression that computes it.
 
     ## References
 

@@ -23,7 +23,8 @@ class GradientsNotSynchronised(Rule):
     ## What it does
 
     Reports a training loop that calls the network inside of `DistributedDataParallel` (`ddp.module(x)`, or under the
-    name that it had before), never the wrapper, and one whose every `backward` runs under `no_sync()`.
+    name that it had before), never the wrapper, or a program that does so in its only step; and a loop whose every
+    `backward` runs under `no_sync()`.
 
     ## Why it matters
 
@@ -40,7 +41,7 @@ class GradientsNotSynchronised(Rule):
     - the wrapper is called in the loop too, or some `backward` runs outside of `no_sync()`;
     - nothing is trained there (evaluation, no gradients recorded);
     - the program exchanges gradients or weights by itself (`all_reduce`, `broadcast`, a communication hook), or may: a
-      tensor that the same function has just made is neither;
+      tensor that the same function has just made is neither, nor is a loss;
     - the wrapper is `DataParallel`, which has one set of weights.
 
     ## References

@@ -23,7 +23,7 @@ class ActorStepsCritic(Rule):
 
     Reports `backward` of a loss that one network (an actor, a generator) is stepped with and that goes through a second
     one (its critic, its discriminator), where the second one's optimizer later applies these gradients together with
-    those of its own loss.
+    those of its own loss: in the next round of a loop, or in the next call of the method that steps both.
 
     ## Why it matters
 

@@ -27,8 +27,9 @@ class PolicyLossWithoutLogProb(Rule):
     ## What it does
 
     Reports a term of a loss that only depends on samples of a policy (`sample()`), where no loss of the file contains a
-    log-probability of them; a loss that reaches a policy through `sample()` alone; and the difference of two
-    log-probabilities that the same call has given twice, so that their ratio is always 1.
+    log-probability of them; a loss that reaches a policy through `sample()` alone; the difference of two
+    log-probabilities that the same call has given twice, so that their ratio is always 1; and a policy that is sampled
+    and whose entropy alone is in the loss, in a program that never computes how probable a sample is.
 
     ## Why it matters
 
@@ -45,7 +46,7 @@ class PolicyLossWithoutLogProb(Rule):
     - the sample is reparametrised (`rsample`), or a log-probability of the same distribution is in some loss;
     - the sample goes through a network before it gets to the loss (scheduled sampling), or a value is fitted to it;
     - one side of the ratio is detached, computed under `no_grad`, or of another state or action;
-    - what the loss is made of can't be told.
+    - what the loss is made of can't be told, or what the distribution is made of is used for something else too.
 
     ## References
 
