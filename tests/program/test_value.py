@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gradsense.program.facts import Build, UsedUp
-from gradsense.program.values import Tensor
+from gradsense.program.facts import Build, Forward, UsedUp
+from gradsense.program.values import Ref, Tensor
 from tests.program.seen import losses, program
 
 
@@ -417,3 +417,13 @@ def test_only_a_wrapper_has_the_network_that_it_wraps() -> None:
     )
     assert loss.sources
     assert not loss.open
+
+
+def test_a_wrapper_s_forward_is_as_good_as_a_call_of_it() -> None:
+    found = program(
+        """
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        wrapped.forward(torch.randn(8, 4)).sum().backward()
+        """
+    )
+    assert [fact.module.type for fact in found.facts(Forward)] == [Ref("torch.nn.parallel.DistributedDataParallel")]

@@ -518,6 +518,9 @@ def _module(
             state.set_attribute(module.obj, OPEN, True)
         return module
     if name == "forward":
+        if isinstance(module.type, Ref) and module.type.name in classes.WRAPPERS:
+            # What a wrapper does is all in its `forward`: it is as good as a call.
+            return calls.call_instance(run, frame, state, module, args, keywords, at)
         return calls.forward_of(run, frame, state, module, args, keywords, at)
     if name in ("items", "keys") and isinstance(module.type, Ref):
         return UNKNOWN

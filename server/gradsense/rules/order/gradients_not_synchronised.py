@@ -541,6 +541,34 @@ class GradientsNotSynchronised(Rule):
         Silent(
             """
             import torch
+            import torch.distributed as dist
+            from torch import nn
+            from torch.nn.parallel import DistributedDataParallel
+
+
+            class Twins(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layer = nn.Linear(4, 2)
+
+                def forward(self, x):
+                    correlated = self.layer(x).T @ self.layer(x)
+                    dist.all_reduce(correlated)
+                    return correlated.pow(2).mean()
+
+
+            dist.init_process_group("nccl")
+            model = DistributedDataParallel(Twins())
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                model.forward(torch.randn(8, 4)).backward()
+                optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
             from torch import nn
             from torch.nn.parallel import DistributedDataParallel
 
