@@ -374,7 +374,7 @@ def test_head_made_after_the_optimizer(probe: Probe) -> None:
         """)
     [finding] = probe(text).findings
     assert (finding.code, finding.line) == ("probe-not-in-optimizer", line_of(text))
-    assert finding.message.endswith("Build it after this line.")
+    assert finding.message.endswith(f"Build `SGD` after line {line_of(text)}.")
 
 
 def test_dead_weights_are_doubtful_not_certain(probe: Probe) -> None:
@@ -398,15 +398,15 @@ def test_not_finite(probe: Probe) -> None:
         class Net(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.layer = nn.Linear(10, 5)
+                self.layer = nn.Linear(10, 5)  # made
 
             def forward(self, x):
                 h = self.layer(x)
                 return torch.log(h * 0)  # here
         """)
     [finding] = probe(text).findings
-    assert finding.code == "probe-not-finite"
-    assert [related[2] for related in finding.related] == [line_of(text)]
+    assert (finding.code, finding.line) == ("probe-not-finite", line_of(text))
+    assert [related[2] for related in finding.related] == [line_of(text, "# made")]
 
 
 def test_layer_made_in_forward(probe: Probe) -> None:

@@ -21,13 +21,13 @@ from gradsense.probe.report import (
     parameter_from_json,
     place_from_json,
 )
+from gradsense.probe.sentences import FATES, NO_LOSS, UNUSED, Case, Subject, message
 
-_FATES = {"not-stored": "not stored in `.grad`", "zeroed": "0 when the step comes"}
-"""What became of a gradient that arrived, other than being cleared by a call."""
-_ZERO_INPUT = "its input is always 0"
+_AT_THE_OPERATION = frozenset({"probe-cut", "probe-zero-gradient", "probe-not-finite"})
+"""Told where it happens; the others where the parameter is made."""
+_BY_FORMULA = frozenset({"flat", "single"})
 _ROUNDING = 1e-6
 _FLOAT32 = 2.0**-24
-_MOST_NAMES = 4
 _MOST_RELATED = 10
 
 
@@ -67,30 +67,48 @@ def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:
     if not fact["requires_grad"]:
         return Cause("probe-frozen", "frozen", place_from_json(fact.get("frozen")))
     if gradient in ("none", "not finite"):
-        return _without_gradient(gradient, fact.get("reach") or {})
+        return _without_gradient(gradient, fact.get("reach") or {}, facts)
     if facts.built is not None and not fact["optimizers"]:
         return Cause("probe-not-in-optimizer", "in no optimizer", place_from_json(facts.built["place"]))
-    if gradient == "zero" and not fact.get("moved") and not _is_cancelled_bias(fact, facts):
-        reach = fact.get("reach") or {}
-        if reach.get("how") == "zero-input":
-            return Cause("probe-zero-gradient", _ZERO_INPUT, place_from_json(reach.get("place")))
-        return Cause("probe-zero-gradient", "gradient always 0")
+    if gradient == "zero" and (not fact.get("moved") or fact.get("decays")) and not _is_cancelled_bias(fact, facts):
+        return _zeroed(fact.get("reach") or {})
     if gradient == "finite" and fact.get("moved") is False and not _is_rounding(fact, facts):
         return _unmoved(fact, facts) if facts.built is not None else None  # SGD of ours proves nothing
     return None
 
 
-def _without_gradient(gradient: str, reach: dict[str, Any]) -> Cause:
+def _without_gradient(gradient: str, reach: dict[str, Any], facts: Facts) -> Cause:
     place = place_from_json(reach.get("place"))
     if gradient == "not finite":
+        if reach.get("kind") == "start":  # at the line that makes it so
+            place = next(
+                (place_from_json(e.get("place")) for e in facts.parameters if e["name"] == reach["what"]), None
+            )
         return Cause("probe-not-finite", "gradient not finite", place if reach.get("how") == "not-finite" else None)
     if reach.get("how") == "cut":
         return Cause("probe-cut", f"cut by {reach['words']}", place)
     if reach.get("how") == "unused":
-        return Cause("probe-no-gradient", "never used in forward")
-    if reach.get("how") == "no-loss":
-        return Cause("probe-no-gradient", "no loss is differentiated", place)
+        return Cause("probe-no-gradient", UNUSED)
+    nothing = all(each["gradient"] in ("none", "unknown") for each in facts.parameters)
+    if reach.get("how") == "no-loss" or (reach.get("how") == "intact" and nothing):
+        return Cause("probe-no-gradient", NO_LOSS, place)
     return Cause("probe-no-gradient", "never reaches the loss", place)
+
+
+def _zeroed(reach: dict[str, Any]) -> Cause:
+    """What is flat by its formula cuts for certain; anything else may be the batch's doing."""
+    if reach.get("how") != "zeroed":
+        return Cause("probe-zero-gradient", "gradient always 0")
+    place, kind, operation = place_from_json(reach.get("place")), reach["kind"], f"`{reach['words']}`"
+    if kind in _BY_FORMULA:
+        over = " over one element" if kind == "single" else ""
+        return Cause("probe-cut", f"cut by {operation}{over}", place)
+    if kind == "input":
+        return Cause("probe-zero-gradient", "its input is always 0", place)
+    if kind == "multiplied":
+        factor = f"`{reach['what']}`, which is " if reach["what"] else ""
+        return Cause("probe-zero-gradient", f"multiplied by {factor}0", place)
+    return Cause("probe-zero-gradient", f"zeroed by {operation}", place)
 
 
 def _unmoved(fact: dict[str, Any], facts: Facts) -> Cause:
@@ -99,8 +117,8 @@ def _unmoved(fact: dict[str, Any], facts: Facts) -> Cause:
     fate = fact.get("fate") or {}
     if fate.get("how") == "cleared":
         return Cause("probe-cleared", "cleared before the step", place_from_json(fate.get("place")))
-    if fate.get("how") in _FATES:
-        return Cause("probe-cleared", _FATES[fate["how"]])
+    if fate.get("how") in FATES:
+        return Cause("probe-cleared", FATES[fate["how"]])
     if fate.get("how") == "never-stepped":
         return Cause("probe-unmoved", "its optimizer never steps", built)
     rates = fact.get("rates") or [rate for each in held for rate in each.get("rates", [1])]
@@ -133,7 +151,7 @@ def _is_rounding(fact: dict[str, Any], facts: Facts) -> bool:
 
 
 def _findings(facts: Facts, judged: Sequence[ParameterReport]) -> Iterator[ProbeFinding]:
-    """At the line of the cut for cut gradients, else at the line that makes the parameter."""
+    """At the line that cuts or spoils the gradient, if it is known, else at the line that makes the parameter."""
 
     def key(each: ParameterReport) -> tuple[str, int, str, str]:
         assert each.cause is not None
@@ -148,7 +166,7 @@ def _findings(facts: Facts, judged: Sequence[ParameterReport]) -> Iterator[Probe
         place = _where(group[0]) or Place(facts.path, 1, 0, 1, 0)
         yield ProbeFinding(
             code=cause.code,
-            message=_message(cause, _Subject.of(group, judged), facts, group[0]),
+            message=message(_case(cause, Subject.of(group, judged), facts, group[0])),
             severity=_severity(cause.code, group),
             path=place.path,
             line=place.line,
@@ -157,6 +175,12 @@ def _findings(facts: Facts, judged: Sequence[ParameterReport]) -> Iterator[Probe
             end_column=place.end_column,
             related=tuple(_related(group, place)),
         )
+
+
+def _case(cause: Cause, subject: Subject, facts: Facts, first: ParameterReport) -> Case:
+    held = [facts.optimizers[index] for index in first.optimizers if index < len(facts.optimizers)]
+    reach = next((each.get("reach") for each in facts.parameters if each["name"] == first.name), None)
+    return Case(cause, subject, first, reach or {}, facts.built, held[0] if held else None, facts.model_name)
 
 
 def _made_each_time(made: dict[str, Any]) -> ProbeFinding:
@@ -177,7 +201,7 @@ def _made_each_time(made: dict[str, Any]) -> ProbeFinding:
 
 def _where(parameter: ParameterReport) -> Place | None:
     cause = parameter.cause
-    return (cause.place if cause is not None and cause.code == "probe-cut" else None) or parameter.place
+    return (cause.place if cause is not None and cause.code in _AT_THE_OPERATION else None) or parameter.place
 
 
 def _severity(code: str, group: Sequence[ParameterReport]) -> Literal["warning", "information"]:
@@ -185,121 +209,6 @@ def _severity(code: str, group: Sequence[ParameterReport]) -> Literal["warning",
         # Frozen layers are how one fine-tunes; a parameter of one's own, frozen and yet optimized, is a slip.
         return "warning" if all(each.own and each.optimizers for each in group) else "information"
     return "information" if code == "probe-zero-gradient" else "warning"
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """Who a message is about, with the words that follow from its number."""
-
-    names: str
-    many: bool
-
-    @classmethod
-    def of(cls, group: Sequence[ParameterReport], judged: Sequence[ParameterReport]) -> _Subject:
-        """The layers of `group` where all of a layer's parameters are in it, else the parameters."""
-        inside = {each.name for each in group}
-        names: list[str] = []
-        for each in group:
-            siblings = [other.name for other in judged if other.layer == each.layer]
-            name = each.layer if all(sibling in inside for sibling in siblings) else each.name
-            if name not in names:
-                names.append(name)
-        shown = [f"`{name}`" for name in names[:_MOST_NAMES]]
-        if len(names) > _MOST_NAMES:
-            shown.append(f"{len(names) - _MOST_NAMES} more")
-        return cls(shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}", len(names) > 1)
-
-    def __str__(self) -> str:
-        return self.names
-
-    def verb(self, one: str, many: str) -> str:
-        return many if self.many else one
-
-    @property
-    def it(self) -> str:
-        return "them" if self.many else "it"
-
-
-def _message(cause: Cause, subject: _Subject, facts: Facts, first: ParameterReport) -> str:
-    """Two sentences: what happens, what to do."""
-    it, gets = subject.it, subject.verb("gets", "get")
-    at = f" on line {cause.place.line}" if cause.place else ""
-    if cause.code == "probe-not-registered":
-        container, indexed, _ = first.name.partition("[")
-        fix = f"Keep `{container}` in `nn.ModuleList`" if indexed else "Make it an `nn.Parameter`"
-        kind = f": `{container}` is a plain container" if indexed else ""
-        return (
-            f"{subject} {subject.verb('is', 'are')} missing from `parameters()`{kind}, so no optimizer "
-            f"ever sees {it}. {fix}."
-        )
-    if cause.code == "probe-frozen":
-        return (
-            f"{subject} {subject.verb('has', 'have')} `requires_grad=False`, so no step changes {it}. "
-            f"Remove that{at} to train {it}."
-        )
-    if cause.code == "probe-not-finite":
-        made = f", first made{at}" if at else ""
-        return f"{subject} {gets} a gradient of NaN or infinity{made}. Keep its input in range."
-    if cause.code == "probe-cut":
-        cutter = cause.words.removeprefix("cut by ")
-        return f"{cutter} cuts the gradient to {subject} here. Pass the tensor on as it is."
-    if cause.code == "probe-no-gradient":
-        if cause.words == "never used in forward":
-            used = f"`forward` never uses {it}"
-            return f"{subject} {gets} no gradient: {used}. Use {it} there, or remove {it}."
-        if cause.words == "no loss is differentiated":
-            return f"{subject} {gets} no gradient: no loss is ever differentiated. Return the loss."
-        what = subject.verb("it computes", "they compute")
-        return f"{subject} {gets} no gradient: what {what}{at} never reaches the loss. Use that result, or remove {it}."
-    if cause.code == "probe-not-in-optimizer":
-        name = facts.built["name"] if facts.built else "the optimizer"
-        if not name:
-            return (
-                f"{subject} {gets} gradients that nobody applies: `configure_optimizers`{at} returns no "
-                "optimizer. Return it."
-            )
-        if _made_after(first.place, cause.place) and facts.built and facts.built.get("others"):
-            return (
-                f"{subject} {gets} gradients that nobody applies: `{name}`{at} is built earlier and holds "
-                f"what {subject.verb('it replaces', 'they replace')}. Build it after this line."
-            )
-        return (
-            f"{subject} {gets} gradients that nobody applies: `{name}`{at} doesn't hold {it}. "
-            f"Pass `{facts.model_name or 'model'}.parameters()`."
-        )
-    if cause.words == _ZERO_INPUT:
-        return (
-            f"{subject} {gets} a gradient of exactly 0: all that {subject.verb('its layer', 'their layers')} ever "
-            f"{subject.verb('gets', 'get')}{at} is 0. Look at what computes that."
-        )
-    if cause.code == "probe-zero-gradient":
-        return (
-            f"{subject} {gets} a gradient of exactly 0 at every step. "
-            f"Look for a dead activation, a mask or a zero weight between {it} and the loss."
-        )
-    if cause.words == _FATES["not-stored"]:
-        return (
-            f"{subject} {gets} a gradient that is never stored in `.grad`, where the optimizer looks for it. Call "
-            "`backward()` on the loss, or assign `.grad`."
-        )
-    if cause.words == _FATES["zeroed"]:
-        return (
-            f"{subject} {gets} a gradient, and has 0 in its place when the optimizer steps. Look at what changes "
-            "gradients between `backward()` and the step."
-        )
-    if cause.code == "probe-cleared":
-        return f"{subject} {gets} a gradient that is cleared before the step{at}. Clear it before `backward()`."
-    if cause.words == "learning rate 0":
-        return f"{subject} {gets} a gradient, but the optimizer's learning rate is 0. Set `lr`."
-    if cause.words == "update below float resolution":
-        return f"{subject} {gets} a gradient, but the update is too small to change a float32. Raise the learning rate."
-    if cause.words == "its optimizer never steps":
-        return f"{subject} {gets} a gradient, but the optimizer that holds {it} never steps. Call its `step()`."
-    return f"{subject} {gets} a gradient, but no step changes {it}. Look at what the optimizer does with {it}."
-
-
-def _made_after(parameter: Place | None, optimizer: Place | None) -> bool:
-    return bool(parameter and optimizer and parameter.path == optimizer.path and parameter.line > optimizer.line)
 
 
 def _related(group: Sequence[ParameterReport], at: Place) -> Iterator[Related]:

@@ -6,6 +6,7 @@ import ast
 import copy
 import inspect
 import textwrap
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from .flow import Flow
 from .load import Loaded
 from .needs import Unfit
 from .search import NoInputs, Search
-from .steps import Recorder
+from .steps import STEPS, Recorder
 from .stop import Stop
 from .unregistered import trainable
+from .vanish import GradientWatch, explain_closely, step_to_watch
 from .where import TooLarge
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 SEEDS = (0, 1)
 _SHARE_OF_SEARCH = 0.5  # of the time limit
+_SHARE_BEFORE_CLOSER = 0.4  # of the time limit: what has taken longer than that is not run once more
 _LARGE_BYTES = 128 * 2**20  # of parameters; beyond that it is asked first whether they all fit
 _SHARE_OF_MEMORY = 0.14  # for the parameters: two models, gradients, Adam's averages and the weights before a step
 
@@ -43,6 +46,7 @@ class ClassProbe:
         self.flow = Flow(probe.places, probe.orders.device)
         self.reach: dict[str, dict[str, Any]] = {}
         self._made_before = 0
+        self._begun = time.monotonic()
         self.without_data = False
         """The model is too large: its tensors have shapes only."""
         self.builder = Builder(loaded, probe.origins, target, probe.orders.hint)
@@ -176,6 +180,23 @@ class ClassProbe:
         if place is not None:
             self.reach[""] = {"how": "not-finite", "words": "", "place": place}
         self.flow.forget()
+
+    def look_closer(self, run: Callable[[Flow, int], Any]) -> None:
+        """Where a gradient was 0 at every step, or not finite: train once more, for the operation that made it so.
+
+        `run(flow, step)` trains a new model, records that step with `flow`, and gives the model back; None if that
+        failed, which is not told: it trained before.
+        """
+        step = step_to_watch(self.recorder.histories, STEPS)
+        spent = time.monotonic() - self._begun
+        if step is None or spent > self.probe.orders.time_limit_s * _SHARE_BEFORE_CLOSER:
+            return
+        self.channel.stage("Looking for the operation")
+        flow = Flow(self.probe.places, self.probe.orders.device)
+        flow.watch = GradientWatch()
+        model = run(flow, step)
+        if model is not None:
+            self.reach.update(explain_closely(flow, flow.watch, model, self.recorder.histories))
 
     def send_made(self, model: Any) -> None:
         """Layers with weights that a step made and didn't keep."""

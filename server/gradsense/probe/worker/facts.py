@@ -31,6 +31,7 @@ def parameter_facts(
                 "place": origins.places.place(_line_of(model, name, origins)),
                 "optimizers": [index for index, each in enumerate(held) if id(parameter) in each],
                 "rates": _rates(parameter, optimizers),
+                "decays": _decays(parameter, optimizers),
                 "gradient": history.gradient if history else "unknown",
                 "gradient_norm": history.norms[0] if history and history.norms else None,
                 "update_ratio": history.ratios[0] if history and history.ratios else None,
@@ -49,6 +50,12 @@ def _rates(parameter: Any, optimizers: list[Any]) -> list[float]:
     """The learning rates of the groups that hold a parameter."""
     groups = [group for each in optimizers for group in each.param_groups if "lr" in group]
     return [float(group["lr"]) for group in groups if any(parameter is each for each in group["params"])]
+
+
+def _decays(parameter: Any, optimizers: list[Any]) -> bool:
+    """Does a step shrink a parameter even if its gradient is 0?"""
+    groups = [group for each in optimizers for group in each.param_groups if group.get("weight_decay")]
+    return any(parameter is each for group in groups for each in group["params"])
 
 
 def _norm(parameter: Any) -> float | None:

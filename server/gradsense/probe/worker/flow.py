@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .devices import softened
+from .vanish import GradientWatch
 from .where import Line, Places
 
 _READ_ONLY_SHAPE = ("_like", "new_")
@@ -69,6 +70,10 @@ class Flow:
         self._edges_made: tuple[tuple[int, int], dict[int, list[int]], set[int]] | None = None
         self.observe: Callable[[str, Any, dict[str, Any], Line | None], None] | None = None
         """Told of each operation on something that is followed, while recording; of `LOSSES` always."""
+        self.watch: GradientWatch | None = None
+        """Told of everything that is recorded, where a step is looked at closely."""
+        self.custom: set[str] = set()
+        """The names of the user's `autograd.Function`s."""
         self.bytes_alive = 0
         """About how much memory the recording keeps from being freed."""
 
@@ -87,7 +92,9 @@ class Flow:
 
     def follow(self, parameter: Any) -> None:
         """From here on, note what is computed of a parameter."""
-        self._starts[id(parameter)] = self._add(parameter, Node((), None, depends=True))
+        node = self._starts[id(parameter)] = self._add(parameter, Node((), None, depends=True))
+        if self.watch is not None:
+            self.watch.noted(node, "", [], {}, parameter)
 
     def begin_again(self) -> None:
         """Forget what was computed so far; what is followed stays followed."""
@@ -99,6 +106,8 @@ class Flow:
         self._edges_made = None
         self.forget()
         self.bytes_alive = 0
+        if self.watch is not None:
+            self.watch.clear()
         for parameter in followed:
             self.follow(parameter)
 
@@ -111,12 +120,12 @@ class Flow:
             self.losses.append(node)
 
     def explain(self, parameter: Any) -> dict[str, Any] | None:
-        """Why a parameter gets no gradient: `how` is unused, dropped, cut or no-loss; None if not
-        recorded."""
+        """Why a parameter gets no gradient: `how` is unused, dropped, cut, no-loss, or intact where nothing is in the
+        way; None if not recorded."""
         start = self._starts.get(id(parameter))
         if start is None:
             return None
-        users, before = self._edges()
+        users, before = self.edges()
         if start not in users:
             return {"how": "unused", "words": "", "place": None}
         if not self.losses:
@@ -134,7 +143,7 @@ class Flow:
                 if user in before and user not in seen:
                     seen.add(user)
                     queue.append(user)
-        return {"how": "dropped", "words": "", "place": None}
+        return {"how": "intact", "words": "", "place": None}
 
     def not_finite(self) -> dict[str, Any] | None:
         """The first operation that made NaN or infinity of finite values: its name and the user's line."""
@@ -149,6 +158,18 @@ class Flow:
             if node.inputs and not bool(torch.isfinite(tensor.detach()).all()):
                 return self._place(node.line)
         return None
+
+    def start_of(self, parameter: Any) -> int | None:
+        """The node of a parameter as it was before any step."""
+        return self._starts.get(id(parameter))
+
+    def value_of(self, node: int) -> Any:
+        """The tensor of a node, as it is now."""
+        return self._alive[node] if node < len(self._alive) else None
+
+    def place_of(self, node: int) -> dict[str, Any] | None:
+        """The user's line that has made a node."""
+        return self._place(self.nodes[node].line)
 
     def forget(self) -> None:
         """Let go of the tensors."""
@@ -201,15 +222,22 @@ class Flow:
                 self._exits.append((self._add(result, node, track=False), result))
                 del self._exits[:-_MOST_EXITS]
             return
-        written = [args[0]] if args and self._writes(name) else []
-        for tensor in [*written, *_tensors(result)]:
+        written = [args[0]] if args and (self._writes(name) or kwargs.get("inplace")) else []
+        operands = self._operands(args, kwargs) if self.watch is not None else []
+        for tensor in {id(each): each for each in [*written, *_tensors(result)]}.values():
             if any(tensor is each for each in args) and not written:
                 continue  # `x.contiguous()` gave `x` itself
             node = Node(inputs, line, depends)
             if depends and isinstance(tensor, torch.Tensor) and tensor.grad_fn is None:
                 node.words = self._reason(name, tensor, off)
                 node.broken = (self._off[-1] or line) if node.words == "`no_grad`" and self._off else line
-            self._add(tensor, node)
+            index = self._add(tensor, node)
+            if self.watch is not None:
+                self.watch.noted(index, name, operands, kwargs, tensor)
+
+    def _operands(self, args: Any, kwargs: dict[str, Any]) -> list[tuple[Any, int | None]]:
+        """What an operation gets, each with its node."""
+        return [(each, self._of.get(id(each))) for each in _everything((args, tuple(kwargs.values())))]
 
     def _inputs(self, name: str, args: Any, kwargs: dict[str, Any]) -> tuple[int, ...]:
         found = []
@@ -281,6 +309,13 @@ class Flow:
         library: Any = torch
         from_numpy: Any
         from_numpy, apply = torch.from_numpy, torch.autograd.Function.__dict__["apply"]
+        new_parameter: Any = torch.nn.Parameter.__new__
+
+        def noted_parameter(cls: Any, data: Any = None, *args: Any, **kwargs: Any) -> Any:
+            result = new_parameter(cls, data, *args, **kwargs)
+            if flow.recording and data is not None:
+                flow._note("_make_subclass", (data,), {}, result)
+            return result
 
         def noted_from_numpy(array: Any) -> Any:
             result = from_numpy(array)
@@ -291,6 +326,7 @@ class Flow:
         def noted_apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
             result = apply.__func__(cls, *args, **kwargs)
             if flow.recording:
+                flow.custom.add(cls.__name__.strip("_"))
                 flow._note(cls.__name__, args, kwargs, result)
             return result
 
@@ -321,6 +357,7 @@ class Flow:
 
         library.from_numpy = noted_from_numpy
         library.autograd.Function.apply = classmethod(noted_apply)
+        library.nn.Parameter.__new__ = staticmethod(noted_parameter)
         library.set_grad_enabled.__init__ = noted_made
         for each, enter, leave in entered:
             each.__enter__ = patched_enter(enter)
@@ -330,6 +367,7 @@ class Flow:
         finally:
             library.from_numpy = from_numpy
             library.autograd.Function.apply = apply
+            library.nn.Parameter.__new__ = staticmethod(new_parameter)
             library.set_grad_enabled.__init__ = made
             for each, enter, leave in entered:
                 each.__enter__ = enter
@@ -346,7 +384,7 @@ class Flow:
 
     # The graph.
 
-    def _edges(self) -> tuple[dict[int, list[int]], set[int]]:
+    def edges(self) -> tuple[dict[int, list[int]], set[int]]:
         """Who uses each node, and the nodes that a loss depends on: made once for all parameters that are asked
         about."""
         made_of = (len(self.nodes), len(self.losses))

@@ -15,8 +15,9 @@ from typing import Any
 
 from .batch import Node, Value, made, real
 from .class_probe import SEEDS, ClassProbe, meta_copy
+from .flow import Flow
 from .step_watch import StepWatch
-from .steps import STEPS, History
+from .steps import STEPS, History, Recorder
 from .stop import Stop
 from .structure import guessed
 from .unregistered import trainable
@@ -42,7 +43,7 @@ class LightningProbe(ClassProbe):
                 built = recipe.make()
             if seed == SEEDS[0]:
                 self.starts()
-            error = self.fit(built.model, batch, first=seed == SEEDS[0])
+            error = self.fit(built.model, batch, 0 if seed == SEEDS[0] else None)
             optimizers = self._optimizers
             if seed == SEEDS[0]:
                 self.explain(built.model)
@@ -63,6 +64,18 @@ class LightningProbe(ClassProbe):
             self.channel.send("part", name="measured", value=True)
             if error is not None:
                 return
+
+        def closely(flow: Flow, step: int) -> Any:
+            torch.manual_seed(SEEDS[0])
+            again = recipe.make()
+            self.flow, self.recorder, recorder = flow, Recorder(), self.recorder
+            try:
+                return None if self.fit(again.model, batch, step) is not None else again.model
+            finally:
+                self.recorder = recorder
+
+        self.look_closer(closely)
+        self.send_parameters(built.model, optimizers)
 
     # The batch.
 
@@ -90,8 +103,8 @@ class LightningProbe(ClassProbe):
 
     # The Trainer.
 
-    def fit(self, model: Any, batch: Node, first: bool) -> Stop | None:
-        """Fit `STEPS` batches. What stopped it is given back, not raised."""
+    def fit(self, model: Any, batch: Node, recorded: int | None) -> Stop | None:
+        """Fit `STEPS` batches, one of which is recorded, if any. What stopped it is given back, not raised."""
         pl = self._pl
         for name in (
             "lightning",
@@ -101,7 +114,7 @@ class LightningProbe(ClassProbe):
             "lightning_fabric",
         ):
             logging.getLogger(name).setLevel(logging.ERROR)
-        watcher = _watcher(pl, self, first)
+        watcher = _watcher(pl, self, recorded)
         self._optimizers: list[Any] = []
         with tempfile.TemporaryDirectory(prefix="gradsense-probe-") as folder:
             try:
@@ -120,12 +133,12 @@ class LightningProbe(ClassProbe):
                     callbacks=[watcher],
                 )
                 batches = _Batches([made(batch, real) for _ in range(STEPS)])
-                with self.flow.active(trainable(model), first):
+                with self.flow.active(trainable(model), recorded is not None):
                     trainer.fit(model, train_dataloaders=batches)
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 self._optimizers = _real(getattr(trainer, "optimizers", []) or [])
                 stop = self.probe.stopped(f"`{self.name}` raises under the Trainer", error)
-                if first and not self.flow.losses:
+                if recorded is not None and not self.flow.losses:
                     self.flow.loss(_returned(error))
                 if self.cut(stop):
                     watcher.finish(model)
@@ -263,13 +276,15 @@ def _silent_logger(pl: Any) -> Any:
         return False
 
 
-def _watcher(pl: Any, probe: LightningProbe, first: bool) -> Any:
-    """A callback that notes what gradient arrives at each parameter and what each batch changes."""
+def _watcher(pl: Any, probe: LightningProbe, recorded: int | None) -> Any:
+    """A callback that notes what gradient arrives at each parameter and what each batch changes; the flow records the
+    batch `recorded`."""
 
     class Watcher(pl.Callback):  # type: ignore[misc]
         def __init__(self) -> None:
             self.arrived: dict[str, Any] = {}
             self.before: dict[str, Any] = {}
+            self.hooked: set[int] = set()
             self.steps = StepWatch(probe.probe.places)
 
         def on_train_start(self, trainer: Any, model: Any) -> None:
@@ -277,9 +292,15 @@ def _watcher(pl: Any, probe: LightningProbe, first: bool) -> Any:
             # A plateau scheduler asks for a metric of a validation that isn't run here.
             configs = trainer.strategy.lr_scheduler_configs
             trainer.strategy.lr_scheduler_configs = [each for each in configs if not each.reduce_on_plateau]
+
+        def follow(self, model: Any) -> None:
+            """Every parameter that is there by now: a hook of the model's may just have made one."""
             for name, parameter in trainable(model).items():
-                if parameter.requires_grad:
+                if parameter.requires_grad and id(parameter) not in self.hooked:
+                    self.hooked.add(id(parameter))
                     parameter.register_hook(lambda gradient, name=name: self.arrive(name, gradient))
+                if probe.flow.recording and probe.flow.start_of(parameter) is None:
+                    probe.flow.follow(parameter)
 
         def arrive(self, name: str, gradient: Any) -> None:
             self.arrived[name] = gradient.detach().clone()
@@ -288,10 +309,12 @@ def _watcher(pl: Any, probe: LightningProbe, first: bool) -> Any:
         def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
             self.arrived.clear()
             self.steps.clear()
+            probe.flow.recording = batch_idx == recorded
+            self.follow(model)
             self.before = {name: each.detach().clone() for name, each in trainable(model).items()}
 
         def on_before_backward(self, trainer: Any, model: Any, loss: Any) -> None:
-            if first:
+            if probe.flow.recording:
                 probe.flow.loss(loss)
 
         def on_train_batch_end(self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from .batch import Leaf, Node, Value, made, meta, real
 from .build import Built
 from .class_probe import SEEDS, ClassProbe, meta_copy
+from .flow import Flow
 from .outputs import Projection, tensors_of
 from .search import NoInputs, Search
-from .steps import History, train
+from .steps import History, Recorder, train
 from .stop import Stop
 from .structure import guessed, leaf_by_name, signature_of
 from .unregistered import trainable
@@ -64,6 +65,26 @@ class PlainProbe(ClassProbe):
             self.send_parameters(model, built.optimizers)
             self.channel.send("part", name="measured", value=True)
             _let_go(model, optimizers)
+
+        def closely(flow: Flow, step: int) -> Any:
+            torch.manual_seed(SEEDS[0])
+            again = recipe.make()
+            try:
+                train(
+                    again.model,
+                    lambda: [made(node, real) for node in nodes],
+                    again.optimizers or own_optimizer(again.model),
+                    Projection() if criterion is None else judged(criterion, target),
+                    Recorder(),
+                    around=lambda at: flow.active(trainable(again.model), at == step),
+                    on_loss=flow.loss,
+                )
+            except (Exception, SystemExit):
+                return None
+            return again.model
+
+        self.look_closer(closely)
+        self.send_parameters(model, built.optimizers)
 
     def reached(self, built: Built, nodes: list[Node]) -> None:
         """Send what a loss reaches, of a model without data."""

@@ -22,6 +22,7 @@ from .steps import STEPS, History, Recorder
 from .stop import Stop
 from .trained import Trained, held_by, shown
 from .unregistered import trainable
+from .vanish import GradientWatch, explain_closely, step_to_watch
 
 if TYPE_CHECKING:
     from .main import Probe
@@ -58,8 +59,11 @@ class ScriptProbe:
         self._modes: dict[int, set[bool]] = {}
         """By network, the modes in which it was called with gradients on; and the line of the first such call."""
         self._eval_lines: dict[int, Any] = {}
-        self._zero_input: dict[int, Any] = {}
-        """By parameter, where its layer is called with zeros alone; None where it once got anything else."""
+        self._closer: GradientWatch | None = None
+        self._until: dict[int, int] = {}
+        """While a step is looked at closely: how often each optimizer has to have stepped at its end."""
+        self._explained: dict[int, dict[str, Any] | None] = {}
+        self._first_not_finite: dict[str, Any] | None = None
         self._data = DataWatch(probe.places)
         self.flow.observe = self._data.saw_operation
 
@@ -161,8 +165,6 @@ class ScriptProbe:
         own = list(module.parameters(recurse=False))
         for parameter in own:
             self._follow(parameter)
-        if own and torch.is_grad_enabled():
-            self._note_zero_input(own, args)
         self._depth += 1
         if self._depth == 1 and next(module.parameters(), None) is not None:
             self._batch = self._batch or [_described(f"input {i}", each) for i, each in enumerate(args)]
@@ -174,23 +176,6 @@ class ScriptProbe:
                     self._data.saw_inputs(args, line)
         if not self._losses and self.flow.bytes_alive > _MOST_BYTES:
             self.flow.begin_again()
-
-    def _note_zero_input(self, own: list[Any], args: Any) -> None:
-        """Whether everything that a layer ever gets is 0: then the gradient of its weights is, too."""
-        import torch
-
-        given = args[0] if args else None
-        is_zero = False
-        if isinstance(given, torch.Tensor) and given.is_floating_point() and given.numel() and not given.is_meta:
-            with torch.no_grad():
-                is_zero = not bool(given.any())
-        for parameter in own:
-            before = self._zero_input.get(id(parameter))
-            if not is_zero:
-                self._zero_input[id(parameter)] = None
-            elif before is not None or id(parameter) not in self._zero_input:
-                line = self.probe.places.current(sys._getframe(2))
-                self._zero_input[id(parameter)] = before or line
 
     def _called_back(self, module: Any, args: Any, output: Any) -> None:
         self._depth = max(0, self._depth - 1)
@@ -264,18 +249,41 @@ class ScriptProbe:
             before = self._before.pop(key, None)
             if before is not None and before.shape == parameter.shape:
                 history.stepped(before, parameter.detach())
+                if "not finite" in history.gradients[-1:]:
+                    _put_back(parameter, before)
             if key in self._arrived:
                 history.fate = self._watch.fate_of(parameter)
             self._arrived.pop(key, None)
         self._watch.clear()
         self._steps[id(optimizer)] = self._steps.get(id(optimizer), 0) + 1
-        self.flow.recording = not self._have_all_stepped()
+        self.flow.recording = not self._have_all_stepped() or self._is_watching()
+        self._look_closer()
         if self._is_enough():
             self._tell(sys._getframe(1))
             self.channel.finish()
 
     def _have_all_stepped(self) -> bool:
         return all(id(each) in self._steps for each in self.probe.origins.optimizers)
+
+    def _is_watching(self) -> bool:
+        return any(self._steps.get(key, 0) < count for key, count in self._until.items())
+
+    def _look_closer(self) -> None:
+        """Where gradients were 0 at every step so far, or are not finite, see where that comes from at the next one."""
+        if self._closer is not None or not self._have_all_stepped():
+            return
+        fewest = min(self._steps.values())
+        step = step_to_watch(self._histories, STEPS)
+        if step is None or fewest < step:
+            return
+        for key, parameter in self._known.items():
+            if parameter.requires_grad:
+                self._explained[key] = self.flow.explain(parameter)
+        self._first_not_finite = self.flow.not_finite()
+        self._closer = self.flow.watch = GradientWatch()
+        self._until = {id(each): self._steps[id(each)] + 1 for each in self.probe.origins.optimizers}
+        self.flow.begin_again()
+        self.flow.recording = True
 
     def _is_enough(self) -> bool:
         counts = [self._steps.get(id(each), 0) for each in self.probe.origins.optimizers]
@@ -293,7 +301,7 @@ class ScriptProbe:
         touched = set(self._arrived) | set(self._histories)
         trained = Trained(origins, frame, self._called, self._later_modules(), touched, moved, self._gets_gradients)
         whole = trained.whole()
-        recorder, reach = self._seen(trainable(whole))
+        recorder, reach = self._seen(whole)
         facts = parameter_facts(whole, origins.optimizers, recorder, origins, reach)
         optimizers = optimizer_facts(whole, origins.optimizers, True, origins)
         for each in facts:
@@ -318,18 +326,21 @@ class ScriptProbe:
     def _send(self, name: str, value: Any) -> None:
         self.channel.send("part", name=name, value=value)
 
-    def _seen(self, parameters: dict[str, Any]) -> tuple[Recorder, dict[str, dict[str, Any]]]:
+    def _seen(self, whole: Any) -> tuple[Recorder, dict[str, dict[str, Any]]]:
         """The histories of some parameters, and why they have no gradient."""
         recorder = Recorder()
         reach: dict[str, dict[str, Any]] = {}
-        for name, parameter in parameters.items():
-            history = recorder.histories[name] = self._history_of(parameter)
-            found = self._reach_of(parameter, history) if parameter.requires_grad else None
+        for name, parameter in trainable(whole).items():
+            recorder.histories[name] = self._history_of(parameter)
+            found = self._reach_of(parameter) if parameter.requires_grad else None
             if found is not None:
                 reach[name] = found
-        place = self.flow.not_finite()
-        if place is not None:
-            reach[""] = {"how": "not-finite", "words": "", "place": place}
+        if self._closer is None:
+            self._first_not_finite = self.flow.not_finite()
+        if self._first_not_finite is not None:
+            reach[""] = {"how": "not-finite", "words": "", "place": self._first_not_finite}
+        if self._closer is not None:
+            reach.update(explain_closely(self.flow, self._closer, whole, recorder.histories))
         return recorder, reach
 
     def _history_of(self, parameter: Any) -> History:
@@ -343,12 +354,11 @@ class ScriptProbe:
             history.fate = {"how": "never-stepped", "place": None}
         return history
 
-    def _reach_of(self, parameter: Any, history: History) -> dict[str, Any] | None:
-        zeros = self._zero_input.get(id(parameter))
-        if zeros is not None and history.gradient == "zero":
-            return {"how": "zero-input", "words": "", "place": self.probe.places.place(zeros)}
+    def _reach_of(self, parameter: Any) -> dict[str, Any] | None:
         if id(parameter) not in self._known:
             return {"how": "unused", "words": "", "place": None}
+        if id(parameter) in self._explained:
+            return self._explained[id(parameter)]
         return self.flow.explain(parameter)
 
     def _gets_gradients(self, parameter: Any) -> bool:
@@ -406,6 +416,14 @@ class ScriptProbe:
         name = os.path.basename(self.probe.orders.path)
         steps = f"Steps by then: {counts}" if optimizers else "It has no optimizer: a step is an update by hand"
         return f"Ran {name} with its own data, and stopped it. {steps}."
+
+
+def _put_back(parameter: Any, before: Any) -> None:
+    """Undo a step by a gradient that was not finite: the next one would find nothing but NaN, from wherever."""
+    import torch
+
+    with torch.no_grad():
+        parameter.data.copy_(before)
 
 
 def _leaves(loss: Any) -> list[Any]:

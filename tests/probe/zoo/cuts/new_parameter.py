@@ -1,4 +1,3 @@
-# not yet: a new `nn.Parameter` of a result is not seen, and told as never reaching the loss
 # probe: Net
 # expected: probe-cut "cut by a new `nn.Parameter`" on body.weight body.bias
 import torch

@@ -1,18 +1,17 @@
 # probe: script
-# not yet: the operation that makes it 0 is not named
-# expected: probe-zero-gradient "gradient always 0" on body.weight body.bias head.weight
+# expected: probe-zero-gradient "zeroed by `relu`" on body.weight body.bias head.weight
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 8)  # here
-        self.head = nn.Linear(8, 1)
+        self.body = nn.Linear(4, 8)  # cause
+        self.head = nn.Linear(8, 1)  # cause
 
     def forward(self, x):
         h = self.body(x) - 50.0
-        h = F.relu(h)  # cause
+        h = F.relu(h)  # here
         return self.head(h)
 
 torch.manual_seed(0)

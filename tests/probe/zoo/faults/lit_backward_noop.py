@@ -1,5 +1,4 @@
 # probe: Lit
-# not yet: a `backward` that does nothing is told as a result that never reaches the loss
 # expected: probe-no-gradient "no loss is differentiated" on encoder.weight encoder.bias head.weight head.bias
 import lightning as L
 import torch

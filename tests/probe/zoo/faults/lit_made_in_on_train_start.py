@@ -1,5 +1,4 @@
 # probe: Lit
-# not yet: a layer that is made when the training starts is thought not to reach the loss
 # expected: probe-not-in-optimizer "in no optimizer" on extra.weight extra.bias
 import lightning as L
 import torch

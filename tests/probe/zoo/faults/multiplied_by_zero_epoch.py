@@ -1,18 +1,17 @@
 # probe: script
-# not yet: the operation that makes it 0 is not named
-# expected: probe-zero-gradient "gradient always 0" on body.weight body.bias
+# expected: probe-zero-gradient "multiplied by 0" on body.weight body.bias
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 8)  # here
+        self.body = nn.Linear(4, 8)  # cause
         self.head = nn.Linear(4, 1)
 
     def forward(self, x):
         epoch = 0
-        return self.head(x) + 0.0 * self.body(x).sum(1, keepdim=True) * epoch  # cause
+        return self.head(x) + 0.0 * self.body(x).sum(1, keepdim=True) * epoch  # here
 
 torch.manual_seed(0)
 x, y = torch.randn(64, 4), torch.randn(64, 1)

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 1)  # here
+        self.body = nn.Linear(4, 1)  # cause
 
     def forward(self, x):
         h = self.body(x)
-        h = torch.exp(h + 100)  # cause
+        h = torch.exp(h + 100)  # here
         return h / h.max()
 
 torch.manual_seed(0)

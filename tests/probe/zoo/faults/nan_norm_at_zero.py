@@ -1,4 +1,3 @@
-# not yet: infinity that only the backward pass makes is told at the line that asks for it
 # probe: script
 # expected: probe-not-finite "gradient not finite" on body.weight body.bias
 import torch
@@ -7,12 +6,12 @@ import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 1)  # here
+        self.body = nn.Linear(4, 1)  # cause
 
     def forward(self, x):
         h = self.body(x)
         d = h - h.detach()
-        return d.pow(2).sum(1, keepdim=True).sqrt()  # cause
+        return d.pow(2).sum(1, keepdim=True).sqrt()  # here
 
 torch.manual_seed(0)
 x, y = torch.randn(64, 4), torch.randn(64, 1)

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 1)  # here
+        self.body = nn.Linear(4, 1)  # cause
 
     def forward(self, x):
         h = self.body(x)
-        scores = h * x + torch.full_like(x, float('-inf'))  # cause
-        return scores.softmax(-1).sum(1, keepdim=True)
+        scores = h * x + torch.full_like(x, float('-inf'))
+        return scores.softmax(-1).sum(1, keepdim=True)  # here
 
 torch.manual_seed(0)
 x, y = torch.randn(64, 4), torch.randn(64, 1)

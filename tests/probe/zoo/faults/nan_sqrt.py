@@ -6,11 +6,11 @@ import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 1)  # here
+        self.body = nn.Linear(4, 1)  # cause
 
     def forward(self, x):
         h = self.body(x)
-        return torch.sqrt(h - 100)  # cause
+        return torch.sqrt(h - 100)  # here
 
 torch.manual_seed(0)
 x, y = torch.randn(64, 4), torch.randn(64, 1)

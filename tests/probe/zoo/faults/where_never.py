@@ -1,18 +1,17 @@
 # probe: script
-# not yet: the operation that makes it 0 is not named
-# expected: probe-zero-gradient "gradient always 0" on body.weight body.bias
+# expected: probe-zero-gradient "zeroed by `where`" on body.weight body.bias
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 8)  # here
+        self.body = nn.Linear(4, 8)  # cause
         self.head = nn.Linear(8, 1)
 
     def forward(self, x):
         h = self.body(x)
-        h = torch.where(x[:, :1] > 1e6, h, torch.ones_like(h))  # cause
+        h = torch.where(x[:, :1] > 1e6, h, torch.ones_like(h))  # here
         return self.head(h)
 
 torch.manual_seed(0)

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 8)  # here
+        self.body = nn.Linear(4, 8)  # cause
         self.head = nn.Linear(8, 1)
 
     def forward(self, x):
-        h = self.body(torch.zeros_like(x))  # cause
+        h = self.body(torch.zeros_like(x))  # here
         return self.head(h.tanh() + x.sum(1, keepdim=True))
 
 torch.manual_seed(0)

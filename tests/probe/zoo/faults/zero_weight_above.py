@@ -1,19 +1,18 @@
 # probe: script
-# not yet: the operation that makes it 0 is not named
-# expected: probe-zero-gradient "gradient always 0" on body.weight body.bias
+# expected: probe-zero-gradient "multiplied by `frozen`, which is 0" on body.weight body.bias
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Linear(4, 8)  # here
+        self.body = nn.Linear(4, 8)  # cause
         self.head = nn.Linear(4, 1)
         self.register_buffer('frozen', torch.zeros(1, 8))
 
     def forward(self, x):
         h = self.body(x).tanh()
-        return F.linear(h, self.frozen) + self.head(x)  # cause
+        return F.linear(h, self.frozen) + self.head(x)  # here
 
 torch.manual_seed(0)
 x, y = torch.randn(64, 4), torch.randn(64, 1)

@@ -1,0 +1,25 @@
+# probe: script
+# expected: probe-not-finite "gradient not finite" on body.weight body.bias scale
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 1)  # cause
+        self.scale = nn.Parameter(torch.zeros(1).log() * 0)  # here
+
+    def forward(self, x):
+        return self.body(x) * self.scale
+
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+model = Net()
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    F.mse_loss(model(xb), yb).backward()
+    optimizer.step()

@@ -1,0 +1,27 @@
+# 0 in the beginning, alive after a step.
+# probe: script
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 8), nn.Linear(8, 1)
+        nn.init.zeros_(self.head.weight)
+        self.gate = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        h = self.body(x).tanh() * self.gate
+        return self.head(h)
+
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), 0.1)
+for xb, yb in zip(x.split(16), y.split(16)):
+    optimizer.zero_grad()
+    F.mse_loss(model(xb), yb).backward()
+    optimizer.step()
