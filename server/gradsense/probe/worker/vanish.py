@@ -202,12 +202,15 @@ class GradientWatch:
                 yield value, None
 
     def _origin(self, flow: Flow, node: int | None) -> int | None:
-        """The first of the operations that hand on nothing but 0, or the parameter that is 0."""
+        """The first of the operations that hand on nothing but 0, or the parameter that they only reshape."""
         while node is not None:
             inputs = flow.nodes[node].inputs
             zeros = [each for each in inputs if each in self._seen and self._seen[each].zero]
-            if not inputs or (self._seen[node].name not in _MULTIPLIES and len(zeros) < len(inputs)) or not zeros:
+            multiplies = self._seen[node].name in _MULTIPLIES
+            if not zeros or (not multiplies and len(zeros) < len(inputs)):
                 return node
+            if multiplies and not flow.nodes[zeros[0]].inputs:
+                return node  # by a parameter that is 0
             node = zeros[0]
         return None
 
