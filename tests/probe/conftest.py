@@ -3,23 +3,22 @@ here`."""
 
 from __future__ import annotations
 
-import json
-import subprocess
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.probe.forked import Forked
 
-from gradsense.probe import child, client
-from gradsense.probe.child import Ending
 from gradsense.probe.plan import ProbeOptions, ProbeTarget, plan_probe
 from gradsense.probe.report import ProbeReport
-from gradsense.probe.told import Told
 
 Probe = Callable[..., ProbeReport]
 
+PYTHON = os.environ.get("GRADSENSE_PROBE_PYTHON", sys.executable)
+"""The interpreter to probe with: `make test-old` gives one with old versions."""
 HEADER = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
 
 
@@ -29,24 +28,15 @@ def line_of(text: str, mark: str = "# here") -> int:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[subprocess.Popen[str]]:
+def forked() -> Iterator[Forked]:
     """The process that imports torch once."""
-    worker = Path(child.__file__).parent / "worker"
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "forks.py"), str(worker)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    process = Forked(PYTHON)
     yield process
-    assert process.stdin is not None
-    process.stdin.close()
-    process.wait()
+    process.close()
 
 
 @pytest.fixture
-def probe(forks: subprocess.Popen[str], tmp_path: Path) -> Probe:
+def probe(forked: Forked, tmp_path: Path) -> Probe:
     """`probe(text, class name)`: the report on a class of a text, which need not be dedented; of a file, if `path`
     is given."""
 
@@ -57,25 +47,7 @@ def probe(forks: subprocess.Popen[str], tmp_path: Path) -> Probe:
             path = tmp_path / "model.py"
             text = textwrap.dedent(text)
             path.write_text(text, encoding="utf-8")
-        plan = plan_probe(ProbeTarget(path, text, qualname), options or ProbeOptions(60.0), path.parent)
-        assert forks.stdin is not None
-        assert forks.stdout is not None
-        forks.stdin.write(json.dumps(client.orders(plan)) + "\n")
-        forks.stdin.flush()
-        told, done = Told(plan, Path(sys.executable)), False
-        trace: list[str] = []
-        for line in forks.stdout:
-            if line.startswith("TOKEN"):
-                message = json.loads(line.removeprefix("TOKEN"))
-                told.take(message)
-                done = done or message["kind"] == "done"
-            elif line.startswith("END "):
-                if not done:
-                    told.ended(Ending(int(line[4:]), False, tuple(trace)))
-                break
-            else:
-                trace.append(line.rstrip("\n"))
-        return told.report("", 0.0)
+        return forked.report(plan_probe(ProbeTarget(path, text, qualname), options or ProbeOptions(60.0), path.parent))
 
     return run
 

@@ -39,6 +39,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             sys.argv = [orders.path]
+            os.chdir(orders.working_directory)
             sys.path.insert(0, os.path.dirname(orders.path))
             worker.probe(channel.Channel("TOKEN"), orders)
         _, status = os.waitpid(child, 0)

@@ -430,11 +430,14 @@ class _Self:
 
 
 def hinted_constructor(hint: str | None, name: str) -> ast.Call | None:
-    """The innermost call of the class in a hint: `Net(10)` of `Net(10)(torch.randn(4, 10))`."""
+    """What of a hint builds the model: the innermost call of the class, `Net(10)` of `Net(10)(torch.randn(4, 10))`,
+    or else of whatever makes one, `make(10)` of `make(10)(torch.randn(4, 10))`."""
     if hint is None:
         return None
-    calls = [node for node in ast.walk(ast.parse(hint, mode="eval")) if isinstance(node, ast.Call)]
-    return next((call for call in calls if last_name(call.func) == name), None)
+    outer = ast.parse(hint, mode="eval").body
+    calls = [node for node in ast.walk(outer) if isinstance(node, ast.Call)]
+    named = next((call for call in calls if last_name(call.func) == name), None)
+    return named or _called(outer) or (outer if isinstance(outer, ast.Call) else None)
 
 
 def hinted_inputs(hint: str | None, name: str) -> ast.Call | None:
@@ -442,9 +445,14 @@ def hinted_inputs(hint: str | None, name: str) -> ast.Call | None:
     if hint is None:
         return None
     outer = ast.parse(hint, mode="eval").body
-    if not isinstance(outer, ast.Call) or last_name(outer.func) == name:
-        return None
-    return outer
+    return outer if isinstance(outer, ast.Call) and _called(outer) is not None else None
+
+
+def _called(outer: ast.expr) -> ast.Call | None:
+    """What is called, or has a method called, once it is made: `make()` of `make()(x)` and `make().step(x)`."""
+    function = outer.func if isinstance(outer, ast.Call) else None
+    inner = function.value if isinstance(function, ast.Attribute) else function
+    return inner if isinstance(inner, ast.Call) else None
 
 
 def _has_ellipsis(call: ast.Call) -> bool:

@@ -107,14 +107,20 @@ class ClassProbe:
                 notes.append(f"Line {line[1]} raises {type(error).__name__}: {words}. It was left out.")
         return list(dict.fromkeys(notes))[:3]
 
-    def hinted(self) -> list[Any] | None:
-        """The inputs of the user's hint."""
+    def hinted(self, function: Any) -> list[Any] | None:
+        """The inputs of the user's hint, in the order of `function`'s parameters."""
         call = hinted_inputs(self.probe.orders.hint, self.name)
         if call is None:
             return None
-        space = dict(self.loaded.globals)
+        space = {**self.loaded.globals, "_given": lambda *args, **kwargs: (args, kwargs)}
+        given = ast.Call(ast.Name("_given", ast.Load()), call.args, call.keywords)
         try:
-            return [self.loaded.evaluate(each, space) for each in call.args]
+            args, kwargs = self.loaded.evaluate(ast.fix_missing_locations(ast.copy_location(given, call)), space)
+            if not kwargs:
+                return list(args)
+            bound = inspect.signature(function).bind(*args, **kwargs)
+            bound.apply_defaults()
+            return list(bound.args)
         except Exception as error:
             raise self.probe.stopped("The hint's inputs can't be made", error) from error
 

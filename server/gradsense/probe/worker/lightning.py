@@ -81,7 +81,7 @@ class LightningProbe(ClassProbe):
 
     def batch(self, model: Any) -> Node:
         """What `training_step` gets as its batch."""
-        hinted = self.hinted()
+        hinted = self.hinted(model.training_step)
         if hinted:
             return Value("batch", hinted[0])
         body = self.body_of("training_step")

@@ -10,14 +10,18 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib.machinery
+import itertools
+import linecache
 import os
 import sys
 import types
 from typing import Any
 
 from .names import CHANGING_METHODS, binds, reads, root
+from .packages import add_package
 from .program import Program, forbidden, is_main_block
 from .stubs import StubModule, Stubs
+from .where import Places
 
 _SIMPLE = (
     ast.Constant, ast.Name, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.BinOp, ast.BoolOp,
@@ -96,14 +100,19 @@ class Loaded:
                     space[alias.asname or alias.name] = getattr(StubModule(origin.rpartition(".")[0]), alias.name)
 
 
-def load(program: Program, path: str, qualname: str) -> Loaded:
+def load(program: Program, places: Places, qualname: str) -> Loaded:
     """Load the file for the sake of the class `qualname`."""
+    path = places.path
+    text = "\n".join(program.lines)
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)  # as it is in the editor
     module = _module(path)
     loaded = Loaded(program, module, path)
     parser: Any = argparse.ArgumentParser
     parser.parse_args = _defaults
     parser.parse_known_args = lambda self, *_, **__: (_defaults(self), [])
     Stubs.loading = True
+    Stubs.places = places
+    sys.meta_path.append(Stubs)
     flags = [each for each in program.tree.body if isinstance(each, ast.ImportFrom) and each.module == "__future__"]
     for flag in flags:
         _FUTURES.update(alias.name for alias in flag.names)
@@ -137,6 +146,8 @@ def _module(path: str) -> types.ModuleType:
         package = f"{tail}.{package}" if package else tail
     if package and folder not in sys.path:
         sys.path.insert(1, folder)
+    for each in itertools.accumulate(package.split(".") if package else [], "{}.{}".format):
+        add_package(each, folder)
     full = f"{package}.{name}" if package else name
     if full in sys.modules:
         full = f"_probed_{name}"  # a file called like a module that is in use, `torch.py` or `types.py`

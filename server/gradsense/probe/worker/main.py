@@ -126,7 +126,7 @@ class Probe:
             program = Program(self.orders.text, self.orders.path)
         except SyntaxError as error:
             raise Stop("syntax", f"Line {error.lineno} doesn't parse: {error.msg}.") from error
-        return load(program, self.orders.path, self.orders.qualname)
+        return load(program, self.places, self.orders.qualname)
 
     def _target(self, loaded: Loaded) -> type:
         value: Any = None

@@ -114,7 +114,7 @@ class PlainProbe(ClassProbe):
         import torch
 
         parameters = signature_of(model.forward)
-        hinted = self.hinted()
+        hinted = self.hinted(model.forward)
         if hinted is None and isinstance(getattr(model, "example_input_array", None), torch.Tensor):
             hinted = [model.example_input_array]
         if hinted is not None:

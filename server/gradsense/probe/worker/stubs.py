@@ -3,9 +3,16 @@ probed."""
 
 from __future__ import annotations
 
+import ast
 import importlib.machinery
+import linecache
+import sys
 import types
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .where import Places
 
 
 class MissingPackage(ImportError):
@@ -14,9 +21,49 @@ class MissingPackage(ImportError):
 
 class Stubs:
     """While `loading`, a stub takes part in definitions (base class, decorator, default); later, using one
-    raises."""
+    raises.
+
+    On `sys.meta_path` it finds what nothing else does, for other files of the user's that the probed one imports.
+    """
 
     loading = True
+    places: Places | None = None
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        """A stub for a package that isn't installed; none where the user's code is ready for that."""
+        parent = sys.modules.get(name.rpartition(".")[0])
+        if isinstance(parent, StubModule) or (path is None and cls.loading and cls._is_taken_for_granted()):
+            return importlib.machinery.ModuleSpec(name, cls, is_package=True)  # type: ignore[arg-type]
+        return None
+
+    @classmethod
+    def create_module(cls, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return StubModule(spec.name)
+
+    @classmethod
+    def exec_module(cls, module: types.ModuleType) -> None:
+        """There is nothing to run."""
+
+    @classmethod
+    def _is_taken_for_granted(cls) -> bool:
+        """Does another file of the user's import it outside any `try`?"""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        if frame is None or cls.places is None:
+            return False
+        path, line = frame.f_code.co_filename, frame.f_lineno
+        if path == cls.places.path or not cls.places.is_users(path):
+            return False
+        try:
+            tree = ast.parse("".join(linecache.getlines(path)))
+        except SyntaxError:
+            return False
+        return not any(
+            isinstance(node, ast.Try) and node.lineno <= line <= (node.end_lineno or node.lineno)
+            for node in ast.walk(tree)
+        )
 
 
 class _StubType(type):

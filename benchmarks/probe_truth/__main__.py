@@ -1,0 +1,63 @@
+"""The command: `python -m benchmarks.probe_truth --from folder`."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.corpus.repositories import NotThere, Repository, lay_out
+from benchmarks.probe_truth.corpora import listed_corpora, modules_of
+from benchmarks.probe_truth.measure import Result, measured
+from benchmarks.probe_truth.report import report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.probe_truth", description=__doc__)
+    parser.add_argument("--from", dest="laid_out", type=Path, required=True, help="folder with <owner>+<name>/...")
+    parser.add_argument("--corpora", default="", help="only corpora whose name contains this")
+    parser.add_argument("--files", default="", help="only files whose name begins so")
+    parser.add_argument("--classes", default="", help="only classes whose name contains this")
+    parser.add_argument("--developed", action="store_true", help="leave out what is kept for measuring alone")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter to probe with")
+    parser.add_argument("--each", type=int, default=1, help="take one class of so many")
+    parser.add_argument("--details", type=Path, help="write a line of JSON for each module there")
+    parser.add_argument("--report", type=Path, help="write the report here instead of printing it")
+    options = parser.parse_args()
+    told = []
+    details = options.details.open("w", encoding="utf-8") if options.details else None
+
+    def tell(result: Result) -> None:
+        if details is not None:
+            row = [str(result.module.path), result.module.qualname, result.why, result.constructor, result.inputs]
+            row += [sorted(result.unconnected), None if result.authors is None else sorted(result.authors)]
+            details.write(json.dumps([*row, result.authors_why]) + "\n")
+            details.flush()
+
+    for corpus in listed_corpora():
+        if options.corpora not in corpus.name:
+            continue
+        try:
+            root = lay_out(Repository(corpus.name, corpus.commit, ""), options.laid_out, options.laid_out)
+        except NotThere as error:
+            sys.exit(str(error))
+        for held_out in (False, True) if corpus.developed_on and not options.developed else (False,):
+            modules = (
+                each
+                for each in modules_of(corpus, root.resolve(), held_out)
+                if each.path.name.startswith(options.files) and options.classes in each.qualname
+            )
+            modules = itertools.islice(modules, 0, None, options.each)
+            results = measured(modules, root.resolve(), options.python, tell)
+            told.append((corpus, held_out, results))
+    text = "\n".join(report(told)) + "\n"
+    if options.report is not None:
+        options.report.write_text(text, "utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Probe each module without any set-up and, where its author says how to run it, with the author's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.probe_truth.corpora import Module
+from tests.probe.forked import Forked
+
+from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe
+from gradsense.probe.report import ProbeReport
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one module. `why` is empty where it was probed."""
+
+    module: Module
+    why: str
+    unconnected: frozenset[str] = frozenset()
+    authors: frozenset[str] | None = None
+    """The same with its author's inputs; None where there are none, or the probe failed on them."""
+    authors_why: str = ""
+    constructor: str = ""
+    inputs: str = ""
+
+
+def measured(modules: Iterable[Module], root: Path, interpreter: str, tell: Callable[[Result], None]) -> list[Result]:
+    """The results, in order; each is also told at once."""
+    forked = Forked(interpreter)
+    results = []
+    try:
+        for module in modules:
+            result = _measured(forked, module, root)
+            tell(result)
+            results.append(result)
+    finally:
+        forked.close()
+    return results
+
+
+def _measured(forked: Forked, module: Module, root: Path) -> Result:
+    report, why = _probed(forked, module, root, {})
+    if report is None or why:
+        return Result(module, why)
+    authors, authors_why = None, ""
+    if module.entry is not None:
+        other, authors_why = _probed(forked, module, root, {module.qualname: module.entry.hint})
+        if other is not None and not authors_why:
+            authors = unconnected(other)
+    inputs = "; ".join(f"{each.name}: {each.text}" for each in report.inputs)
+    return Result(module, "", unconnected(report), authors, authors_why, report.constructor, inputs)
+
+
+def unconnected(report: ProbeReport) -> frozenset[str]:
+    """The trainable parameters that the loss doesn't reach."""
+    return frozenset(each.name for each in report.parameters if each.requires_grad and each.gradient == "none")
+
+
+def _probed(forked: Forked, module: Module, root: Path, hints: dict[str, str]) -> tuple[ProbeReport | None, str]:
+    target = ProbeTarget(module.path, module.text, module.qualname)
+    try:
+        plan = plan_probe(target, ProbeOptions(hints=hints), root)
+    except ProbeError as error:
+        return None, str(error)
+    report = forked.report(plan)
+    return report, report.error or ""
