@@ -1,1 +1,1 @@
-"""How many public modules the probe gets through without any set-up, and whether what it makes up changes the answer."""
+"""How many public modules the probe gets through without set-up, and whether its own inputs change the answer."""

@@ -6,10 +6,11 @@ import argparse
 import itertools
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.corpus.repositories import NotThere, Repository, lay_out
-from benchmarks.probe_truth.corpora import listed_corpora, modules_of
+from benchmarks.probe_truth.corpora import Module, listed_corpora, modules_of
 from benchmarks.probe_truth.measure import Result, measured
 from benchmarks.probe_truth.report import report
 
@@ -18,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.probe_truth", description=__doc__)
     parser.add_argument("--from", dest="laid_out", type=Path, required=True, help="folder with <owner>+<name>/...")
     parser.add_argument("--corpora", default="", help="only corpora whose name contains this")
-    parser.add_argument("--files", default="", help="only files whose name begins so")
+    parser.add_argument("--files", default="", help="only files whose name begins so, comma-separated")
     parser.add_argument("--classes", default="", help="only classes whose name contains this")
     parser.add_argument("--developed", action="store_true", help="leave out what is kept for measuring alone")
     parser.add_argument("--python", default=sys.executable, help="the interpreter to probe with")
@@ -44,11 +45,9 @@ def main() -> None:
         except NotThere as error:
             sys.exit(str(error))
         for held_out in (False, True) if corpus.developed_on and not options.developed else (False,):
-            modules = (
-                each
-                for each in modules_of(corpus, root.resolve(), held_out)
-                if each.path.name.startswith(options.files) and options.classes in each.qualname
-            )
+            begins = tuple(options.files.split(","))
+            found = modules_of(corpus, root.resolve(), held_out, begins)
+            modules: Iterable[Module] = (each for each in found if options.classes in each.qualname)
             modules = itertools.islice(modules, 0, None, options.each)
             results = measured(modules, root.resolve(), options.python, tell)
             told.append((corpus, held_out, results))

@@ -66,12 +66,14 @@ def listed_corpora() -> list[Corpus]:
     return [Corpus(**entry) for entry in table["corpus"]]
 
 
-def modules_of(corpus: Corpus, root: Path, held_out: bool) -> Iterator[Module]:
+def modules_of(corpus: Corpus, root: Path, held_out: bool, begins: tuple[str, ...] = ("",)) -> Iterator[Module]:
     """The model classes of a corpus, by file and line: those it was developed on, or those of a sample of the other
-    files."""
+    files; of files whose names begin so."""
     session = Session([root])
     try:
         for path in _files(corpus, root, held_out):
+            if not path.name.startswith(begins):
+                continue
             yield from _modules_in(session, path, corpus, held_out)
     finally:
         session.close_now()
@@ -110,7 +112,9 @@ def _entries(tree: ast.Module, table: str) -> dict[str, Entry]:
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     found: dict[str, Entry] = {}
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if not any(isinstance(each, ast.Name) and each.id == table for each in targets):
             continue
         for row in ast.walk(node):

@@ -295,7 +295,7 @@ class _Reader:
         else:
             self._tell(
                 ("probe", "hints"),
-                '`probe.hints` must be a table such as {Net = "hidden=64"}; it has no effect.',
+                '`probe.hints` must be a table such as {Net = "Net(hidden=64)"}; it has no effect.',
             )
 
 

@@ -3,8 +3,8 @@
 The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an
 unsafe fix, `ask_world()` a question whose answer adds a finding, `import other` reads another file,
 `crash()` is a bug of the engine. A probe of a class finds something at its first line; one that says `slow`
-runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns, and what
-derives from `Base` has its layers there. Run as a program.
+runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns, one
+that says `unsaid` had to make up its batch, and what derives from `Base` has its layers there. Run as a program.
 """
 
 from __future__ import annotations
@@ -137,9 +137,10 @@ async def run_probe(
     if "healthy" in own:
         learns = ParameterReport("weight", "", (2,), 2, True, place, "finite", 1.0, 0.1, True)
         return ProbeReport(plan.target.name, path, line, ok=True, parameters=(learns,))
+    hint = "Net(...)(torch.randn(4, 2))" if "unsaid" in plan.target.text else ""
     cause = Cause("probe-no-gradient", "never used")
     parameter = ParameterReport("weight", "", (2,), 2, True, place, gradient="none", cause=cause)
-    return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,))
+    return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,), hint=hint)
 
 
 async def renew(spare: Spare, interpreter: Path, directory: Path) -> None:

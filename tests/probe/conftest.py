@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.probe.forked import Forked
 
 from gradsense.probe.plan import ProbeOptions, ProbeTarget, plan_probe
 from gradsense.probe.report import ProbeReport
+from tests.probe.forked import Forked
 
 Probe = Callable[..., ProbeReport]
 

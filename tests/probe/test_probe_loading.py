@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -200,3 +201,126 @@ def test_other_lines_than_the_ones_of_python_keep_their_places(probe: Probe) -> 
     [finding] = probe(text).findings
     line = text.split("\r\n")[finding.line - 1]
     assert line[finding.column : finding.end_column] == "é = '🙂'; return self.layer(x).detach()"
+
+
+def test_a_hint_may_name_a_factory_and_unpack(probe: Probe) -> None:
+    factory = "def make(size): return Net(size)\ndef batch(): return (torch.ones(2, 9),)\n"
+    for inputs in ("*batch()", "x=torch.ones(2, 9)"):
+        hinted = net("").replace("class Net", f"{factory}# gradsense: probe make(9)({inputs})\nclass Net")
+        report = probe(hinted)
+        (given,) = report.inputs
+        assert (report.error, given.text, given.source) == (None, "float32 (2, 9)", "hint")
+        assert report.constructor == "make(9)"
+        assert report.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("signature", "body", "expected"),
+    [
+        ("hidden", "self.fc = nn.Linear(5, hidden)", "Net(hidden=16)(torch.randn(4, 5))"),
+        ("hidden=3", "self.fc = nn.Linear(5, hidden)", "Net(...)(torch.randn(4, 5))"),
+        ("", "self.fc = nn.Embedding(7, 3)", "Net(...)(torch.randint(0, 7, (4, 8)))"),
+    ],
+)
+def test_what_was_made_up_is_a_hint(probe: Probe, signature: str, body: str, expected: str) -> None:
+    text = f"""{HEADER}
+class Net(nn.Module):
+    def __init__(self, {signature}):
+        super().__init__()
+        {body}
+
+    def forward(self, x):
+        return self.fc(x)
+"""
+    report = probe(text)
+    assert (report.error, report.hint) == (None, expected)
+    again = probe(text.replace("class Net", f"{report.hint_line}\nclass Net"))
+    assert (again.error, again.hint) == (None, "")
+    assert [each.source for each in again.inputs] == ["hint"]
+
+
+def test_a_package_is_entered_without_what_it_imports(probe: Probe, tmp_path: Path) -> None:
+    package = tmp_path / "pkg"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .heavy import thing\nfrom .parts import Part as Other\nWIDTH = 3\n")
+    (package / "heavy.py").write_text("import sys; sys.exit('imported')\n")
+    (package / "parts.py").write_text("import not_installed_anywhere\nimport torch.nn as nn\nPart = nn.Linear\n")
+    path = package / "model.py"
+    text = HEADER + (
+        "from .parts import Part\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.part = Part(3, 2)\n    def forward(self, x):\n        return self.part(x)\n"
+    )
+    path.write_text(text)
+    assert probe(text, path=path).summary() == "all 2 parameters learn"
+    (package / "heavy.py").write_text("thing = 1\n")
+    asked = text.replace("Part(3, 2)", "Part(WIDTH, 2)").replace("import Part\n", "import Part\nfrom . import WIDTH\n")
+    path.write_text(asked)
+    assert probe(asked, path=path).summary() == "all 2 parameters learn"
+
+
+CHECKED = f"""{HEADER}
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 2)
+        self.length = 5
+
+    def forward(self, x, table):
+        h = self.fc(x.relu())
+        b, t, d = h.shape
+        CHECK
+        return self.fc(x).sum() + table.sum()
+"""
+
+
+@pytest.mark.parametrize(
+    ("check", "shapes"),
+    [
+        ("assert t <= self.length", ["(4, 5, 6)", "(4, 8)"]),
+        ("assert table.shape == (x.shape[1], x.shape[-1])", ["(4, 6, 6)", "(6, 6)"]),
+        ("if table.dim() != 3 or not table.size(0) == 2: raise ValueError", ["(4, 6, 6)", "(2, 6, 8)"]),
+        ("assert d == 2 and table.shape[1] % 7 == 0", ["(4, 6, 6)", "(4, 14)"]),
+    ],
+)
+def test_what_the_code_checks_is_met(probe: Probe, check: str, shapes: list[str]) -> None:
+    report = probe(CHECKED.replace("CHECK", check))
+    assert report.error is None
+    assert [each.text.removeprefix("float32 ") for each in report.inputs] == shapes
+
+
+def test_what_only_fails_with_data_is_repaired(probe: Probe) -> None:
+    report = probe(f"""{HEADER}
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(12, 3)
+        self.register_buffer("offsets", torch.tensor([0, 3, 6]))
+
+    def forward(self, x):
+        return F.softmax(self.table(x.long() + self.offsets), dim=2)
+""")
+    assert report.error is None
+
+
+def test_a_configuration_with_open_or_large_sizes(probe: Probe) -> None:
+    report = probe(f"""{HEADER}
+from dataclasses import dataclass
+
+@dataclass
+class Config:
+    hidden: int = None
+    vocab_size: int = -1
+    wide: int = 200_000
+
+class Net(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        self.table = nn.Embedding(config.vocab_size, config.hidden)
+        self.wide = nn.Linear(config.hidden, config.wide)
+        self.out = nn.Linear(config.wide, 256)
+
+    def forward(self, tokens):
+        return self.out(self.wide(self.table(tokens)))
+""")
+    assert (report.error, report.measured) == (None, True)
+    assert max(each.count for each in report.parameters) < 10_000

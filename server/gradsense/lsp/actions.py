@@ -48,6 +48,7 @@ class Actions:
         if _wanted(types.CodeActionKind.QuickFix.value, params.context.only):
             for diagnostic, finding in self._asked_for(analysed, params):
                 found += self._of_finding(analysed, diagnostic, finding)
+            found += self._of_probe(analysed, params)
         if _wanted(FIX_ALL, params.context.only) and any(f.preferred_fix for f in analysed.findings):
             found.append(self._fix_all(analysed, uri))
         return found
@@ -129,6 +130,14 @@ class Actions:
         title = f"Show rule {finding.code} {finding.name}"
         command = self._server.explain.command_for(finding.code, title)
         yield types.CodeAction(title, kind=kind, diagnostics=[diagnostic], command=command)
+
+    def _of_probe(self, analysed: Analysed, params: types.CodeActionParams) -> Iterator[types.CodeAction]:
+        """On the line of a class that was probed: to write down what was made up."""
+        if analysed.source.is_notebook:
+            return
+        for title, edit in self._server.probes.hints_at(analysed, params.range.start.line):
+            kind = types.CodeActionKind.QuickFix
+            yield types.CodeAction(title, kind=kind, edit=self._edit(analysed, [edit]))
 
     def _edit(self, analysed: Analysed, edits: Iterable[Edit]) -> types.WorkspaceEdit:
         """The edits for the documents that they lie in, with versions where the client takes them."""

@@ -182,6 +182,24 @@ class Probes:
         target = around[-1] if around else SCRIPT if analysed.targets.loops else None
         return self.command_for(analysed.source.uri, target, CONFIRM) if target is not None else None
 
+    def hints_at(self, analysed: Analysed, line: int) -> Iterator[tuple[str, Edit]]:
+        """For the class whose probe made something up and whose header is on a line (0-based): a title, and the edit
+        that writes what it was above the class, to be corrected there."""
+        text = analysed.source.text
+        for model in analysed.targets.classes:
+            run = self._runs.get((analysed.source.uri, model.qualname))
+            report = run.report if run is not None else None
+            if report is None or not report.hint_line:
+                continue
+            lines = LineIndex(text)
+            if lines.position(model.span.start)[0] != line:
+                continue
+            start = class_span(text, model.span.start).start
+            first = lines.offset(lines.position(start)[0], 0)
+            rest = text[first:]
+            comment = f"{rest[: len(rest) - len(rest.lstrip())]}{report.hint_line}\n"
+            yield f"Write what the probe made up above {model.qualname}", Edit(Span(first, first), comment)
+
     # --- asked for
 
     async def trust(self, params: dict[str, Any]) -> None:

@@ -117,6 +117,13 @@ class ProbeReport:
     output: str = ""
     seconds: float = 0.0
     device: str = "cpu"
+    hint: str = ""
+    """The expression that says what the probe made up, to be corrected in a hint; empty where it made up nothing."""
+
+    @property
+    def hint_line(self) -> str:
+        """The comment above the class that says it."""
+        return f"# gradsense: probe {self.hint}" if self.hint else ""
 
     @property
     def measured(self) -> bool:
@@ -170,6 +177,7 @@ class ProbeReport:
             output=str(data["output"]),
             seconds=float(data["seconds"]),
             device=str(data["device"]),
+            hint=str(data.get("hint", "")),
         )
 
     def render_text(self, folder: Path | None = None, before: ProbeReport | None = None) -> str:

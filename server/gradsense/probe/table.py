@@ -43,6 +43,8 @@ def styled(report: ProbeReport, folder: Path | None = None, before: ProbeReport 
         lines.append((Piece(assumed, "dim"),))
     if report.constructor_source == "guessed":
         lines.append((Piece(f"model   {report.constructor}, arguments guessed", "yellow"),))
+    if report.hint_line:
+        lines.append((Piece(f"made up, to be corrected above the class: {report.hint_line}", "dim"),))
     if report.parameters and report.measured:
         lines += [(), *_table(report)]
         if before is not None:

@@ -146,6 +146,7 @@ class Told:
             output=output,
             seconds=self._parts.get("seconds", seconds),
             device=self._plan.options.device,
+            hint=self._parts.get("hint", ""),
         )
 
 

@@ -95,6 +95,8 @@ def _assumed(report: ProbeReport, places: Places) -> Html:
     if report.inputs:
         inputs = [join(tag("code", each.name), f" {each.text}, {each.source}") for each in report.inputs]
         rows.append(("Inputs", inputs))
+    if report.hint_line:
+        rows.append(("Made up", [join("to be corrected above the class: ", tag("code", report.hint_line))]))
     if report.loss:
         rows.append(("Loss", [join(report.loss)]))
     if report.optimizers:

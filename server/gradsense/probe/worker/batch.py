@@ -109,6 +109,30 @@ def reranked(leaf: Leaf, rank: int) -> Iterator[Leaf]:
         yield replace(leaf, shape=(batch, shape[1] if len(shape) > 2 else 3, 8, 16, 16))
 
 
+def code(node: Node) -> str | None:
+    """An expression that makes such a value, with `torch` alone; None where there is none."""
+    if isinstance(node, Leaf):
+        shape = ", ".join(map(str, node.shape))
+        if node.kind == "long":
+            return f"torch.randint(0, {max(1, node.high)}, ({shape}{',' if len(node.shape) == 1 else ''}))"
+        if node.kind == "bool":
+            return f"torch.zeros({shape or '()'}, dtype=torch.bool)"
+        tail = ", dtype=torch.float64" if node.kind == "double" else ""
+        return f"torch.randn({shape or '()'}{tail})"
+    if isinstance(node, Value):
+        simple = node.value is None or isinstance(node.value, (bool, int, float, str))
+        return repr(node.value) if simple else None
+    parts = [code(part) for part in node.parts]
+    if node.kind == "object" or any(part is None for part in parts):
+        return None
+    if node.kind == "dict":
+        return "{" + ", ".join(f"{key!r}: {part}" for key, part in zip(node.keys, parts)) + "}"
+    inside = ", ".join(map(str, parts))
+    if node.kind == "list":
+        return f"[{inside}]"
+    return f"({inside}{',' if len(parts) == 1 else ''})"
+
+
 def real(leaf: Leaf) -> Any:
     """A tensor of random numbers on the CPU."""
     import torch

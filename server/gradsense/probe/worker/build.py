@@ -19,7 +19,7 @@ from typing import Any, Callable
 from .load import Loaded
 from .names import binds, changes, last_name, parameters, reads
 from .program import Program, Scope, forbidden
-from .small_values import small_value
+from .small_values import filled, small_value
 from .stubs import MissingPackage
 from .where import Origins, TooLarge
 
@@ -74,6 +74,8 @@ class Builder:
         self.hint = hint
         self.errors: list[tuple[str, BaseException]] = []
         self.guessed: list[str] = []  # globals that got a value of ours
+        self.small = False
+        """Whether a configuration's own sizes are too large, and small ones are put in their place."""
         self._complete: list[Any] = []  # instances whose constructor came to its end
         self._watch_constructor()
 
@@ -170,7 +172,7 @@ class Builder:
         annotation = parameter.annotation
         if inspect.isclass(annotation) and annotation.__module__ == self.loaded.module.__name__:
             try:
-                return annotation()
+                return filled(annotation(), self.small)
             except Exception:
                 return inspect.Parameter.empty
         words = "" if annotation is inspect.Parameter.empty else getattr(annotation, "__name__", str(annotation))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import contextlib
 import copy
 import inspect
 import textwrap
@@ -10,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .batch import Group, Leaf, Node, Value, leaves
+from .batch import Group, Leaf, Node, Value, code, leaves
 from .build import Builder, Built, CannotBuild, Recipe, hinted_constructor, hinted_inputs
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
@@ -73,11 +75,13 @@ class ClassProbe:
         origins = self.probe.origins
         origins.most_bytes = _LARGE_BYTES
         try:
-            return self.builder.first()
-        except TooLarge:
-            pass
+            for small in (False, True):
+                self.builder.small = small
+                with contextlib.suppress(TooLarge):
+                    return self.builder.first()
         finally:
             origins.most_bytes = float("inf")
+        self.builder.small = False
         # Whether it fits is told by its shapes, before anything is filled.
         with torch.device("meta"):
             recipe, built = self.builder.first()
@@ -112,7 +116,9 @@ class ClassProbe:
         call = hinted_inputs(self.probe.orders.hint, self.name)
         if call is None:
             return None
-        space = {**self.loaded.globals, "_given": lambda *args, **kwargs: (args, kwargs)}
+        import torch
+
+        space = {"torch": torch, **self.loaded.globals, "_given": lambda *args, **kwargs: (args, kwargs)}
         given = ast.Call(ast.Name("_given", ast.Load()), call.args, call.keywords)
         try:
             args, kwargs = self.loaded.evaluate(ast.fix_missing_locations(ast.copy_location(given, call)), space)
@@ -132,7 +138,7 @@ class ClassProbe:
     def search(
         self,
         arguments: list[Node],
-        call: Callable[[list[Any]], Any],
+        call: Callable[[list[Any]], Any] | None,
         meta_call: Callable[[list[Any]], Any] | None,
         hint: str,
     ) -> list[Node]:
@@ -224,6 +230,20 @@ class ClassProbe:
         value = optimizer_facts(model, optimizers, from_file, self.probe.origins)
         self.channel.send("part", name="optimizers", value=value)
 
+    def send_hint(self, recipe: Recipe, nodes: list[Node], call: str) -> None:
+        """The hint that says what was made up, `call` being how the model is called: `` or `.training_step`. What the
+        file shows is left to the probe, and so is what can't be written down."""
+        inputs = [code(node) for node in nodes]
+        guessed_inputs = any(leaves(node) for node in nodes) and all(each is not None for each in inputs)
+        constructor = f"{self.name}(...)"
+        if recipe.source == "guessed" and _can_be_read_back(recipe.text, self.loaded.globals):
+            constructor = recipe.text
+        elif not guessed_inputs:
+            return
+        if guessed_inputs:
+            constructor += f"{call}({', '.join(map(str, inputs))}{', 0' if call else ''})"
+        self.channel.send("part", name="hint", value=constructor)
+
     def send_inputs(self, nodes: list[Node], harvested: dict[str, tuple[Leaf, int]] | None = None) -> None:
         """`harvested` are tensors that the file makes up itself, with their line."""
         described = [_described(each) for each in nodes]
@@ -232,6 +252,16 @@ class ClassProbe:
             if leaf == node:
                 told["source"] = f"as on line {line}"
         self.channel.send("part", name="inputs", value=described)
+
+
+def _can_be_read_back(text: str, names: dict[str, Any]) -> bool:
+    """Is it an expression of names that the file has? What `repr` gives of some objects is none."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    known = {**vars(builtins), **names}
+    return all(each.id in known for each in ast.walk(tree) if isinstance(each, ast.Name))
 
 
 def _described(node: Node) -> dict[str, str]:
@@ -264,3 +294,11 @@ def meta_copy(model: Any) -> Any | None:
         return copy.deepcopy(model).to("meta")
     except Exception:
         return None
+
+
+def copied(model: Any) -> Any:
+    """The model for the search's runs with data, which may change what it keeps; itself where it can't be copied."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:
+        return model

@@ -34,6 +34,7 @@ class LightningProbe(ClassProbe):
         recipe, built = self.build()
         batch = self.batch(built.model)
         self.send_inputs([batch])
+        self.send_hint(recipe, [batch], ".training_step")
         self.channel.send("part", name="loss", value="training_step")
         self.channel.stage("Running the Trainer")
         built = recipe.make()  # the search has run on the first one

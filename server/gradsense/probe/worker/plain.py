@@ -8,7 +8,7 @@ from typing import Any
 
 from .batch import Leaf, Node, Value, made, meta, real
 from .build import Built
-from .class_probe import SEEDS, ClassProbe, meta_copy
+from .class_probe import SEEDS, ClassProbe, copied, meta_copy
 from .flow import Flow
 from .outputs import Projection, tensors_of
 from .search import NoInputs, Search
@@ -31,6 +31,7 @@ class PlainProbe(ClassProbe):
         recipe, built = self.build()
         usage = Usage(self.builder, built)
         nodes = self.inputs(built.model, usage)
+        self.send_hint(recipe, nodes, "")
         if self.without_data:
             self.reached(built, nodes)
             return
@@ -130,11 +131,11 @@ class PlainProbe(ClassProbe):
             harvested[each.name][0] if each.name in harvested else guessed(each.name, each.annotation, body, model)
             for each in parameters
         ]
-        on_meta = meta_copy(model)
+        on_meta, tried = meta_copy(model), copied(model)
         call = ", ".join(each.name for each in parameters)
         found = self.search(
             arguments,
-            lambda values: model(*values),
+            None if self.without_data else lambda values: tried(*values),
             (lambda values: on_meta(*values)) if on_meta is not None else None,
             f"{self.name}(...)({call})",
         )

@@ -18,11 +18,15 @@ from . import needs
 from .batch import BATCH, Leaf, Node, leaves, made, meta, real, rebuilt, reranked
 from .devices import softened
 from .needs import Need, Unfit, raised_to
+from .refusals import refused
 
 _SIDES = (32, 28, 64, 84, 16, 96, 128, 224, 8, 227, 256, 299, 48, 40)
 _MOST_ELEMENTS = 1_000_000
 _ENOUGH_ELEMENTS = 20_000_000
 _SCALAR_ATTRIBUTES = frozenset(("__get__", "__set__", "__delete__"))
+_LEAST_SIDE = 4
+_MOST_RUNS = 400
+_SHARE_ON_META = 0.6  # of the time; the rest is for runs with data
 _STEP = 16
 _WEIGHTS = {"kind": 6, "rank": 5}  # a size can only be right once kind and rank are
 State = tuple[Leaf, ...]
@@ -57,28 +61,59 @@ class Search:
     def __init__(
         self,
         arguments: list[Node],
-        call: Callable[[list[Any]], Any],
+        call: Callable[[list[Any]], Any] | None,
         meta_call: Callable[[list[Any]], Any] | None,
         seconds: float,
     ) -> None:
+        """One of the calls may be None: of a model without data, of one that can't be copied without its data."""
         self.arguments = arguments
         self._call = call
         self._meta_call = meta_call
+        self._seconds = seconds
         self._deadline = time.monotonic() + seconds
+        self._most_runs = 0
         self._tried: dict[State, Run] = {}
         self.runs = 0
         self.bounds: dict[int, int] = {}
         self.last: Run | None = None
 
     def found(self) -> list[Node]:
-        """The arguments that work. Raises `NoInputs`."""
-        start = tuple(leaf for node in self.arguments for leaf in leaves(node))
+        """The arguments that work. Raises `NoInputs`.
+
+        What is found without data is tried with data: some operations check less there. What isn't found there is
+        looked for with data.
+        """
+        state = tuple(leaf for node in self.arguments for leaf in leaves(node))
+        if self._meta_call is not None:
+            if self._call is not None:
+                self._deadline -= self._seconds * (1 - _SHARE_ON_META)
+            try:
+                state = self._searched(state)
+            except NoInputs as error:
+                if self._call is None:
+                    raise
+                state = error.state
+            if self._call is None:
+                return self._nodes(state)
+            self._with_data()
+            self._deadline += self._seconds * (1 - _SHARE_ON_META)
+        return self._nodes(self._searched(state))
+
+    def _with_data(self) -> None:
+        """From here on with real values."""
+        self._meta_call = None
+        self._tried.clear()
+
+    def _searched(self, start: State) -> State:
+        """A state that works, from `start` on. Raises `NoInputs`."""
+        self._most_runs = self.runs + _MOST_RUNS
         order = itertools.count()
         queue: list[tuple[int, int, int, State]] = []
         best: tuple[int, BaseException | None, State] = (-1, None, start)
 
         def offer(state: State, cost: int) -> State | None:
             nonlocal best
+            state = self._fitting(state)
             if state in self._tried or self._too_large(state):
                 return None
             run = self.run(state)
@@ -91,23 +126,42 @@ class Search:
 
         done = offer(start, 0)
         if done is not None:
-            return self._nodes(self._shrunk(done))
-        while queue and self.runs < 400 and time.monotonic() < self._deadline:
+            return self._shrunk(done)
+        while queue and not self._is_spent:
             _, cost, _, state = heapq.heappop(queue)
-            reached = self._tried[state].progress
-            for candidate in self._repairs(state, self._tried[state]):
+            run = self._tried.get(state) or self.run(state)  # tried without data, perhaps
+            reached = run.progress
+            for candidate in self._repairs(state, run):
                 done = offer(candidate, cost + 1)
                 if done is not None:
-                    return self._nodes(self._shrunk(done))
-                run = self._tried.get(candidate)
-                if run is not None and run.progress > reached:
+                    return self._shrunk(done)
+                tried = self._tried.get(self._fitting(candidate))
+                if tried is not None and tried.progress > reached:
                     break  # further than before: go on from there, this state stays in the queue's order
-                if self.runs >= 400 or time.monotonic() > self._deadline:
+                if self._is_spent:
                     break
             else:
                 continue
             heapq.heappush(queue, (-reached + 1, cost + 1, next(order), state))
         raise NoInputs(best[1], best[2])
+
+    @property
+    def _is_spent(self) -> bool:
+        return self.runs >= self._most_runs or time.monotonic() > self._deadline
+
+    def _fitting(self, state: State) -> State:
+        """`state`, or the same with smaller images where it would have too many numbers."""
+        while self._too_large(state):
+            smaller = tuple(
+                replace(leaf, shape=(*leaf.shape[:2], *(size // 2 for size in leaf.shape[2:])))
+                if len(leaf.shape) >= 4 and min(leaf.shape[2:]) >= 2 * _LEAST_SIDE
+                else leaf
+                for leaf in state
+            )
+            if smaller == state:
+                break
+            state = smaller
+        return state
 
     def _shrunk(self, state: State) -> State:
         """`state` with smaller images, where it makes more numbers than a probe needs."""
@@ -129,14 +183,31 @@ class Search:
         """Run once with `state`."""
         self.runs += 1
         run = self._once(state, self._meta_call is not None)
-        if run.needs_data and self._meta_call is not None:
-            self._meta_call = None  # the code looks at values: from here on with real ones
-            self._tried.clear()
+        if run.needs_data and self._meta_call is not None and self._call is not None:
+            self._with_data()  # the code looks at values
             run = self._once(state, False)
+        if self._meta_call is None:
+            run = self._lowered(state, run)
         self._tried[state] = run
         self.last = run
+        self._narrow(run)
+        return run
+
+    def _narrow(self, run: Run) -> None:
         for index, bound in run.bounds.items():
             self.bounds[index] = min(bound, self.bounds.get(index, bound))
+
+    def _lowered(self, state: State, run: Run) -> Run:
+        """The run again with smaller whole numbers, as long as one is out of range: of what they are added to, say."""
+        before = dict(self.bounds)
+        while _is_out_of_range(run.error) and time.monotonic() < self._deadline:
+            self._narrow(run)
+            high = {i: self.bounds.get(i, leaf.high) for i, leaf in enumerate(state) if leaf.kind == "long"}
+            if max(high.values(), default=1) <= 1:
+                self.bounds = before  # they aren't to blame
+                break
+            self.bounds.update({i: max(1, each // 2) for i, each in high.items()})
+            run = self._once(state, False)
         return run
 
     def _once(self, state: State, on_meta: bool) -> Run:
@@ -157,7 +228,8 @@ class Search:
         hook = torch.nn.modules.module.register_module_forward_pre_hook(watch.layer)
         try:
             with watch:
-                call = self._meta_call if on_meta and self._meta_call is not None else self._call
+                call = self._meta_call if on_meta else self._call
+                assert call is not None
                 run.result = call(values)
         except Unfit as unfit:
             run.error = unfit
@@ -166,7 +238,7 @@ class Search:
             run.error = error
             if on_meta and ("meta" in str(error).lower() or isinstance(error, NotImplementedError)):
                 run.needs_data = True
-            run.needs = watch.traced(watch.suspects)
+            run.needs = watch.traced([*refused(error), *watch.suspects])
         finally:
             hook.remove()
         return run
@@ -190,6 +262,10 @@ class Search:
     # Repairs, likeliest first.
 
     def _repairs(self, state: State, run: Run) -> Iterator[State]:
+        if _is_out_of_range(run.error):
+            for index in run.bounds:
+                if state[index].kind in ("float", "double"):  # a table is looked up by what it is cast to
+                    yield (*state[:index], replace(state[index], kind="long"), *state[index + 1 :])
         for index, need, shape in run.needs:
             for leaf in self._repaired(state, index, need, shape):
                 yield (*state[:index], leaf, *state[index + 1 :])
@@ -227,7 +303,7 @@ class Search:
     def _solved(self, state: State, index: int, need: Need, shape: tuple[int, ...]) -> Iterator[State]:
         """Sizes for which a computed size fits: the usual image sides, then bisection on one dimension or
         two."""
-        leaf = state[index]
+        leaf, reached = state[index], (self._tried.get(state) or self.run(state)).progress
         rank = len(leaf.shape)
         groups: list[tuple[int, ...]] = []
         if rank >= 4:
@@ -239,7 +315,7 @@ class Search:
                 new = leaf
                 for dimension in group:
                     new = new.resized(dimension, side)
-                return (*state[:index], new, *state[index + 1 :])
+                return self._fitting((*state[:index], new, *state[index + 1 :]))
 
             if len(group) > 1:
                 yield from (sized(side) for side in _SIDES)
@@ -251,7 +327,7 @@ class Search:
                     high = middle
                     continue
                 run = self._tried.get(candidate) or self.run(candidate)
-                if run.error is None or run.progress > self._tried[state].progress:
+                if run.error is None or run.progress > reached:
                     self._tried.pop(candidate, None)
                     yield candidate
                     break
@@ -293,6 +369,11 @@ class Search:
         if len(state) > 1:
             for index, other in itertools.permutations(range(len(state)), 2):
                 yield (*state[:index], replace(state[index], shape=state[other].shape), *state[index + 1 :])
+
+
+def _is_out_of_range(error: BaseException | None) -> bool:
+    words = str(error)
+    return isinstance(error, (IndexError, RuntimeError)) and ("out of range" in words or "bounds" in words)
 
 
 def _counted(leaf: Leaf, size: int) -> Iterator[Leaf]:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import dataclasses
 import inspect
 import re
 import types
@@ -71,6 +73,27 @@ def small_value(name: str, annotation: str, program: Program | None = None) -> A
     return guess
 
 
+_LARGE = 64
+
+
+def filled(config: Any, small: bool = False) -> Any:
+    """A configuration's instance, with small values for the numbers that it leaves open: None, or below 0; with
+    `small` for the large ones as well."""
+    if not dataclasses.is_dataclass(config):
+        return config
+    for field in dataclasses.fields(config):
+        words = str(getattr(field.type, "__name__", field.type))
+        now = getattr(config, field.name, None)
+        is_open = now is None and re.search(r"\bint\b", words) and "None" not in words and "Optional" not in words
+        most = 2 if re.search("head|layer", field.name) else _LARGE
+        is_large = small and isinstance(now, int) and now > most
+        if is_open or is_large or (isinstance(now, int) and now < 0):
+            value = small_value(field.name, "int")
+            with contextlib.suppress(Exception):  # frozen
+                setattr(config, field.name, value)
+    return config
+
+
 def _choice(name: str, program: Program) -> str | None:
     """The first string that the file compares `name` with: `if kind == "lstm"`, `if kind in ["lstm",
     "gru"]`."""
@@ -90,7 +113,7 @@ def _namespace(name: str, program: Program | None) -> Any:
     for node in ast.walk(program.tree):
         if isinstance(node, ast.Attribute):
             owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
-            if owner == name:
+            if owner == name and not node.attr.startswith("__"):
                 value = small_value(node.attr, "")
                 setattr(values, node.attr, 16 if value is inspect.Parameter.empty else value)
     return values
