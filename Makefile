@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants docs package clean
+.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth test-old docs package clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -44,6 +44,21 @@ corpus: setup
 # FROM is a folder with public repositories as <owner>+<name>/: benchmarks/mutants/hosts.toml says which.
 mutants: setup
 	$(RUN) -m benchmarks.mutants --from $(or $(FROM),$(error make mutants FROM=folder)) --report benchmarks/mutants/REPORT.md
+
+# FROM is a folder with public repositories as <owner>+<name>/: benchmarks/probe_truth/corpora.toml says which.
+probe-truth: setup
+	$(RUN) -m benchmarks.probe_truth --from $(or $(FROM),$(error make probe-truth FROM=folder)) --report benchmarks/probe_truth/REPORT.md
+
+# The probe under the oldest versions it is made for; OLD_PYTHON is a Python 3.9.
+OLD_PYTHON ?= python3.9
+test-old: setup .cache/old/.installed
+	GRADSENSE_PROBE_PYTHON=$(CURDIR)/.cache/old/bin/python $(RUN) -m pytest tests/probe
+
+.cache/old/.installed:
+	$(OLD_PYTHON) -m venv .cache/old
+	.cache/old/bin/python -m pip install torch==2.2.2 'numpy<2'
+	.cache/old/bin/python -m pip install lightning==2.2.5 pytorch_lightning==2.2.5
+	touch $@
 
 docs: setup
 	$(RUN) tools/make_docs.py
