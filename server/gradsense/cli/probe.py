@@ -16,6 +16,7 @@ from gradsense.cli.documents import read_document
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.terminal import console_for
 from gradsense.probe.client import run_probe
+from gradsense.probe.launched import run_launched
 from gradsense.probe.plan import SCRIPT, ProbeError, ProbeOptions, ProbeTarget, plan_probe, time_limit_for
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.table import styled
@@ -33,6 +34,8 @@ def probe(options: argparse.Namespace) -> int:
         raise CommandError(f"{options.target} names no class. Write FILE::CLASS, such as train.py::Net, or a script.")
     if options.script_arguments and qualname:
         raise CommandError(f"{qualname} is a class and takes no arguments. Leave out what stands behind --.")
+    if options.launcher is not None and qualname:
+        raise CommandError(f"{qualname} is a class, and a launcher is for scripts. Give the script that trains it.")
     qualname = qualname or SCRIPT
     here = Path.cwd()
     try:
@@ -58,7 +61,13 @@ def probe(options: argparse.Namespace) -> int:
     except ProbeError as error:
         raise CommandError(str(error)) from None
     before = _earlier(options.compare, here, target.name) if options.compare else None
-    report = asyncio.run(run_probe(plan, interpreter.path, _tell))
+    try:
+        if options.launcher is not None:
+            report = asyncio.run(run_launched(plan, interpreter.path, options.launcher, _tell))
+        else:
+            report = asyncio.run(run_probe(plan, interpreter.path, _tell))
+    except ProbeError as error:
+        raise CommandError(str(error)) from None
     if options.json:
         sys.stdout.write(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
@@ -67,7 +76,8 @@ def probe(options: argparse.Namespace) -> int:
         _write_page(report, options.html, here, before)
     if report.error is not None:
         return ERROR
-    return CLEAN if all(parameter.learns for parameter in report.parameters) else FINDINGS
+    some_lack = any(parameter.without_gradient_on for parameter in report.parameters)
+    return CLEAN if all(parameter.learns for parameter in report.parameters) and not some_lack else FINDINGS
 
 
 def show(report: ProbeReport, stream: TextIO, folder: Path, before: ProbeReport | None = None) -> None:

@@ -63,7 +63,7 @@ class Child:
         self._token = secrets.token_hex(8)
         self.messages = self._messages()
         """What it says, to the end of its channel."""
-        self._printed = _Kept(self._token.encode())
+        self._printed = Kept(self._token.encode())
         self._drain = asyncio.ensure_future(self._keep_output())
         self.trace: list[str] = []
 
@@ -194,11 +194,11 @@ def _check(interpreter: Path) -> None:
 
 
 def environment_for(device: str = "cpu") -> dict[str, str]:
-    """Ours, as the user's own run would have it, less what only our own process needs."""
+    """Ours, as the user's own run would have it, less what only our own process needs. No GPU is seen on the `cpu`."""
     environment = dict(os.environ)
     environment["TORCHDYNAMO_DISABLE"] = "1"
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
-    if not device.startswith("cuda"):
+    if device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
     ours = str(Path(__file__).parents[2])  # a bundled server is started with its own libraries on PYTHONPATH
     theirs = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ours]
@@ -208,7 +208,7 @@ def environment_for(device: str = "cpu") -> dict[str, str]:
     return environment
 
 
-class _Kept:
+class Kept:
     """The first and the last of a flood of bytes, up to `end`."""
 
     def __init__(self, end: bytes) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 Gradient = Literal["none", "zero", "finite", "not finite", "reached", "unknown"]
 """`reached`: the loss has a way to it; of a model without data, no more can be said."""
+NO_GRADIENT_ON_RANK = "probe-rank-no-gradient"
+RANKS_DIFFER = "probe-ranks-differ"
 Related = tuple[str, str, int, int, int, int]
 
 
@@ -50,15 +52,20 @@ class ParameterReport:
     optimizers: tuple[int, ...] = ()
     cause: Cause | None = None
     own: bool = False  # made by an `nn.Parameter` of the user's, not inside a library's layer
+    without_gradient_on: tuple[int, ...] = ()
+    """The ranks that compute no gradient for it, where others do."""
+    differs_on: tuple[int, ...] = ()
+    """The ranks that have other values than the rest after the same step; all ranks, if no two agree."""
 
     @property
     def learns(self) -> bool:
-        """Not known to stand still: a gradient of exactly 0 may be the batch's doing, and is but doubt."""
+        """Not known to stand still: a gradient of exactly 0 may be the batch's doing, and is but doubt; so is one that
+        comes from some ranks only."""
         return self.cause is None or self.doubtful
 
     @property
     def doubtful(self) -> bool:
-        return self.cause is not None and self.cause.code == "probe-zero-gradient"
+        return self.cause is not None and self.cause.code in ("probe-zero-gradient", NO_GRADIENT_ON_RANK)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,17 @@ class InputReport:
     name: str
     text: str
     source: str
+
+
+@dataclass(frozen=True)
+class RankReport:
+    """One rank of a script under a launcher: where it ran, how it came out, and the line where it stood or raised."""
+
+    rank: int
+    host: str
+    state: Literal["done", "raised", "waiting", "ended", "running"]
+    words: str = ""
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,7 @@ class ProbeReport:
     output: str = ""
     seconds: float = 0.0
     device: str = "cpu"
+    ranks: tuple[RankReport, ...] = ()
     hint: str = ""
     """The expression that says what the probe made up, to be corrected in a hint; empty where it made up nothing."""
 
@@ -141,6 +160,12 @@ class ProbeReport:
         if stuck == 0 and any(parameter.gradient == "reached" for parameter in self.parameters):
             return f"the loss reaches all {total} parameters"
         noun = "parameter" if total == 1 else "parameters"
+        differ = sum(bool(parameter.differs_on) for parameter in self.parameters)
+        if differ and differ == stuck:
+            return f"the ranks disagree on {differ} of {total} {noun}"
+        lacking = sum(bool(parameter.without_gradient_on) for parameter in self.parameters)
+        if stuck == 0 and lacking:
+            return f"{lacking} of {total} {noun} get{'s' if lacking == 1 else ''} no gradient on some rank"
         doubtful = sum(parameter.doubtful for parameter in self.parameters)
         if stuck == 0 and doubtful:
             return f"{doubtful} of {total} {noun} get{'s' if doubtful == 1 else ''} a gradient of 0"
@@ -178,6 +203,10 @@ class ProbeReport:
             seconds=float(data["seconds"]),
             device=str(data["device"]),
             hint=str(data.get("hint", "")),
+            ranks=tuple(
+                RankReport(each["rank"], each["host"], each["state"], each["words"], place_from_json(each["place"]))
+                for each in data.get("ranks", ())
+            ),
         )
 
     def render_text(self, folder: Path | None = None, before: ProbeReport | None = None) -> str:
@@ -205,6 +234,8 @@ def parameter_from_json(data: Mapping[str, Any]) -> ParameterReport:
         optimizers=tuple(data.get("optimizers", ())),
         cause=Cause(cause["code"], cause["words"], place_from_json(cause.get("place"))) if cause else None,
         own=bool(data.get("own", False)),
+        without_gradient_on=tuple(data.get("without_gradient_on", ())),
+        differs_on=tuple(data.get("differs_on", ())),
     )
 
 

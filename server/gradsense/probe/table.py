@@ -55,6 +55,7 @@ def styled(report: ProbeReport, folder: Path | None = None, before: ProbeReport 
             # It is about something that has no row: a layer that is made anew, or the data.
             lines.append((Piece(f"line {finding.line}: {finding.message}", "red"),))
     lines += [(Piece(f"note: {note}", "dim"),) for note in report.notes]
+    lines += [(Piece(f"rank {each.rank} on {each.host}: {each.words}", "dim"),) for each in report.ranks]
     if report.error is not None:
         lines.append((Piece(report.error, "red"),))
         if report.output.strip():
@@ -106,7 +107,7 @@ def _table(report: ProbeReport) -> list[Line]:
             place = row.cause.place
             where = f"{Path(place.path).name}:{place.line}" if place else ""
             words = f"{row.cause.words}{', in part' if row.partly else ''}"
-            style: Style = "yellow" if row.cause.code == "probe-zero-gradient" else "red"
+            style: Style = "yellow" if all(each.learns for each in row.members) else "red"
             lines.append((line, Piece(f"   {words:<{words_width}}     {where}".rstrip(), style)))
         else:
             lines.append((line,))
@@ -153,6 +154,14 @@ def verdict_of(report: ProbeReport) -> tuple[str, Style]:
     stuck = [members for members in grouped if not all(each.learns for each in members)]
     doubtful = [members for members in grouped if any(each.doubtful for each in members)]
     total = len(grouped)
+    differ = sum(any(each.differs_on for each in members) for members in grouped)
+    lacking = sum(any(each.without_gradient_on for each in members) for members in grouped)
+    if differ and differ == len(stuck):
+        some = f"{differ} of {total} layer{'s' if total > 1 else ''}"
+        return f"The ranks disagree on {some} after the step. {_advice(report)}".rstrip(), "red"
+    if not stuck and lacking:
+        some = f"{lacking} of {total} layer{'s' if total > 1 else ''} get{'s' if lacking == 1 else ''}"
+        return f"{some} no gradient on some rank. {_advice(report)}".rstrip(), "yellow"
     if total == 0:
         return f"{report.target} has no parameters: there is nothing to train.", "yellow"
     if not stuck and doubtful:

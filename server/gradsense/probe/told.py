@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gradsense.probe.child import Ending
-from gradsense.probe.plan import LINE_BREAK, ProbePlan
+from gradsense.probe.plan import LINE_BREAK, ProbePlan, ProbeTarget
 from gradsense.probe.report import (
     InputReport,
     Place,
@@ -67,7 +68,7 @@ class Told:
 
     def ended(self, ending: Ending) -> None:
         """The worker ended, or was stopped, before it was done."""
-        place = self._frame(ending.trace)
+        place = innermost(ending.trace, self._plan.target)
         where = f" (line {place.line})" if place else ""
         stage = self._stage[:1].lower() + self._stage[1:]
         limit = f"{self._plan.options.time_limit_s:.3g} s"
@@ -87,17 +88,6 @@ class Told:
             code = "" if ending.exit_code is None else f" with exit code {ending.exit_code}"
             self._error = f"The process ended{code} while {stage}{where}."
         self._error_place = place
-
-    def _frame(self, trace: tuple[str, ...]) -> Place | None:
-        """The innermost frame of the probed file in what faulthandler left behind."""
-        for line in trace:
-            match = _FRAME.match(line)
-            if match and match["file"] == str(self._plan.target.path):
-                number = int(match["line"])
-                lines = LINE_BREAK.split(self._plan.target.text)
-                text = lines[number - 1] if 0 < number <= len(lines) else ""
-                return Place(match["file"], number, len(text) - len(text.lstrip()), number, len(text.rstrip()))
-        return None
 
     def _raised(self, at: Place) -> ProbeFinding:
         """The Trainer itself refuses: its word, where it belongs."""
@@ -148,6 +138,18 @@ class Told:
             device=self._plan.options.device,
             hint=self._parts.get("hint", ""),
         )
+
+
+def innermost(trace: Sequence[str], target: ProbeTarget) -> Place | None:
+    """The innermost frame of the probed file in what faulthandler left behind."""
+    for line in trace:
+        match = _FRAME.match(line)
+        if match and match["file"] == str(target.path):
+            number = int(match["line"])
+            lines = LINE_BREAK.split(target.text)
+            text = lines[number - 1] if 0 < number <= len(lines) else ""
+            return Place(match["file"], number, len(text) - len(text.lstrip()), number, len(text.rstrip()))
+    return None
 
 
 def _ended(text: str) -> str:

@@ -11,7 +11,7 @@ from gradsense.probe.page.layer_rows import layer_tree
 from gradsense.probe.page.markup import Html, join, prose, tag, verbatim
 from gradsense.probe.page.places import Places
 from gradsense.probe.page.style import JUMPS, STYLE
-from gradsense.probe.report import Place, ProbeFinding, ProbeReport
+from gradsense.probe.report import Place, ProbeFinding, ProbeReport, RankReport
 from gradsense.probe.table import seconds_in_words, seen_from, verdict_of
 
 _KINDS = {"red": ("✗", "stuck"), "yellow": ("?", "doubt"), "green": ("✓", "fine")}
@@ -120,6 +120,8 @@ def _sections(report: ProbeReport, before: ProbeReport | None, places: Places) -
         yield _section("problems", "What was found", tag("ul", *(_problem(each, places) for each in report.findings)))
     if report.parameters:
         yield _section("layers", "Layers", layer_tree(report, before, places), _legend(before is not None))
+    if report.ranks:
+        yield _section("ranks", "Ranks", tag("ul", *(_rank(each, places) for each in report.ranks)))
     if report.notes:
         yield _section("notes", "Notes", tag("ul", *(tag("li", prose(each)) for each in report.notes)))
     if report.output.strip():
@@ -138,6 +140,11 @@ def _sections(report: ProbeReport, before: ProbeReport | None, places: Places) -
 
 def _section(name: str, title: str, *content: Html) -> Html:
     return tag("section", tag("h2", title, id=name), *content, aria_labelledby=name, class_=name)
+
+
+def _rank(each: RankReport, places: Places) -> Html:
+    line = places.line(each.place, f"Rank {each.rank}")
+    return tag("li", prose(f"Rank {each.rank} on {each.host}: {each.words}"), *((" ", line) if line is not None else ()))
 
 
 def _problem(finding: ProbeFinding, places: Places) -> Html:

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import warnings
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .channel import Channel, read_line
 from .limits import die_with_parent, limit_memory
@@ -19,6 +19,9 @@ from .preload import leans_on, preload, shadowed
 from .program import Program
 from .stop import Stop
 from .where import Origins, Places
+
+if TYPE_CHECKING:
+    from .rank_watch import RankWatch
 
 
 def main() -> NoReturn:
@@ -95,6 +98,8 @@ class Probe:
         self.places = Places(self.orders.path, self.orders.text)
         self.origins = Origins(self.places)
         self.notes: list[str] = []
+        self.ranks: RankWatch | None = None
+        """Of a script that runs on several ranks."""
 
     def run(self) -> None:
         """Everything, in order."""

@@ -18,7 +18,7 @@ from .data_watch import DataWatch
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
 from .step_watch import StepWatch
-from .steps import STEPS, History, Recorder
+from .steps import STEPS, History, Recorder, local
 from .stop import Stop
 from .trained import Trained, held_by, shown
 from .unregistered import trainable
@@ -42,7 +42,8 @@ class ScriptProbe:
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.channel = probe.channel
-        self.flow = Flow(probe.places, probe.orders.device)
+        # Ranks run on the devices that the launcher gives them.
+        self.flow = Flow(probe.places, None if probe.ranks is not None else probe.orders.device)
         self._begun = time.monotonic()
         self._histories: dict[int, History] = {}
         self._before: dict[int, Any] = {}
@@ -66,6 +67,7 @@ class ScriptProbe:
         self._first_not_finite: dict[str, Any] | None = None
         self._data = DataWatch(probe.places)
         self.flow.observe = self._data.saw_operation
+        self._ranks = probe.ranks
 
     def run(self) -> None:
         """Run the script; sends what it finds and ends the process, or raises `Stop`."""
@@ -166,6 +168,8 @@ class ScriptProbe:
         for parameter in own:
             self._follow(parameter)
         self._depth += 1
+        if self._ranks is not None:
+            self._ranks.calls(module, self._depth == 1, self.probe.places.current(sys._getframe(1)))
         if self._depth == 1 and next(module.parameters(), None) is not None:
             self._batch = self._batch or [_described(f"input {i}", each) for i, each in enumerate(args)]
             if torch.is_grad_enabled():
@@ -179,6 +183,8 @@ class ScriptProbe:
 
     def _called_back(self, module: Any, args: Any, output: Any) -> None:
         self._depth = max(0, self._depth - 1)
+        if self._ranks is not None:
+            self._ranks.returns(module)
 
     def _follow(self, parameter: Any) -> None:
         if id(parameter) in self._known:
@@ -192,6 +198,8 @@ class ScriptProbe:
     def _arrives(self, key: int, gradient: Any) -> None:
         self._arrived[key] = gradient.detach().clone()
         self._watch.arrived()
+        if self._ranks is not None:
+            self._ranks.arrives(key)
 
     def _differentiated(self, loss: Any, frame: Any) -> None:
         import torch
@@ -221,6 +229,8 @@ class ScriptProbe:
                 history = self._histories.setdefault(key, History())
                 history.saw(self._arrived.get(key))
                 history.stepped(before, parameter.detach())
+                if self._ranks is not None:
+                    self._ranks.stepped(parameter, history.steps)
                 passes = max(passes, history.steps)
             self._before[key] = parameter.detach().clone()
         self._arrived.clear()
@@ -233,9 +243,12 @@ class ScriptProbe:
         optimizers = self.probe.origins.optimizers
         if not any(optimizer is each for each in optimizers):
             optimizers.append(optimizer)  # a copy, or one that was loaded: nobody saw it being built
+        self.flow.recording = False  # of what is looked at here
         for parameter in held_by(optimizer):
             self._follow(parameter)
-            self._before[id(parameter)] = parameter.detach().clone()
+            self._before[id(parameter)] = local(parameter.detach()).clone()
+        if self._ranks is not None:
+            self._ranks.steps_next(list(held_by(optimizer)))
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         # What an optimizer does to the weights is no part of the way to the loss; a closure is.
         self.flow.recording = callable(closure)
@@ -247,10 +260,12 @@ class ScriptProbe:
             gradient = self._arrived.get(key)
             history.saw(gradient if gradient is not None else parameter.grad)
             before = self._before.pop(key, None)
-            if before is not None and before.shape == parameter.shape:
-                history.stepped(before, parameter.detach())
-                if "not finite" in history.gradients[-1:]:
+            if before is not None and before.shape == local(parameter).shape:
+                history.stepped(before, local(parameter.detach()))
+                if "not finite" in history.gradients[-1:] and self._ranks is None:
                     _put_back(parameter, before)
+            if self._ranks is not None:
+                self._ranks.stepped(parameter, history.steps)
             if key in self._arrived:
                 history.fate = self._watch.fate_of(parameter)
             self._arrived.pop(key, None)
@@ -272,6 +287,8 @@ class ScriptProbe:
         """Where gradients were 0 at every step so far, or are not finite, see where that comes from at the next one."""
         if self._closer is not None or not self._have_all_stepped():
             return
+        if self._ranks is not None:
+            return  # one rank must take no step that others don't
         fewest = min(self._steps.values())
         step = step_to_watch(self._histories, STEPS)
         if step is None or fewest < step:
@@ -312,6 +329,10 @@ class ScriptProbe:
             each["name"], each["layer"] = shown(each["name"]), shown(each["layer"])
         for optimizer in optimizers:
             optimizer["parameters"] = [shown(name) for name in optimizer["parameters"]]
+        if self._ranks is not None:
+            own = {shown(name): parameter for name, parameter in trainable(whole).items()}
+            histories = {shown(name): history for name, history in recorder.histories.items()}
+            self._send("ranks", self._ranks.facts(own, histories))
         variable = trained.name_of(trained.networks[0]) if len(trained.networks) == 1 else None
         self._send("loss", self._loss_words())
         self._send("inputs", self._batch)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from .steps import local
 from .where import Line, Places
 
 
@@ -62,5 +63,5 @@ class StepWatch:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 gradient = parameter.grad
-                there = gradient is not None and (gradient.is_sparse or bool((gradient != 0).any()))
+                there = gradient is not None and (gradient.is_sparse or bool((local(gradient) != 0).any()))
                 self._found[id(parameter)] = there or self._found.get(id(parameter), False)

@@ -31,6 +31,7 @@ class History:
         if gradient is None:
             self.gradients.append("none")
             return
+        gradient = local(gradient)
         if gradient.is_sparse:
             gradient = gradient.coalesce().values()
         norm = norm_of(gradient)
@@ -44,6 +45,7 @@ class History:
         """Note what a step changed."""
         import torch
 
+        before, after = local(before), local(after)
         self.steps += 1
         if not torch.equal(before, after):
             self.moved = True
@@ -69,7 +71,7 @@ def norm_of(tensor: Any) -> float:
     as long."""
     import torch
 
-    values = tensor.detach()
+    values = local(tensor.detach())
     if values.is_complex():
         values = torch.view_as_real(values)
     if not values.numel():
@@ -79,6 +81,12 @@ def norm_of(tensor: Any) -> float:
         if _LEAST_NORM < norm < math.inf:
             return norm
     return float(torch.linalg.vector_norm(values, dtype=torch.float64))
+
+
+def local(tensor: Any) -> Any:
+    """What this rank holds of a tensor that is spread over several (a DTensor); any other as it is. What is asked of the
+    whole would wait for the other ranks."""
+    return getattr(tensor, "_local_tensor", tensor)
 
 
 class Recorder:

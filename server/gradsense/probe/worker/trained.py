@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .rank_watch import cleaned, unwrapped
 from .unregistered import trainable
 from .where import Origins
 
@@ -47,14 +48,14 @@ class Trained:
         import torch
 
         if len(self.networks) == 1 and not self.free:
-            return self.networks[0]
+            return unwrapped(self.networks[0])
         whole = torch.nn.Module()
         self._origins.disown(whole)
         for network in self.networks:
             name = self.name_of(network) or _snake(type(network).__name__)
             while hasattr(whole, name):
                 name += "_"
-            whole.add_module(name, network)
+            whole.add_module(name, unwrapped(network))
         for name, tensor in self.free.items():
             whole.__dict__.setdefault(name, tensor)
         return whole
@@ -107,8 +108,9 @@ def held_by(optimizer: Any) -> Iterator[Any]:
 
 
 def shown(name: str) -> str:
-    """A name as the report has it: a tensor without a variable is told by its number."""
-    return name.replace(_FREE, "tensor ")
+    """A name as the report has it: a tensor without a variable is told by its number, and what wraps a layer is left
+    out."""
+    return cleaned(name.replace(_FREE, "tensor "))
 
 
 def _snake(name: str) -> str:
