@@ -74,6 +74,8 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", metavar="EARLIER.json", help="tell what has changed since a report of --json")
     parser.add_argument("--interpreter", metavar="PATH", help="the Python interpreter, with torch, to run it with")
     parser.add_argument(
-        "--launcher", metavar="COMMAND", help="start a script on several ranks: 'torchrun --nproc-per-node=2', 'srun', ..."
+        "--launcher",
+        metavar="COMMAND",
+        help="what starts the script on several ranks: 'torchrun --nproc-per-node=2'",
     )
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="stop the model's code after that long")

@@ -26,7 +26,7 @@ from typing import Any
 from gradsense.probe.child import Kept, environment_for
 from gradsense.probe.launcher import command, digest_of
 from gradsense.probe.plan import ProbePlan
-from gradsense.probe.ranks import Rank, compare_ranks, error_of, merged, states
+from gradsense.probe.ranks import Rank, compare_ranks, error_of, merged, states, unlike_passes
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.told import Told
 
@@ -34,6 +34,7 @@ _START_LIMIT_S = 300.0  # for the launcher to get its machines, and for torch to
 _GRACE_S = 4.0  # for the other ranks to tell where they stand, when one has told
 _AFTER_ERROR_S = 1.5  # for the other ranks to raise what they raise
 _FAREWELL_S = 1.5  # for a launcher to end what it has started elsewhere
+_LAST_WORDS_S = 0.3  # for what was printed before to arrive
 _LONGEST_LINE = 2**20
 
 
@@ -78,6 +79,8 @@ async def run_launched(
     errors = asyncio.ensure_future(run.keep(process.stderr))
     try:
         await run.follow(process)
+        await asyncio.wait({errors}, timeout=_LAST_WORDS_S)
+        errors.cancel()  # what a launcher says of being ended is our doing
     finally:
         # Shielded, so that a second cancellation can't leave ranks behind.
         await asyncio.shield(asyncio.ensure_future(_end(process, errors)))
@@ -95,8 +98,7 @@ async def _end(process: asyncio.subprocess.Process, errors: asyncio.Future[None]
                 os.killpg(process.pid, number)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(process.wait(), seconds)
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(errors, 0.5)
+    errors.cancel()
     transport = getattr(process, "_transport", None)
     if transport is not None:
         transport.close()
@@ -105,9 +107,7 @@ async def _end(process: asyncio.subprocess.Process, errors: asyncio.Future[None]
 class _Launch:
     """A script on its ranks."""
 
-    def __init__(
-        self, plan: ProbePlan, interpreter: Path, token: str, on_progress: Callable[[str], None]
-    ) -> None:
+    def __init__(self, plan: ProbePlan, interpreter: Path, token: str, on_progress: Callable[[str], None]) -> None:
         self._plan = plan
         self._interpreter = interpreter
         self._on_progress = on_progress
@@ -199,7 +199,8 @@ class _Launch:
         """Why there is nothing to compare, where ranks that should have reported haven't."""
         if not self._ranks:
             if exit_code is None or exit_code < 0:
-                return f"No rank has reported within {_START_LIMIT_S:.3g} s. Look whether `{launcher}` waits for something."
+                what = f"No rank has reported within {_START_LIMIT_S:.3g} s"
+                return f"{what}. Look whether `{launcher}` waits for something."
             what = f"`{launcher}` ended with exit code {exit_code} before a rank reported"
             return f"{what}. Look at what it printed, and whether {self._interpreter} is there where it starts ranks."
         expected = max(rank.world or 1 for rank in self._ranks.values())
@@ -223,9 +224,11 @@ class _Launch:
         how = states(target, ranks)
         numbers = {id(rank): number for number, rank in ranks.items()}
         order = [numbers[id(rank)] for rank in self._failed]
-        failure = error_of(target, how, order, self._plan.options.time_limit_s)
+        failure = error_of(how, order, self._plan.options.time_limit_s)
         if error is None and failure is None and ranks and not all(rank.settled for rank in ranks.values()):
             error = "The launcher ended before all ranks had taken their steps. Look at what it printed."
+        if failure is not None and not findings:
+            findings = unlike_passes(target, ranks)
         return replace(
             report,
             ok=error is None and failure is None,

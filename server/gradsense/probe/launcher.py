@@ -14,7 +14,7 @@ import json
 import re
 import shlex
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -101,4 +101,3 @@ def _whatever_the_shells(program: str) -> str:
     """
     assert "'" not in program
     return "\"''\"#\"'\"'\n" + program + "\n#'\"'\""
-

@@ -70,7 +70,7 @@ def merged(facts: Sequence[dict[str, Any]], ranks: Mapping[int, Rank]) -> list[d
     told = []
     for fact in facts:
         arrived = (rank for rank in ranks.values() if rank.parameters.get(fact["name"], {}).get("arrived"))
-        fact = next((_told_by(rank, fact["name"]) for rank in arrived), None) or fact
+        fact = next((_told_by(rank, fact["name"]) for rank in arrived), {}) or fact
         each_of = [rank.parameters[fact["name"]] for rank in ranks.values() if fact["name"] in rank.parameters]
         if any(each["sharded"] for each in each_of):
             words = [each["gradient"] for each in each_of if each["elements"]] or ["unknown"]
@@ -108,6 +108,29 @@ def compare_ranks(
         judged.append(replace(each, cause=cause, without_gradient_on=lacking, differs_on=apart))
     findings = [*_disagreement(target, judged, ranks), *_without_gradient(target, judged, ranks)]
     return tuple(judged), tuple(findings)
+
+
+def unlike_passes(target: ProbeTarget, ranks: Mapping[int, Rank]) -> tuple[ProbeFinding, ...]:
+    """Layers that some ranks have called for the loss and others haven't: why they fail, or wait for each other, where
+    they do."""
+    told = {number: rank.parts["unused"] for number, rank in ranks.items() if "unused" in rank.parts}
+    without: dict[str, list[int]] = {}
+    places: dict[str, Place | None] = {}
+    for number, layers in told.items():
+        for layer in layers:
+            without.setdefault(layer["name"], []).append(number)
+            places[layer["name"]] = place_from_json(layer["place"])
+    return tuple(
+        _finding(
+            NO_GRADIENT_ON_RANK,
+            f"`{name}` is called on {_named([each for each in told if each not in lacking])} and not on "
+            f"{_named(lacking)}, so one waits for gradients that the other never computes. Call it on every rank.",
+            places[name],
+            target,
+        )
+        for name, lacking in without.items()
+        if len(lacking) < len(told)
+    )
 
 
 def _told_by(rank: Rank, name: str) -> dict[str, Any]:
@@ -156,8 +179,8 @@ def _distance(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _is_replica(name: str, ranks: Mapping[int, Rank]) -> bool:
-    """Is it meant to be the same on all ranks? Without DDP, and started apart in a script that sends things about, it may
-    be a part of something larger."""
+    """Is it meant to be the same on all ranks? Without DDP, and started apart in a script that sends things about, it
+    may be a part of something larger."""
     told = [rank.parameters[name] for rank in ranks.values() if name in rank.parameters]
     if any(fact["sharded"] for fact in told):
         return False
@@ -229,9 +252,7 @@ def _disagreement(
     )
 
 
-def _reason(
-    target: ProbeTarget, first: ParameterReport, ranks: Mapping[int, Rank]
-) -> tuple[str, str, Place | None]:
+def _reason(target: ProbeTarget, first: ParameterReport, ranks: Mapping[int, Rank]) -> tuple[str, str, Place | None]:
     """Why the ranks differ, as far as it can be seen; what to do; and the line."""
     facts = [rank.facts for rank in ranks.values() if rank.facts]
     told = [rank.parameters[first.name] for rank in ranks.values() if first.name in rank.parameters]
@@ -257,7 +278,9 @@ def _reason(
     rates = {tuple(optimizer["rates"]) for rank in ranks.values() for optimizer in rank.parts.get("optimizers", [])}
     if len(ranks) > 1 and len(rates) > 1 and all(len(rank.parts.get("optimizers", [])) == 1 for rank in ranks.values()):
         return "the learning rates differ", "Give each rank the same.", None
-    why = "its gradients, or what the optimizer makes of them, are changed after `DistributedDataParallel` averaged them"
+    why = (
+        "its gradients, or what the optimizer makes of them, are changed after `DistributedDataParallel` averaged them"
+    )
     return why, "Do the same on every rank.", None
 
 
@@ -285,7 +308,9 @@ def states(target: ProbeTarget, ranks: Mapping[int, Rank]) -> tuple[RankReport, 
 def _state(target: ProbeTarget, number: int, rank: Rank) -> RankReport:
     place = innermost(rank.lines, target)
     if rank.error is not None:
-        return RankReport(number, rank.host, "raised", str(rank.error["text"]), place_from_json(rank.error.get("place")))
+        return RankReport(
+            number, rank.host, "raised", str(rank.error["text"]), place_from_json(rank.error.get("place"))
+        )
     if rank.done:
         return RankReport(number, rank.host, "done", "its steps are taken")
     if rank.gone:
@@ -304,7 +329,7 @@ def _at(target: ProbeTarget, place: Place | None) -> str:
     return f" on line {place.line} (`{code}`)"
 
 
-def error_of(target: ProbeTarget, ranks: Sequence[RankReport], order: Sequence[int], limit_s: float) -> RankReport | None:
+def error_of(ranks: Sequence[RankReport], order: Sequence[int], limit_s: float) -> RankReport | None:
     """What went wrong, as if it were the rank's whose doing it is; None if all ranks are done.
 
     `order` has the ranks in the order in which they failed: what comes later may be but the loss of the first one.

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from gradsense.probe.compare import Change, compare, in_short, is_other
 from gradsense.probe.layers import Layer, layers_of
-from gradsense.probe.report import ProbeReport
+from gradsense.probe.report import NO_GRADIENT_ON_RANK, RANKS_DIFFER, ProbeReport
 
 _WIDTH = 103  # the layout's; the table itself is as wide as its names need
 
@@ -51,11 +51,13 @@ def styled(report: ProbeReport, folder: Path | None = None, before: ProbeReport 
             lines += [(), *_compared(compare(before, report))]
     lines.append(())
     for finding in report.findings:
-        if not any(each.cause is not None and each.cause.code == finding.code for each in report.parameters):
-            # It is about something that has no row: a layer that is made anew, or the data.
+        in_rows = any(each.cause is not None and each.cause.code == finding.code for each in report.parameters)
+        if not in_rows or finding.code in (NO_GRADIENT_ON_RANK, RANKS_DIFFER):
+            # It is about something that has no row (a layer that is made anew, the data), or says more than a row can.
             lines.append((Piece(f"line {finding.line}: {finding.message}", "red"),))
     lines += [(Piece(f"note: {note}", "dim"),) for note in report.notes]
-    lines += [(Piece(f"rank {each.rank} on {each.host}: {each.words}", "dim"),) for each in report.ranks]
+    if any(each.state != "done" for each in report.ranks):
+        lines += [(Piece(f"rank {each.rank} on {each.host}: {each.words}", "dim"),) for each in report.ranks]
     if report.error is not None:
         lines.append((Piece(report.error, "red"),))
         if report.output.strip():

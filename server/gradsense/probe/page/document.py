@@ -144,7 +144,9 @@ def _section(name: str, title: str, *content: Html) -> Html:
 
 def _rank(each: RankReport, places: Places) -> Html:
     line = places.line(each.place, f"Rank {each.rank}")
-    return tag("li", prose(f"Rank {each.rank} on {each.host}: {each.words}"), *((" ", line) if line is not None else ()))
+    return tag(
+        "li", prose(f"Rank {each.rank} on {each.host}: {each.words}"), *((" ", line) if line is not None else ())
+    )
 
 
 def _problem(finding: ProbeFinding, places: Places) -> Html:

@@ -6,6 +6,7 @@ where it arrives at the tensor that was computed with, which under FSDP is not t
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import sys
@@ -39,6 +40,9 @@ class RankWatch:
         self._synced: list[tuple[bool, Line | None]] = []
         self._unsynced: Line | None = None
         self._communicates = False
+        self._outermost: list[Any] = []
+        self._ran: set[int] = set()
+        self._told: list[dict[str, Any]] | None = None
 
     def watch(self, tell: Callable[[int, int], None]) -> None:
         """From now on; `tell` gets rank and number of ranks once a process group has been started."""
@@ -80,11 +84,19 @@ class RankWatch:
                         self._slots.setdefault((id(each), name), (each, parameter))
         if not torch.is_grad_enabled():
             return
+        self._ran.add(id(module))
+        if is_outermost and not any(module is each for each in self._outermost):
+            self._outermost.append(module)
         if _is_ddp(module):
             self._parallel.append(module)
             self._called.add(id(module))
             self._synced.append((bool(module.require_backward_grad_sync), line))
-        elif not self._parallel and is_outermost and module.training and any(each.module is module for each in self._ddps()):
+        elif (
+            not self._parallel
+            and is_outermost
+            and module.training
+            and any(each.module is module for each in self._ddps())
+        ):
             self._direct = self._direct or line
 
     def returns(self, module: Any) -> None:
@@ -94,13 +106,16 @@ class RankWatch:
         for name in module._parameters.keys() | {name for owner, name in self._slots if owner == id(module)}:
             _, parameter = self._slots.get((id(module), name), (None, None))
             stand_in = getattr(module, name, None)
-            if parameter is None or stand_in is parameter or not getattr(stand_in, "requires_grad", False):
+            if parameter is None or stand_in is parameter or stand_in is None or not stand_in.requires_grad:
                 continue
             if stand_in.is_leaf:
                 if id(stand_in) in self._hooked:
                     continue
                 self._hooked[id(stand_in)] = stand_in
-            stand_in.register_hook(lambda gradient, key=id(parameter): self.arrives(key))
+            stand_in.register_hook(functools.partial(self._arrives_at, id(parameter)))
+
+    def _arrives_at(self, key: int, gradient: Any) -> None:
+        self.arrives(key)
 
     def arrives(self, key: int) -> None:
         """A gradient has reached the parameter of this id, or its stand-in."""
@@ -109,7 +124,7 @@ class RankWatch:
     def steps_next(self, parameters: list[Any]) -> None:
         """An optimizer is about to step."""
         for parameter in parameters:
-            if id(parameter) not in self._prints and not _is_sharded(parameter):
+            if id(parameter) not in self._prints and not is_sharded(parameter):
                 self._prints[id(parameter)] = {0: fingerprint(parameter)}
         if self._synced and not any(synced for synced, _ in self._synced):
             self._unsynced = self._unsynced or self._synced[-1][1]
@@ -117,8 +132,27 @@ class RankWatch:
 
     def stepped(self, parameter: Any, step: int) -> None:
         """A parameter has been changed for the `step`-th time."""
-        if not _is_sharded(parameter):
+        if not is_sharded(parameter):
             self._prints.setdefault(id(parameter), {})[step] = fingerprint(parameter)
+
+    def has_news(self) -> bool:
+        """Whether other layers than before have no part in a loss. Begins anew."""
+        before, self._told = (
+            self._told,
+            [
+                {"name": cleaned(name), "place": self._places.place(self._origins.of_module(each))}
+                for outermost in self._outermost
+                if id(outermost) in self._ran
+                for name, each in unwrapped(outermost).named_modules()
+                if id(each) not in self._ran and any(owner == id(each) for owner, _ in self._slots)
+            ],
+        )
+        self._ran.clear()
+        return before != self._told
+
+    def unused(self) -> list[dict[str, Any]]:
+        """The layers with parameters that were not called for the last loss, by name, with the lines that make them."""
+        return self._told or []
 
     def _ddps(self) -> Iterator[Any]:
         return (each for each in self._origins.modules if _is_ddp(each))
@@ -126,8 +160,8 @@ class RankWatch:
     # --- what is told
 
     def facts(self, parameters: dict[str, Any], histories: dict[str, History]) -> dict[str, Any]:
-        """For the parent (`probe/ranks.py`): of each parameter, by the name that it is told by, what happened to it here;
-        and of the run, how its ranks are kept alike."""
+        """For the parent (`probe/ranks.py`): of each parameter, by the name that it is told by, what happened to it
+        here; and of the run, how its ranks are kept alike."""
         import torch
 
         library: Any = torch.distributed
@@ -150,7 +184,7 @@ class RankWatch:
     def _fact(self, parameter: Any, history: History | None, wrapped: bool) -> dict[str, Any]:
         return {
             "arrived": id(parameter) in self._arrived,
-            "sharded": _is_sharded(parameter),
+            "sharded": is_sharded(parameter),
             "wrapped": wrapped,
             "shape": list(parameter.shape),
             "elements": local(parameter).numel(),
@@ -176,7 +210,7 @@ def _is_ddp(module: Any) -> bool:
     return any(each.__name__ == "DistributedDataParallel" for each in type(module).__mro__)
 
 
-def _is_sharded(parameter: Any) -> bool:
+def is_sharded(parameter: Any) -> bool:
     """Does this rank hold a part of it, or may it? DTensors, and what FSDP1 keeps in flat parameters."""
     flat = getattr(parameter, "_fsdp_flattened", False) or getattr(parameter, "_is_flat_param", False)
     return bool(flat) or local(parameter) is not parameter

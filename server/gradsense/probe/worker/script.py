@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .data_watch import DataWatch
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
+from .rank_watch import is_sharded
 from .step_watch import StepWatch
 from .steps import STEPS, History, Recorder, local
 from .stop import Stop
@@ -210,6 +211,8 @@ class ScriptProbe:
         if line is not None and line not in self._losses:
             self._losses.append(line)
         self.flow.loss(loss)
+        if self._ranks is not None and self._ranks.has_news():
+            self._send("unused", self._ranks.unused())
         if self._made_before is None:
             self._made_before = len(self.probe.origins.modules)
         if not self.probe.origins.optimizers:
@@ -369,13 +372,15 @@ class ScriptProbe:
         if known is not None:
             return known
         history = History()
-        if self._losses:
+        if self._losses and not is_sharded(parameter):  # what is spread over ranks has a gradient after the pass alone
             # It is in no optimizer that has stepped.
             history.saw(self._arrived.get(id(parameter), parameter.grad))
             history.fate = {"how": "never-stepped", "place": None}
         return history
 
     def _reach_of(self, parameter: Any) -> dict[str, Any] | None:
+        if is_sharded(parameter):
+            return None  # stand-ins for it were computed with
         if id(parameter) not in self._known:
             return {"how": "unused", "words": "", "place": None}
         if id(parameter) in self._explained:

@@ -84,8 +84,8 @@ def norm_of(tensor: Any) -> float:
 
 
 def local(tensor: Any) -> Any:
-    """What this rank holds of a tensor that is spread over several (a DTensor); any other as it is. What is asked of the
-    whole would wait for the other ranks."""
+    """What this rank holds of a tensor that is spread over several (a DTensor); any other as it is. What is asked of
+    the whole would wait for the other ranks."""
     return getattr(tensor, "_local_tensor", tensor)
 
 

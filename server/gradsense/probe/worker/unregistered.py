@@ -32,7 +32,9 @@ def unregistered(model: Any) -> dict[str, Any]:
                     if id(parameter) not in known:
                         found.setdefault(f"{name}.{inner}", parameter)
         elif isinstance(value, torch.Tensor):
-            if value.requires_grad and value.is_leaf and id(value) not in known:
+            # What FSDP keeps of several parameters together is no parameter beside them.
+            is_own = not getattr(value, "_is_flat_param", False)
+            if value.requires_grad and value.is_leaf and id(value) not in known and is_own:
                 found.setdefault(name, value)
         elif depth < 4:
             for key, each in _items(value):
