@@ -67,7 +67,7 @@ def test_a_layer_that_one_rank_does_not_use() -> None:
     (finding,) = report.findings
     assert finding.line == line_of(TEXT, "# extra")
     assert "on rank 0 and none on rank 1" in finding.message
-    assert "2 of 6 parameters get no gradient on some rank" == report.summary()
+    assert report.summary() == "2 of 6 parameters get no gradient on some rank"
     assert ProbeReport.from_json(report.to_json()) == report
     assert finding.message in report.render_text()
 
@@ -308,16 +308,22 @@ def test_what_the_loss_of_another_rank_does_is_not_the_cause() -> None:
 
 
 def test_lines_are_put_together_whatever_comes_between() -> None:
-    """What another one prints, a label as `srun -l` has it, the carriage returns of a terminal. The guard speaks last."""
+    """What others print, a label as `srun -l` has it, a terminal's carriage returns. The guard speaks last."""
     sent = subprocess.run(
-        [sys.executable, "-c", SENDER, str(Path(launchers.__file__).parent / "worker")], capture_output=True, check=True
+        [sys.executable, "-c", SENDER, str(Path(launchers.__file__).parent / "worker")],
+        capture_output=True,
+        check=True,
     ).stdout
     lines = sent.splitlines()
     assert len(lines) > 3
     mixed = b"".join(b"0: " + line + b"\r\nprinted\n" for line in lines)
     reader = _Lines("TOKEN")
     messages = [message for start in range(0, len(mixed), 7) for _, message in reader.read(mixed[start : start + 7])]
-    assert [(each["kind"], len(each.get("text", ""))) for each in messages] == [("stage", 5000), ("part", 0), ("gone", 0)]
+    assert [(each["kind"], len(each.get("text", ""))) for each in messages] == [
+        ("stage", 5000),
+        ("part", 0),
+        ("gone", 0),
+    ]
     assert bytes(reader.other) == b"printed\n" * len(lines)
 
 
