@@ -21,7 +21,7 @@ from typing import Any
 
 from gradsense.probe.plan import ProbeError
 
-_WORKER = Path(__file__).parent / "worker"
+_IMPORT = re.compile(r"^from \.(\w+) import", re.MULTILINE)
 _PYTHON = re.compile(r"python[0-9.]*(\.exe)?$")
 _OPTIONS = {
     "torchrun": "--no-python",
@@ -89,9 +89,14 @@ def _name(word: str) -> str:
 
 
 def _program(told: Mapping[str, Any]) -> str:
-    names = ["__init__", *(each.name for each in pkgutil.iter_modules([str(_WORKER)]))]
-    found = {name: pkgutil.get_data("gradsense.probe", f"worker/{name}.py") for name in names}
-    files = {name: (content or b"").decode() for name, content in found.items()}
+    files: dict[str, str] = {}
+    todo = ["__init__", "launched"]
+    while todo:
+        name = todo.pop()
+        if name not in files:
+            files[name] = (pkgutil.get_data("gradsense.probe", f"worker/{name}.py") or b"").decode()
+            # What is imported within a function is for classes.
+            todo += _IMPORT.findall(files[name])
     content = json.dumps({**told, "files": files}).encode()
     return _BOOTSTRAP % base64.b85encode(zlib.compress(content, 9)).decode().translate(_HARMLESS)
 
