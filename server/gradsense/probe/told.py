@@ -113,6 +113,7 @@ class Told:
             model_name=self._parts.get("constructor", {}).get("variable"),
             made=self._parts.get("made", []),
             data=self._parts.get("data", []),
+            checks=self._parts.get("checks", []),
         )
         parameters, findings = judge(facts) if "measured" in self._parts else (facts.unjudged(), ())
         if self._raised_in_training and self._error_place is not None:
@@ -132,7 +133,7 @@ class Told:
             optimizers=tuple(optimizer_from_json(item) for item in self._parts.get("optimizers", [])),
             parameters=parameters,
             findings=findings,
-            notes=tuple(self._parts.get("notes", [])),
+            notes=(*self._parts.get("notes", []), *_unchecked(self._parts.get("unchecked", {}))),
             output=output,
             seconds=self._parts.get("seconds", seconds),
             device=self._plan.options.device,
@@ -150,6 +151,11 @@ def innermost(trace: Sequence[str], target: ProbeTarget) -> Place | None:
             text = lines[number - 1] if 0 < number <= len(lines) else ""
             return Place(match["file"], number, len(text) - len(text.lstrip()), number, len(text.rstrip()))
     return None
+
+
+def _unchecked(reasons: dict[str, str]) -> list[str]:
+    """Checks that were left out, in a sentence each."""
+    return [f"Not checked: {what}, since {reason}." for what, reason in reasons.items()]
 
 
 def _ended(text: str) -> str:

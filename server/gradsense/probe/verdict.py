@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
+from gradsense.probe.checks import check_finding
 from gradsense.probe.data import data_finding
 from gradsense.probe.report import (
     Cause,
@@ -22,6 +23,7 @@ from gradsense.probe.report import (
     place_from_json,
 )
 from gradsense.probe.sentences import FATES, NO_LOSS, UNUSED, Case, Subject, message
+from gradsense.probe.updates import update_findings
 
 _AT_THE_OPERATION = frozenset({"probe-cut", "probe-zero-gradient", "probe-not-finite"})
 """Told where it happens; the others where the parameter is made."""
@@ -43,6 +45,7 @@ class Facts:
     model_name: str | None = None
     made: Sequence[dict[str, Any]] = ()
     data: Sequence[dict[str, Any]] = ()
+    checks: Sequence[dict[str, Any]] = ()
 
     def unjudged(self) -> tuple[ParameterReport, ...]:
         """The parameters when nothing was measured: no cause is known, and none is made up."""
@@ -57,7 +60,13 @@ class Facts:
 def judge(facts: Facts) -> tuple[tuple[ParameterReport, ...], tuple[ProbeFinding, ...]]:
     """Each parameter with its cause, and the findings: one for each cause and line."""
     judged = tuple(replace(parameter_from_json(each), cause=_cause(each, facts)) for each in facts.parameters)
-    return judged, (*_findings(facts, judged), *map(_made_each_time, facts.made), *map(data_finding, facts.data))
+    return judged, (
+        *_findings(facts, judged),
+        *map(_made_each_time, facts.made),
+        *map(data_finding, facts.data),
+        *map(check_finding, facts.checks),
+        *update_findings(facts.parameters, facts.optimizers),
+    )
 
 
 def _cause(fact: dict[str, Any], facts: Facts) -> Cause | None:

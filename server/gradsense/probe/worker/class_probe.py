@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .batch import Group, Leaf, Node, Value, code, leaves
 from .build import Builder, Built, CannotBuild, Recipe, hinted_constructor, hinted_inputs
-from .facts import optimizer_facts, parameter_facts
+from .facts import line_of, optimizer_facts, parameter_facts
 from .flow import Flow
 from .load import Loaded
 from .needs import Unfit
@@ -225,6 +225,11 @@ class ClassProbe:
         """What is known of the parameters by now."""
         value = parameter_facts(model, optimizers, self.recorder, self.probe.origins, self.reach)
         self.channel.send("part", name="parameters", value=value)
+
+    def lines_of(self, model: Any) -> dict[str, Any]:
+        """The places that make the parameters, by name."""
+        origins = self.probe.origins
+        return {name: origins.places.place(line_of(model, name, origins)) for name in trainable(model)}
 
     def send_optimizers(self, model: Any, optimizers: list[Any], from_file: bool) -> None:
         value = optimizer_facts(model, optimizers, from_file, self.probe.origins)

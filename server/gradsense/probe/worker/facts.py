@@ -28,13 +28,16 @@ def parameter_facts(
                 "count": parameter.numel(),
                 "requires_grad": bool(parameter.requires_grad),
                 "registered": id(parameter) in registered,
-                "place": origins.places.place(_line_of(model, name, origins)),
+                "place": origins.places.place(line_of(model, name, origins)),
                 "optimizers": [index for index, each in enumerate(held) if id(parameter) in each],
                 "rates": _rates(parameter, optimizers),
                 "decays": _decays(parameter, optimizers),
                 "gradient": history.gradient if history else "unknown",
                 "gradient_norm": history.norms[0] if history and history.norms else None,
                 "update_ratio": history.ratios[0] if history and history.ratios else None,
+                "ratios": history.ratios if history else [],
+                "first_ratios": history.first_ratios() if history else [],
+                "size": history.size if history else None,
                 "weight_norm": _norm(parameter),
                 "moved": history.moved if history and history.reached is None else None,
                 "fate": history.fate if history else None,
@@ -84,7 +87,7 @@ def optimizer_facts(model: Any, optimizers: list[Any], from_file: bool, origins:
     return facts
 
 
-def _line_of(model: Any, name: str, origins: Origins) -> Line | None:
+def line_of(model: Any, name: str, origins: Origins) -> Line | None:
     """The user's line that makes the parameter: `self.w = nn.Parameter(…)`, or the layer that has it."""
     owner, last = model, name
     head, dot, tail = name.rpartition(".")

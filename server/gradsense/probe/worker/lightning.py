@@ -11,9 +11,11 @@ import logging
 import re
 import tempfile
 import types
+from collections.abc import Callable
 from typing import Any
 
 from .batch import Node, Value, made, real
+from .checks import Checks, Outermost
 from .class_probe import SEEDS, ClassProbe, meta_copy
 from .flow import Flow
 from .step_watch import StepWatch
@@ -21,6 +23,7 @@ from .steps import STEPS, History, Recorder
 from .stop import Stop
 from .structure import guessed
 from .unregistered import trainable
+from .values import with_tensors
 
 
 class LightningProbe(ClassProbe):
@@ -42,6 +45,7 @@ class LightningProbe(ClassProbe):
             torch.manual_seed(seed)
             if seed != SEEDS[0]:
                 built = recipe.make()
+                self.recorder.begin()
             if seed == SEEDS[0]:
                 self.starts()
             error = self.fit(built.model, batch, 0 if seed == SEEDS[0] else None)
@@ -65,6 +69,27 @@ class LightningProbe(ClassProbe):
             self.channel.send("part", name="measured", value=True)
             if error is not None:
                 return
+        self.check(built.model, recipe.make, batch)
+
+    def check(self, trained: Any, make: Callable[[], Any], batch: Node) -> None:
+        """The last stage: what a model does in `training_step`, without a Trainer, for its gradients' numbers."""
+        self.channel.stage("Checking gradients and samples")
+        checks = Checks(self)
+        checks.eval_layers(trained)
+        model = make().model
+        values = made(batch, real)
+        _outside_trainer(model)
+        model.train()
+        with self.flow.active({}, recording=False):
+            with Outermost(model) as outermost:
+                checks.functions(lambda: _step(model, values))
+            for module, args in outermost.calls:
+                checks.mixing(module, args, self.body_of("forward") if module is model else None)
+        if model.automatic_optimization:
+            doubled = with_tensors(values, lambda each: each.double() if each.is_floating_point() else each)
+            lines = self.lines_of(model)
+            checks.slopes(model, lambda each: _loss_of(_step(each, doubled)), lines)
+        checks.send()
 
         def closely(flow: Flow, step: int) -> Any:
             torch.manual_seed(SEEDS[0])
@@ -182,6 +207,10 @@ def _returned(error: BaseException) -> Any:
 def _real(optimizers: list[Any]) -> list[Any]:
     """Without the stand-in that Lightning uses where `configure_optimizers` returns nothing."""
     return [each for each in optimizers if type(each).__name__ != "_MockOptimizer"]
+
+
+def _loss_of(output: Any) -> Any:
+    return output.get("loss") if isinstance(output, dict) else output
 
 
 class _Batches:

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import sys
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -100,6 +101,8 @@ class Probe:
         self.notes: list[str] = []
         self.ranks: RankWatch | None = None
         """Of a script that runs on several ranks."""
+        self.begun = time.thread_time()
+        """Of this thread's own time: how busy the machine is makes no difference."""
 
     def run(self) -> None:
         """Everything, in order."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from .batch import Leaf, Node, Value, made, meta, real
 from .build import Built
+from .checks import Checks, duplicate
 from .class_probe import SEEDS, ClassProbe, copied, meta_copy
 from .flow import Flow
 from .outputs import Projection, tensors_of
@@ -17,6 +18,7 @@ from .stop import Stop
 from .structure import guessed, leaf_by_name, signature_of
 from .unregistered import trainable
 from .usage import Criterion, Usage
+from .values import with_tensors
 
 _SHARE_FOR_TARGETS = 0.3  # of the search's time
 
@@ -37,23 +39,26 @@ class PlainProbe(ClassProbe):
             return
         criterion, target = self.criterion(built, nodes, usage)
         self.channel.stage("Running optimizer steps")
+        loss: Callable[[Any], Any] = Projection()
         for seed in SEEDS:
             torch.manual_seed(seed)
             first = seed == SEEDS[0]
             try:
                 if not first:
                     built = recipe.make()
+                    self.recorder.begin()
                 model = built.model
                 optimizers = built.optimizers or own_optimizer(model)
                 if first:
                     self.send_optimizers(model, optimizers, bool(built.optimizers))
                     self.starts()
                 projection = Projection()
+                loss = projection if criterion is None else judged(criterion, target)
                 train(
                     model,
                     lambda: [made(node, real) for node in nodes],
                     optimizers,
-                    projection if criterion is None else judged(criterion, target),
+                    loss,
                     self.recorder,
                     around=lambda step: self.flow.active(trainable(model), first and step == 0),  # noqa: B023
                     on_loss=self.flow.loss if first else None,
@@ -66,6 +71,22 @@ class PlainProbe(ClassProbe):
             self.send_parameters(model, built.optimizers)
             self.channel.send("part", name="measured", value=True)
             _let_go(model, optimizers)
+        self.check(built.model, nodes, loss)
+
+    def check(self, model: Any, nodes: list[Node], loss: Callable[[Any], Any]) -> None:
+        """The last stage: the numbers of a model that has been trained a little. `loss` judges its output."""
+        self.channel.stage("Checking gradients and samples")
+        checks = Checks(self)
+        checks.eval_layers(model)
+        with self.flow.active({}, recording=False):
+            values = [made(node, real) for node in nodes]
+            checks.mixing(model, values, self.body_of("forward"))
+            checks.functions(lambda: model(*values))
+        again = duplicate(model)
+        if again is not None:
+            doubled = with_tensors(values, lambda each: each.double() if each.is_floating_point() else each)
+            checks.slopes(again, lambda each: loss(each(*doubled)), self.lines_of(model))
+        checks.send()
 
         def closely(flow: Flow, step: int) -> Any:
             torch.manual_seed(SEEDS[0])

@@ -24,6 +24,8 @@ class History:
     moved: bool = False
     steps: int = 0
     reached: bool | None = None  # of a model without data: whether the loss has a way to it
+    firsts: list[int] = field(default_factory=list)  # where in `ratios` a model's first step is
+    size: float | None = None  # root mean square before any step
     fate: Any = None  # what became of a gradient that arrived and moved nothing (`step_watch.py`)
 
     def saw(self, gradient: Any) -> None:
@@ -50,10 +52,16 @@ class History:
         if not torch.equal(before, after):
             self.moved = True
         size = norm_of(before)
+        if self.size is None:
+            self.size = size / max(1, before.numel()) ** 0.5
         if size > 0:
             ratio = norm_of(after - before) / size
             if math.isfinite(ratio):
                 self.ratios.append(ratio)
+
+    def first_ratios(self) -> list[float]:
+        """What the first step of each model has changed."""
+        return [self.ratios[each] for each in [0, *self.firsts] if each < len(self.ratios)]
 
     @property
     def gradient(self) -> str:
@@ -100,6 +108,11 @@ class Recorder:
         for name, parameter in trainable(model).items():
             self.histories.setdefault(name, History()).saw(parameter.grad)
             self._before[name] = parameter.detach().clone()
+
+    def begin(self) -> None:
+        """A new model's first step comes next."""
+        for each in self.histories.values():
+            each.firsts.append(len(each.ratios))
 
     def after_step(self, model: Any) -> None:
         for name, parameter in trainable(model).items():

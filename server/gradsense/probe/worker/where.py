@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 Line = tuple[str, int]
@@ -67,11 +67,27 @@ class Places:
             found = error.filename, error.lineno
         return found
 
+    def of_function(self, code: CodeType) -> Line:
+        """The line of a function's `def`; its decorators stand above."""
+        number = code.co_firstlineno
+        lines = self._lines_of(code.co_filename)
+        for offset, text in enumerate(lines[number - 1 : number + 20]):
+            if text.lstrip().startswith(("def ", "async def ")):
+                return code.co_filename, number + offset
+        return code.co_filename, number
+
     def place(self, line: Line | None) -> dict[str, Any] | None:
         """The range of a line's code, without indent and comment, as the parent's `Place`."""
         if line is None:
             return None
         path, number = line
+        lines = self._lines_of(path)
+        text = lines[number - 1] if number <= len(lines) else ""
+        code = _without_comment(text)
+        start = len(code) - len(code.lstrip())
+        return {"path": path, "line": number, "column": start, "end_line": number, "end_column": len(code)}
+
+    def _lines_of(self, path: str) -> list[str]:
         lines = self._texts.get(path)
         if lines is None:
             try:
@@ -80,10 +96,7 @@ class Places:
             except OSError:
                 lines = []
             self._texts[path] = lines
-        text = lines[number - 1] if number <= len(lines) else ""
-        code = _without_comment(text)
-        start = len(code) - len(code.lstrip())
-        return {"path": path, "line": number, "column": start, "end_line": number, "end_column": len(code)}
+        return lines
 
 
 def _lines(text: str) -> list[str]:
