@@ -69,6 +69,18 @@ class LightningProbe(ClassProbe):
             self.channel.send("part", name="measured", value=True)
             if error is not None:
                 return
+
+        def closely(flow: Flow, step: int) -> Any:
+            torch.manual_seed(SEEDS[0])
+            again = recipe.make()
+            self.flow, self.recorder, recorder = flow, Recorder(), self.recorder
+            try:
+                return None if self.fit(again.model, batch, step) is not None else again.model
+            finally:
+                self.recorder = recorder
+
+        self.look_closer(closely)
+        self.send_parameters(built.model, optimizers)
         self.check(built.model, recipe.make, batch)
 
     def check(self, trained: Any, make: Callable[[], Any], batch: Node) -> None:
@@ -90,18 +102,6 @@ class LightningProbe(ClassProbe):
             lines = self.lines_of(model)
             checks.slopes(model, lambda each: _loss_of(_step(each, doubled)), lines)
         checks.send()
-
-        def closely(flow: Flow, step: int) -> Any:
-            torch.manual_seed(SEEDS[0])
-            again = recipe.make()
-            self.flow, self.recorder, recorder = flow, Recorder(), self.recorder
-            try:
-                return None if self.fit(again.model, batch, step) is not None else again.model
-            finally:
-                self.recorder = recorder
-
-        self.look_closer(closely)
-        self.send_parameters(built.model, optimizers)
 
     # The batch.
 

@@ -71,22 +71,6 @@ class PlainProbe(ClassProbe):
             self.send_parameters(model, built.optimizers)
             self.channel.send("part", name="measured", value=True)
             _let_go(model, optimizers)
-        self.check(built.model, nodes, loss)
-
-    def check(self, model: Any, nodes: list[Node], loss: Callable[[Any], Any]) -> None:
-        """The last stage: the numbers of a model that has been trained a little. `loss` judges its output."""
-        self.channel.stage("Checking gradients and samples")
-        checks = Checks(self)
-        checks.eval_layers(model)
-        with self.flow.active({}, recording=False):
-            values = [made(node, real) for node in nodes]
-            checks.mixing(model, values, self.body_of("forward"))
-            checks.functions(lambda: model(*values))
-        again = duplicate(model)
-        if again is not None:
-            doubled = with_tensors(values, lambda each: each.double() if each.is_floating_point() else each)
-            checks.slopes(again, lambda each: loss(each(*doubled)), self.lines_of(model))
-        checks.send()
 
         def closely(flow: Flow, step: int) -> Any:
             torch.manual_seed(SEEDS[0])
@@ -107,6 +91,22 @@ class PlainProbe(ClassProbe):
 
         self.look_closer(closely)
         self.send_parameters(model, built.optimizers)
+        self.check(built.model, nodes, loss)
+
+    def check(self, model: Any, nodes: list[Node], loss: Callable[[Any], Any]) -> None:
+        """The last stage: the numbers of a model that has been trained a little. `loss` judges its output."""
+        self.channel.stage("Checking gradients and samples")
+        checks = Checks(self)
+        checks.eval_layers(model)
+        with self.flow.active({}, recording=False):
+            values = [made(node, real) for node in nodes]
+            checks.mixing(model, values, self.body_of("forward"))
+            checks.functions(lambda: model(*values))
+        again = duplicate(model)
+        if again is not None:
+            doubled = with_tensors(values, lambda each: each.double() if each.is_floating_point() else each)
+            checks.slopes(again, lambda each: loss(each(*doubled)), self.lines_of(model))
+        checks.send()
 
     def reached(self, built: Built, nodes: list[Node]) -> None:
         """Send what a loss reaches, of a model without data."""
