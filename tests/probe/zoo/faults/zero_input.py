@@ -16,7 +16,7 @@ class Net(nn.Module):
 torch.manual_seed(0)
 x, y = torch.randn(64, 4), torch.randn(64, 1)
 model = Net()
-optimizer = torch.optim.SGD(model.parameters(), 0.1)
+optimizer = torch.optim.SGD(model.parameters(), 0.01)
 for xb, yb in zip(x.split(16), y.split(16)):
     optimizer.zero_grad()
     F.mse_loss(model(xb), yb).backward()
