@@ -21,7 +21,6 @@ from gradsense.rules.registry import all_rules
 
 UNFOUND = {
     "GS804 the online network loaded with the target's weights": "a soft update lets the target follow there as well",
-    "GS505 a layer's output detached in forward": "not found where other layers of the network are trained",
     "GS507 weights initialised in place without .data": "what `apply` hands to a function is not known",
     "GS612 log_softmax over axis 0 in front of the NLL loss": "the layer comes out of a ModuleDict",
 }
