@@ -185,13 +185,12 @@ class Probes:
     def hints_at(self, analysed: Analysed, line: int) -> Iterator[tuple[str, Edit]]:
         """For the class whose probe made something up and whose header is on a line (0-based): a title, and the edit
         that writes what it was above the class, to be corrected there."""
-        text = analysed.source.text
+        text, lines = analysed.source.text, analysed.source.parts[0].lines
         for model in analysed.targets.classes:
             run = self._runs.get((analysed.source.uri, model.qualname))
             report = run.report if run is not None else None
             if report is None or not report.hint_line:
                 continue
-            lines = LineIndex(text)
             if lines.position(model.span.start)[0] != line:
                 continue
             start = class_span(text, model.span.start).start

@@ -63,7 +63,6 @@ class Checks:
 
     def functions(self, call: Callable[[], Any]) -> None:
         """The custom Functions that `call` uses."""
-
         seed()
         try:
             with self._calls.active():
@@ -132,6 +131,11 @@ class Outermost:
 
     def _leave(self, module: Any, args: Any, output: Any) -> None:
         self._depth -= 1
+
+
+def doubled(values: Any) -> Any:
+    """Arguments with their floating tensors in float64."""
+    return with_tensors(values, lambda each: each.double() if each.is_floating_point() else each)
 
 
 def duplicate(model: Any) -> Any | None:

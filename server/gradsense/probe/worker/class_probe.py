@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .batch import Group, Leaf, Node, Value, code, leaves
 from .build import Builder, Built, CannotBuild, Recipe, hinted_constructor, hinted_inputs
+from .checks import duplicate
 from .facts import line_of, optimizer_facts, parameter_facts
 from .flow import Flow
 from .load import Loaded
@@ -303,7 +304,5 @@ def meta_copy(model: Any) -> Any | None:
 
 def copied(model: Any) -> Any:
     """The model for the search's runs with data, which may change what it keeps; itself where it can't be copied."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:
-        return model
+    again = duplicate(model)
+    return model if again is None else again

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .batch import Node, Value, made, real
-from .checks import Checks, Outermost
+from .checks import Checks, Outermost, doubled
 from .class_probe import SEEDS, ClassProbe, meta_copy
 from .flow import Flow
 from .step_watch import StepWatch
@@ -23,7 +23,6 @@ from .steps import STEPS, History, Recorder
 from .stop import Stop
 from .structure import guessed
 from .unregistered import trainable
-from .values import with_tensors
 
 
 class LightningProbe(ClassProbe):
@@ -98,9 +97,9 @@ class LightningProbe(ClassProbe):
             for module, args in outermost.calls:
                 checks.mixing(module, args, self.body_of("forward") if module is model else None)
         if model.automatic_optimization:
-            doubled = with_tensors(values, lambda each: each.double() if each.is_floating_point() else each)
+            inputs = doubled(values)
             lines = self.lines_of(model)
-            checks.slopes(model, lambda each: _loss_of(_step(each, doubled)), lines)
+            checks.slopes(model, lambda each: _loss_of(_step(each, inputs)), lines)
         checks.send()
 
     # The batch.

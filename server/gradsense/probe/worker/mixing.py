@@ -82,7 +82,6 @@ class Mixing:
         return size if 2 <= size <= _MOST_SAMPLES and not square else None
 
     def _run(self, args: Any) -> list[Any]:
-
         seed()
         return [each.detach().clone() for each in tensors_of(self._module(*args))]
 
@@ -163,7 +162,6 @@ class Mixing:
         return self._judged(base, size)
 
     def _traced(self, trace: _Trace, args: Any) -> None:
-
         seed()
         for each in tensors_in(args):
             trace.start(each)

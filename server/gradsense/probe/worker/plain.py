@@ -8,7 +8,7 @@ from typing import Any
 
 from .batch import Leaf, Node, Value, made, meta, real
 from .build import Built
-from .checks import Checks, duplicate
+from .checks import Checks, doubled, duplicate
 from .class_probe import SEEDS, ClassProbe, copied, meta_copy
 from .flow import Flow
 from .outputs import Projection, tensors_of
@@ -18,7 +18,6 @@ from .stop import Stop
 from .structure import guessed, leaf_by_name, signature_of
 from .unregistered import trainable
 from .usage import Criterion, Usage
-from .values import with_tensors
 
 _SHARE_FOR_TARGETS = 0.3  # of the search's time
 
@@ -104,8 +103,8 @@ class PlainProbe(ClassProbe):
             checks.functions(lambda: model(*values))
         again = duplicate(model)
         if again is not None:
-            doubled = with_tensors(values, lambda each: each.double() if each.is_floating_point() else each)
-            checks.slopes(again, lambda each: loss(each(*doubled)), self.lines_of(model))
+            inputs = doubled(values)
+            checks.slopes(again, lambda each: loss(each(*inputs)), self.lines_of(model))
         checks.send()
 
     def reached(self, built: Built, nodes: list[Node]) -> None:

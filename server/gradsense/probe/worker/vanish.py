@@ -121,7 +121,7 @@ class GradientWatch:
     def zeroed(self, flow: Flow, parameter: Any, names: dict[int, str]) -> dict[str, Any] | None:
         """The first operation that turns a parameter's gradient to 0; None if none was seen.
 
-        `how` is zeroed, `kind` says why (see `verdict`'s messages), `words` the operation, `what` is the name, of
+        `how` is zeroed, `kind` says why (see `probe/sentences.py`), `words` the operation, `what` is the name, of
         `names` by id, of a factor that is 0.
         """
         start = flow.start_of(parameter)
@@ -297,7 +297,7 @@ def _plain(name: str) -> str:
         for operator in ("mul", "add", "sub", "matmul", "truediv", "floordiv", "pow"):
             if plain in (f"r{operator}", f"i{operator}"):
                 plain = operator
-    return {"truediv": "div", "true_divide": "div", "hardtanh_": "hardtanh"}.get(plain, plain)
+    return {"truediv": "div", "true_divide": "div"}.get(plain, plain)
 
 
 def _is_over_one(operation: _Operation) -> bool:
