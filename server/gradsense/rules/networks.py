@@ -59,7 +59,7 @@ def _networks(program: Program, run: Run) -> list[Network]:
             found.append(Network(facts.instance, "self", facts.site, parts))
     for instance, site in made.values():
         below, parts = _parts(run, state, instance)
-        inner |= below - {instance.obj}
+        inner |= below.union(parts) - {instance.obj}  # a layer made for its weight alone is the attribute that has it
         found.append(Network(instance, assigned_name(program.place(site)), site, parts))
     return [network for network in found if network.instance.obj not in inner and network.parts]
 
