@@ -14,7 +14,9 @@ from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import Code, Const, FunctionValue, Kind, Parameters
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Trains
+from gradsense.rules.patterns import is_match
 from gradsense.rules.syntax import is_name, places_below, places_in
+from gradsense.source.index import walk
 
 
 class CustomOptimizerContract(Rule):
@@ -644,7 +646,7 @@ def _parameter_loops(program: Program, step: Code) -> Iterator[tuple[Place, str]
     """Each loop over a group's parameters in `step`, with the name that a parameter has in it."""
     for loop in places_in(program, step, cst.For):
         assert isinstance(loop.node, cst.For)
-        if m.matches(loop.node.iter, _PARAMS) and isinstance(loop.node.target, cst.Name):
+        if is_match(loop.node.iter, _PARAMS) and isinstance(loop.node.target, cst.Name):
             yield loop, loop.node.target.value
 
 
@@ -663,7 +665,7 @@ def _hands_on(program: Program, step: Code) -> bool:
     """Whether the parameters of a group go anywhere but into a loop."""
     for place in places_in(program, step, cst.Subscript):
         above = place.parent()
-        if m.matches(place.node, _PARAMS) and not (above is not None and isinstance(above.node, cst.For)):
+        if is_match(place.node, _PARAMS) and not (above is not None and isinstance(above.node, cst.For)):
             return True
     return False
 
@@ -707,14 +709,14 @@ def _is_guard(place: Place, closure: str) -> bool:
     if isinstance(node, cst.Try):
         return True
     if isinstance(node, cst.Comparison):
-        return m.matches(node, _WITH_NONE) and not m.matches(node.left, m.Name(closure))
+        return is_match(node, _WITH_NONE) and not m.matches(node.left, m.Name(closure))
     assert isinstance(node, (cst.If, cst.IfExp, cst.CompIf))
     # What reads on behind a gradient (`p.grad.is_sparse`) takes it for granted.
-    read_on = {
-        id(each.value) for each in m.findall(node.test, m.Attribute(value=_GRADIENT)) if isinstance(each, cst.Attribute)
-    }
-    return any(id(each) not in read_on for each in m.findall(node.test, _GRADIENT))
+    tested = list(walk((node.test,)))
+    read_on = {id(each.value) for each in tested if isinstance(each, cst.Attribute) and is_match(each, _READ_ON)}
+    return any(id(each) not in read_on for each in tested if is_match(each, _GRADIENT))
 
 
 _GRADIENT = m.Attribute(attr=m.OneOf(m.Name("grad"), m.Name("requires_grad")))
+_READ_ON = m.Attribute(value=_GRADIENT)
 _WITH_NONE = m.Comparison(comparisons=[m.ComparisonTarget(comparator=m.Name("None"))])
