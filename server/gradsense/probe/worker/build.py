@@ -8,7 +8,6 @@ repeated under another seed.
 from __future__ import annotations
 
 import ast
-import builtins
 import functools
 import inspect
 import re
@@ -17,14 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .load import Loaded
-from .names import binds, changes, last_name, parameters, reads
+from .names import last_name, reads
 from .program import Program, Scope, forbidden
+from .scopes import Scopes
 from .small_values import filled, small_value
 from .stubs import MissingPackage
 from .where import Origins, TooLarge
 
 _MOST_GUESSED_GLOBALS = 8
-_DEEPEST = 4  # calls followed upwards from an optimizer to the values it is given
 
 
 @dataclass
@@ -72,6 +71,7 @@ class Builder:
         self.target = target
         self.name = target.__name__
         self.hint = hint
+        self.scopes = Scopes(loaded)
         self.errors: list[tuple[str, BaseException]] = []
         self.guessed: list[str] = []  # globals that got a value of ours
         self.small = False
@@ -267,7 +267,7 @@ class Builder:
                         return self._run(scope, [statement])  # with what changes the model right after
                     except LookupError:
                         pass
-                return self._evaluated(call, self.environment(scope, [call]))
+                return self._evaluated(call, self.scopes.environment(scope, [call]))
 
             yield Recipe(ast.unparse(call), f"line {call.lineno}", make)
 
@@ -276,7 +276,7 @@ class Builder:
         them."""
         start, started = len(self._complete), len(self.origins.optimizers)
         self.loaded.first_error = None
-        namespace = self.environment(scope, list(statements), run_targets=True)
+        namespace = self.scopes.environment(scope, list(statements), run_targets=True)
         models = self._complete[start:]
         optimizers = self.origins.optimizers[started:]
         held = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
@@ -299,125 +299,6 @@ class Builder:
             raise TypeError(f"it gives {type(model).__name__}, not `{self.name}`")
         return Built(model)
 
-    # What an expression of the file needs to be evaluated.
-
-    def environment(
-        self, scope: Scope, targets: list[Any], depth: int = 0, run_targets: bool = False
-    ) -> dict[str, Any]:
-        """The names with which `targets` (nodes of `scope`) can run; with `run_targets` after they have.
-
-        The module's own statements run in the module, where its classes look; a function's in a copy of it.
-        """
-        last = targets[-1]
-        functions = self._functions(scope)
-        bodies = [each.body for each in functions] or [scope.body]
-        statements = [
-            each for body in bodies for each in self.program.before(body, last if body is bodies[-1] else None)
-        ]
-        needed = self.program.reads_deeply(*targets)
-        forced = [each for each in targets if isinstance(each, ast.stmt)] if run_targets else []
-        kept = self.program.slice(statements, needed, forced)
-        space = self.loaded.globals
-        if functions:
-            self._run_outside(needed, functions)
-            space = dict(space)
-            for function in functions:
-                self._bind_parameters(space, function, needed, depth)
-        for statement in kept:
-            if functions or statement not in self.loaded.ran:
-                self.loaded.run(statement, space)
-        if run_targets:
-            self.loaded.run(last, space)
-            for statement in self._aftermath(last, targets):
-                self.loaded.run(statement, space)
-        return space
-
-    def _functions(self, scope: Scope) -> list[Any]:
-        """The function, after its class's constructor if it is a method; none for the module."""
-        if isinstance(scope, ast.Module):
-            return []
-        owner = self.program.class_of(scope)
-        constructors = [
-            each
-            for each in (owner.body if owner is not None else [])
-            if isinstance(each, ast.FunctionDef) and each.name == "__init__" and each is not scope
-        ]
-        return [*constructors, scope]
-
-    def _run_outside(self, needed: set[str], functions: list[Any]) -> None:
-        """Run the module's statements that bind what a function needs, in the module."""
-        local = {name for each in functions for name in parameters(each)}
-        missing = {
-            name
-            for name in needed
-            if name not in self.loaded.globals and name not in local and not hasattr(builtins, name)
-        }
-        if missing:
-            around = self.program.before(self.program.tree.body, None)
-            for statement in self.program.slice(list(around), missing):
-                if statement not in self.loaded.ran:
-                    self.loaded.run(statement, self.loaded.globals)
-
-    def _aftermath(self, last: ast.stmt, targets: list[Any]) -> Iterator[ast.stmt]:
-        """What changes the model or the optimizer between the optimizer's construction and the training
-        loop."""
-        body = next(
-            (
-                block
-                for parent in self.program.parents(last)
-                for block in (getattr(parent, "body", None), getattr(parent, "orelse", None))
-                if isinstance(block, list) and last in block
-            ),
-            [],
-        )
-        names = reads(*targets) | binds(*targets)
-        for statement in body[body.index(last) + 1 :] if last in body else []:
-            if isinstance(statement, (ast.For, ast.While)) and not changes(statement) & names:
-                return
-            if forbidden(statement):
-                if any(isinstance(each, (ast.For, ast.While)) for each in ast.walk(statement)):
-                    return
-            elif changes(statement) & names:
-                yield statement
-
-    def _bind_parameters(self, space: dict[str, Any], function: Any, needed: set[str], depth: int) -> None:
-        for name in parameters(function):
-            if name == "self" and self.program.class_of(function) is not None:
-                space["self"] = _Self()
-            elif name in needed:
-                value = self._parameter(function, name, depth)
-                if value is not inspect.Parameter.empty:
-                    space[name] = value
-
-    def _parameter(self, function: Any, name: str, depth: int) -> Any:
-        """A parameter's value: what a caller in the file passes, its default, or a small value by its
-        name."""
-        owner = self.program.class_of(function)
-        if depth < _DEEPEST:
-            callers = self.program.callers(function)
-            if owner is not None and function.name == "__init__":
-                callers = [call for call in self.program.calls() if last_name(call.func) == owner.name]
-            for call in callers[:3]:
-                argument = self.program.argument(call, function, name)
-                if argument is None:
-                    continue
-                try:
-                    outer = self.environment(self.program.scope_of(call), [argument], depth + 1)
-                    return self.loaded.evaluate(argument, outer)
-                except Exception:
-                    continue
-        arguments = function.args
-        positional = [*arguments.posonlyargs, *arguments.args]
-        pairs = list(zip(reversed(positional), reversed(arguments.defaults)))
-        pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults) if d is not None]
-        for each, default in pairs:
-            if each.arg == name:
-                try:
-                    return self.loaded.evaluate(default, dict(self.loaded.globals))
-                except Exception:
-                    break
-        return small_value(name, "", self.program)
-
 
 def _assigns(statement: ast.stmt, call: ast.Call) -> bool:
     """Is it `model = Net(…)`, perhaps with `.to(…)` behind, and nothing more?"""
@@ -425,10 +306,6 @@ def _assigns(statement: ast.stmt, call: ast.Call) -> bool:
     while value is not call and isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
         value = value.func.value
     return value is call
-
-
-class _Self:
-    """Stands for the object of a method whose statements are run outside it: whatever they set, it has."""
 
 
 def hinted_constructor(hint: str | None, name: str) -> ast.Call | None:

@@ -67,6 +67,8 @@ class Program:
         for node in ast.walk(self.tree):
             for child in ast.iter_child_nodes(node):
                 self._parents[child] = node
+        found = [node for node in self._parents if isinstance(node, ast.Call)]
+        self._calls = sorted(found, key=lambda node: (node.lineno, node.col_offset))
         self.functions = {
             node.name: node for node in ast.walk(self.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         }
@@ -103,8 +105,7 @@ class Program:
 
     def calls(self) -> Iterator[ast.Call]:
         """Every call of the file, in source order."""
-        found = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call)]
-        return iter(sorted(found, key=lambda node: (node.lineno, node.col_offset)))
+        return iter(self._calls)
 
     def before(self, body: Sequence[ast.stmt], target: ast.AST | None) -> Iterator[ast.stmt]:
         """The statements that run before `target`, opened up where it lies inside; all of them without a

@@ -84,7 +84,7 @@ class Usage:
         import torch
 
         try:
-            space = self._builder.environment(self._program.scope_of(call), [value])
+            space = self._builder.scopes.environment(self._program.scope_of(call), [value])
             tensor = self._builder.loaded.evaluate(value, space)
         except Exception:
             return None
@@ -124,7 +124,7 @@ class Usage:
             if name in _LOSSES:
                 scope = self._program.scope_of(call)
                 parts = [call.func, *(keyword.value for keyword in call.keywords)]
-                space = self._builder.environment(scope, parts)
+                space = self._builder.scopes.environment(scope, parts)
                 function = self._builder.loaded.evaluate(call.func, space)
                 options = {
                     keyword.arg: self._builder.loaded.evaluate(keyword.value, space)
@@ -135,7 +135,7 @@ class Usage:
             made = self._maker_of(call.func)
             if made is None:
                 return None
-            space = self._builder.environment(self._program.scope_of(made), [made])
+            space = self._builder.scopes.environment(self._program.scope_of(made), [made])
             return last_name(made.func), self._builder.loaded.evaluate(made, space)
         except Exception:
             return None
