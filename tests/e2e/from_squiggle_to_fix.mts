@@ -17,7 +17,7 @@ await scenario(async (workbench, step) => {
 
   await step('the light bulb opens the page of the rule', async () => {
     const menu = await workbench.openLightBulb(heldParameters);
-    await menu.getByText('Show rule GS301').first().click();
+    await menu.getByText('Explain GS301').first().click();
     await workbench.webview.getByText('optimizer-misses-parameters').first().waitFor();
     await workbench.runCommand('View: Close Editor');
   });

@@ -191,13 +191,23 @@ class Editor:
         diagnostics: Sequence[types.Diagnostic] = (),
         where: tuple[int, int] | None = None,
         only: Sequence[str] | None = None,
+        *,
+        resolve: bool = True,
     ) -> list[dict[str, Any]]:
-        """The code actions for diagnostics, or at a place, as JSON."""
+        """The code actions for diagnostics, or at a place, as JSON: with their edits, unless `resolve` is False."""
         point = types.Position(*(where or (0, 0)))
         place = diagnostics[0].range if diagnostics else types.Range(point, point)
         context = types.CodeActionContext(list(diagnostics), only)
         params = types.CodeActionParams(types.TextDocumentIdentifier(uri), place, context)
-        return await self.ask_plain(types.TEXT_DOCUMENT_CODE_ACTION, params) or []
+        found = await self.ask_plain(types.TEXT_DOCUMENT_CODE_ACTION, params) or []
+        return [await self.resolved(action) for action in found] if resolve else found
+
+    async def resolved(self, action: dict[str, Any]) -> dict[str, Any]:
+        """An action as it is when it is chosen."""
+        if "data" not in action or "edit" in action:
+            return action
+        params = types.CodeAction(action["title"], kind=action["kind"], data=action["data"])
+        return {**action, **await self.ask_plain(types.CODE_ACTION_RESOLVE, params)}
 
     async def lenses(self, uri: str) -> Sequence[types.CodeLens]:
         return (

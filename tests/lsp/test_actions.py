@@ -38,6 +38,10 @@ def by_title(actions: list[dict[str, Any]], title: str) -> dict[str, Any]:
     return next(action for action in actions if action["title"] == title)
 
 
+def resolves(editor: Editor) -> bool:
+    return editor.client.capabilities.text_document.code_action.resolve_support is not None
+
+
 async def test_a_safe_fix_is_preferred_and_others_are_not(each_editor: Editor) -> None:
     uri = each_editor.open("fixes.py", TEXT)
     found = await each_editor.diagnostics(uri)
@@ -58,8 +62,46 @@ async def test_actions_are_found_by_place_alone(each_editor: Editor) -> None:
         "Call `good_call` in place of `odd_call`",
         "Ignore odd-call on this line",
         "Ignore odd-call in this file",
-        "Show rule GS902 odd-call",
+        "Explain GS902 odd-call",
     ]
+
+
+async def test_edits_are_made_when_an_action_is_chosen_where_the_editor_can_wait(each_editor: Editor) -> None:
+    uri = each_editor.open("lazy.py", TEXT)
+    actions = await each_editor.actions(uri, where=(3, 2), only=["quickfix"], resolve=False)
+    editing = [action for action in actions if "command" not in action]
+    assert [action["title"] for action in editing] == [
+        "Call `good_call` in place of `odd_call`",
+        "Ignore odd-call on this line",
+        "Ignore odd-call in this file",
+    ]
+    assert all(("edit" not in action) == resolves(each_editor) for action in editing)
+
+
+async def test_all_safe_fixes_of_one_rule(each_editor: Editor) -> None:
+    uri = each_editor.open("of_rule.py", TEXT)
+    found = await each_editor.diagnostics(uri)
+    action = by_title(await each_editor.actions(uri, [found[0]]), "Fix all bad-call in this file")
+    assert applied(TEXT, action) == TEXT.replace("bad_call", "good_call")
+    assert not action.get("isPreferred")
+    assert "Fix all odd-call in this file" not in [a["title"] for a in await each_editor.actions(uri, [found[1]])]
+    each_editor.edit(uri, 2, (4, 0), (5, 0), "")
+    found = await each_editor.diagnostics(uri)
+    assert "Fix all bad-call in this file" not in [a["title"] for a in await each_editor.actions(uri, [found[0]])]
+
+
+async def test_what_is_chosen_late_is_done_to_the_text_as_it_is_then(vscode: Editor) -> None:
+    uri = vscode.open("late.py", TEXT)
+    offered = await vscode.actions(uri, await vscode.diagnostics(uri), resolve=False)
+    fix, line = offered[0], by_title(offered, "Ignore bad-call on this line")
+    vscode.edit(uri, 2, (0, 0), (0, 0), "# one\n")
+    text = f"# one\n{TEXT}"
+    assert applied(text, await vscode.resolved(fix)) == text.replace("bad_call", "good_call", 1)
+    ignored = text.replace("bad_call()", "bad_call()  # gradsense: ignore[bad-call]", 1)
+    assert applied(text, await vscode.resolved(line)) == ignored
+    vscode.edit(uri, 3, (1, 0), (6, 0), "")
+    for action in (fix, line):
+        assert "edit" not in await vscode.resolved(action)
 
 
 async def test_edits_carry_the_version_where_the_editor_takes_it(each_editor: Editor) -> None:
@@ -75,15 +117,10 @@ async def test_edits_carry_the_version_where_the_editor_takes_it(each_editor: Ed
 async def test_fix_all_takes_safe_fixes_only(each_editor: Editor) -> None:
     uri = each_editor.open("fix_all.py", TEXT)
     await each_editor.diagnostics(uri)
-    (action,) = await each_editor.actions(uri, where=(0, 0), only=["source.fixAll"])
+    (action,) = await each_editor.actions(uri, where=(0, 0), only=["source.fixAll"], resolve=False)
     assert action["kind"] == "source.fixAll.gradsense"
-    resolves = each_editor.client.capabilities.text_document.code_action.resolve_support is not None
-    assert ("edit" not in action) == resolves
-    if resolves:
-        action = await each_editor.ask_plain(
-            types.CODE_ACTION_RESOLVE,
-            types.CodeAction(action["title"], kind=action["kind"], data=action["data"]),
-        )
+    assert ("edit" not in action) == resolves(each_editor)
+    action = await each_editor.resolved(action)
     assert applied(TEXT, action) == TEXT.replace("bad_call", "good_call")
 
 
@@ -168,7 +205,7 @@ async def test_suppress_in_the_file(vscode: Editor, text: str, expected: str) ->
 
 async def test_show_rule_is_the_extension_s_command_or_ours(each_editor: Editor) -> None:
     uri = each_editor.open("show_rule.py", TEXT)
-    action = by_title(await each_editor.actions(uri, await each_editor.diagnostics(uri)), "Show rule GS901 bad-call")
+    action = by_title(await each_editor.actions(uri, await each_editor.diagnostics(uri)), "Explain GS901 bad-call")
     vscode = each_editor.client.capabilities.notebook_document is not None
     assert action["command"]["command"] == ("gradsense.explainRule" if vscode else "gradsense.explain")
     assert action["command"]["arguments"] == ["GS901"]

@@ -1,14 +1,15 @@
-"""Code actions: a finding's fixes, all safe fixes at once, suppressions, and the rule's page.
+"""Code actions: a finding's fixes, all safe fixes at once, suppressions, the probe, and the rule's page.
 
 The editor moves its diagnostics along with edits, but not the fixes that they carry. So a diagnostic that
 fixes are asked for is found again in the result for the newest text, which is there already; if it isn't,
-nothing is offered.
+nothing is offered. Where the client resolves actions, the same is done once more when one is chosen: its
+edit is of the text as it is then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from lsprotocol import types
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 FIX_ALL = "source.fixAll.gradsense"
 FIX_ALL_TITLE = "Apply all safe fixes of GradSense"
+
+Way = Literal["fix", "rule", "line", "file"]
+"""What an action does about a finding: one of its fixes, the safe fixes of its rule, a suppression."""
 
 
 class Actions:
@@ -54,12 +58,21 @@ class Actions:
         return found
 
     async def resolve(self, action: types.CodeAction) -> types.CodeAction:
-        """Make the edit of "fix all", of the text as it is now."""
-        uri = action.data.get("uri") if isinstance(action.data, dict) else None
-        if isinstance(uri, str) and action.edit is None:
-            analysed = await self._server.analyses.current(uri)
-            if analysed is not None:
-                action.edit = self._edit(analysed, safe_edits(analysed.source.text, analysed.findings))
+        """Make the edit of an action, of the text as it is now; none if what it was offered for is gone."""
+        asked = action.data if isinstance(action.data, dict) else {}
+        uri = asked.get("uri")
+        if not isinstance(uri, str) or action.edit is not None:
+            return action
+        analysed = await self._server.analyses.current(uri)
+        if analysed is None:
+            return action
+        way = asked.get("way")
+        if way is None:
+            action.edit = self._edit(analysed, safe_edits(analysed.source.text, analysed.findings))
+            return action
+        finding = _with_key(analysed, str(asked.get("code")), asked.get("key"))
+        if finding is not None:
+            action.edit = self._edit_for(analysed, finding, way, action.title)
         return action
 
     def _fix_all(self, analysed: Analysed, uri: str) -> types.CodeAction:
@@ -94,42 +107,67 @@ class Actions:
 
     def _found_again(self, analysed: Analysed, diagnostic: types.Diagnostic) -> Finding | None:
         """The finding of the newest text that a diagnostic, perhaps of an older one, was made of."""
-        same = [finding for finding in analysed.findings if finding.code == diagnostic.code]
         if isinstance(diagnostic.data, dict):
-            key = diagnostic.data.get("key")
-            return next((finding for finding in same if finding.key == key), None)
+            return _with_key(analysed, str(diagnostic.code), diagnostic.data.get("key"))
         encoding = self._server.client.encoding
+        same = [finding for finding in analysed.findings if finding.code == diagnostic.code]
         return next((f for f in same if analysed.source.locate(f.span, encoding)[1] == diagnostic.range), None)
 
     def _of_finding(
         self, analysed: Analysed, diagnostic: types.Diagnostic, finding: Finding
     ) -> Iterator[types.CodeAction]:
-        from gradsense.lsp.suppress import suppress_in_file, suppress_on_line
-
         kind = types.CodeActionKind.QuickFix
-        for fix in finding.fixes:
-            if fix.safety is not Safety.DISPLAY_ONLY and fix.edits:
-                yield types.CodeAction(
-                    fix.title,
-                    kind=kind,
-                    diagnostics=[diagnostic],
-                    is_preferred=fix is finding.preferred_fix,
-                    edit=self._edit(analysed, fix.edits),
-                )
-        text, cells = analysed.source.text, analysed.source.cells
-        suppressions = (
-            (f"Ignore {finding.name} on this line", suppress_on_line(text, cells, finding)),
-            (f"Ignore {finding.name} in this file", suppress_in_file(text, cells, finding)),
-        )
-        for title, edit in suppressions:
-            if edit is not None:
-                yield types.CodeAction(title, kind=kind, diagnostics=[diagnostic], edit=self._edit(analysed, [edit]))
+        for way, title in self._offered(analysed, finding):
+            edit = self._edit_for(analysed, finding, way, title)
+            if edit is None:
+                continue
+            preferred = finding.preferred_fix
+            action = types.CodeAction(title, kind=kind, diagnostics=[diagnostic])
+            if way == "fix":
+                action.is_preferred = preferred is not None and title == preferred.title
+            if self._server.client.resolves_edits:
+                action.data = self._data(analysed, finding, way)
+            else:
+                action.edit = edit
+            yield action
         confirm = self._server.probes.command_to_confirm(analysed, finding)
         if confirm is not None:
             yield types.CodeAction(confirm.title, kind=kind, diagnostics=[diagnostic], command=confirm)
-        title = f"Show rule {finding.code} {finding.name}"
+        title = f"Explain {finding.code} {finding.name}"
         command = self._server.explain.command_for(finding.code, title)
         yield types.CodeAction(title, kind=kind, diagnostics=[diagnostic], command=command)
+
+    def _offered(self, analysed: Analysed, finding: Finding) -> Iterator[tuple[Way, str]]:
+        """What may be done about a finding by an edit, each with its title."""
+        for fix in finding.fixes:
+            if fix.safety is not Safety.DISPLAY_ONLY and fix.edits:
+                yield "fix", fix.title
+        same = [each for each in analysed.findings if each.code == finding.code and each.preferred_fix]
+        if finding.preferred_fix and len(same) > 1:
+            yield "rule", f"Fix all {finding.name} in this file"
+        yield "line", f"Ignore {finding.name} on this line"
+        yield "file", f"Ignore {finding.name} in this file"
+
+    def _edit_for(self, analysed: Analysed, finding: Finding, way: Way, title: str) -> types.WorkspaceEdit | None:
+        """The edit of one of the ways; None if it wouldn't change anything."""
+        from gradsense.lsp.suppress import suppress_in_file, suppress_on_line
+
+        text, cells = analysed.source.text, analysed.source.cells
+        edits: Iterable[Edit | None] = ()
+        if way == "fix":
+            edits = next((fix.edits for fix in finding.fixes if fix.title == title), ())
+        elif way == "rule":
+            edits = safe_edits(text, (each for each in analysed.findings if each.code == finding.code))
+        elif way == "line":
+            edits = (suppress_on_line(text, cells, finding),)
+        elif way == "file":
+            edits = (suppress_in_file(text, cells, finding),)
+        made = [edit for edit in edits if edit is not None]
+        return self._edit(analysed, made) if made else None
+
+    def _data(self, analysed: Analysed, finding: Finding, way: Way) -> dict[str, Any]:
+        uri = analysed.source.part_at(finding.span.start).uri
+        return {"uri": uri, "code": finding.code, "key": finding.key, "way": way}
 
     def _of_probe(self, analysed: Analysed, params: types.CodeActionParams) -> Iterator[types.CodeAction]:
         """On the line of a class that was probed: to write down what was made up."""
@@ -158,6 +196,11 @@ class Actions:
                 if (part := analysed.source.part_of(uri)) is not None
             ]
         )
+
+
+def _with_key(analysed: Analysed, code: str, key: Any) -> Finding | None:
+    """The finding of a rule that has a key: the same one, whatever has moved it."""
+    return next((finding for finding in analysed.findings if (finding.code, finding.key) == (code, key)), None)
 
 
 def _wanted(kind: str, only: Iterable[str] | None) -> bool:
