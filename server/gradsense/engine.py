@@ -13,6 +13,7 @@ from gradsense.config import Settings
 from gradsense.findings import Finding, Span
 from gradsense.program.facts import Step
 from gradsense.program.file import File, Imports
+from gradsense.program.interface import interfaces
 from gradsense.program.program import Program
 from gradsense.program.values import Kind
 from gradsense.rules.base import Review, Rule
@@ -109,6 +110,24 @@ def analyse(snapshot: Snapshot) -> Analysis:
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
     return Analysis(tuple(kept), frozenset(program.imports.questions), tuple(failures))
+
+
+def still_hold(findings: Iterable[Finding], before: Snapshot, now: Snapshot) -> bool:
+    """Whether the findings of `before`, all of whose questions were answered, are also those of `now`: so far as that
+    can be told without an analysis. It can where other files differ in what the file that is analysed can't see.
+    """
+    if (before.path, before.text, before.cells, before.settings) != (now.path, now.text, now.cells, now.settings):
+        return False
+    # To the engine an open question is as good as one without an answer.
+    pairs = [(answer, now.answers.get(asked)) for asked, answer in before.answers.items()]
+    differ = [(was, answer) for was, answer in pairs if was != answer]
+    for was, answer in differ:
+        if not isinstance(was, SourceFile) or not isinstance(answer, SourceFile) or was.path != answer.path:
+            return False
+    paths = {was.path for was, _ in differ if isinstance(was, SourceFile)}
+    if any(related.path in paths for finding in findings for related in finding.related):
+        return False
+    return not paths or interfaces(program_of(before).imports) == interfaces(program_of(now).imports)
 
 
 def imports_of(file: SourceFile, cells: tuple[int, ...] = ()) -> frozenset[ModuleSource]:

@@ -19,7 +19,7 @@ from gradsense.lsp.analyses import Analyses
 from gradsense.lsp.documents import Documents
 from gradsense.program.program import Program
 from gradsense.rules.base import Rule
-from gradsense.snapshot import Answer, InstalledVersion, Question, Snapshot
+from gradsense.snapshot import Answer, InstalledVersion, ModuleSource, Question, Snapshot, SourceFile
 
 pytestmark = pytest.mark.asyncio
 
@@ -206,6 +206,64 @@ async def test_who_waits_is_told_when_the_document_is_closed(monkeypatch: pytest
     bench.documents.close(URI)
     bench.analyses.touch(URI)
     assert await asyncio.wait_for(waiting, 10) is None
+
+
+MODELS = "file:///models.py"
+READS = ModuleSource("models", "/a.py")
+
+
+async def reading(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """`a.py` has read `Net` of `models.py`; both are open."""
+    bench = Bench(monkeypatch)
+
+    class Reading(World):
+        def known(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
+            return {q: SourceFile("/models.py", overlay["/models.py"]) for q in questions if q == READS}
+
+        async def answer(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
+            return self.known(questions, overlay)
+
+    def analysed(snapshot: Snapshot) -> Analysis:
+        bench.seen.append((snapshot.path, READS in snapshot.answers))
+        return Analysis((), frozenset({READS} if snapshot.path == "/a.py" else ()))
+
+    bench.world = Reading()
+    monkeypatch.setattr(gradsense.workspace.solve, "analyse", analysed)
+    bench.type("class Net:\n    size = 1\n\n\ndef plot():\n    pass\n", uri=MODELS)
+    await bench.analyses.complete(MODELS)
+    bench.type("from models import Net\n")
+    await bench.analyses.complete(URI)
+    bench.seen.clear()
+    return bench
+
+
+async def settled(bench: Bench) -> None:
+    while bench.analyses.is_busy:
+        await asyncio.sleep(0)
+
+
+async def test_what_a_reader_has_not_seen_costs_it_no_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await reading(monkeypatch)
+    bench.type("class Net:\n    size = 1\n\n\ndef plot():\n    return 1\n", 2, uri=MODELS)
+    await settled(bench)
+    assert [path for path, _ in bench.seen] == ["/models.py"]
+
+
+async def test_what_a_reader_has_seen_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await reading(monkeypatch)
+    bench.type("class Net:\n    size = 2\n\n\ndef plot():\n    pass\n", 2, uri=MODELS)
+    await settled(bench)
+    assert [path for path, _ in bench.seen] == ["/models.py", "/a.py"]
+
+
+async def test_nothing_is_analysed_when_nothing_has_changed_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await reading(monkeypatch)
+    bench.analyses.touch_all()
+    await settled(bench)
+    assert bench.seen == []
+    bench.analyses.touch_all(anew=True)
+    await settled(bench)
+    assert sorted(path for path, _ in bench.seen) == ["/a.py", "/models.py"]
 
 
 async def test_a_crash_gives_an_empty_result(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -73,6 +73,8 @@ class _Unit:
     """Held while questions are answered: a newer text's are asked afterwards, when most are known."""
     turn: int = 0
     """Which analysis is the newest."""
+    anew: bool = False
+    """Whether to ask all questions again."""
 
 
 class Analyses:
@@ -115,10 +117,17 @@ class Analyses:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def touch_all(self) -> None:
-        """The world outside the documents has changed: configuration, environment, files."""
+    def touch_all(self, anew: bool = False) -> None:
+        """The world outside the documents has changed: files, and if `anew`, configurations or environments."""
         for unit in self._documents.units():
             self.touch(unit)
+            if anew and unit in self._units:
+                self._units[unit].anew = True
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any text is analysed, waits for its turn or for answers."""
+        return bool(self._tasks)
 
     def latest(self, uri: str) -> Analysed | None:
         """The newest result there is, perhaps of an older text."""
@@ -160,6 +169,7 @@ class Analyses:
             self._accept(state, source, snapshot, (), complete=True)
 
     async def _rounds(self, state: _Unit, source: Source, snapshot: Snapshot) -> None:
+        from gradsense.engine import still_hold
         from gradsense.workspace.solve import rounds
 
         session, turn = self._session(), state.turn
@@ -167,6 +177,10 @@ class Analyses:
         settings, _ = session.settings_for(snapshot.path)
         answers = session.known(state.asked, overlay)
         snapshot = replace(snapshot, settings=settings, answers=MappingProxyType(answers))
+        held, anew, state.anew = state.result, state.anew, False
+        is_held = held is not None and held.complete and held.source.revision == source.revision and not anew
+        if held is not None and is_held and still_hold(held.findings, held.snapshot, snapshot):
+            return  # Something outside of the text has changed, which its findings don't depend on.
         loop = rounds(snapshot)
         current = next(loop)
         while True:

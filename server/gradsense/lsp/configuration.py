@@ -46,10 +46,11 @@ class Configuration:
     async def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
         await self._server.engine_imported()
         changed = [change for change in params.changes if self._server.documents.get(change.uri) is None]
-        if any(not change.uri.endswith(".py") for change in changed):
+        anew = any(not change.uri.endswith(".py") for change in changed)
+        if anew:
             self._server.session.reload()
         if changed:
-            self._server.analyses.touch_all()
+            self._server.analyses.touch_all(anew)
 
     def analysed(self, analysed: Analysed, edited: bool) -> None:
         """Tell what is wrong with the configuration that an analysis ran under."""

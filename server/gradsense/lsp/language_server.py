@@ -334,7 +334,7 @@ class Server(LanguageServer):
         session, self._session = self._session, None
         if session is not None:
             self.start(session.close())
-        self.analyses.touch_all()
+        self.analyses.touch_all(anew=True)
 
     def changed(self, uri: str) -> None:
         """The text of a document or notebook has changed."""

@@ -35,32 +35,32 @@ def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, 
         node = lowered.statements[0] if len(lowered.statements) == 1 else None
         if isinstance(node, (ir.Function, ir.Class)) and frame.file.mentioned_by_holes.isdisjoint(tree.names):
             _define(run, frame, state, unit, node)
-        elif _only_define(lowered.statements):
+        elif only_define(lowered.statements):
             statements.run_units(run, frame, state, (unit,))
 
 
-def _only_define(body: ir.Body) -> bool:
+def only_define(body: ir.Body) -> bool:
     return not isinstance(body, ir.Slot) and all(map(_only_defines, body))
 
 
 def _only_defines(node: ir.Stmt) -> bool:
     """Whether a statement only gives names to definitions, to what it imports, and to what has a name already."""
     if isinstance(node, ir.Assign):
-        return all(isinstance(target, ir.Name) for target in node.targets) and _is_plain(node.value)
+        return all(isinstance(target, ir.Name) for target in node.targets) and is_plain(node.value)
     if isinstance(node, ir.If):
-        return _is_plain(node.test) and _only_define(node.body) and _only_define(node.orelse)
+        return is_plain(node.test) and only_define(node.body) and only_define(node.orelse)
     if isinstance(node, ir.Try):
         bodies = (node.body, node.orelse, node.finalbody, *(body for _, _, body in node.handlers))
-        return all(map(_only_define, bodies))
+        return all(map(only_define, bodies))
     return isinstance(node, (ir.Function, ir.Class, ir.Import, ir.ImportFrom, ir.Jump))
 
 
-def _is_plain(node: ir.Expr | None) -> bool:
+def is_plain(node: ir.Expr | None) -> bool:
     """Whether an expression names things, and does nothing with them but compare."""
     if isinstance(node, ir.Attribute):
-        return _is_plain(node.value)
+        return is_plain(node.value)
     if isinstance(node, (ir.Operation, ir.Boolean)):
-        return all(map(_is_plain, node.operands))
+        return all(map(is_plain, node.operands))
     return node is None or isinstance(node, (ir.Name, ir.Constant))
 
 
