@@ -102,7 +102,7 @@ def _finding(word: str, match: re.Match[str], number: int) -> Finding:
 def module_classes(snapshot: Snapshot) -> list[types.SimpleNamespace]:
     """Every class at the top level."""
     found = _CLASS.finditer(snapshot.text)
-    return [types.SimpleNamespace(qualname=match[1], span=Span(*match.span(1))) for match in found]
+    return [types.SimpleNamespace(qualname=match[1], span=Span(*match.span(1)), kind="module") for match in found]
 
 
 def training_loops(snapshot: Snapshot) -> list[Span]:

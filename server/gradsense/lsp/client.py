@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
 
 from gradsense.lsp.convert import Encoding, choose_encoding
+from gradsense.lsp.interpreters import by_folder
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class Client:
     """Whether the client has the commands of lens and actions itself; else the server executes its own."""
     interpreter: str | None
     """The interpreter that the user has chosen, if the client knows of one."""
+    interpreters: dict[Path, str]
+    """The same by open folder, where the client tells them apart."""
     trusted: bool | None
     """Whether the user trusts the workspace; None: this client knows no such thing."""
 
@@ -43,6 +47,12 @@ class Client:
         Where the client knows no trust, asking for it says that the user's code may run.
         """
         return self.trusted is not False
+
+    def choose(self, options: dict[str, Any]) -> bool:
+        """The user has chosen interpreters; whether they are others than before."""
+        before = self.interpreter, self.interpreters
+        self.interpreter, self.interpreters = by_folder(options)
+        return before != (self.interpreter, self.interpreters)
 
     @classmethod
     def of(cls, params: types.InitializeParams) -> Client:
@@ -58,6 +68,7 @@ class Client:
         tags = shown.tag_support or pushed.tag_support
         resolve = text.code_action and text.code_action.resolve_support
         trusted = options.get("trusted")
+        interpreter, interpreters = by_folder(options)
         return cls(
             encoding=choose_encoding(capabilities),
             pulls_diagnostics=pulled is not None,
@@ -79,14 +90,11 @@ class Client:
                 workspace.did_change_watched_files and workspace.did_change_watched_files.dynamic_registration
             ),
             runs_commands=options.get("clientCommands") is True,
-            interpreter=_text(options.get("interpreter")),
+            interpreter=interpreter,
+            interpreters=interpreters,
             trusted=trusted if isinstance(trusted, bool) else None,
         )
 
 
 def _takes_markdown(hover: types.HoverClientCapabilities | None) -> bool:
     return bool(hover and hover.content_format and types.MarkupKind.Markdown in hover.content_format)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

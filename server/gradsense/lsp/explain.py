@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradsense.rules.base import Rule
 
 EXPLAIN_REQUEST = "gradsense/explain"
+RULES_REQUEST = "gradsense/rules"
 EXPLAIN_COMMAND = "gradsense.explain"
 CLIENT_EXPLAIN_COMMAND = "gradsense.explainRule"
 
@@ -24,7 +25,7 @@ def markdown_of(rule: type[Rule]) -> str:
 
 
 class Explain:
-    """The request `gradsense/explain`, and the command of the same name."""
+    """The requests `gradsense/explain` and `gradsense/rules`, and the command `gradsense.explain`."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -32,6 +33,7 @@ class Explain:
 
     def register(self) -> None:
         self._server.handle(EXPLAIN_REQUEST, self.request)
+        self._server.handle(RULES_REQUEST, self.rules)
 
     def command_for(self, code: str, title: str) -> types.Command:
         """The command of an action that shows a rule."""
@@ -45,6 +47,13 @@ class Explain:
         name = str(params.get("rule", ""))
         rule = rule_of(name)
         return {"markdown": markdown_of(rule) if rule else _no_rule(name)}
+
+    async def rules(self, params: dict[str, Any]) -> list[dict[str, str]]:
+        """Every rule, in order of code, with what it says in one line."""
+        await self._server.engine_imported()
+        from gradsense.rules.registry import all_rules
+
+        return [{"code": rule.code, "name": rule.name, "summary": rule.summary} for rule in all_rules()]
 
     async def command(self, arguments: list[Any], token: int | str | None) -> None:
         """Open the rule's page; where the client can't, tell what it says."""

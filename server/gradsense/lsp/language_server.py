@@ -32,10 +32,12 @@ from gradsense.lsp.documents import Documents
 from gradsense.lsp.explain import Explain
 from gradsense.lsp.hints import InlayHints
 from gradsense.lsp.hover import Hovers
+from gradsense.lsp.interpreters import Interpreters
 from gradsense.lsp.lens import Lenses
 from gradsense.lsp.logs import log_to_client
 from gradsense.lsp.probe import Probes
 from gradsense.lsp.progress import Progress
+from gradsense.lsp.targets import Targets
 
 if TYPE_CHECKING:
     from gradsense.lsp.stdio import MessageReader
@@ -228,6 +230,8 @@ class Server(LanguageServer):
             self.probes,
             self.explain,
             self.configuration,
+            Interpreters(self),
+            Targets(self),
         ):
             feature.register()
 
@@ -325,12 +329,17 @@ class Server(LanguageServer):
         if self._session is None:
             from gradsense.workspace.session import Session
 
-            self._session = Session(self.roots)
+            chosen = self.client
+            self._session = Session(self.roots, interpreter=chosen.interpreter, interpreters=chosen.interpreters)
         return self._session
 
     def open_folders(self, roots: list[Path]) -> None:
         """The client has opened or closed folders."""
         self.roots = roots
+        self.environments_changed()
+
+    def environments_changed(self) -> None:
+        """Forget what was read of the world outside the documents."""
         session, self._session = self._session, None
         if session is not None:
             self.start(session.close())

@@ -149,6 +149,7 @@ class Probes:
         self._runs: dict[tuple[str, str], Run] = {}
         self._spare: Spare | None = None
         self._prewarm_for: str | None = None
+        self._waits_for: str | None = None
         self._earlier = Earlier()
         self._shown: list[Spot] = []
         self.serial = 0
@@ -338,7 +339,7 @@ class Probes:
         session = self._server.session
         path = path_of(run.uri)
         settings, _ = session.settings_for(path)
-        interpreter = session.interpreter_for(path, self._server.client.interpreter)
+        interpreter = session.interpreter_for(path)
         if interpreter.path is None:
             raise NoProbeError(interpreter.why)
         options = ProbeOptions(
@@ -380,14 +381,20 @@ class Probes:
 
     def _renew(self, uri: str) -> None:
         """Have a process wait again."""
+        self._waits_for = uri
         if self._server.client.may_probe and not self._closed:
             self._server.start(self._renewed(uri))
 
     async def _renewed(self, uri: str) -> None:
         session, path = self._server.session, path_of(uri)
-        interpreter = session.interpreter_for(path, self._server.client.interpreter)
+        interpreter = session.interpreter_for(path)
         if interpreter.path is not None:
             await self.spare.renew(interpreter.path, session.root_of(path))
+
+    def environments_changed(self) -> None:
+        """Another interpreter may be chosen now: where a process waits for the next probe, it is to be one of that."""
+        if self._waits_for is not None:
+            self._renew(self._waits_for)
 
     async def close(self) -> None:
         """The server ends."""

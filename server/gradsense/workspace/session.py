@@ -70,17 +70,20 @@ class Session:
         surroundings: Surroundings | None = None,
         rules: Sequence[RuleName] | None = None,
         interpreter: str | None = None,
+        interpreters: Mapping[Path, str] = MappingProxyType({}),
     ) -> None:
         """`roots` are the open folders: a file belongs to the innermost; without one, to its own folder.
 
         `surroundings` are the shell's variables that name environments (default: this process's).
         `rules` are those that configuration may name (default: all). `interpreter` is the user's choice, if
-        there is one: its environment goes before all that are found.
+        there is one: its environment goes before all that are found. `interpreters` are choices for single
+        roots, which go before it.
         """
         self.roots = tuple(normal(root) for root in roots)
         self._surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
         self._rules = rules
         self._interpreter = interpreter
+        self._interpreters = {normal(root): chosen for root, chosen in interpreters.items()}
         self._sources = Sources()
         self._jedi: dict[tuple[Path, ...], JediProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -106,7 +109,7 @@ class Session:
             folder = Path(name)
             root = innermost(folder, self.roots) or folder
             found = self._surroundings.environments(folder, root)
-            environments = (*chosen_environment(root, self._interpreter), *found)
+            environments = (*chosen_environment(root, self._chosen_for(root)), *found)
             with_torch = (environment for environment in environments if environment.has("torch"))
             likeliest = next(with_torch, environments[0] if environments else None)
             self._folders[name] = _Folder(
@@ -117,6 +120,9 @@ class Session:
                 tuple(map(str, likeliest.linked)) if likeliest is not None else (),
             )
         return self._folders[name]
+
+    def _chosen_for(self, root: Path) -> str | None:
+        return self._interpreters.get(root, self._interpreter)
 
     # --- settings
 
