@@ -119,13 +119,14 @@ def test_version_and_probe() -> None:
     configuration = read(
         {
             "lightning-version": "2.4",
-            "probe": {"time-limit": 3, "memory-limit": 512, "hints": {"Net": "hidden=8"}},
+            "probe": {"time-limit": 3, "memory-limit": 512, "device": "cuda:1", "hints": {"Net": "hidden=8"}},
         }
     )
     settings = configuration.settings_for("a.py")
     assert settings.lightning_version == "2.4"
     assert settings.probe.time_limit == 3.0
     assert settings.probe.memory_limit == 512
+    assert settings.probe.device == "cuda:1"
     assert settings.probe.hints == {"Net": "hidden=8"}
 
 
@@ -152,6 +153,7 @@ def test_version_and_probe() -> None:
         ({"probe": {"time-limit": -1}}, "a number of seconds above 0"),
         ({"probe": {"time-limit": True}}, "a number of seconds above 0"),
         ({"probe": {"memory-limit": "4G"}}, "a number of MiB"),
+        ({"probe": {"device": "meta"}}, 'must be "cpu", "cuda" or "cuda:1"'),
         ({"probe": {"prewarm": "yes"}}, "must be true or false"),
         ({"probe": {"hints": {"Net": 3}}}, "must be a table"),
     ],

@@ -32,7 +32,8 @@ export async function activate(context: ExtensionContext): Promise<void> {
     workspace.onDidChangeConfiguration(async (change) => {
       if (
         change.affectsConfiguration('gradsense.server') ||
-        change.affectsConfiguration('gradsense.interpreter')
+        change.affectsConfiguration('gradsense.interpreter') ||
+        change.affectsConfiguration('gradsense.probe')
       ) {
         await running.refresh();
       }

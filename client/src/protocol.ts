@@ -12,6 +12,8 @@ export interface InitializationOptions {
   trusted: boolean;
   /** The interpreter that the probe runs the model with; null: the server looks for one. */
   interpreter: string | null;
+  /** The device that the probe runs on; null: the project's configuration says. */
+  probeDevice: string | null;
   /** Lenses and actions name the commands of this extension, not the server's own. */
   clientCommands: true;
 }

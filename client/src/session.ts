@@ -11,9 +11,16 @@ function showsHints(uri: Uri): boolean {
   return workspace.getConfiguration('gradsense', uri).get('inlayHints.probe', true);
 }
 
+/** The device that the user has chosen for probes; null: the server's configuration says. */
+function chosenDevice(): string | null {
+  const chosen = workspace.getConfiguration('gradsense').inspect<string>('probe.device');
+  return chosen?.workspaceFolderValue ?? chosen?.workspaceValue ?? chosen?.globalValue ?? null;
+}
+
 interface Launch {
   server: Server;
   interpreter: Interpreter;
+  device: string | null;
 }
 
 export class Session {
@@ -93,7 +100,7 @@ export class Session {
   async #choose(): Promise<Launch | undefined> {
     try {
       const interpreter = await chooseInterpreter();
-      return { interpreter, server: chooseServer(this.#context, interpreter) };
+      return { interpreter, server: chooseServer(this.#context, interpreter), device: chosenDevice() };
     } catch (error) {
       this.#fail(error);
       return undefined;
@@ -113,6 +120,7 @@ export class Session {
     const initializationOptions: InitializationOptions = {
       trusted: workspace.isTrusted,
       interpreter: interpreter.path,
+      probeDevice: launch.device,
       clientCommands: true,
     };
     const client = new LanguageClient(
@@ -180,6 +188,6 @@ export class Session {
 
 function sameProcess(a: Launch | undefined, b: Launch | undefined): boolean {
   const identity = (launch: Launch | undefined): string =>
-    JSON.stringify([launch?.server.command, launch?.server.args, launch?.interpreter.path]);
+    JSON.stringify([launch?.server.command, launch?.server.args, launch?.interpreter.path, launch?.device]);
   return identity(a) === identity(b);
 }

@@ -15,6 +15,13 @@ from typing import Any, NamedTuple
 
 from gradsense.findings import Severity
 
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
+
+def is_device(name: str) -> bool:
+    """Whether a probe can be asked to run on a device of this name: `cpu`, `cuda`, or one of several, `cuda:1`."""
+    return _DEVICE.fullmatch(name) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
@@ -24,6 +31,7 @@ class ProbeSettings:
     """Seconds of wall-clock time for the user's code."""
     memory_limit: int = 4096
     """MiB."""
+    device: str = "cpu"
     prewarm: bool = False
     """Whether a process with torch waits for the first probe already."""
     hints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -263,6 +271,7 @@ class _Reader:
             {
                 "time-limit": self._time_limit,
                 "memory-limit": self._memory_limit,
+                "device": self._device,
                 "prewarm": self._prewarm,
                 "hints": self._hints,
             },
@@ -282,6 +291,12 @@ class _Reader:
             self._set(probe=replace(self.configuration.probe, memory_limit=int(value)))
         else:
             self._tell(("probe", "memory-limit"), "`probe.memory-limit` must be a number of MiB; it has no effect.")
+
+    def _device(self, value: Any) -> None:
+        if isinstance(value, str) and is_device(value):
+            self._set(probe=replace(self.configuration.probe, device=value))
+        else:
+            self._tell(("probe", "device"), '`probe.device` must be "cpu", "cuda" or "cuda:1"; it has no effect.')
 
     def _prewarm(self, value: Any) -> None:
         if isinstance(value, bool):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gradsense.cli.probe import show
+from gradsense.probe.plan import ProbePlan
 from gradsense.probe.report import Cause, ParameterReport, ProbeReport
 from tests.cli.conftest import Result, Run
 
@@ -40,12 +41,38 @@ DONE = ProbeReport("Net", "net.py", 1, ok=True, parameters=(ParameterReport("w",
 def probed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """A folder with a class whose probe is a report of ours."""
 
-    async def run_probe(*_: object) -> ProbeReport:
-        return DONE
+    async def run_probe(plan: ProbePlan, *_: object) -> ProbeReport:
+        return replace(DONE, device=plan.options.device)
 
     monkeypatch.setattr("gradsense.cli.probe.run_probe", run_probe)
     (folder / "net.py").write_text(TWO)
     return folder
+
+
+def test_the_device_is_asked_for_or_configured(run: Run, probed: Path) -> None:
+    def device(*more: str) -> str:
+        result = run("probe", "net.py::Net", "--interpreter", sys.executable, "--json", *more)
+        assert result.code == 0
+        return str(json.loads(result.out)["device"])
+
+    assert device() == "cpu"
+    assert device("--device", "cuda:1") == "cuda:1"
+    (probed / "pyproject.toml").write_text('[tool.gradsense.probe]\ndevice = "cuda"\n')
+    assert device() == "cuda"
+    assert device("--device", "cpu") == "cpu"
+
+
+@pytest.mark.parametrize("device", ["meta", "gpu", "cuda:", ""])
+def test_other_devices_are_refused(run: Run, probed: Path, device: str) -> None:
+    result = run("probe", "net.py::Net", "--interpreter", sys.executable, "--device", device)
+    assert result.code == 2
+    assert f"A probe can't run on the device `{device}`. Give `cpu`, `cuda`, or one of several: `cuda:1`." in result.err
+
+
+def test_ranks_have_their_devices_from_the_launcher(run: Run, probed: Path) -> None:
+    result = run("probe", "net.py", "--launcher", "torchrun", "--device", "cuda")
+    assert result.code == 2
+    assert "Leave out --device, or --launcher." in result.err
 
 
 def test_the_report_as_a_page(run: Run, probed: Path) -> None:

@@ -23,7 +23,7 @@ REAL = (sys.executable, "-I", "-m", "gradsense", "server", "--stdio")
 PATIENCE = 30.0
 """Seconds until a test gives up; nothing here takes long, but the machine may be busy."""
 
-EXTENSION_OPTIONS = {"trusted": True, "interpreter": None, "clientCommands": True}
+EXTENSION_OPTIONS = {"trusted": True, "interpreter": None, "probeDevice": None, "clientCommands": True}
 
 
 def capabilities_of(editor: str) -> types.ClientCapabilities:

@@ -136,16 +136,17 @@ async def run_probe(
     place = Place(path, at, 6, at, 9)
     if "healthy" in own:
         learns = ParameterReport("weight", "", (2,), 2, True, place, "finite", 1.0, 0.1, True)
-        return ProbeReport(plan.target.name, path, line, ok=True, parameters=(learns,))
+        device = plan.options.device
+        return ProbeReport(plan.target.name, path, line, ok=True, parameters=(learns,), device=device)
     hint = "Net(...)(torch.randn(4, 2))" if "unsaid" in plan.target.text else ""
     cause = Cause("probe-no-gradient", "never used")
     parameter = ParameterReport("weight", "", (2,), 2, True, place, gradient="none", cause=cause)
     return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,), hint=hint)
 
 
-async def renew(spare: Spare, interpreter: Path, directory: Path) -> None:
+async def renew(spare: Spare, interpreter: Path, directory: Path, device: str) -> None:
     """Tells that a process would wait now."""
-    logging.getLogger("gradsense").warning("a spare waits in %s", directory.name)
+    logging.getLogger("gradsense").warning("a spare waits in %s for the %s", directory.name, device)
 
 
 async def drop(spare: Spare) -> None:

@@ -361,6 +361,25 @@ async def test_a_process_waits_for_the_first_probe_where_that_is_configured(tmp_
         await running.until(lambda: len(waits(running)) == 1)
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("chosen", "device"), [(None, "cuda"), ("cpu", "cpu"), ("cuda:1", "cuda:1")])
+async def test_the_device_is_the_clients_choice_or_configured(tmp_path: Path, chosen: str | None, device: str) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.gradsense.probe]\ndevice = "cuda"\n', encoding="utf-8")
+    async with editor("vscode", tmp_path, {**EXTENSION_OPTIONS, "probeDevice": chosen}) as running:
+        uri = running.open("device.py", "class Net:\n    healthy = 1\n")
+        answer = await probe(running, uri, "Net")
+        assert answer["report"]["device"] == device
+        await running.until(lambda: len(waits(running)) == 1)
+        assert waits(running)[0].endswith(f"for the {device}")
+
+
+@pytest.mark.asyncio
+async def test_another_device_is_refused(tmp_path: Path) -> None:
+    async with editor("vscode", tmp_path, {**EXTENSION_OPTIONS, "probeDevice": "meta"}) as running:
+        answer = await probe(running, running.open("device.py", TEXT), "Net")
+        assert answer["error"].startswith("A probe can't run on the device `meta`.")
+
+
 def waits(running: Editor) -> list[str]:
     """What was said of the process that waits."""
     return [message for message in running.logged if "spare" in message]

@@ -67,8 +67,8 @@ class Kept(Spare):
         super().__init__(idle_s)
         self.waited: list[int] = []
 
-    async def renew(self, interpreter: Path, directory: Path) -> None:
-        await super().renew(interpreter, directory)
+    async def renew(self, interpreter: Path, directory: Path, device: str = "cpu") -> None:
+        await super().renew(interpreter, directory, device)
         assert self._waiting is not None
         self.waited.append(self._waiting.child.pid)
 

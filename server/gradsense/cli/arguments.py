@@ -74,6 +74,11 @@ def _add_probe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", metavar="EARLIER.json", help="tell what has changed since a report of --json")
     parser.add_argument("--interpreter", metavar="PATH", help="the Python interpreter, with torch, to run it with")
     parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        help="where to train a class: cpu (unless configured), cuda, cuda:1; a script sees GPUs if it isn't cpu",
+    )
+    parser.add_argument(
         "--launcher",
         metavar="COMMAND",
         help="what starts the script on several ranks: 'torchrun --nproc-per-node=2'",

@@ -17,7 +17,15 @@ from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.terminal import console_for
 from gradsense.probe.client import run_probe
 from gradsense.probe.launched import run_launched
-from gradsense.probe.plan import SCRIPT, ProbeError, ProbeOptions, ProbeTarget, plan_probe, time_limit_for
+from gradsense.probe.plan import (
+    SCRIPT,
+    ProbeError,
+    ProbeOptions,
+    ProbeTarget,
+    checked_device,
+    plan_probe,
+    time_limit_for,
+)
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.table import styled
 from gradsense.workspace.files import UnreadableFile, read_bytes, write_atomically
@@ -36,6 +44,8 @@ def probe(options: argparse.Namespace) -> int:
         raise CommandError(f"{qualname} is a class and takes no arguments. Leave out what stands behind --.")
     if options.launcher is not None and qualname:
         raise CommandError(f"{qualname} is a class, and a launcher is for scripts. Give the script that trains it.")
+    if options.launcher is not None and options.device is not None:
+        raise CommandError("Ranks use the devices that their launcher gives them. Leave out --device, or --launcher.")
     qualname = qualname or SCRIPT
     here = Path.cwd()
     try:
@@ -50,12 +60,13 @@ def probe(options: argparse.Namespace) -> int:
     hints = dict(settings.hints)
     if options.script_arguments:
         hints[document.path.name] = shlex.join(options.script_arguments)
-    probe_options = ProbeOptions(
-        time_limit_s=options.time_limit or time_limit_for(qualname, settings.time_limit),
-        memory_limit_mb=settings.memory_limit,
-        hints=hints,
-    )
     try:
+        probe_options = ProbeOptions(
+            time_limit_s=options.time_limit or time_limit_for(qualname, settings.time_limit),
+            memory_limit_mb=settings.memory_limit,
+            device=checked_device(settings.device if options.device is None else options.device),
+            hints=hints,
+        )
         target = ProbeTarget(document.path, document.text, qualname)
         plan = plan_probe(target, probe_options, here)
     except ProbeError as error:

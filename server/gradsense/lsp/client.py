@@ -37,6 +37,8 @@ class Client:
     """The interpreter that the user has chosen, if the client knows of one."""
     interpreters: dict[Path, str]
     """The same by open folder, where the client tells them apart."""
+    probe_device: str | None
+    """The device to probe on, if the user has chosen one in the client."""
     trusted: bool | None
     """Whether the user trusts the workspace; None: this client knows no such thing."""
 
@@ -67,7 +69,7 @@ class Client:
         shown = pulled or pushed
         tags = shown.tag_support or pushed.tag_support
         resolve = text.code_action and text.code_action.resolve_support
-        trusted = options.get("trusted")
+        trusted, device = options.get("trusted"), options.get("probeDevice")
         interpreter, interpreters = by_folder(options)
         return cls(
             encoding=choose_encoding(capabilities),
@@ -92,6 +94,7 @@ class Client:
             runs_commands=options.get("clientCommands") is True,
             interpreter=interpreter,
             interpreters=interpreters,
+            probe_device=device if isinstance(device, str) and device else None,
             trusted=trusted if isinstance(trusted, bool) else None,
         )
 

@@ -334,7 +334,14 @@ class Probes:
     def _begin(self, run: Run, tell: Callable[[str], None]) -> Coroutine[Any, Any, ProbeReport]:
         """Plan a probe of the text as it is now. Raises NoProbeError."""
         from gradsense.probe.client import run_probe
-        from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe, time_limit_for
+        from gradsense.probe.plan import (
+            ProbeError,
+            ProbeOptions,
+            ProbeTarget,
+            checked_device,
+            plan_probe,
+            time_limit_for,
+        )
 
         session = self._server.session
         path = path_of(run.uri)
@@ -342,13 +349,14 @@ class Probes:
         interpreter = session.interpreter_for(path)
         if interpreter.path is None:
             raise NoProbeError(interpreter.why)
-        options = ProbeOptions(
-            time_limit_s=time_limit_for(run.qualname, settings.probe.time_limit),
-            memory_limit_mb=settings.probe.memory_limit,
-            hints=settings.probe.hints,
-        )
         target = ProbeTarget(Path(path), self._server.documents[run.uri].text, run.qualname)
         try:
+            options = ProbeOptions(
+                time_limit_s=time_limit_for(run.qualname, settings.probe.time_limit),
+                memory_limit_mb=settings.probe.memory_limit,
+                device=checked_device(self._device(path)),
+                hints=settings.probe.hints,
+            )
             plan = plan_probe(target, options, session.root_of(path))
         except ProbeError as error:
             raise NoProbeError(str(error)) from None
@@ -389,7 +397,11 @@ class Probes:
         session, path = self._server.session, path_of(uri)
         interpreter = session.interpreter_for(path)
         if interpreter.path is not None:
-            await self.spare.renew(interpreter.path, session.root_of(path))
+            await self.spare.renew(interpreter.path, session.root_of(path), self._device(path))
+
+    def _device(self, path: str) -> str:
+        """Where a file is to be probed: the client's choice, else its configuration's."""
+        return self._server.client.probe_device or self._server.session.settings_for(path)[0].probe.device
 
     def environments_changed(self) -> None:
         """Another interpreter may be chosen now: where a process waits for the next probe, it is to be one of that."""

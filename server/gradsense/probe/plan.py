@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from gradsense.config import is_device
+
 _HINT = re.compile(r"#\s*gradsense:\s*probe\b\s*(?P<expression>.*\S)")
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
@@ -48,7 +50,7 @@ class ProbeTarget:
 @dataclass(frozen=True)
 class ProbeOptions:
     """How to run. The time limit counts from the moment torch is imported; memory is what the probe may add
-    to that.
+    to that. `device` is where a class is trained; a script sees GPUs if it isn't `cpu`, and chooses itself.
 
     `hints` maps a class name to an expression that builds the model and, called once more, gives its inputs:
     `Net(10)`, `Net(10)(torch.randn(4, 10))`, `Lit().training_step((x, y), 0)`; `...` for what the probe
@@ -99,6 +101,13 @@ def plan_probe(target: ProbeTarget, options: ProbeOptions, working_directory: Pa
 def time_limit_for(qualname: str, configured: float) -> float:
     """The seconds that a class, or a script, may take."""
     return max(configured, SCRIPT_TIME_LIMIT_S) if qualname == SCRIPT else configured
+
+
+def checked_device(name: str) -> str:
+    """The device of that name. Raises `ProbeError` for one that a probe can't run on."""
+    if not is_device(name):
+        raise ProbeError(f"A probe can't run on the device `{name}`. Give `cpu`, `cuda`, or one of several: `cuda:1`.")
+    return name
 
 
 def class_at(text: str, line: int) -> str | None:

@@ -46,10 +46,10 @@ class Spare:
         """A file with `text` is probed: the next process imports what it mentions."""
         self._packages |= {package for package in _KNOWN_PACKAGES if package in text}
 
-    async def renew(self, interpreter: Path, directory: Path) -> None:
-        """Have a process of `interpreter` wait, unless one does already."""
+    async def renew(self, interpreter: Path, directory: Path, device: str = "cpu") -> None:
+        """Have a process of `interpreter` wait, for a probe on `device`, unless one does already."""
         async with self._lock:
-            environment = environment_for()
+            environment = environment_for(device)
             waiting = self._waiting
             if waiting is not None and not _fits(waiting, interpreter, environment):
                 await self._stop()

@@ -133,8 +133,13 @@ def code(node: Node) -> str | None:
     return f"({inside}{',' if len(parts) == 1 else ''})"
 
 
-def real(leaf: Leaf) -> Any:
-    """A tensor of random numbers on the CPU."""
+def real(leaf: Leaf, device: str = "cpu") -> Any:
+    """A tensor of random numbers, the same ones on all devices."""
+    values = _filled(leaf)
+    return values if device == "cpu" else values.to(device)
+
+
+def _filled(leaf: Leaf) -> Any:
     import torch
 
     if leaf.kind == "float":

@@ -12,7 +12,7 @@ import functools
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from .load import Loaded
@@ -64,8 +64,10 @@ class CannotBuild(Exception):
 class Builder:
     """Finds recipes for the class `target` of the loaded file."""
 
-    def __init__(self, loaded: Loaded, origins: Origins, target: type, hint: str | None) -> None:
+    def __init__(self, loaded: Loaded, origins: Origins, target: type, hint: str | None, device: str) -> None:
+        """Models are put on `device` when they are built; their optimizers hold them there as well."""
         self.loaded = loaded
+        self._device = device
         self.program: Program = loaded.program
         self.origins = origins
         self.target = target
@@ -93,6 +95,21 @@ class Builder:
 
     def recipes(self) -> Iterator[Recipe]:
         """Recipes worth a try, best first."""
+        for recipe in self._recipes():
+            yield replace(recipe, make=functools.partial(self._placed, recipe.make))
+
+    def _placed(self, make: Callable[[], Built]) -> Built:
+        built = make()
+        if self._device != "cpu" and not any(each.is_meta for each in built.model.parameters()):
+            built.model.to(self._device)
+            for optimizer in built.optimizers:  # Adagrad makes its sums with itself
+                for parameter, state in optimizer.state.items():
+                    for key, each in list(state.items()):
+                        if getattr(each, "shape", None) == parameter.shape:
+                            state[key] = each.to(self._device)
+        return built
+
+    def _recipes(self) -> Iterator[Recipe]:
         constructor = hinted_constructor(self.hint, self.name)
         if constructor is not None and not _has_ellipsis(constructor):
             yield Recipe(

@@ -71,7 +71,7 @@ class Checks:
             return
         for function, args in self._calls.seen.items():
             try:
-                found = check_function(function, args, self._places)
+                found = check_function(function, args, self._places, self._probe.device)
             except Unchecked as error:
                 self._unchecked[f"`{function.__name__}`"] = str(error)
                 continue
@@ -83,7 +83,7 @@ class Checks:
         that make its parameters."""
         seconds = self._seconds * (_FOR_FUNCTIONS if self._calls.seen else 1)
         try:
-            wrong = Slopes(model, loss_of, self._places, seconds).wrong()
+            wrong = Slopes(model, loss_of, self._places, seconds, self._probe.device).wrong()
         except Unchecked as error:
             self._unchecked["gradients by finite differences"] = str(error)
             return

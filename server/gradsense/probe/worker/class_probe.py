@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .batch import Group, Leaf, Node, Value, code, leaves
+from .batch import Group, Leaf, Node, Value, code, leaves, made, real
 from .build import Builder, Built, CannotBuild, Recipe, hinted_constructor, hinted_inputs
 from .checks import duplicate
 from .facts import line_of, optimizer_facts, parameter_facts
@@ -23,6 +23,7 @@ from .search import NoInputs, Search
 from .steps import STEPS, Recorder
 from .stop import Stop
 from .unregistered import trainable
+from .values import with_tensors
 from .vanish import GradientWatch, explain_closely, step_to_watch
 from .where import TooLarge
 
@@ -46,13 +47,14 @@ class ClassProbe:
         self.target = target
         self.name = target.__name__
         self.recorder = Recorder()
-        self.flow = Flow(probe.places, probe.orders.device)
+        self.device = probe.orders.device
+        self.flow = Flow(probe.places, self.device)
         self.reach: dict[str, dict[str, Any]] = {}
         self._made_before = 0
         self._begun = time.monotonic()
         self.without_data = False
         """The model is too large: its tensors have shapes only."""
-        self.builder = Builder(loaded, probe.origins, target, probe.orders.hint)
+        self.builder = Builder(loaded, probe.origins, target, probe.orders.hint, self.device)
 
     def build(self) -> tuple[Recipe, Built]:
         """The model, by the first recipe that works."""
@@ -123,13 +125,21 @@ class ClassProbe:
         given = ast.Call(ast.Name("_given", ast.Load()), call.args, call.keywords)
         try:
             args, kwargs = self.loaded.evaluate(ast.fix_missing_locations(ast.copy_location(given, call)), space)
-            if not kwargs:
-                return list(args)
-            bound = inspect.signature(function).bind(*args, **kwargs)
-            bound.apply_defaults()
-            return list(bound.args)
+            if kwargs:
+                bound = inspect.signature(function).bind(*args, **kwargs)
+                bound.apply_defaults()
+                args = bound.args
+            return [self.placed(each) for each in args]
         except Exception as error:
             raise self.probe.stopped("The hint's inputs can't be made", error) from error
+
+    def placed(self, value: Any) -> Any:
+        """A value of the user's, its tensors on the device."""
+        return value if self.device == "cpu" else with_tensors(value, lambda each: each.to(self.device))
+
+    def made(self, node: Node) -> Any:
+        """The value of a node, with fresh random numbers, on the device."""
+        return made(node, lambda leaf: real(leaf, self.device))
 
     @property
     def search_seconds(self) -> float:
@@ -146,7 +156,7 @@ class ClassProbe:
         """Arguments that `call` accepts; the hint to write is for the report where there are none."""
         self.channel.stage("Finding inputs")
         try:
-            return Search(arguments, call, meta_call, self.search_seconds).found()
+            return Search(arguments, call, meta_call, self.search_seconds, self.device).found()
         except NoInputs as error:
             if isinstance(error.error, (SystemExit, MemoryError)):
                 raise self.probe.stopped(f"`{self.name}` raises on its batch", error.error) from error
@@ -205,7 +215,7 @@ class ClassProbe:
         if step is None or spent > self.probe.orders.time_limit_s * _SHARE_BEFORE_CLOSER:
             return
         self.channel.stage("Looking for the operation")
-        flow = Flow(self.probe.places, self.probe.orders.device)
+        flow = Flow(self.probe.places, self.device)
         flow.watch = GradientWatch()
         model = run(flow, step)
         if model is not None:

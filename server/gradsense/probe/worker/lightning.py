@@ -14,9 +14,10 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .batch import Node, Value, made, real
+from .batch import Node, Value
 from .checks import Checks, Outermost, doubled
 from .class_probe import SEEDS, ClassProbe, meta_copy
+from .devices import index_of
 from .flow import Flow
 from .step_watch import StepWatch
 from .steps import STEPS, History, Recorder
@@ -88,7 +89,7 @@ class LightningProbe(ClassProbe):
         checks = Checks(self)
         checks.eval_layers(trained)
         model = make().model
-        values = made(batch, real)
+        values = self.made(batch)
         _outside_trainer(model)
         model.train()
         with self.flow.active({}, recording=False):
@@ -148,8 +149,8 @@ class LightningProbe(ClassProbe):
                     limit_train_batches=STEPS,
                     limit_val_batches=0,
                     num_sanity_val_steps=0,
-                    accelerator="cpu",
-                    devices=1,
+                    accelerator="cpu" if self.device == "cpu" else "gpu",
+                    devices=1 if self.device == "cpu" else [index_of(self.device)],
                     logger=_silent_logger(pl),
                     enable_checkpointing=False,
                     enable_progress_bar=False,
@@ -157,7 +158,7 @@ class LightningProbe(ClassProbe):
                     default_root_dir=folder,
                     callbacks=[watcher],
                 )
-                batches = _Batches([made(batch, real) for _ in range(STEPS)])
+                batches = _Batches([self.made(batch) for _ in range(STEPS)])
                 with self.flow.active(trainable(model), recorded is not None):
                     trainer.fit(model, train_dataloaders=batches)
             except (Exception, SystemExit, KeyboardInterrupt) as error:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,6 +48,26 @@ def _exit_at_end_of(pipe: int, out: int) -> None:
         if complete:
             os.close(out)
     os._exit(0)
+
+
+@contextlib.contextmanager
+def uncounted() -> Iterator[None]:
+    """What is allocated meanwhile doesn't count as the user's."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before = _data_bytes()
+    most, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    try:
+        yield
+    finally:
+        if most != resource.RLIM_INFINITY:
+            wanted = most + max(0, _data_bytes() - before)
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def limit_memory(megabytes: int) -> None:

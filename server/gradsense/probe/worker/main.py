@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .channel import Channel, read_line
+from .devices import start
 from .limits import die_with_parent, limit_memory
 from .load import Loaded, load
 from .orders import Orders, Start
@@ -78,10 +79,13 @@ def import_torch(text: str) -> None:
 
 def probe(channel: Channel, orders: Orders) -> NoReturn:
     """Probe what the orders ask for, torch being there. Ends the process."""
-    channel.send("ready")
-    channel.guard(orders.time_limit_s)
-    limit_memory(orders.memory_limit_mb)
     try:
+        if orders.device != "cpu":
+            channel.stage(f"Starting {orders.device}")
+            start(orders.device, trains_here=not orders.is_script)
+        channel.send("ready")
+        channel.guard(orders.time_limit_s)
+        limit_memory(orders.memory_limit_mb)
         Probe(channel, orders).run()
     except Stop as stop:
         channel.send("error", code=stop.code, text=stop.text, place=stop.place)
@@ -111,7 +115,7 @@ class Probe:
         name = os.path.basename(self.orders.path)
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        if self.orders.qualname == "__main__":
+        if self.orders.is_script:
             from .script import ScriptProbe
 
             ScriptProbe(self).run()

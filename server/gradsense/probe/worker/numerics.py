@@ -92,8 +92,13 @@ def _kept(tensor: Any) -> Any:
 # Functions.
 
 
-def check_function(function: Any, args: tuple[Any, ...], places: Places) -> dict[str, Any] | None:
-    """What `backward` does wrong, or otherwise than the values say; None if it agrees. Raises `Unchecked`."""
+def check_function(
+    function: Any, args: tuple[Any, ...], places: Places, device: str | None = "cpu"
+) -> dict[str, Any] | None:
+    """What `backward` does wrong, or otherwise than the values say; None if it agrees. Raises `Unchecked`.
+
+    `device` is what code asks in vain to leave; None: it may.
+    """
     inputs = with_tensors(args, _doubled)
     if sum(each.numel() for each in tensors_in(inputs)) > _MOST_INPUTS:
         raise Unchecked("its inputs are too large")
@@ -103,7 +108,7 @@ def check_function(function: Any, args: tuple[Any, ...], places: Places) -> dict
         return function.apply(*given)
 
     try:
-        with in_float64():
+        with in_float64(device):
             found = _compared(call, inputs)
     except Exception as error:
         raise Unchecked(f"it raises {type(error).__name__} in float64") from error
@@ -145,7 +150,7 @@ def _compared(call: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, An
     if not outputs or not wanted:
         return None
     generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(each.shape, generator=generator, dtype=torch.float64) for each in outputs]
+    weights = [_random(each, generator) for each in outputs]
     total = sum((each * weight).sum() for each, weight in zip(outputs, weights))
     gradients = torch.autograd.grad(total, [each for _, each in wanted], allow_unused=True)
 
@@ -158,7 +163,7 @@ def _compared(call: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, An
         if gradient is None:
             continue  # said with as many words: no gradient for this one
         start = tensor.detach()
-        direction = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        direction = _random(tensor, generator)
         along = float((gradient * direction).sum())
         size = abs(along) + float(gradient.norm())
         if all(abs(_slope(value, position, start, direction, step) - along) <= _CLOSE * size for step in _STEPS):
@@ -167,6 +172,13 @@ def _compared(call: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, An
         if found is not None:
             return {**found, "input": position}
     return None
+
+
+def _random(like: Any, generator: Any) -> Any:
+    """Numbers in the shape and at the place of a tensor; the same ones on all devices."""
+    import torch
+
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.device)
 
 
 def _slope(value: Callable[[int, Any], float], position: int, start: Any, direction: Any, step: float) -> float:
@@ -242,8 +254,11 @@ class Slope:
 class Slopes:
     """The comparison of a model's loss. `loss_of(model, values)` gives a scalar; `seconds` is how long it may take."""
 
-    def __init__(self, model: Any, loss_of: Callable[[Any], Any], places: Places, seconds: float) -> None:
-        """`model` is changed to float64."""
+    def __init__(
+        self, model: Any, loss_of: Callable[[Any], Any], places: Places, seconds: float, device: str = "cpu"
+    ) -> None:
+        """`model`, which is on `device`, is changed to float64."""
+        self._device = device
         self._model = model
         self._loss_of = loss_of
         self._seconds = seconds
@@ -259,7 +274,7 @@ class Slopes:
         self._model.double()
         self._buffers = {name: each.clone() for name, each in self._model.named_buffers()}
         try:
-            with in_float64() as mode, self._calls.active():
+            with in_float64(self._device) as mode, self._calls.active():
                 mode.calls = self._calls
                 loss = self._loss()
                 self._check(mode, loss)
@@ -315,7 +330,7 @@ class Slopes:
         generator = torch.Generator().manual_seed(2)
         found: dict[str, tuple[float, list[float]]] = {}
         for name, (parameter, gradient) in reached.items():
-            direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            direction = _random(parameter, generator)
             direction /= direction.norm()
             size = gradient.norm()
             if float(size) > 0:
@@ -347,6 +362,8 @@ def seed() -> None:
     import torch
 
     torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(0)
 
 
 def _error(one: float, other: float, largest: float) -> float:
@@ -354,9 +371,9 @@ def _error(one: float, other: float, largest: float) -> float:
 
 
 @contextlib.contextmanager
-def in_float64() -> Iterator[Any]:
-    """Code that asks for float32 gets float64 meanwhile. Gives what watches it: `reason` says why what was computed
-    can't be compared, empty if it can."""
+def in_float64(device: str | None) -> Iterator[Any]:
+    """Code that asks for float32 gets float64 meanwhile, and `device` if it asks for another one. Gives what watches
+    it: `reason` says why what was computed can't be compared, empty if it can."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -372,9 +389,10 @@ def in_float64() -> Iterator[Any]:
                 name = getattr(getattr(function, "__self__", None), "__name__", "")
                 result = function(*args, **kwargs)
             else:
-                soft, args, kwargs = softened(name, args, kwargs, "cpu")
-                if not soft:
-                    return args[0]
+                if device is not None:
+                    soft, args, kwargs = softened(name, args, kwargs, device)
+                    if not soft:
+                        return args[0]
                 if name in _SINGLE:
                     function, args = torch.Tensor.double, args[:1]
                 elif name in ("to", "type", "type_as"):

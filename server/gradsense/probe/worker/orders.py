@@ -34,6 +34,11 @@ class Orders:
     memory_limit_mb: int
     device: str
 
+    @property
+    def is_script(self) -> bool:
+        """Is the file to be run, instead of a class of it trained?"""
+        return self.qualname == "__main__"
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Orders:
         return cls(**data)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .batch import Leaf, Node, Value, made, meta, real
+from .batch import Leaf, Node, Value, made, meta
 from .build import Built
 from .checks import Checks, doubled, duplicate
 from .class_probe import SEEDS, ClassProbe, copied, meta_copy
@@ -52,10 +52,10 @@ class PlainProbe(ClassProbe):
                     self.send_optimizers(model, optimizers, bool(built.optimizers))
                     self.starts()
                 projection = Projection()
-                loss = projection if criterion is None else judged(criterion, target)
+                loss = projection if criterion is None else self.judged(criterion, target)
                 train(
                     model,
-                    lambda: [made(node, real) for node in nodes],
+                    lambda: [self.made(node) for node in nodes],
                     optimizers,
                     loss,
                     self.recorder,
@@ -77,9 +77,9 @@ class PlainProbe(ClassProbe):
             try:
                 train(
                     again.model,
-                    lambda: [made(node, real) for node in nodes],
+                    lambda: [self.made(node) for node in nodes],
                     again.optimizers or own_optimizer(again.model),
-                    Projection() if criterion is None else judged(criterion, target),
+                    Projection() if criterion is None else self.judged(criterion, target),
                     Recorder(),
                     around=lambda at: flow.active(trainable(again.model), at == step),
                     on_loss=flow.loss,
@@ -98,7 +98,7 @@ class PlainProbe(ClassProbe):
         checks = Checks(self)
         checks.eval_layers(model)
         with self.flow.active({}, recording=False):
-            values = [made(node, real) for node in nodes]
+            values = [self.made(node) for node in nodes]
             checks.mixing(model, values, self.body_of("forward"))
             checks.functions(lambda: model(*values))
         again = duplicate(model)
@@ -137,7 +137,7 @@ class PlainProbe(ClassProbe):
         parameters = signature_of(model.forward)
         hinted = self.hinted(model.forward)
         if hinted is None and isinstance(getattr(model, "example_input_array", None), torch.Tensor):
-            hinted = [model.example_input_array]
+            hinted = [self.placed(model.example_input_array)]
         if hinted is not None:
             names = [each.name for each in parameters] + [f"input {i}" for i in range(len(hinted))]
             nodes: list[Node] = [Value(name, value) for name, value in zip(names, hinted)]
@@ -170,35 +170,36 @@ class PlainProbe(ClassProbe):
         if criterion is None:
             return None, None
         model, judge = built.model, criterion.function
+        if isinstance(judge, torch.nn.Module):
+            judge.to(self.device)  # it may have weights of the classes
 
         def loss(values: list[Any]) -> Any:
-            output = model(*(made(node, real) for node in nodes))
+            output = model(*(self.made(node) for node in nodes))
             if not isinstance(output, torch.Tensor):
                 raise TypeError("more outputs than one")
             return judge(output, values[0])
 
         try:
-            start = _target_like(model, nodes) or leaf_by_name(criterion.target)
+            start = self._target_like(model, nodes) or leaf_by_name(criterion.target)
             seconds = self.search_seconds * _SHARE_FOR_TARGETS
-            [target] = Search([start], loss, None, seconds).found()
-            value = loss([made(target, real)])
+            [target] = Search([start], loss, None, seconds, self.device).found()
+            value = loss([self.made(target)])
         except (NoInputs, Exception):
             return None, None
         fits = isinstance(value, torch.Tensor) and value.dim() == 0 and bool(torch.isfinite(value))
         return (criterion, target) if fits else (None, None)
 
+    def _target_like(self, model: Any, nodes: list[Node]) -> Leaf | None:
+        """A target with the output's shape; criteria that want class indices say so."""
+        outputs = list(tensors_of(model(*(self.made(node) for node in nodes))))
+        if len(outputs) != 1:
+            return None
+        kind = "double" if str(outputs[0].dtype) == "torch.float64" else "float"
+        return Leaf("target", tuple(outputs[0].shape), kind)
 
-def _target_like(model: Any, nodes: list[Node]) -> Leaf | None:
-    """A target with the output's shape; criteria that want class indices say so."""
-    outputs = list(tensors_of(model(*(made(node, real) for node in nodes))))
-    if len(outputs) != 1:
-        return None
-    return Leaf("target", tuple(outputs[0].shape), "double" if str(outputs[0].dtype) == "torch.float64" else "float")
-
-
-def judged(criterion: Criterion, target: Node | None) -> Callable[[Any], Any]:
-    """The criterion as a function of the output alone, on a fresh target each time."""
-    return lambda output: criterion.function(output, made(target, real)) if target is not None else None
+    def judged(self, criterion: Criterion, target: Node | None) -> Callable[[Any], Any]:
+        """The criterion as a function of the output alone, on a fresh target each time."""
+        return lambda output: criterion.function(output, self.made(target)) if target is not None else None
 
 
 def _let_go(model: Any, optimizers: list[Any]) -> None:

@@ -15,6 +15,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from .data_watch import DataWatch
+from .devices import start_uncounted
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
 from .rank_watch import is_sharded
@@ -43,8 +44,9 @@ class ScriptProbe:
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
         self.channel = probe.channel
-        # Ranks run on the devices that the launcher gives them.
-        self.flow = Flow(probe.places, None if probe.ranks is not None else probe.orders.device)
+        # Ranks run on the devices that the launcher gives them, and a script that sees GPUs on those it chooses.
+        self.device = "cpu" if probe.orders.device == "cpu" else None
+        self.flow = Flow(probe.places, self.device)
         self._begun = time.monotonic()
         self._histories: dict[int, History] = {}
         self._before: dict[int, Any] = {}
@@ -58,6 +60,10 @@ class ScriptProbe:
         self._made_before: int | None = None
         self._depth = 0
         self._in_backward = False
+        self._scaled: tuple[Any, float] = (None, 1.0)
+        """The last loss that a `GradScaler` made, and how many times as large it is."""
+        self._scale = 1.0
+        """Of the gradients that arrive."""
         self._modes: dict[int, set[bool]] = {}
         """By network, the modes in which it was called with gradients on; and the line of the first such call."""
         self._eval_lines: dict[int, Any] = {}
@@ -130,6 +136,8 @@ class ScriptProbe:
         from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
         from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+        if self.device is None:
+            start_uncounted()
         self.probe.origins.watch()
         register_module_forward_pre_hook(self._calls)
         register_module_forward_hook(self._called_back, always_call=True)
@@ -158,6 +166,23 @@ class ScriptProbe:
 
         tensor.backward = backward
         autograd.backward = backward_of
+        self._watch_scalers()
+
+    def _watch_scalers(self) -> None:
+        """Gradients of a loss that was made larger for half precision are told as the optimizer gets them."""
+        import torch
+
+        watch = self
+        scaler: Any = getattr(torch.amp, "GradScaler", None) or torch.cuda.amp.GradScaler
+        original = scaler.scale
+
+        def scale(self: Any, outputs: Any) -> Any:
+            result = original(self, outputs)
+            if self.is_enabled():
+                watch._scaled = result, float(self.get_scale())
+            return result
+
+        scaler.scale = scale
 
     def _calls(self, module: Any, args: Any) -> None:
         """A Module is about to be called: from here on its parameters are followed."""
@@ -197,7 +222,7 @@ class ScriptProbe:
             parameter.register_hook(lambda gradient: self._arrives(key, gradient))
 
     def _arrives(self, key: int, gradient: Any) -> None:
-        self._arrived[key] = gradient.detach().clone()
+        self._arrived[key] = gradient.detach() / self._scale if self._scale != 1.0 else gradient.detach().clone()
         self._watch.arrived()
         if self._ranks is not None:
             self._ranks.arrives(key)
@@ -211,6 +236,7 @@ class ScriptProbe:
         if line is not None and line not in self._losses:
             self._losses.append(line)
         self.flow.loss(loss)
+        self._scale = self._scaled[1] if loss is self._scaled[0] else 1.0
         if self._ranks is not None and self._ranks.has_news():
             self._send("unused", self._ranks.unused())
         if self._made_before is None:

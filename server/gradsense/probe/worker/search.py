@@ -64,12 +64,15 @@ class Search:
         call: Callable[[list[Any]], Any] | None,
         meta_call: Callable[[list[Any]], Any] | None,
         seconds: float,
+        device: str = "cpu",
     ) -> None:
-        """One of the calls may be None: of a model without data, of one that can't be copied without its data."""
+        """Runs with data are on `device`. One of the calls may be None: of a model without data, of one that can't be
+        copied without its data."""
         self.arguments = arguments
         self._call = call
         self._meta_call = meta_call
         self._seconds = seconds
+        self._device = device
         self._deadline = time.monotonic() + seconds
         self._most_runs = 0
         self._tried: dict[State, Run] = {}
@@ -218,12 +221,13 @@ class Search:
         def tensor(leaf: Leaf) -> Any:
             index = len(tensors)
             bound = self.bounds.get(index, leaf.high)
-            tensors.append((meta if on_meta else real)(replace(leaf, high=min(bound, max(leaf.high, bound)))))
+            fitting = replace(leaf, high=min(bound, max(leaf.high, bound)))
+            tensors.append(meta(fitting) if on_meta else real(fitting, self._device))
             return tensors[-1]
 
         values = [made(node, tensor) for node in self._nodes(state)]
         run = Run()
-        watch = Watch(run, tensors, "meta" if on_meta else "cpu")
+        watch = Watch(run, tensors, "meta" if on_meta else self._device)
         torch.manual_seed(0)
         hook = torch.nn.modules.module.register_module_forward_pre_hook(watch.layer)
         try:
