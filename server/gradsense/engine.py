@@ -23,6 +23,7 @@ from gradsense.rules.registry import all_rules
 from gradsense.snapshot import ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import Document, read_document
 from gradsense.source.memo import Memo
+from gradsense.source.notebook import crosses_cells
 
 if TYPE_CHECKING:
     from gradsense.insight.at import Insight
@@ -185,7 +186,10 @@ def _finish(found: list[Finding], snapshot: Snapshot, document: Document) -> lis
         number = seen[finding.code, line]
         seen[finding.code, line] += 1
         severity = snapshot.settings.severities.get(finding.code, finding.severity)
-        finding = replace(finding, key=f"{line}#{number}", severity=severity)
+        fixes = finding.fixes
+        if snapshot.cells:
+            fixes = tuple(fix for fix in fixes if not any(crosses_cells(snapshot.cells, e.span) for e in fix.edits))
+        finding = replace(finding, key=f"{line}#{number}", severity=severity, fixes=fixes)
         if not _is_suppressed(finding, document):
             kept.append(finding)
     return kept

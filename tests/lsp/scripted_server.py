@@ -1,10 +1,11 @@
 """The real server around a scripted engine: what the tests of the protocol need to be found, asked and told.
 
 The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an
-unsafe fix, `ask_world()` a question whose answer adds a finding, `import other` reads another file,
-`crash()` is a bug of the engine. A probe of a class finds something at its first line; one that says `slow`
-runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns, one
-that says `unsaid` had to make up its batch, and what derives from `Base` has its layers there. Run as a program.
+unsafe fix, each `pair_call()` one whose safe fix changes all of them, `ask_world()` a question whose answer
+adds a finding, `import other` reads another file, `crash()` is a bug of the engine. A probe of a class finds
+something at its first line; one that says `slow` runs until it is cancelled, one that says `loud` prints to
+standard output, one that says `healthy` learns, one that says `unsaid` had to make up its batch, and what
+derives from `Base` has its layers there. Run as a program.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gradsense.workspace.interpreters import Interpreter
 _RULES = {
     "bad_call": ("GS901", "bad-call", Severity.ERROR, Safety.SAFE),
     "odd_call": ("GS902", "odd-call", Severity.WARNING, Safety.UNSAFE),
+    "pair_call": ("GS904", "pair-call", Severity.WARNING, Safety.SAFE),
 }
 _PAGE = """About {name}.
 
@@ -44,7 +46,7 @@ works.
 
 At all.
 """
-_CALL = re.compile(r"\b(bad_call|odd_call|crash|ask_world)\(\)")
+_CALL = re.compile(r"\b(bad_call|odd_call|pair_call|crash|ask_world)\(\)")
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
@@ -92,7 +94,9 @@ def analyse(snapshot: Snapshot) -> Analysis:
 def _finding(word: str, match: re.Match[str], number: int) -> Finding:
     code, name, severity, safety = _RULES[word]
     span = Span(*match.span())
-    fix = Fix(f"Call `good_call` in place of `{word}`", (Edit(span, "good_call()"),), safety)
+    places = [Span(*each.span()) for each in _CALL.finditer(match.string) if each[1] == word == "pair_call"] or [span]
+    edits = tuple(Edit(place, "good_call()") for place in places)
+    fix = Fix(f"Call `good_call` in place of `{word}`", edits, safety)
     message = f"`{word}` will fail. Call `good_call`."
     related = (Related("called here", span),)
     key = f"{word}:{number}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gradsense.cli.documents import Document, View
-from gradsense.findings import Edit, Span, apply_edits
+from gradsense.findings import Edit, apply_edits
 from gradsense.source.notebook import Notebook, NotebookError, read_notebook
 from gradsense.workspace.files import UnreadableFile, decode
 
@@ -60,7 +59,7 @@ class NotebookDocument(Document):
     def view(self, offset: int) -> View:
         if not self._views:
             return View(self.name, "")
-        return self._views[max(bisect_right(self.cells, offset) - 1, 0)]
+        return self._views[self.notebook.cell_at(offset)]
 
     def edited(self, edits: Iterable[Edit]) -> NotebookDocument:
         data = json.loads(self.file.text)
@@ -68,17 +67,13 @@ class NotebookDocument(Document):
         if style is None:
             raise ValueError("its JSON isn't laid out as Jupyter does it. Save it with Jupyter or VS Code first")
         cells = list(_cells(data))
-        by_cell: dict[View, list[Edit]] = {}
+        by_cell: dict[int, list[Edit]] = {}
         for edit in edits:
-            by_cell.setdefault(self.view(edit.span.start), []).append(edit)
-        for view, inside in by_cell.items():
-            assert view.cell is not None
-            cell = cells[view.cell - 1]
-            source = _joined(cell)
-            if any(edit.span.end - view.start > len(source) + 1 for edit in inside):
-                raise ValueError("an edit reaches into the next cell")
-            local = [_moved(edit, view.start, len(source)) for edit in inside]
-            _put(cell, apply_edits(source, local))
+            place, local = self.notebook.in_cell(edit)
+            by_cell.setdefault(place, []).append(local)
+        for place, inside in by_cell.items():
+            cell = cells[self.notebook.position(self.cells[place]).cell]
+            _put(cell, apply_edits(_joined(cell), inside))
         return replace(self, file=replace(self.file, text=_written(data, style, self.file.text)))
 
 
@@ -101,10 +96,6 @@ def _put(cell: dict[str, Any], source: str) -> None:
     """Replace a cell's source, as lines or as one string, as it was."""
     key = _key(cell)
     cell[key] = source.splitlines(keepends=True) if isinstance(cell[key], list) else source
-
-
-def _moved(edit: Edit, start: int, length: int) -> Edit:
-    return Edit(Span(edit.span.start - start, min(edit.span.end - start, length)), edit.text)
 
 
 _STYLES: tuple[dict[str, Any], ...] = tuple(

@@ -18,11 +18,15 @@ from gradsense.fixes import safe_edits
 from gradsense.lsp.analyses import Analysed
 from gradsense.lsp.convert import offset_at
 from gradsense.lsp.diagnostics import SOURCE
+from gradsense.lsp.documents import Part
 
 if TYPE_CHECKING:
     from gradsense.lsp.language_server import Server
 
 FIX_ALL = "source.fixAll.gradsense"
+"""Of a document. An editor that applies it to each cell of a notebook gets the fixes that leave the others alone."""
+NOTEBOOK_FIX_ALL = f"notebook.{FIX_ALL}"
+"""Of all cells of a notebook."""
 FIX_ALL_TITLE = "Apply all safe fixes of GradSense"
 
 Way = Literal["fix", "rule", "line", "file"]
@@ -39,7 +43,7 @@ class Actions:
         self._server.handle(
             types.TEXT_DOCUMENT_CODE_ACTION,
             self.actions,
-            types.CodeActionOptions([types.CodeActionKind.QuickFix, FIX_ALL], resolve_provider=True),
+            types.CodeActionOptions([types.CodeActionKind.QuickFix, FIX_ALL, NOTEBOOK_FIX_ALL], resolve_provider=True),
         )
         self._server.handle(types.CODE_ACTION_RESOLVE, self.resolve)
 
@@ -53,8 +57,9 @@ class Actions:
             for diagnostic, finding in self._asked_for(analysed, params):
                 found += self._of_finding(analysed, diagnostic, finding)
             found += self._of_probe(analysed, params)
-        if _wanted(FIX_ALL, params.context.only) and any(f.preferred_fix for f in analysed.findings):
-            found.append(self._fix_all(analysed, uri))
+        for kind in (FIX_ALL, *((NOTEBOOK_FIX_ALL,) if analysed.source.is_notebook else ())):
+            if _wanted(kind, params.context.only) and _fixed_by(kind, analysed, uri):
+                found.append(self._fix_all(kind, analysed, uri))
         return found
 
     async def resolve(self, action: types.CodeAction) -> types.CodeAction:
@@ -68,20 +73,23 @@ class Actions:
             return action
         way = asked.get("way")
         if way is None:
-            action.edit = self._edit(analysed, safe_edits(analysed.source.text, analysed.findings))
+            action.edit = self._all_edits(_value(action.kind), analysed, uri)
             return action
         finding = _with_key(analysed, str(asked.get("code")), asked.get("key"))
         if finding is not None:
             action.edit = self._edit_for(analysed, finding, way, action.title)
         return action
 
-    def _fix_all(self, analysed: Analysed, uri: str) -> types.CodeAction:
-        action = types.CodeAction(FIX_ALL_TITLE, kind=FIX_ALL)
+    def _fix_all(self, kind: str, analysed: Analysed, uri: str) -> types.CodeAction:
+        action = types.CodeAction(FIX_ALL_TITLE, kind=kind)
         if self._server.client.resolves_edits:
             action.data = {"uri": uri}
         else:
-            action.edit = self._edit(analysed, safe_edits(analysed.source.text, analysed.findings))
+            action.edit = self._all_edits(kind, analysed, uri)
         return action
+
+    def _all_edits(self, kind: str, analysed: Analysed, uri: str) -> types.WorkspaceEdit:
+        return self._edit(analysed, safe_edits(analysed.source.text, _fixed_by(kind, analysed, uri)))
 
     def _asked_for(
         self, analysed: Analysed, params: types.CodeActionParams
@@ -92,7 +100,7 @@ class Actions:
         ours = [diagnostic for diagnostic in params.context.diagnostics if diagnostic.source == SOURCE]
         if ours:
             for diagnostic in ours:
-                finding = self._found_again(analysed, diagnostic)
+                finding = self._found_again(analysed, uri, diagnostic)
                 if finding is not None:
                     yield diagnostic, finding
             return
@@ -105,13 +113,14 @@ class Actions:
             if finding.span.start <= end and start <= finding.span.end:
                 yield self._server.diagnostics.diagnostic(analysed, finding), finding
 
-    def _found_again(self, analysed: Analysed, diagnostic: types.Diagnostic) -> Finding | None:
+    def _found_again(self, analysed: Analysed, uri: str, diagnostic: types.Diagnostic) -> Finding | None:
         """The finding of the newest text that a diagnostic, perhaps of an older one, was made of."""
         if isinstance(diagnostic.data, dict):
             return _with_key(analysed, str(diagnostic.code), diagnostic.data.get("key"))
         encoding = self._server.client.encoding
         same = [finding for finding in analysed.findings if finding.code == diagnostic.code]
-        return next((f for f in same if analysed.source.locate(f.span, encoding)[1] == diagnostic.range), None)
+        at = uri, diagnostic.range
+        return next((finding for finding in same if analysed.source.locate(finding.span, encoding) == at), None)
 
     def _of_finding(
         self, analysed: Analysed, diagnostic: types.Diagnostic, finding: Finding
@@ -139,14 +148,15 @@ class Actions:
 
     def _offered(self, analysed: Analysed, finding: Finding) -> Iterator[tuple[Way, str]]:
         """What may be done about a finding by an edit, each with its title."""
+        whole = "notebook" if analysed.source.is_notebook else "file"
         for fix in finding.fixes:
             if fix.safety is not Safety.DISPLAY_ONLY and fix.edits:
                 yield "fix", fix.title
         same = [each for each in analysed.findings if each.code == finding.code and each.preferred_fix]
         if finding.preferred_fix and len(same) > 1:
-            yield "rule", f"Fix all {finding.name} in this file"
+            yield "rule", f"Fix all {finding.name} in this {whole}"
         yield "line", f"Ignore {finding.name} on this line"
-        yield "file", f"Ignore {finding.name} in this file"
+        yield "file", f"Ignore {finding.name} in this {whole}"
 
     def _edit_for(self, analysed: Analysed, finding: Finding, way: Way, title: str) -> types.WorkspaceEdit | None:
         """The edit of one of the ways; None if it wouldn't change anything."""
@@ -179,21 +189,18 @@ class Actions:
 
     def _edit(self, analysed: Analysed, edits: Iterable[Edit]) -> types.WorkspaceEdit:
         """The edits for the documents that they lie in, with versions where the client takes them."""
-        encoding = self._server.client.encoding
-        by_uri: dict[str, list[types.TextEdit]] = {}
+        by_part: dict[str, tuple[Part, list[types.TextEdit]]] = {}
         for edit in edits:
-            uri, where = analysed.source.locate(edit.span, encoding)
-            by_uri.setdefault(uri, []).append(types.TextEdit(where, edit.text))
+            part, made = analysed.source.locate_edit(edit, self._server.client.encoding)
+            by_part.setdefault(part.uri, (part, []))[1].append(made)
         if not self._server.client.takes_document_changes:
-            return types.WorkspaceEdit(changes=by_uri)
+            return types.WorkspaceEdit(changes={uri: made for uri, (_, made) in by_part.items()})
         return types.WorkspaceEdit(
             document_changes=[
                 types.TextDocumentEdit(
-                    types.OptionalVersionedTextDocumentIdentifier(uri=uri, version=part.version),
-                    list(changes),
+                    types.OptionalVersionedTextDocumentIdentifier(uri=uri, version=part.version), list(made)
                 )
-                for uri, changes in by_uri.items()
-                if (part := analysed.source.part_of(uri)) is not None
+                for uri, (part, made) in by_part.items()
             ]
         )
 
@@ -203,6 +210,16 @@ def _with_key(analysed: Analysed, code: str, key: Any) -> Finding | None:
     return next((finding for finding in analysed.findings if (finding.code, finding.key) == (code, key)), None)
 
 
+def _fixed_by(kind: str, analysed: Analysed, uri: str) -> list[Finding]:
+    """The findings with a safe fix that an action for the document `uri` repairs: all, or in a notebook those whose fix
+    changes that cell alone."""
+    source = analysed.source
+    found = [(finding, fix) for finding in analysed.findings if (fix := finding.preferred_fix)]
+    if kind == NOTEBOOK_FIX_ALL:
+        return [finding for finding, _ in found]
+    return [f for f, fix in found if all(source.part_at(edit.span.start).uri == uri for edit in fix.edits)]
+
+
 def _wanted(kind: str, only: Iterable[str] | None) -> bool:
     """Whether the client asks for a kind, by itself or by one that it belongs to."""
     if only is None:
@@ -210,5 +227,5 @@ def _wanted(kind: str, only: Iterable[str] | None) -> bool:
     return any(not asked or kind == asked or kind.startswith(f"{asked}.") for asked in map(_value, only))
 
 
-def _value(kind: str) -> str:
+def _value(kind: str | None) -> str:
     return str(getattr(kind, "value", kind))

@@ -183,8 +183,8 @@ class Diagnostics:
     def _fix(self, analysed: Analysed, fix: Fix) -> dict[str, Any]:
         edits = []
         for edit in fix.edits:
-            uri, where = analysed.source.locate(edit.span, self._server.client.encoding)
-            edits.append({"uri": uri, "range": _plain(where), "newText": edit.text})
+            part, made = analysed.source.locate_edit(edit, self._server.client.encoding)
+            edits.append({"uri": part.uri, "range": _plain(made.range), "newText": made.new_text})
         return {"title": fix.title, "safety": fix.safety.value, "edits": edits}
 
 

@@ -8,8 +8,8 @@ the copy.) An edit rebuilds the lines that it touches, nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
@@ -18,6 +18,7 @@ from lsprotocol import types
 from gradsense.findings import Edit, Span
 from gradsense.lsp.convert import Encoding, path_of, range_of
 from gradsense.source.lines import LineIndex
+from gradsense.source.notebook import Notebook
 
 _LINE_WITH_CR = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)")
 
@@ -97,7 +98,7 @@ class TextDocument:
 
 @dataclass(frozen=True)
 class Part:
-    """A document's share of an analysed text: all of it, or a notebook's cell."""
+    """A document's share of an analysed text: all of it, or a notebook's cell. `text` is the document's own."""
 
     uri: str
     version: int
@@ -112,51 +113,58 @@ class Part:
 @dataclass(frozen=True)
 class Source:
     """One text to analyse, at one revision: a document's, or the code cells of a notebook, one after the
-    other."""
+    other, with what isn't Python blanked."""
 
     uri: str
     revision: int
     parts: tuple[Part, ...]
-    is_notebook: bool
+    notebook: Notebook | None = None
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.notebook is not None
 
     @property
     def path(self) -> str:
         """The path of the file, or the name that stands for it in an unsaved document."""
         return path_of(self.uri)
 
-    @cached_property
+    @property
     def text(self) -> str:
-        return "".join(part.text for part in self.parts)
+        return self.parts[0].text if self.notebook is None else self.notebook.text
 
     @property
     def cells(self) -> tuple[int, ...]:
-        return tuple(part.start for part in self.parts) if self.is_notebook else ()
+        return () if self.notebook is None else self.notebook.cells
 
     def part_of(self, uri: str) -> Part | None:
         """The share of the document `uri`."""
         return next((part for part in self.parts if part.uri == uri), None)
+
+    def part_at(self, offset: int) -> Part:
+        """The document that `offset` lies in."""
+        return self.parts[0 if self.notebook is None else self.notebook.cell_at(offset)]
 
     def locate(self, span: Span, encoding: Encoding) -> tuple[str, types.Range]:
         """The document and the range of a span; one that leaves its cell ends with the cell."""
         part = self.part_at(span.start)
         return part.uri, range_of(part.lines, Span(span.start - part.start, span.end - part.start), encoding)
 
-    def part_at(self, offset: int) -> Part:
-        """The document that `offset` lies in."""
-        found = self.parts[0]
-        for part in self.parts:
-            if part.start > offset:
-                break
-            found = part
-        return found
+    def locate_edit(self, edit: Edit, encoding: Encoding) -> tuple[Part, types.TextEdit]:
+        """The document that an edit of `text` changes, and how. Raises ValueError if it reaches into another cell."""
+        place, local = (0, edit) if self.notebook is None else self.notebook.in_cell(edit)
+        part = self.parts[place]
+        return part, types.TextEdit(range_of(part.lines, local.span, encoding), local.text)
 
 
 @dataclass
-class Notebook:
+class OpenNotebook:
     """An open notebook: its cells in order, by the URI of their documents."""
 
     uri: str
-    cells: list[types.NotebookCell] = field(default_factory=list)
+    cells: list[types.NotebookCell]
+    source: Source | None = None
+    """Its code, as of the last revision that was asked for."""
 
 
 class Documents:
@@ -165,7 +173,7 @@ class Documents:
     def __init__(self, encoding: Encoding) -> None:
         self.encoding: Encoding = encoding
         self._documents: dict[str, TextDocument] = {}
-        self._notebooks: dict[str, Notebook] = {}
+        self._notebooks: dict[str, OpenNotebook] = {}
         self._notebook_of_cell: dict[str, str] = {}
         self._revisions: dict[str, int] = {}
 
@@ -194,24 +202,24 @@ class Documents:
         self._changed(uri)
 
     def open_notebook(self, params: types.DidOpenNotebookDocumentParams) -> None:
-        notebook = Notebook(params.notebook_document.uri, list(params.notebook_document.cells))
+        notebook = OpenNotebook(params.notebook_document.uri, list(params.notebook_document.cells))
         self._notebooks[notebook.uri] = notebook
         self._open_cells(notebook, params.cell_text_documents)
 
     def change_notebook(self, params: types.DidChangeNotebookDocumentParams) -> list[str]:
-        """Make the changes of a message; the URIs of cells that are no longer there."""
+        """Make the changes of a message; the URIs of cells that were Python code of the notebook and no longer are:
+        deleted, or turned into prose or another language."""
         notebook = self._notebooks.get(params.notebook_document.uri)
         cells = params.change.cells
         if notebook is None or cells is None:
             return []
-        closed: list[str] = []
+        before = self._python_cells(notebook)
         if cells.structure is not None:
             array = cells.structure.array
             notebook.cells[array.start : array.start + array.delete_count] = array.cells or []
-            closed = [identifier.uri for identifier in cells.structure.did_close or ()]
-            for uri in closed:
-                self._documents.pop(uri, None)
-                self._notebook_of_cell.pop(uri, None)
+            for identifier in cells.structure.did_close or ():
+                self._documents.pop(identifier.uri, None)
+                self._notebook_of_cell.pop(identifier.uri, None)
             self._open_cells(notebook, cells.structure.did_open or ())
         for data in cells.data or ():
             for i, cell in enumerate(notebook.cells):
@@ -224,7 +232,8 @@ class Documents:
                     document.apply(change)
                 document.version = content.document.version
         self._changed(notebook.uri)
-        return closed
+        after = {document.uri for document in self._python_cells(notebook)}
+        return [document.uri for document in before if document.uri not in after]
 
     def close_notebook(self, uri: str) -> list[str]:
         """Forget a notebook; the URIs of its cells."""
@@ -236,7 +245,7 @@ class Documents:
         self._changed(uri)
         return cells
 
-    def _open_cells(self, notebook: Notebook, items: Iterable[types.TextDocumentItem]) -> None:
+    def _open_cells(self, notebook: OpenNotebook, items: Iterable[types.TextDocumentItem]) -> None:
         for item in items:
             self._documents[item.uri] = TextDocument(item, self.encoding)
             self._notebook_of_cell[item.uri] = notebook.uri
@@ -257,22 +266,28 @@ class Documents:
         """The text of `unit` as it is now, or None if it isn't open or isn't Python."""
         notebook = self._notebooks.get(unit)
         if notebook is not None:
-            return Source(unit, self.revision(unit), tuple(self._cells(notebook)), is_notebook=True)
+            return self._source_of(notebook)
         document = self._documents.get(unit)
         if document is None or document.language_id != "python":
             return None
         part = Part(document.uri, document.version, 0, document.text)
-        return Source(unit, self.revision(unit), (part,), is_notebook=False)
+        return Source(unit, self.revision(unit), (part,))
 
-    def _cells(self, notebook: Notebook) -> Iterator[Part]:
-        start = 0
-        for cell in notebook.cells:
-            document = self._documents.get(cell.document)
-            if cell.kind is not types.NotebookCellKind.Code or document is None or document.language_id != "python":
-                continue
-            text = document.text if document.text.endswith(("\n", "\r")) else f"{document.text}\n"
-            yield Part(document.uri, document.version, start, text)
-            start += len(text)
+    def _source_of(self, notebook: OpenNotebook) -> Source:
+        known = notebook.source
+        if known is None or known.revision != self.revision(notebook.uri):
+            cells = self._python_cells(notebook)
+            joined = Notebook([(number, document.text) for number, document in enumerate(cells)])
+            parts = [Part(d.uri, d.version, at, d.text) for d, at in zip(cells, joined.cells, strict=True)]
+            known = notebook.source = Source(notebook.uri, self.revision(notebook.uri), tuple(parts), joined)
+        return known
+
+    def _python_cells(self, notebook: OpenNotebook) -> list[TextDocument]:
+        """The code cells in order. Clients may leave out other cells, or send their documents, too."""
+        documents = [
+            self._documents.get(cell.document) for cell in notebook.cells if cell.kind is types.NotebookCellKind.Code
+        ]
+        return [document for document in documents if document is not None and document.language_id == "python"]
 
     def texts_by_path(self) -> dict[str, str]:
         """The unsaved text of each open file, by its path."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from gradsense.findings import Edit, Finding, Span
 from gradsense.source.blocks import read_document
 from gradsense.source.lines import LineIndex
+from gradsense.source.notebook import head_of_cells
 from gradsense.source.scan import scan
 from gradsense.source.suppressions import Suppression
 
@@ -34,13 +35,17 @@ def suppress_in_file(text: str, cells: tuple[int, ...], finding: Finding) -> Edi
     if here:
         return _merged(text, here, finding)
     newline = _NEWLINE.search(text)
+    comment = f"# gradsense: ignore-file[{finding.name}]{newline[0] if newline else chr(10)}"
+    return _insertion(head_of_cells(text) if cells else _head_of(text), comment)
+
+
+def _head_of(text: str) -> int:
+    """Below a `#!` line and a coding comment, which count in their places only."""
     lines = LineIndex(text)
     line = 0
-    # A `#!` line and a coding comment count in their places only.
     while line < 2 and line < lines.line_count - 1 and _HEAD.match(text, lines.line_span(line).start):
         line += 1
-    comment = f"# gradsense: ignore-file[{finding.name}]{newline[0] if newline else chr(10)}"
-    return _insertion(lines.line_span(line).start, comment)
+    return lines.line_span(line).start
 
 
 def _merged(text: str, suppressions: Iterable[Suppression], finding: Finding) -> Edit | None:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from gradsense.findings import Edit, Related, Span
 from gradsense.program.program import Place, Program
+from gradsense.source.notebook import head_of_cells
 
 _IMPORT_ALIAS = re.compile(r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE)
 _FROM_IMPORT = re.compile(
@@ -52,6 +53,28 @@ def line_end(text: str, offset: int) -> int:
     return match.end() if match else len(text)
 
 
+def _before_newline(text: str, end: int) -> int:
+    """Where the line ending begins that ends at `end`."""
+    return end - (2 if text.endswith("\r\n", 0, end) else 1 if text.endswith(("\n", "\r"), 0, end) else 0)
+
+
+def _insertion(program: Program, at: int, lines: str) -> Edit:
+    """Put whole lines behind a line that ends at `at`.
+
+    A cell of a notebook is edited within: its last line may have no ending but the one that joins it to the next cell.
+    """
+    text, newline = program.text, newline_of(program.text)
+    inside = _before_newline(text, at) if _ends_cell(program, at) else at
+    if inside < at or (at == len(text) and not text.endswith(("\n", "\r"))):
+        return Edit(Span(inside, inside), newline + lines.removesuffix(newline))
+    return Edit(Span(at, at), lines)
+
+
+def _ends_cell(program: Program, offset: int) -> bool:
+    cells = program.file.document.cells
+    return offset in cells or (bool(cells) and offset == len(program.text))
+
+
 def indentation_at(text: str, offset: int) -> str:
     """The whitespace that the line of `offset` begins with."""
     start = line_start(text, offset)
@@ -84,7 +107,11 @@ def delete_statement(program: Program, place: Place) -> Edit | None:
             return Edit(span, "pass")
     elif line is not None and isinstance(line.node, cst.SimpleStatementSuite):
         return Edit(span, "pass")
-    return Edit(Span(line_start(text, span.start), line_end(text, span.end)), "")
+    start, end = line_start(text, span.start), line_end(text, span.end)
+    if _ends_cell(program, end) and not _ends_cell(program, start):
+        # The last line of a cell leaves no empty one behind.
+        return Edit(Span(_before_newline(text, start), _before_newline(text, end)), "")
+    return Edit(Span(start, end), "")
 
 
 _NEEDS_NO_PARENTHESES = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
@@ -145,12 +172,8 @@ def insert_after(program: Program, place: Place, code: str) -> Edit | None:
     if span is None:
         return None
     text = program.text
-    newline = newline_of(text)
-    end = line_end(text, span.end)
-    line = indentation_at(text, span.start) + code + newline
-    if end == len(text) and not text.endswith(("\n", "\r")):
-        line = newline + line.removesuffix(newline)
-    return Edit(Span(end, end), line)
+    line = indentation_at(text, span.start) + code + newline_of(text)
+    return _insertion(program, line_end(text, span.end), line)
 
 
 def insert_at_end(program: Program, function: Place, code: str) -> Edit | None:
@@ -187,9 +210,9 @@ def insert_at_end(program: Program, function: Place, code: str) -> Edit | None:
     indent = _body_indent(function, text) or indent
     newline = newline_of(text)
     at = span.start + last
-    prefix = "" if text[:at].endswith(("\n", "\r")) else newline
-    suffix = newline if not prefix else ""
-    return Edit(Span(at, at), f"{prefix}{indent}{code}{suffix}")
+    if text[:at].endswith(("\n", "\r")):
+        return _insertion(program, at, f"{indent}{code}{newline}")
+    return Edit(Span(at, at), f"{newline}{indent}{code}")
 
 
 def _body_indent(function: Place, text: str) -> str:
@@ -257,4 +280,6 @@ def _import_line(program: Program) -> int:
                 span = tree.block.span_of(node)
                 if span is not None:
                     first = line_start(program.text, offset + tree.to_text(span.start))
+    if first is None and program.file.document.cells:
+        return behind or head_of_cells(program.text)
     return first if first is not None else behind

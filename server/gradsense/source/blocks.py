@@ -329,14 +329,19 @@ def _block(text: str, *, parsable: bool = True) -> Block:
 
 
 class Document:
-    """A text as blocks that cover it, each with its offset."""
+    """A text as blocks that cover it, each with its offset. `cells`: where those of a notebook begin."""
 
     def __init__(
-        self, text: str, blocks: tuple[tuple[int, BlockTree], ...], suppressions: tuple[Suppression, ...]
+        self,
+        text: str,
+        blocks: tuple[tuple[int, BlockTree], ...],
+        suppressions: tuple[Suppression, ...],
+        cells: tuple[int, ...],
     ) -> None:
         self.text = text
         self.blocks = blocks
         self.suppressions = suppressions
+        self.cells = cells
 
     @cached_property
     def lines(self) -> LineIndex:
@@ -365,4 +370,4 @@ def read_document(text: str, cells: tuple[int, ...] = ()) -> Document:
         blocks += ((start + offset, tree) for offset, tree in _trees(cell, lines, _starts(lines), found))
         if "gradsense:" in cell:
             suppressions += find_suppressions(text, start, lines.lines)
-    return Document(text, tuple(blocks), tuple(suppressions))
+    return Document(text, tuple(blocks), tuple(suppressions), cells)

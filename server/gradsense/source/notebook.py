@@ -6,9 +6,12 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from gradsense.findings import Edit, Span
 from gradsense.source.lines import LineIndex
+from gradsense.source.memo import Memo
 from gradsense.source.scan import line_end
 
 
@@ -47,14 +50,33 @@ class Notebook:
         self.text = "".join(pieces)
         self.cells = tuple(starts)
         self._numbers = [number for number, _ in sources]
-        self._lines = [LineIndex(source) for _, source in sources]
+        self._sources = [source for _, source in sources]
+
+    @cached_property
+    def _lines(self) -> list[LineIndex]:
+        return [LineIndex(source) for source in self._sources]
+
+    def cell_at(self, offset: int) -> int:
+        """Which of the code cells an offset of `text` lies in, from 0; where two meet, the second."""
+        return max(bisect_right(self.cells, offset) - 1, 0)
 
     def position(self, offset: int) -> CellPosition:
         """The cell, and the line and column in it, of an offset in `text`."""
-        place = max(bisect_right(self.cells, offset) - 1, 0)
         if not self.cells:
             return CellPosition(0, 0, 0)
+        place = self.cell_at(offset)
         return CellPosition(self._numbers[place], *self._lines[place].position(offset - self.cells[place]))
+
+    def in_cell(self, edit: Edit) -> tuple[int, Edit]:
+        """Which of the code cells an edit of `text` lies in, and the same edit of that cell's own source.
+
+        Raises ValueError if it reaches into the next one.
+        """
+        place = self.cell_at(edit.span.start)
+        if crosses_cells(self.cells, edit.span):
+            raise ValueError("an edit reaches into the next cell")
+        start, length = self.cells[place], len(self._sources[place])
+        return place, Edit(Span(*(min(end - start, length) for end in edit.span)), edit.text)
 
     def offset(self, position: CellPosition) -> int:
         """The offset in `text` of a place in a cell. KeyError if that is no code cell."""
@@ -62,6 +84,23 @@ class Notebook:
             raise KeyError(position.cell)
         place = self._numbers.index(position.cell)
         return self.cells[place] + self._lines[place].offset(position.line, position.column)
+
+
+def crosses_cells(cells: Sequence[int], span: Span) -> bool:
+    """Whether a range begins in one cell and ends in another."""
+    following = bisect_right(cells, span.start)
+    return following < len(cells) and span.end > cells[following]
+
+
+def head_of_cells(text: str) -> int:
+    """Where a line can be put that is to stand before all code of the cells in `text`: below the magics, of which some
+    must be the first line of their cell, and in no cell of another language.
+    """
+    code = _CODE.search(text)
+    return max(text.rfind("\n", 0, code.start()), text.rfind("\r", 0, code.start())) + 1 if code else 0
+
+
+_CODE = re.compile(r"\S")
 
 
 def read_notebook(content: str) -> Notebook:
@@ -129,17 +168,29 @@ _PHYSICAL = re.compile(r"(?:[^\\\r\n]|\\(?:\r\n|[\s\S])?)*(?:\r\n|\n|\r)?")
 _VISIBLE = re.compile(r"[^\r\n]")
 
 
+_known: Memo[str, str] = Memo(500_000)
+"""After each keystroke all cells are asked for, of which one has changed."""
+
+
 def python_of_cell(source: str) -> str:
     """A cell's text with its magics, shell commands and questions blanked, as long as before.
 
     `!pip install` becomes a comment. The value of an assigned magic becomes `...`; the statement after `%time`
     stays, behind a `0;`.
     """
+    if not any(mark in source for mark in "%!?"):
+        return source
+    python = _known.get(source)
+    if python is None:
+        python = _python_of_cell(source)
+        _known.put(source, python, len(source))
+    return python
+
+
+def _python_of_cell(source: str) -> str:
     magic = _CELL_MAGIC.match(source)
     if magic and magic[1] not in _PYTHON_MAGICS:
         return _blank(source)
-    if not any(mark in source for mark in "%!?"):
-        return source
     pieces: list[str] = []
     position = 0
     while position < len(source):
