@@ -4,22 +4,27 @@ All of it runs on the event loop, which is the engine's one thread. An analysis 
 that has been read is handled, so a burst of edits costs one analysis, without a timer. A first result waits
 for nothing; what the engine asks about the world outside the file is answered in the background, then the
 same text is analysed again, unless there is a newer one by then.
+
+Files that aren't open, where the user wants findings in all of them, come one at a time and last, after those that
+they import.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradsense.config import Settings
 from gradsense.failures import Failures
 from gradsense.findings import Finding
+from gradsense.lsp.closed import ClosedFiles
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
 from gradsense.snapshot import Question, Snapshot, SourceFile
@@ -89,40 +94,77 @@ class Analyses:
     ) -> None:
         """`ready` is done when the engine has been imported; `messages_wait` tells of unhandled messages."""
         self._documents = documents
+        self.closed = ClosedFiles(documents, session)
         self._session = session
         self._ready = ready
         self._messages_wait = messages_wait
         self._units: dict[str, _Unit] = {}
         self._queue: dict[str, _Unit] = {}
         """Whose newest text is to be analysed; what was touched last comes first."""
+        self._later: dict[str, None] = {}
+        """The files that are not open among them."""
+        self._works_later = False
+        self._followed = Counter[str]()
+        """How many analyses of each open text are on their way."""
         self._failures = Failures()
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._serial = 0
         self.listeners: list[Callable[[Analysed, bool], None]] = []
         """Called with each result that says something new, and whether the text itself is new."""
+        self.at_progress: Callable[[str], None] = lambda uri: None
+        """Called after each file that is not open, or no longer there."""
 
     def touch(self, unit: str) -> None:
         """The text of `unit`, or what it depends on, has changed."""
         if self._documents.source(unit) is None:
-            self._units.pop(unit, None)
-            self._tell()
+            self._touch_closed(unit)
             return
+        self._later.pop(unit, None)
         state = self._units.setdefault(unit, _Unit())
         queued = self._queue.pop(unit, None) is not None
         self._queue[unit] = state
-        if queued:
+        if not queued:
+            self._followed[unit] += 1
+            self._start(self._follow(unit))
+
+    def _touch_closed(self, unit: str) -> None:
+        if unit not in self.closed:
+            self._later.pop(unit, None)
+            if self._units.pop(unit, None) is not None:
+                self.at_progress(unit)
+            self._tell()
             return
-        task = asyncio.get_running_loop().create_task(self._follow(unit))
+        self._units.setdefault(unit, _Unit())
+        self._later[unit] = None
+        if not self._works_later:
+            self._works_later = True
+            self._start(self._follow_closed())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def touch_all(self, anew: bool = False) -> None:
         """The world outside the documents has changed: files, and if `anew`, configurations or environments."""
-        for unit in self._documents.units():
+        for unit in (*self._documents.units(), *self.closed.uris()):
             self.touch(unit)
             if anew and unit in self._units:
                 self._units[unit].anew = True
+
+    @property
+    def left(self) -> int:
+        """How many files that are not open wait for their turn."""
+        return len(self._later)
+
+    def leave(self) -> None:
+        """Look at no more files that are not open, until something touches them."""
+        for unit in self._later:
+            if self._units[unit].result is None:
+                del self._units[unit]
+        self._later.clear()
+        self._tell()
 
     @property
     def is_busy(self) -> bool:
@@ -138,27 +180,82 @@ class Analyses:
         """The result of the newest text, waited for; None if the document isn't open, or isn't Python."""
         while True:
             unit = self._documents.unit_of(uri)
-            if self._documents.source(unit) is None:
+            if self._documents.source(unit) is None and (unit not in self.closed or unit not in self._units):
                 return None
             result = self.latest(uri)
-            if result is not None and result.source.revision == self._documents.revision(unit):
+            if result is not None and result.source.revision == self._revision(unit):
                 return result
             await self._news.wait()
 
     async def complete(self, uri: str) -> Analysed | None:
-        """`current`, once all questions are answered."""
-        while (result := await self.current(uri)) is not None and not result.complete:
+        """`current`, once all questions are answered and nothing is on its way."""
+        while (result := await self.current(uri)) is not None:
+            if result.complete and not self._followed[result.source.uri]:
+                break
             await self._news.wait()
         return result
+
+    def is_current(self, analysed: Analysed) -> bool:
+        """Whether a result is of its document's newest text."""
+        return not self._is_stale(analysed.source)
+
+    def readers(self, path: str) -> list[str]:
+        """The open documents and notebooks that have read the text of the file at `path`."""
+        return [uri for uri, unit in self._units.items() if path in unit.reads and uri not in self.closed]
+
+    def _revision(self, unit: str) -> int:
+        return self._documents.revision(unit) if unit not in self.closed else self.closed.revision(unit)
 
     async def _follow(self, unit: str) -> None:
         """Analyse the newest text of `unit`, answer what is asked, and analyse again, until nothing new is
         asked."""
-        await self._ready()
-        state = await self._turn(unit)
-        source = self._documents.source(unit)
-        if source is None:
-            return
+        try:
+            await self._ready()
+            state = await self._turn(unit)
+            source = self._documents.source(unit)
+            if source is not None:
+                await self._analyse(state, source)
+        finally:
+            self._followed[unit] -= 1
+            self._tell()
+
+    async def _follow_closed(self) -> None:
+        """The same for files that are not open, as long as any waits."""
+        try:
+            await self._ready()
+            while True:
+                await self._nothing_queued()
+                if not self._later:
+                    break
+                unit = self._first_imported(next(iter(self._later)))
+                del self._later[unit]
+                state, source = self._units.get(unit), self.closed.source(unit)
+                if state is not None and source is not None:
+                    state.turn += 1
+                    await self._analyse(state, source)
+                elif unit not in self._queue:
+                    self._units.pop(unit, None)
+                self.at_progress(unit)
+        finally:
+            self._works_later = False
+            self._tell()
+
+    async def closed_done(self) -> None:
+        """Wait until no file that is not open waits for its turn."""
+        while self._works_later:
+            await self._news.wait()
+
+    def _first_imported(self, unit: str) -> str:
+        """The file to take before `unit`: one that it, or what it imports, imports; itself, if none waits."""
+        seen = {unit}
+        while True:
+            deeper = next((uri for uri in self.closed.imports(unit) if uri in self._later and uri not in seen), None)
+            if deeper is None:
+                return unit
+            seen.add(deeper)
+            unit = deeper
+
+    async def _analyse(self, state: _Unit, source: Source) -> None:
         path = self.path_of(source)
         snapshot = Snapshot(path, source.text, Settings(), cells=source.cells)
         try:
@@ -210,7 +307,7 @@ class Analyses:
             logger.error("A mistake of GradSense's, please report it. Some findings may be missing.\n%s", failure)
 
     def _is_stale(self, source: Source) -> bool:
-        return self._documents.revision(source.uri) != source.revision
+        return self._revision(source.uri) != source.revision
 
     def _accept(
         self,
@@ -233,7 +330,8 @@ class Analyses:
         if new:
             for listener in self.listeners:
                 listener(state.result, edited)
-        if edited:
+        # Who has read a file that is not open has read what is on disk.
+        if edited and (previous is not None or source.uri not in self.closed):
             self._touch_readers(snapshot.path)
 
     def _touch_readers(self, path: str) -> None:

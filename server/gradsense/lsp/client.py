@@ -19,6 +19,7 @@ class Client:
     encoding: Encoding
     pulls_diagnostics: bool
     refreshes_diagnostics: bool
+    takes_related_documents: bool
     refreshes_lenses: bool
     refreshes_hints: bool
     takes_versions: bool
@@ -31,6 +32,8 @@ class Client:
     shows_documents: bool
     shows_progress: bool
     watches_files: bool
+    wants_all_files: bool
+    """Whether the user wants findings in files that aren't open, too."""
     runs_commands: bool
     """Whether the client has the commands of lens and actions itself; else the server executes its own."""
     interpreter: str | None
@@ -75,6 +78,7 @@ class Client:
             encoding=choose_encoding(capabilities),
             pulls_diagnostics=pulled is not None,
             refreshes_diagnostics=bool(workspace.diagnostics and workspace.diagnostics.refresh_support),
+            takes_related_documents=bool(pulled and pulled.related_document_support),
             refreshes_lenses=bool(workspace.code_lens and workspace.code_lens.refresh_support),
             refreshes_hints=bool(workspace.inlay_hint and workspace.inlay_hint.refresh_support),
             takes_versions=bool(pushed.version_support),
@@ -91,6 +95,7 @@ class Client:
             watches_files=bool(
                 workspace.did_change_watched_files and workspace.did_change_watched_files.dynamic_registration
             ),
+            wants_all_files=options.get("workspaceDiagnostics") == "workspace",
             runs_commands=options.get("clientCommands") is True,
             interpreter=interpreter,
             interpreters=interpreters,

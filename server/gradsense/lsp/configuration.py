@@ -45,6 +45,7 @@ class Configuration:
 
     async def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
         await self._server.engine_imported()
+        self._server.files.watched(params.changes)
         changed = [change for change in params.changes if self._server.documents.get(change.uri) is None]
         anew = any(not change.uri.endswith(".py") for change in changed)
         if anew:

@@ -82,3 +82,8 @@ def uri_of(path: str) -> str:
             return f"file:{quote(path)}"
         path = f"/{path}"
     return f"file://{quote(path)}"
+
+
+def is_within(uri: str, other: str) -> bool:
+    """Whether a URI is `other`, or of something in the folder `other`."""
+    return uri == other or uri.startswith(f"{other.rstrip('/')}/")

@@ -2,11 +2,17 @@
 
 The rules' findings and the probe's travel the same way. A client that pulls is asked to do so again when
 something changes that is no edit of its own: the answer to a question, another file, a probe.
+
+Files that are not open are told of where the user wants it. A client that pulls asks for them once, and the request is
+held as long as the session lasts: each result is sent as a part of the answer. To a client that takes no parts the
+answer is what is known when all files have been looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +20,7 @@ from lsprotocol import types
 
 from gradsense.findings import Finding, Fix, Related
 from gradsense.lsp.analyses import Analysed
-from gradsense.lsp.convert import SEVERITIES, TAGS, range_of, uri_of
+from gradsense.lsp.convert import SEVERITIES, TAGS, is_within, range_of, uri_of
 from gradsense.lsp.documents import Part
 
 if TYPE_CHECKING:
@@ -33,24 +39,119 @@ class Diagnostics:
         self._server = server
         self._published: set[str] = set()
         self._refresh_wanted = False
+        self._session = secrets.token_hex(4)
+        """Tells the results of this process from those of one before, which a client may still name."""
+        self._probed = Counter[str]()
+        """How often the probe's findings in a document have changed."""
+        self._told: dict[str, str] = {}
+        """By open document, the result that the client has pulled last."""
+        self._pulls: list[_WorkspacePull] = []
+        """The requests for findings in files that are not open, as long as they are held."""
 
     def register(self) -> None:
-        self._server.handle(
-            types.TEXT_DOCUMENT_DIAGNOSTIC,
-            self.pull,
-            types.DiagnosticOptions(identifier=SOURCE, inter_file_dependencies=True, workspace_diagnostics=False),
-        )
+        self._server.handle(types.TEXT_DOCUMENT_DIAGNOSTIC, self.pull)
+        self._server.handle(types.WORKSPACE_DIAGNOSTIC, self.pull_workspace)
+
+    @property
+    def options(self) -> types.DiagnosticOptions | None:
+        """What the answer to `initialize` offers; None: this client gets them pushed."""
+        if not self._server.client.pulls_diagnostics:
+            return None
+        all_files = self._server.client.wants_all_files
+        return types.DiagnosticOptions(identifier=SOURCE, inter_file_dependencies=True, workspace_diagnostics=all_files)
+
+    # --- pulled
 
     async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         uri = params.text_document.uri
         analysed = await self._analysed(uri)
         part = analysed.source.part_of(uri) if analysed else None
         if analysed is None or part is None:
+            self._told.pop(uri, None)
             return types.RelatedFullDocumentDiagnosticReport(items=[])
-        state = f"{analysed.serial}.{self._server.probes.serial}"
+        related = await self._related_documents(analysed) if self._server.client.takes_related_documents else None
+        state = self._told[uri] = self._state(analysed, uri)
         if params.previous_result_id == state:
-            return types.RelatedUnchangedDocumentDiagnosticReport(result_id=state)
-        return types.RelatedFullDocumentDiagnosticReport(items=self.of(analysed, part), result_id=state)
+            return types.RelatedUnchangedDocumentDiagnosticReport(state, related_documents=related)
+        items = self.of(analysed, part)
+        return types.RelatedFullDocumentDiagnosticReport(items, related_documents=related, result_id=state)
+
+    def _state(self, analysed: Analysed, uri: str) -> str:
+        """The name of what is known of a document."""
+        return f"{self._session}.{analysed.serial}.{self._probed[uri]}"
+
+    async def _related_documents(
+        self, analysed: Analysed
+    ) -> dict[str, types.FullDocumentDiagnosticReport | types.UnchangedDocumentDiagnosticReport] | None:
+        """What is new about the documents that have read this one's text, and that the client has pulled before.
+
+        A client that can be asked to pull again needn't wait for it.
+        """
+        found: dict[str, types.FullDocumentDiagnosticReport | types.UnchangedDocumentDiagnosticReport] = {}
+        for unit in self._server.analyses.readers(analysed.snapshot.path):
+            other = await self._analysed(unit)
+            for part in other.source.parts if other is not None and unit != analysed.source.uri else ():
+                assert other is not None
+                state = self._state(other, part.uri)
+                if self._told.get(part.uri, state) != state:
+                    self._told[part.uri] = state
+                    found[part.uri] = types.FullDocumentDiagnosticReport(self.of(other, part), state)
+        return found or None
+
+    async def pull_workspace(self, params: types.WorkspaceDiagnosticParams) -> types.WorkspaceDiagnosticReport:
+        if not self._server.client.wants_all_files:
+            return types.WorkspaceDiagnosticReport([])
+        token = params.partial_result_token
+        pull = _WorkspacePull({each.uri: each.value for each in params.previous_result_ids})
+        self._pulls.append(pull)
+        try:
+            await self._server.files.found()
+            for uri in (*pull.known, *self._server.analyses.closed.uris()):
+                pull.add(uri)
+            while token is not None:
+                reports = self._news(pull)
+                if reports:
+                    value = types.WorkspaceDiagnosticReportPartialResult(reports)
+                    self._server.protocol.notify(types.PROGRESS, types.ProgressParams(token, value))
+                await pull.wait()
+            await self._server.files.looked_at()
+            unchanged = dict(pull.known)
+            reports = self._news(pull)
+            unchanged = {uri: state for uri, state in unchanged.items() if pull.known.get(uri) == state}
+            return types.WorkspaceDiagnosticReport(
+                [*reports, *(types.WorkspaceUnchangedDocumentDiagnosticReport(u, s) for u, s in unchanged.items())]
+            )
+        finally:
+            self._pulls.remove(pull)
+
+    def _news(self, pull: _WorkspacePull) -> list[types.WorkspaceDocumentDiagnosticReport]:
+        """The files whose findings the client doesn't know, each with them. Of an open one it pulls the document's."""
+        reports: list[types.WorkspaceDocumentDiagnosticReport] = []
+        analyses = self._server.analyses
+        for uri in pull.take():
+            analysed = analyses.latest(uri) if uri in analyses.closed else None
+            if analysed is None:
+                is_open = self._server.documents.get(uri) is not None
+                if not is_open and uri not in analyses.closed and pull.known.pop(uri, None) is not None:
+                    reports.append(types.WorkspaceFullDocumentDiagnosticReport(uri, []))
+                continue
+            (part,) = analysed.source.parts
+            if part.version is not None:
+                continue  # Closed, and not looked at since.
+            state = self._state(analysed, uri)
+            items = self.of(analysed, part) if pull.known.get(uri) != state else []
+            if items or (uri in pull.known and pull.known[uri] != state):
+                reports.append(types.WorkspaceFullDocumentDiagnosticReport(uri, items, result_id=state))
+                pull.known[uri] = state
+        return reports
+
+    def file_looked_at(self, uri: str) -> None:
+        """A file that is not open was analysed, or is gone."""
+        if self._server.client.pulls_diagnostics:
+            for pull in self._pulls:
+                pull.add(uri)
+        elif uri not in self._server.analyses.closed and self._server.documents.get(uri) is None:
+            self.push(uri, self._server.probes.diagnostics(uri))
 
     async def _analysed(self, uri: str) -> Analysed | None:
         analyses = self._server.analyses
@@ -66,25 +167,45 @@ class Diagnostics:
         if not self._server.client.pulls_diagnostics:
             for part in analysed.source.parts:
                 self._publish(analysed, part)
-        elif not edited:
+        elif not edited and analysed.source.uri not in self._server.analyses.closed:
             self.refresh()
 
     def changed(self, uris: Iterable[str]) -> None:
         """The probe's findings in these files have changed."""
+        uris = list(uris)
+        self._probed.update(uris)
         if self._server.client.pulls_diagnostics:
             self.refresh()
+            for uri in uris:
+                self.file_looked_at(uri)
             return
         for uri in uris:
             analysed = self._server.analyses.latest(uri)
             part = analysed.source.part_of(uri) if analysed else None
             if analysed is None or part is None:
                 self.push(uri, self._server.probes.diagnostics(uri))
-            elif analysed.source.revision == self._server.documents.revision(analysed.source.uri):
+            elif self._server.analyses.is_current(analysed):
                 self._publish(analysed, part)
 
     def closed(self, uri: str) -> None:
+        """A document is no longer open; of a file that is looked at nevertheless, what is on disk counts now."""
+        was_told = self._told.pop(uri, None) is not None
+        is_followed = uri in self._server.analyses.closed
         if not self._server.client.pulls_diagnostics:
-            self.push(uri, [])
+            if not is_followed:
+                self.push(uri, [])
+        elif was_told:
+            for pull in self._pulls:
+                # The client shows what it has pulled last, perhaps of a text that was never saved.
+                pull.known[uri] = ""
+                if not is_followed:
+                    pull.add(uri)
+
+    def gone(self, uri: str) -> None:
+        """A file, or a folder with all its files, is no longer there."""
+        for published in list(self._published):
+            if is_within(published, uri) and self._server.documents.get(published) is None:
+                self.push(published, [])
 
     def _publish(self, analysed: Analysed, part: Part) -> None:
         self.push(part.uri, self.of(analysed, part), part.version)
@@ -186,6 +307,30 @@ class Diagnostics:
             part, made = analysed.source.locate_edit(edit, self._server.client.encoding)
             edits.append({"uri": part.uri, "range": _plain(made.range), "newText": made.new_text})
         return {"title": fix.title, "safety": fix.safety.value, "edits": edits}
+
+
+class _WorkspacePull:
+    """A request for findings in files that are not open: what its client knows, and what may be news to it."""
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self.known = known
+        self.changed: dict[str, None] = {}
+        self._news = asyncio.Event()
+
+    def add(self, uri: str) -> None:
+        self.changed[uri] = None
+        self._news.set()
+
+    def take(self) -> list[str]:
+        """What may be news, once."""
+        taken = list(self.changed)
+        self.changed.clear()
+        self._news.clear()
+        return taken
+
+    async def wait(self) -> None:
+        """Wait for news."""
+        await self._news.wait()
 
 
 def _plain(where: types.Range) -> dict[str, dict[str, int]]:

@@ -101,7 +101,8 @@ class Part:
     """A document's share of an analysed text: all of it, or a notebook's cell. `text` is the document's own."""
 
     uri: str
-    version: int
+    version: int | None
+    """None: the client doesn't have it open."""
     start: int
     text: str
 

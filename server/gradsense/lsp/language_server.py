@@ -30,6 +30,7 @@ from gradsense.lsp.convert import is_file, path_of
 from gradsense.lsp.diagnostics import Diagnostics
 from gradsense.lsp.documents import Documents
 from gradsense.lsp.explain import Explain
+from gradsense.lsp.files import Files
 from gradsense.lsp.hints import InlayHints
 from gradsense.lsp.hover import Hovers
 from gradsense.lsp.interpreters import Interpreters
@@ -110,8 +111,6 @@ class Protocol(LanguageServerProtocol):
         server.process_id = params.process_id
         server.begin(Client.of(params), _roots(params))
         features = {*self.fm.features, *self.fm.builtin_features}
-        if not server.client.pulls_diagnostics:
-            features.discard(types.TEXT_DOCUMENT_DIAGNOSTIC)
         self.server_capabilities = ServerCapabilitiesBuilder(
             params.capabilities,
             features,
@@ -124,11 +123,13 @@ class Protocol(LanguageServerProtocol):
         sync = self.server_capabilities.text_document_sync
         assert isinstance(sync, types.TextDocumentSyncOptions)
         sync.open_close = True
+        self.server_capabilities.diagnostic_provider = server.diagnostics.options
         return types.InitializeResult(self.server_capabilities, self.server_info)
 
     @lsp_method(types.INITIALIZED)
     def lsp_initialized(self, params: types.InitializedParams) -> None:
         self._server.configuration.watch_files()
+        self._server.files.look()
 
     @lsp_method(types.SHUTDOWN)
     def lsp_shutdown(self, *_: object) -> None:  # type: ignore[override]
@@ -216,6 +217,7 @@ class Server(LanguageServer):
         self.work_progress = Progress(self)
         self.configuration = Configuration(self)
         self.diagnostics = Diagnostics(self)
+        self.files = Files(self)
         self.lenses = Lenses(self)
         self.hints = InlayHints(self)
         self.probes = Probes(self)
@@ -223,6 +225,7 @@ class Server(LanguageServer):
         self.commands = {**self.probes.commands, **self.explain.commands}
         for feature in (
             self.diagnostics,
+            self.files,
             Actions(self),
             Hovers(self),
             self.lenses,
@@ -253,6 +256,7 @@ class Server(LanguageServer):
         self.documents = Documents(client.encoding)
         self.analyses = Analyses(self.documents, lambda: self.session, self.engine_imported, self._messages_wait)
         self.analyses.listeners += [self.diagnostics.analysed, self.configuration.analysed, self.probes.analysed]
+        self.analyses.at_progress = self.files.progressed
         self.is_initialized = True
         loop = asyncio.get_running_loop()
         log_to_client(self, loop)
@@ -344,10 +348,14 @@ class Server(LanguageServer):
         if session is not None:
             self.start(session.close())
         self.analyses.touch_all(anew=True)
+        self.files.look()
 
     def changed(self, uri: str) -> None:
         """The text of a document or notebook has changed."""
-        self.analyses.touch(self.documents.unit_of(uri))
+        unit = self.documents.unit_of(uri)
+        self.analyses.touch(unit)
+        if self.documents.source(unit) is None:
+            self.diagnostics.closed(uri)  # It has become one of another language.
 
     def closed(self, uris: list[str]) -> None:
         """Documents or notebooks are no longer open."""

@@ -19,7 +19,7 @@ from lsprotocol import types
 
 from gradsense.findings import Edit, Finding, Severity, Span
 from gradsense.lsp.classes import class_span
-from gradsense.lsp.convert import SEVERITIES, offset_at, path_of, range_of, uri_of
+from gradsense.lsp.convert import SEVERITIES, is_within, offset_at, path_of, range_of, uri_of
 from gradsense.lsp.earlier import Earlier
 from gradsense.lsp.explain import Command
 from gradsense.probe.plan import SCRIPT
@@ -492,6 +492,12 @@ class Probes:
     def closed(self, uri: str) -> None:
         for key in [key for key in self._runs if key[0] == uri]:
             self._drop(key)
+
+    def gone(self, uri: str) -> None:
+        """A file, or a folder with all its files, is no longer there."""
+        for key, run in list(self._runs.items()):
+            if is_within(key[0], uri) or any(is_within(mark.at.uri, uri) for mark in run.marks):
+                self._drop(key)
 
     def _drop(self, key: tuple[str, str]) -> None:
         run = self._runs.pop(key)

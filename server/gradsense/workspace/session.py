@@ -175,6 +175,10 @@ class Session:
 
     # --- answers
 
+    def text_of(self, path: str) -> str | None:
+        """The text of a file of the folders as it is on disk; None if it can't be had."""
+        return self._sources.text(path, _NO_OVERLAY, self._folder_of(path).real_roots)
+
     def known(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
         """The answers that need no waiting: files, versions, and what was asked before."""
         answers: dict[Question, Answer] = {}
