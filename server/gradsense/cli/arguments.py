@@ -36,6 +36,10 @@ def argument_parser() -> argparse.ArgumentParser:
     rules.add_argument("--format", choices=("text", "json"), default="text")
     commands.add_parser("server", help="start the language server on standard input and output", add_help=False)
     _add_probe(commands.add_parser("probe", help="run one batch through a model and tell what learns"))
+    completion = commands.add_parser(
+        "completion", help="print a shell's completion", description="Print what makes a shell complete commands."
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish", "powershell", "tcsh"))
     return parser
 
 
@@ -47,7 +51,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="Python files, notebooks, folders, or - for standard input (default: the working directory)",
     )
-    parser.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text")
+    parser.add_argument("--format", choices=("text", "concise", "json", "sarif", "github"), default="text")
     parser.add_argument("--select", action="append", metavar="RULES", help="run these rules only (GS4,GS105,name)")
     parser.add_argument("--ignore", action="append", metavar="RULES", help="leave these rules out")
     parser.add_argument("--fix", action="store_true", help="apply the safe fixes")
@@ -59,6 +63,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--diff", action="store_true", help="show what --fix would change, and change nothing")
     parser.add_argument("--exit-zero", action="store_true", help="exit with 0 even if something is found")
     parser.add_argument("--statistics", action="store_true", help="count the findings of each rule")
+    parser.add_argument("--baseline", metavar="FILE", help="leave out the findings that this file knows")
+    parser.add_argument("--write-baseline", metavar="FILE", help="put what is found now into a baseline")
+    parser.add_argument("--watch", action="store_true", help="check again at each change, until Ctrl+C")
     parser.add_argument("--stdin-filename", metavar="PATH", help="the path that standard input is taken to come from")
 
 

@@ -7,23 +7,26 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from gradsense.cli import github_report, json_report, sarif_report, text_report
+from gradsense.cli import concise_report, github_report, json_report, sarif_report, text_report
+from gradsense.cli.baseline import Baseline
 from gradsense.cli.diff import unified_diff
 from gradsense.cli.documents import STDIN, Document, display_name, find_files, read_document, read_stdin
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.report import Checked, Report
+from gradsense.cli.terminal import with_progress
 from gradsense.collector import relax_collector
 from gradsense.config import Configuration, RuleName, resolve_rules, unknown_rule
 from gradsense.failures import Failures
 from gradsense.findings import Finding
 from gradsense.fixes import fix
 from gradsense.snapshot import Snapshot
-from gradsense.workspace.files import UnreadableFile
+from gradsense.workspace.files import UnreadableFile, normal
 from gradsense.workspace.roots import project_root
 from gradsense.workspace.session import Session
 
 _FORMATS: dict[str, Callable[..., None]] = {
     "text": text_report.write,
+    "concise": concise_report.write,
     "json": json_report.write,
     "sarif": sarif_report.write,
     "github": github_report.write,
@@ -36,13 +39,22 @@ def check(options: argparse.Namespace) -> int:
         raise CommandError("--unsafe-fixes says which fixes to apply. Add --fix, or --diff to see them first.")
     if STDIN in options.paths and options.paths != [STDIN]:
         raise CommandError("- is standard input, and is checked alone. Check the other paths in another run.")
+    if options.baseline and options.write_baseline:
+        raise CommandError("--baseline leaves known findings out, --write-baseline writes them down: give one of them.")
+    if options.watch and (options.paths == [STDIN] or options.fix or options.diff or options.write_baseline):
+        raise CommandError("--watch only looks, at files and folders: leave out --fix, --diff and --write-baseline.")
     here = Path.cwd()
     named = [options.stdin_filename or "."] if options.paths == [STDIN] else options.paths
     roots = {project_root(here / name, here) for name in named}
     session = Session(sorted(roots))
     relax_collector()
     try:
-        return _Check(options, session, here).run()
+        run = _Check(options, session, here)
+        if options.watch:
+            from gradsense.cli.watch import watch
+
+            watch(options.paths, here, run.run, session.reload)
+        return run.run()
     finally:
         session.close_now()
 
@@ -60,11 +72,20 @@ class _Check:
         select = _selection(options.select, session.rules())
         ignore = _selection(options.ignore, session.rules())
         self.adjusted: Callable[[Configuration], Configuration] = lambda it: it.overridden(select, ignore)
+        baseline = normal(here / options.baseline) if options.baseline else None
+        self.baseline = Baseline.read(baseline) if baseline is not None else Baseline(here)
+        self.gone: dict[Path, int] = {}
+        """How many of the baseline's findings aren't there any more, by file."""
 
     def run(self) -> int:
         """Check everything, print what was found, and return the exit code."""
-        checked = [self._check(document) for document in self._documents()]
-        report = Report(tuple(checked), self.here)
+        self.failed = False
+        self.told.clear()
+        self.gone.clear()
+        checked = tuple(self._checked())
+        if self.options.write_baseline:
+            return self._write_baseline(checked)
+        report = Report(checked, self.here)
         if not self.options.diff:
             # A fixed standard input goes to standard output, so the report can't.
             stream = sys.stderr if self.options.fix and STDIN in self.options.paths else sys.stdout
@@ -72,22 +93,32 @@ class _Check:
                 text_report.write_statistics(report, stream, as_json=self.options.format == "json")
             else:
                 _FORMATS[self.options.format](report, stream)
+        if gone := sum(self.gone.values()):
+            known = "1 finding" if gone == 1 else f"{gone} findings"
+            self._tell(f"{known} of the baseline can't be found any more. --write-baseline leaves them out.")
         if self.failed:
             return ERROR
         found = any(file.fixed for file in checked) if self.options.diff else bool(report.findings)
         return FINDINGS if found and not self.options.exit_zero else CLEAN
 
-    def _documents(self) -> Iterator[Document]:
+    def _checked(self) -> Iterator[Checked]:
         if self.options.paths == [STDIN]:
             try:
-                yield read_stdin(self.options.stdin_filename, self.here)
+                yield self._check(read_stdin(self.options.stdin_filename, self.here))
             except UnreadableFile as error:
                 raise CommandError(f"standard input can't be read: {error}") from None
             return
-        for path in find_files(self.options.paths, self.here, self._fail):
+        for path in with_progress(tuple(find_files(self.options.paths, self.here, self._fail)), "checking"):
             document = self._read(path)
             if document is not None:
-                yield document
+                yield self._check(document)
+
+    def _write_baseline(self, checked: Sequence[Checked]) -> int:
+        path = normal(self.here / self.options.write_baseline)
+        old = Baseline.read(path) if path.exists() else Baseline(path.parent)
+        known = old.updated((file.document, file.findings) for file in checked).write(path)
+        print(f"{display_name(path, self.here)} knows {known} finding{'s' if known != 1 else ''}.")  # noqa: T201
+        return ERROR if self.failed else CLEAN
 
     def _read(self, path: Path) -> Document | None:
         try:
@@ -113,7 +144,8 @@ class _Check:
                 f"a mistake of ours: some findings in {document.name} may be missing. "
                 f"Please report it with the file.\n{failure.rstrip()}"
             )
-        return analysis.findings
+        new, self.gone[document.path] = self.baseline.split(document, analysis.findings)
+        return new
 
     def _fix(self, document: Document) -> Checked:
         fixed = fix(document, self._findings, unsafe=self.options.unsafe_fixes)

@@ -64,4 +64,8 @@ def _run(options: argparse.Namespace) -> int:
             from gradsense.cli.probe import probe
 
             return probe(options)
+        case "completion":
+            from gradsense.cli.completion import completion
+
+            return completion(options)
     raise AssertionError(options.command)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TextIO
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TextIO, TypeVar
 
 from rich.console import Console
+
+T = TypeVar("T")
+
+_FEW = 20
+"""Done before a bar could be read."""
 
 
 class _Terminal(Console):
@@ -21,3 +28,13 @@ def console_for(stream: TextIO) -> Console:
     if os.environ.get("NO_COLOR"):
         return _Terminal(file=stream, width=width, highlight=False, color_system=None)
     return _Terminal(file=stream, width=width, highlight=False)
+
+
+def with_progress(items: Sequence[T], doing: str) -> Iterator[T]:
+    """The items, with a bar on standard error meanwhile where that is a terminal, and there are more than a few."""
+    if len(items) <= _FEW or not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.progress import track
+
+    yield from track(items, doing, console=console_for(sys.stderr), transient=True)

@@ -29,6 +29,14 @@ def python_files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(files) if name.endswith(_SUFFIXES))
 
 
+def is_program(path: Path, folder: Path) -> bool:
+    """Whether `python_files(folder)` would find a file at `path`."""
+    if path.suffix not in _SUFFIXES:
+        return False
+    parents = path.relative_to(folder).parents if path.is_relative_to(folder) else ()
+    return not any(_is_skipped(folder / parent.parent, parent.name) for parent in parents if parent.name)
+
+
 def _is_skipped(parent: Path, name: str) -> bool:
     """Hidden folders, what tools generate, and environments under whatever name."""
     return (

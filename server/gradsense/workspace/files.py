@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import os
 import re
 import tempfile
@@ -90,7 +89,8 @@ def read_bytes(path: Path, largest: int | None = None) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file's bytes: readers see the old or the new ones, never a part. Keeps its permissions.
+    """Replace a file's bytes: readers see the old or the new ones, never a part. Keeps its permissions; a new file gets
+    the usual ones.
 
     A link is followed, not replaced. Raises OSError, and the file is as it was.
     """
@@ -102,12 +102,17 @@ def write_atomically(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            temporary.chmod(path.stat().st_mode & 0o7777)
+        temporary.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def normal(path: str | Path) -> Path:

@@ -1,0 +1,56 @@
+"""What the documentation tells people to type is something that GradSense takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gradsense.cli.arguments import parsed
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Each `gradsense ...` of a shell block, or of a workflow's `run:`, with its page."""
+    for page in PAGES:
+        lines = [line for text in blocks(page, "sh") for line in text.splitlines()]
+        lines += [each[1] for text in blocks(page, "yaml") for each in re.finditer(r"run: (.*)", text)]
+        for line in lines:
+            if line.startswith("gradsense "):
+                yield page.name, line
+
+
+@pytest.mark.parametrize(("page", "command"), list(commands()))
+def test_commands_are_understood(page: str, command: str) -> None:
+    words = shlex.split(re.split(r" [|>] ?", command)[0], comments=True)
+    assert parsed(words[1:]).command == words[1]
+
+
+def test_there_are_commands_in_the_guides() -> None:
+    assert {"README.md", "ci.md"} <= {page for page, _ in commands()}
+
+
+def test_workflows_are_yaml_with_steps() -> None:
+    workflows = [yaml.safe_load(text) for text in blocks(ROOT / "docs" / "ci.md", "yaml")]
+    assert any("jobs" in workflow for workflow in workflows)
+    for workflow in workflows:
+        if "jobs" in workflow:
+            assert all({"uses", "run"} & step.keys() for step in workflow["jobs"]["gradsense"]["steps"])
+
+
+def test_the_hook_of_pre_commit_starts_a_command_of_ours() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert parsed([*hook["entry"].split()[1:], "train.py"]).paths == ["train.py"]
+    (named,) = yaml.safe_load(blocks(ROOT / "docs" / "ci.md", "yaml")[0])["repos"]
+    assert named["hooks"][0]["id"] == hook["id"]
+    assert parsed([*hook["entry"].split()[1:], *named["hooks"][0]["args"], "train.py"]).fix
