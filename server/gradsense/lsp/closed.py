@@ -73,7 +73,7 @@ class ClosedFiles:
         if kept is None or kept.text != text:
             self._revisions -= 1
             kept = self._kept[uri] = _Kept(text, self._revisions)
-        return Source(uri, kept.revision, (Part(uri, None, 0, text),), is_notebook=False)
+        return Source(uri, kept.revision, (Part(uri, None, 0, text),))
 
     def imports(self, uri: str) -> tuple[str, ...]:
         """The URIs of the files that a file imports."""
