@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--developed", action="store_true", help="leave out what is kept for measuring alone")
     parser.add_argument("--python", default=sys.executable, help="the interpreter to probe with")
     parser.add_argument("--each", type=int, default=1, help="take one class of so many")
+    parser.add_argument("--time-limit", type=float, default=10.0, help="seconds for each probe, on a busy machine more")
     parser.add_argument("--details", type=Path, help="write a line of JSON for each module there")
     parser.add_argument("--report", type=Path, help="write the report here instead of printing it")
     options = parser.parse_args()
@@ -49,9 +50,9 @@ def main() -> None:
             found = modules_of(corpus, root.resolve(), held_out, begins)
             modules: Iterable[Module] = (each for each in found if options.classes in each.qualname)
             modules = itertools.islice(modules, 0, None, options.each)
-            results = measured(modules, root.resolve(), options.python, tell)
+            results = measured(modules, root.resolve(), options.python, options.time_limit, tell)
             told.append((corpus, held_out, results))
-    text = "\n".join(report(told)) + "\n"
+    text = "\n".join(report(told, options.time_limit, options.each)) + "\n"
     if options.report is not None:
         options.report.write_text(text, "utf-8")
     else:

@@ -41,10 +41,14 @@ class Entry:
 
     build: str
     inputs: str
+    is_one: bool = False
+    """The model takes one argument, which may well be a tuple."""
 
     @property
     def hint(self) -> str:
         """The probe's hint for it: what isn't a tuple or list is the one argument."""
+        if self.is_one:
+            return f"{self.build}()({self.inputs}())"
         return (
             f"{self.build}()(*(lambda given: given if isinstance(given, (tuple, list)) else (given,))({self.inputs}()))"
         )
@@ -125,8 +129,18 @@ def _entries(tree: ast.Module, table: str) -> dict[str, Entry]:
             if isinstance(build, str) and isinstance(inputs, str) and build in functions and inputs in functions:
                 made = _returned(functions[build], functions)
                 if made is not None:
-                    found.setdefault(made, Entry(build, inputs))
+                    found.setdefault(made, Entry(build, inputs, _takes_one(tree, made)))
     return found
+
+
+def _takes_one(tree: ast.Module, name: str) -> bool:
+    """Does the class's `forward` take one argument and no more?"""
+    for node in tree.body:
+        for method in node.body if isinstance(node, ast.ClassDef) and node.name == name else ():
+            if isinstance(method, ast.FunctionDef) and method.name == "forward":
+                arguments = method.args
+                return len(arguments.args) == 2 and arguments.vararg is None
+    return False
 
 
 def _returned(function: ast.FunctionDef, functions: dict[str, ast.FunctionDef], depth: int = 0) -> str | None:

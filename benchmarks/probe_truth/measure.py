@@ -27,13 +27,15 @@ class Result:
     inputs: str = ""
 
 
-def measured(modules: Iterable[Module], root: Path, interpreter: str, tell: Callable[[Result], None]) -> list[Result]:
-    """The results, in order; each is also told at once."""
+def measured(
+    modules: Iterable[Module], root: Path, interpreter: str, seconds: float, tell: Callable[[Result], None]
+) -> list[Result]:
+    """The results, in order, each probe within so many seconds; each is also told at once."""
     forked = Forked(interpreter)
     results = []
     try:
         for module in modules:
-            result = _measured(forked, module, root)
+            result = _measured(forked, module, root, seconds)
             tell(result)
             results.append(result)
     finally:
@@ -41,13 +43,14 @@ def measured(modules: Iterable[Module], root: Path, interpreter: str, tell: Call
     return results
 
 
-def _measured(forked: Forked, module: Module, root: Path) -> Result:
-    report, why = _probed(forked, module, root, {})
+def _measured(forked: Forked, module: Module, root: Path, seconds: float) -> Result:
+    report, why = _probed(forked, module, root, ProbeOptions(seconds))
     if report is None or why:
         return Result(module, why)
     authors, authors_why = None, ""
     if module.entry is not None:
-        other, authors_why = _probed(forked, module, root, {module.qualname: module.entry.hint})
+        hinted = ProbeOptions(seconds, hints={module.qualname: module.entry.hint})
+        other, authors_why = _probed(forked, module, root, hinted)
         if other is not None and not authors_why:
             authors = unconnected(other)
     inputs = "; ".join(f"{each.name}: {each.text}" for each in report.inputs)
@@ -59,10 +62,10 @@ def unconnected(report: ProbeReport) -> frozenset[str]:
     return frozenset(each.name for each in report.parameters if each.requires_grad and each.gradient == "none")
 
 
-def _probed(forked: Forked, module: Module, root: Path, hints: dict[str, str]) -> tuple[ProbeReport | None, str]:
+def _probed(forked: Forked, module: Module, root: Path, options: ProbeOptions) -> tuple[ProbeReport | None, str]:
     target = ProbeTarget(module.path, module.text, module.qualname)
     try:
-        plan = plan_probe(target, ProbeOptions(hints=hints), root)
+        plan = plan_probe(target, options, root)
     except ProbeError as error:
         return None, str(error)
     report = forked.report(plan)

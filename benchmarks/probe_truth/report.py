@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from benchmarks.probe_truth.corpora import Corpus
 from benchmarks.probe_truth.measure import Result
 
+_NOT_A_MODEL = "has no `forward`"
+"""Neither its own nor one of a class that derives from it: there is nothing to run, with or without set-up."""
 _CAUSES = (
     (r"which this interpreter doesn't have|isn't installed here", "needs a package that isn't installed"),
     (r"No batch found", "no batch found that it accepts"),
-    (r"has no `forward`", "has no `forward`"),
+    (r"has no `forward`", _NOT_A_MODEL),
     (r"raises on its batch", "raises on its batch"),
     (r"needs .* and the file shows no value", "an argument that nothing shows a value for"),
     (r"It took longer", "takes longer than the time limit"),
@@ -23,8 +25,10 @@ _CAUSES = (
 )
 
 
-def report(measured: Sequence[tuple[Corpus, bool, Sequence[Result]]]) -> Iterator[str]:
-    """The lines of the committed report."""
+def report(
+    measured: Sequence[tuple[Corpus, bool, Sequence[Result]]], seconds: float = 10.0, one_of: int = 1
+) -> Iterator[str]:
+    """The lines of the committed report: of results within so many seconds for a probe, of one class of `one_of`."""
     yield "# Probed without set-up\n"
     yield (
         "Every model class of public repositories is probed with no hint at all: constructor arguments and batch are "
@@ -33,13 +37,23 @@ def report(measured: Sequence[tuple[Corpus, bool, Sequence[Result]]]) -> Iterato
         "page; `corpora.toml` names commits. Packages that aren't installed are stubbed; only torch, numpy and "
         "Lightning are.\n"
     )
-    yield "| modules of | probed | wanted | as with the authors' inputs |\n| --- | ---: | ---: | ---: |"
+    yield (
+        f"Each probe had {seconds:g} s. {f'One class of {one_of} was taken. ' if one_of > 1 else ''}"
+        "The share that is wanted is held against all classes; the column beside it leaves out those that have no "
+        "`forward`, neither their own nor a derived class's, as there is nothing to run.\n"
+    )
+    yield (
+        "| modules of | probed | of those with a `forward` | wanted | as with the authors' inputs |\n"
+        "| --- | ---: | ---: | ---: | ---: |"
+    )
     for corpus, held_out, results in measured:
         probed = [each for each in results if not each.why]
         compared = [each for each in probed if each.authors is not None]
+        runnable = [each for each in results if cause_of(each.why) != _NOT_A_MODEL]
         same = sum(each.unconnected == each.authors for each in compared)
         yield (
             f"| {_title(corpus, held_out)} | {len(probed)} of {len(results)} ({_share(len(probed), len(results))}) "
+            f"| {len(probed)} of {len(runnable)} ({_share(len(probed), len(runnable))}) "
             f"| {corpus.wanted}% | {f'{same} of {len(compared)} ({_share(same, len(compared))})' if compared else ''} |"
         )
     for corpus, held_out, results in measured:

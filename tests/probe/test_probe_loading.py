@@ -37,6 +37,20 @@ FOUND = {
         "def build(width):\n    return Net(width)\n\nif __name__ == '__main__':\n    build(7)\n",
         "float32 (4, 7)",
     ),
+    "an argument of the processes that are started": (
+        "import torch.multiprocessing as mp\n\ndef work(rank, width):\n    model = Net(width)\n\n"
+        "def main():\n    mp.spawn(work, args=(7,), nprocs=2)\n",
+        "float32 (4, 7)",
+    ),
+    "an argument of a thread": (
+        "import threading\n\ndef work(width):\n    model = Net(width)\n\n"
+        "def main():\n    threading.Thread(target=work, args=(7,)).start()\n",
+        "float32 (4, 7)",
+    ),
+    "the first round of a loop": (
+        "def main():\n    for i, width in enumerate([7, 8]):\n        model = Net(width)\n",
+        "float32 (4, 7)",
+    ),
     "a default of the command line": (
         """
         import argparse
@@ -113,8 +127,8 @@ def test_missing_packages_are_only_missed_where_they_are_used(probe: Probe) -> N
 
 
 def test_what_cannot_be_built_names_the_argument_and_the_line(probe: Probe) -> None:
-    report = probe(net("").replace("width", "zzz"))
-    assert report.error == (
+    text = net("").replace("width", "zzz").replace("nn.Linear(zzz, 3)", "nn.Linear(zzz.count(), 3)")
+    assert probe(text).error == (
         "`Net` needs `zzz`, and the file shows no value. Add above the class: `# gradsense: probe Net(zzz=…)`."
     )
 

@@ -11,19 +11,24 @@ import ast
 import functools
 import inspect
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
+from .alone import started_for
+from .devices import softly
+from .guesses import Guesses
 from .load import Loaded
 from .names import last_name, reads
 from .program import Program, Scope, forbidden
 from .scopes import Scopes
-from .small_values import filled, small_value
+from .small_values import filled, small_value, value_by_use
 from .stubs import MissingPackage
 from .where import Origins, TooLarge
 
 _MOST_GUESSED_GLOBALS = 8
+_MENDING_SECONDS = 2.0  # for constructions with other values than those guessed first
 
 
 @dataclass
@@ -55,6 +60,8 @@ class Recipe:
     text: str
     source: str
     make: Callable[[], Built]
+    guesses: Guesses | None = None
+    """The probe's own values, where it is built of them."""
 
 
 class CannotBuild(Exception):
@@ -76,8 +83,12 @@ class Builder:
         self.scopes = Scopes(loaded)
         self.errors: list[tuple[str, BaseException]] = []
         self.guessed: list[str] = []  # globals that got a value of ours
+        self.is_alone = False
+        """Whether it was given the process group that a launcher would have started."""
         self.small = False
         """Whether a configuration's own sizes are too large, and small ones are put in their place."""
+        self._working: Iterator[tuple[Recipe, Built]] = iter(())
+        self._made = 0  # layers, by the construction that failed last
         self._complete: list[Any] = []  # instances whose constructor came to its end
         self._watch_constructor()
 
@@ -96,10 +107,15 @@ class Builder:
     def recipes(self) -> Iterator[Recipe]:
         """Recipes worth a try, best first."""
         for recipe in self._recipes():
-            yield replace(recipe, make=functools.partial(self._placed, recipe.make))
+            yield self._here(recipe)
+
+    def _here(self, recipe: Recipe) -> Recipe:
+        """The recipe for the device that is probed on."""
+        return replace(recipe, make=functools.partial(self._placed, recipe.make))
 
     def _placed(self, make: Callable[[], Built]) -> Built:
-        built = make()
+        with softly(self._device):
+            built = make()
         if self._device != "cpu" and not any(each.is_meta for each in built.model.parameters()):
             built.model.to(self._device)
             for optimizer in built.optimizers:  # Adagrad makes its sums with itself
@@ -123,35 +139,96 @@ class Builder:
         if not missing:
             yield Recipe(f"{self.name}()", "defaults", lambda: self._adopt(self.target))
         else:
-            guesses = {each: self._guess(each) for each in missing}
-            if all(value is not inspect.Parameter.empty for value in guesses.values()):
-                text = ", ".join(f"{key}={value!r}" for key, value in guesses.items())
-                yield Recipe(
-                    f"{self.name}({text})",
-                    "guessed",
-                    lambda: self._adopt(lambda: self.target(**{each: self._guess(each) for each in missing})),
-                )
+            values = {each: self._guess(each) for each in missing}
+            if all(value is not inspect.Parameter.empty for value in values.values()):
+                yield self._guessed(Guesses(values))
+
+    def _guessed(self, guesses: Guesses) -> Recipe:
+        text = ", ".join(f"{key}={value!r}" for key, value in guesses.values.items())
+        return Recipe(
+            f"{self.name}({text})",
+            "guessed",
+            lambda: self._adopt(lambda: self.target(**guesses.copied())),
+            guesses,
+        )
+
+    def others(self, recipe: Recipe, error: BaseException | None) -> Iterator[tuple[Recipe, Built]]:
+        """What can be built of values that differ in one from those that the probe has guessed, where what they made
+        ran into `error`."""
+        for guesses in recipe.guesses.others(error) if recipe.guesses is not None else ():
+            other = self._here(self._guessed(guesses))
+            built = self._tried(other)
+            if built is not None:
+                yield other, built
+            else:
+                self._forget_last()
+
+    def _mended(self, recipe: Recipe) -> tuple[Recipe, Built] | None:
+        """The recipe with one or a few of the guessed values replaced, so that the constructor gets to its end."""
+        error, reached = self.errors[-1][1], self._made
+        until, goes_on = time.monotonic() + _MENDING_SECONDS, recipe.guesses is not None
+        while goes_on and not isinstance(error, (MissingPackage, MemoryError, SystemExit)):
+            goes_on = False
+            for guesses in recipe.guesses.others(error) if recipe.guesses is not None else ():
+                other = self._here(self._guessed(guesses))
+                built = self._tried(other)
+                if built is not None:
+                    self.errors.pop()  # that of the recipe
+                    return other, built
+                raised, made = self._forget_last(), self._made
+                if made > reached:
+                    recipe, error, reached, goes_on = other, raised, made, True
+                    break
+                if time.monotonic() > until:
+                    break
+        return None
+
+    def _forget_last(self) -> BaseException:
+        """Let go of the construction that failed last, and give back its error."""
+        self.origins.forget(self._made)
+        return self.errors.pop()[1]
 
     def first(self) -> tuple[Recipe, Built]:
         """The first recipe that works. Raises `CannotBuild`, and `TooLarge` where its parameters don't fit."""
+        self._working = self._all_working()
+        found = next(self._working, None)
+        if found is None:
+            raise CannotBuild(self._explain())
+        return found
+
+    def rest(self) -> Iterator[tuple[Recipe, Built]]:
+        """Those after the first."""
+        return self._working
+
+    def _all_working(self) -> Iterator[tuple[Recipe, Built]]:
         for recipe in self.recipes():
             for _ in range(_MOST_GUESSED_GLOBALS):
                 built = self._tried(recipe)
                 if built is not None:
-                    return recipe, built
-                if not self._guess_global(self.errors[-1][1]):
+                    yield recipe, built
                     break
-        raise CannotBuild(self._explain())
+                mended = self._mended(recipe)
+                if mended is not None:
+                    yield mended
+                    break
+                error = self.errors[-1][1]
+                if started_for(error):
+                    self.errors.pop()
+                    self.is_alone = True
+                elif not self._guess_global(error):
+                    break
 
     def _tried(self, recipe: Recipe) -> Built | None:
         """What the recipe gives, or None and one more of `errors`."""
         self.origins.bytes = 0
+        before = len(self.origins.modules)
         try:
             return recipe.make()
         except TooLarge:
             raise
         except (Exception, SystemExit) as error:
             self.errors.append((recipe.text, error))
+            self._made = len(self.origins.modules) - before
             return None
 
     def _guess_global(self, error: BaseException) -> bool:
@@ -197,7 +274,16 @@ class Builder:
             words = annotation
         elif annotation is not inspect.Parameter.empty and hasattr(annotation, "__args__"):
             words = str(annotation)
-        return small_value(name, words, self.program)
+        value = small_value(name, words, self.program)
+        if value is inspect.Parameter.empty:
+            value = value_by_use(name, self._constructor(), self.program)
+        return value
+
+    def _constructor(self) -> ast.FunctionDef | None:
+        """The code of the class's own `__init__`."""
+        definition = self.program.top_functions.get(self.name)
+        body = definition.body if isinstance(definition, ast.ClassDef) else []
+        return next((each for each in body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
 
     def _explain(self) -> str:
         from .where import Line
@@ -268,9 +354,8 @@ class Builder:
     def _site_calls(self) -> list[ast.Call]:
         return [
             call
-            for call in self.program.calls()
-            if last_name(call.func) == self.name
-            and not any(isinstance(p, ast.ClassDef) and p.name == self.name for p in self.program.parents(call))
+            for call in self.program.calls_of(self.name)
+            if not any(isinstance(p, ast.ClassDef) and p.name == self.name for p in self.program.parents(call))
         ]
 
     def _sites(self) -> Iterator[Recipe]:

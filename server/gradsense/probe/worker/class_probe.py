@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .alone import started_for
 from .batch import Group, Leaf, Node, Value, code, leaves, made, real
 from .build import Builder, Built, CannotBuild, Recipe, hinted_constructor, hinted_inputs
 from .checks import duplicate
@@ -52,6 +53,7 @@ class ClassProbe:
         self.reach: dict[str, dict[str, Any]] = {}
         self._made_before = 0
         self._begun = time.monotonic()
+        self.share_of_search = _SHARE_OF_SEARCH
         self.without_data = False
         """The model is too large: its tensors have shapes only."""
         self.builder = Builder(loaded, probe.origins, target, probe.orders.hint, self.device)
@@ -66,11 +68,15 @@ class ClassProbe:
             if causes:
                 raise self.probe.stopped(f"`{self.name}` can't be built", causes[0]) from error
             raise Stop("build", str(error)) from error
+        self.announce(recipe, built)
+        return recipe, built
+
+    def announce(self, recipe: Recipe, built: Built) -> None:
+        """Send how it was built and what it consists of."""
         self.channel.send("part", name="notes", value=self._notes(recipe))
         constructor = {"text": recipe.text, "source": recipe.source, "variable": built.variable}
         self.channel.send("part", name="constructor", value=constructor)
         self.send_parameters(built.model, [])
-        return recipe, built
 
     def _built(self) -> tuple[Recipe, Built]:
         import torch
@@ -97,12 +103,14 @@ class ClassProbe:
 
     def _notes(self, recipe: Recipe) -> list[str]:
         """What the probe had to do without, or made up."""
-        notes = []
+        notes = list(self.probe.notes)
         if self.without_data:
             limit = self.probe.orders.memory_limit_mb
             notes.append(
                 f"Too large to train within {limit} MiB: only what the loss reaches was looked at, without any data."
             )
+        if self.builder.is_alone:
+            notes.append("The process group that a launcher would start was made of this process alone.")
         if self.builder.guessed:
             notes.append(f"Globals that the probe guessed: {', '.join(self.builder.guessed)}.")
         for text, error in self.builder.errors:
@@ -144,7 +152,7 @@ class ClassProbe:
     @property
     def search_seconds(self) -> float:
         """How long a search may take."""
-        return self.probe.orders.time_limit_s * _SHARE_OF_SEARCH
+        return self.probe.orders.time_limit_s * self.share_of_search
 
     def search(
         self,
@@ -156,7 +164,13 @@ class ClassProbe:
         """Arguments that `call` accepts; the hint to write is for the report where there are none."""
         self.channel.stage("Finding inputs")
         try:
-            return Search(arguments, call, meta_call, self.search_seconds, self.device).found()
+            try:
+                return Search(arguments, call, meta_call, self.search_seconds, self.device).found()
+            except NoInputs as error:
+                if not started_for(error.error):
+                    raise
+                self.builder.is_alone = True
+                return Search(arguments, call, meta_call, self.search_seconds, self.device).found()
         except NoInputs as error:
             if isinstance(error.error, (SystemExit, MemoryError)):
                 raise self.probe.stopped(f"`{self.name}` raises on its batch", error.error) from error

@@ -6,8 +6,10 @@ goes to the CPU goes there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from .limits import uncounted
@@ -115,3 +117,37 @@ def _is_device(value: Any) -> bool:
     import torch
 
     return isinstance(value, (torch.device, str)) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+@contextlib.contextmanager
+def softly(device: str) -> Iterator[None]:
+    """While a model is being built for the CPU: what is made on, or moved to, another device is made there."""
+    if device != "cpu":
+        yield
+        return
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Mode(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            name = getattr(function, "__name__", "")
+            soft, args, kwargs = softened(name, args, kwargs or {}, device)
+            return function(*args, **kwargs) if soft else args[0]
+
+    module: Any = torch.nn.Module
+    move = module.to
+
+    def to(self: Any, *args: Any, **kwargs: Any) -> Any:
+        args = tuple(each for each in args if not _is_device(each))
+        kwargs = {key: value for key, value in kwargs.items() if key != "device"}
+        return move(self, *args, **kwargs) if args or kwargs.keys() - {"non_blocking"} else self
+
+    moves = {name: vars(module)[name] for name in (*_MOVES, "to") if name in vars(module)}
+    for name in moves:
+        setattr(module, name, to if name == "to" else lambda self, *_, **__: self)
+    try:
+        with Mode():
+            yield
+    finally:
+        for name, method in moves.items():
+            setattr(module, name, method)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+from .rpc_here import remote_parameters
 from .steps import Recorder, norm_of
 from .unregistered import trainable
 from .where import Line, Origins
@@ -14,7 +16,7 @@ def parameter_facts(
 ) -> list[dict[str, Any]]:
     """One entry for each parameter. `optimizers` are the file's; membership is by the tensor's identity;
     `reach` says why a parameter has no gradient, and under "" where numbers stopped being finite."""
-    registered = {id(parameter) for parameter in model.parameters()}
+    registered = {id(parameter) for parameter in itertools.chain(model.parameters(), remote_parameters(model))}
     held = [{id(p) for group in each.param_groups for p in group["params"]} for each in optimizers]
     facts = []
     for name, parameter in trainable(model).items():

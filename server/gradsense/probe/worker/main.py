@@ -12,6 +12,8 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from . import rpc_here
+from .abstract import concrete_class
 from .channel import Channel, read_line
 from .devices import start
 from .limits import die_with_parent, limit_memory
@@ -122,8 +124,14 @@ class Probe:
             return
         self.channel.stage(f"Loading {name}")
         self.origins.watch()
+        if "rpc" in self.orders.text:
+            rpc_here.install()
         loaded = self._load()
         target = self._target(loaded)
+        concrete = concrete_class(target, loaded)
+        if concrete is not target:
+            self.notes.append(f"`{target.__name__}` leaves methods open: probed as `{concrete.__name__}`.")
+            target = concrete
         if _is_lightning(target):
             from .lightning import LightningProbe
 

@@ -50,6 +50,8 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
         yield from _size(x, -1, module.in_features)
     elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         yield from _whole(x, module.num_embeddings)
+        if isinstance(module, nn.EmbeddingBag):
+            yield from _bags(x, operands[1] if len(operands) > 1 else None)
     elif isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.modules.lazy.LazyModuleMixin):
         rank = len(module.kernel_size) + 2
         yield from _float(x)
@@ -98,6 +100,18 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
         yield from _rank(x, (3, 2), 3)
     elif isinstance(module, (nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d)):
         yield from _rank(x, (5, 4), 5)
+
+
+def _bags(x: Any, offsets: Any) -> Iterator[Need]:
+    """Rows of whole numbers, or one row and where in it each bag begins, the first at 0."""
+    import torch
+
+    if not isinstance(offsets, torch.Tensor):
+        yield from _rank(x, (2,))
+        return
+    yield from _rank(x, (1,))
+    yield from _rank(offsets, (1,))
+    yield from _whole(offsets, 1)
 
 
 def _hidden(module: Any, x: Any, state: Any) -> Iterator[Need]:

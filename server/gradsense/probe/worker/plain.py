@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
 from typing import Any
 
 from .batch import Leaf, Node, Value, made, meta
-from .build import Built
+from .build import Built, Recipe
 from .checks import Checks, doubled, duplicate
 from .class_probe import SEEDS, ClassProbe, copied, meta_copy
 from .flow import Flow
 from .outputs import Projection, tensors_of
+from .rpc_here import remote_parameters
 from .search import NoInputs, Search
 from .steps import History, Recorder, train
 from .stop import Stop
@@ -20,6 +22,8 @@ from .unregistered import trainable
 from .usage import Criterion, Usage
 
 _SHARE_FOR_TARGETS = 0.3  # of the search's time
+_SHARE_FOR_REFITTING = 0.5  # of the search's time, for models of other values
+_SHARE_OF_ONE_REFITTING = 0.1
 
 
 class PlainProbe(ClassProbe):
@@ -31,7 +35,13 @@ class PlainProbe(ClassProbe):
 
         recipe, built = self.build()
         usage = Usage(self.builder, built)
-        nodes = self.inputs(built.model, usage)
+        try:
+            nodes = self.inputs(built.model, usage)
+        except Stop as stop:
+            recipe, built, nodes = self.refitted(recipe, usage, stop)
+            self.announce(recipe, built)
+        if self.builder.is_alone:
+            self.announce(recipe, built)
         self.send_hint(recipe, nodes, "")
         if self.without_data:
             self.reached(built, nodes)
@@ -91,6 +101,31 @@ class PlainProbe(ClassProbe):
         self.look_closer(closely)
         self.send_parameters(model, built.optimizers)
         self.check(built.model, nodes, loss)
+
+    def refitted(self, recipe: Recipe, usage: Usage, stop: Stop) -> tuple[Recipe, Built, list[Node]]:
+        """A model built otherwise, and a batch for it, after the search for one ended in `stop`; raises it where there
+        is none."""
+        until = time.monotonic() + self.search_seconds * _SHARE_FOR_REFITTING
+        self.share_of_search *= _SHARE_OF_ONE_REFITTING
+        best = stop.__cause__
+        goes_on = isinstance(best, NoInputs) and recipe.source != "hint"
+        others = self.builder.rest() if recipe.guesses is None else self.builder.others(recipe, _met(best))
+        while goes_on:
+            goes_on = False
+            for other, built in others:
+                if time.monotonic() > until:
+                    break
+                try:
+                    return other, built, self.inputs(built.model, usage)
+                except Stop as again:
+                    cause = again.__cause__
+                is_first = recipe.guesses is None and other.guesses is not None
+                if is_first or _progress(cause) > _progress(best):
+                    recipe, best, goes_on = other, cause, other.guesses is not None
+                if goes_on:
+                    break
+            others = self.builder.others(recipe, _met(best))
+        raise stop
 
     def check(self, model: Any, nodes: list[Node], loss: Callable[[Any], Any]) -> None:
         """The last stage: the numbers of a model that has been trained a little. `loss` judges its output."""
@@ -202,6 +237,15 @@ class PlainProbe(ClassProbe):
         return lambda output: criterion.function(output, self.made(target)) if target is not None else None
 
 
+def _met(cause: BaseException | None) -> BaseException | None:
+    """What the best candidate of a search ran into."""
+    return cause.error if isinstance(cause, NoInputs) else None
+
+
+def _progress(cause: BaseException | None) -> int:
+    return cause.progress if isinstance(cause, NoInputs) else -1
+
+
 def _let_go(model: Any, optimizers: list[Any]) -> None:
     """Free what the steps have made: the model itself is kept, so that an id stays one object's."""
     for parameter in trainable(model).values():
@@ -214,5 +258,5 @@ def own_optimizer(model: Any) -> list[Any]:
     """Plain SGD, where the file shows no optimizer over the model."""
     import torch
 
-    parameters = [each for each in model.parameters() if each.requires_grad]
+    parameters = [each for each in (*model.parameters(), *remote_parameters(model)) if each.requires_grad]
     return [torch.optim.SGD(parameters, lr=0.01)] if parameters else []

@@ -112,6 +112,9 @@ class Program:
         target."""
         for statement in body:
             if target is not None and self.inside(target, statement) and target is not statement:
+                first_round = _first_round(statement)
+                if first_round is not None:
+                    yield first_round
                 for name in ("body", "orelse", "finalbody"):
                     block = getattr(statement, name, None)
                     if isinstance(block, list) and any(self.inside(target, each) for each in block):
@@ -163,9 +166,23 @@ class Program:
         """Calls of `function` by its name, outside itself."""
         if isinstance(function, ast.Module):
             return []
-        return [
-            call for call in self.calls() if last_name(call.func) == function.name and not self.inside(call, function)
-        ]
+        return [call for call in self.calls_of(function.name) if not self.inside(call, function)]
+
+    def calls_of(self, name: str) -> list[ast.Call]:
+        """Calls of a function or class by its name, and those that others are asked to make: `spawn(run, args=(8,))`
+        stands for `run(0, 8)`, `Thread(target=run, args=(8,))` for `run(8)`, `submit(run, 8)` too."""
+        found = [call for call in self.calls() if last_name(call.func) == name]
+        for call in self.calls():
+            handed = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg in ("target", "fn"))]
+            place = next((i for i, each in enumerate(handed) if last_name(each) == name), None)
+            if place is None or last_name(call.func) == name:
+                continue
+            arguments = _handed_on(call, call.args[place + 1 :])
+            if arguments is not None:
+                made = ast.copy_location(ast.Call(handed[place], arguments, []), call)
+                self._parents[made] = self._parents[call]
+                found.append(made)
+        return found
 
     def argument(self, call: ast.Call, function: Scope, name: str) -> ast.expr | None:
         """What `call` passes for the parameter `name`; None when it isn't written there."""
@@ -181,6 +198,37 @@ class Program:
             return None
         position = order.index(name)
         return call.args[position] if position < len(call.args) else None
+
+
+_HANDING_ON = frozenset(("submit", "partial", "apply_async", "start_processes", "launch", "notebook_launcher"))
+
+
+def _handed_on(call: ast.Call, rest: list[ast.expr]) -> list[ast.expr] | None:
+    """What a function gets that `call` is handed, with `rest` behind it; None where that isn't written there."""
+    given = next((keyword.value for keyword in call.keywords if keyword.arg == "args"), None)
+    name = last_name(call.func)
+    if given is None and rest and isinstance(rest[0], (ast.Tuple, ast.List)) and name not in ("submit", "partial"):
+        given = rest[0]
+    ranks: list[ast.expr] = [ast.copy_location(ast.Constant(0), call)] if name in ("spawn", "start_processes") else []
+    if isinstance(given, (ast.Tuple, ast.List)):
+        return [*ranks, *given.elts]
+    return rest if given is None and name in _HANDING_ON else None
+
+
+def _first_round(statement: ast.stmt) -> ast.stmt | None:
+    """What binds a loop's variable as in its first round, where going through it runs nothing of the user's."""
+    if not isinstance(statement, ast.For):
+        return None
+    items = statement.iter
+    while isinstance(items, ast.Call) and last_name(items.func) == "enumerate" and items.args:
+        items = items.args[0]
+    if not isinstance(items, (ast.Tuple, ast.List)) and not (
+        isinstance(items, ast.Call) and last_name(items.func) == "range"
+    ):
+        return None
+    each = ast.Call(ast.Name("iter", ast.Load()), [statement.iter], [])
+    first = ast.Assign([statement.target], ast.Call(ast.Name("next", ast.Load()), [each], []))
+    return ast.fix_missing_locations(ast.copy_location(first, statement))
 
 
 def is_main_block(statement: ast.AST) -> bool:

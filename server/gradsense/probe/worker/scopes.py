@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .load import Loaded
-from .names import binds, changes, last_name, parameters, reads
+from .names import binds, changes, parameters, reads
 from .program import Program, Scope, forbidden
 from .small_values import small_value
 
@@ -119,7 +119,7 @@ class Scopes:
         if depth < _DEEPEST:
             callers = self.program.callers(function)
             if owner is not None and function.name == "__init__":
-                callers = [call for call in self.program.calls() if last_name(call.func) == owner.name]
+                callers = self.program.calls_of(owner.name)
             for call in callers[:3]:
                 argument = self.program.argument(call, function, name)
                 if argument is None:

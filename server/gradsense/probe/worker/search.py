@@ -47,12 +47,13 @@ class Run:
 
 
 class NoInputs(Exception):
-    """The search gave up; `error` is what the best candidate ran into."""
+    """The search gave up; `error` is what the best candidate ran into, after so much `progress`."""
 
-    def __init__(self, error: BaseException | None, state: State) -> None:
+    def __init__(self, error: BaseException | None, state: State, progress: int) -> None:
         super().__init__(str(error))
         self.error = error
         self.state = state
+        self.progress = progress
 
 
 class Search:
@@ -146,7 +147,7 @@ class Search:
             else:
                 continue
             heapq.heappush(queue, (-reached + 1, cost + 1, next(order), state))
-        raise NoInputs(best[1], best[2])
+        raise NoInputs(best[1], best[2], best[0])
 
     @property
     def _is_spent(self) -> bool:

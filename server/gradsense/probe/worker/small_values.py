@@ -11,6 +11,7 @@ import re
 import types
 from typing import Any
 
+from .names import last_name, parameters
 from .program import Program
 
 # Patterns on the lower-case name, first match wins. Values are chosen so that layers built from several of
@@ -25,6 +26,7 @@ _BY_NAME: tuple[tuple[str, Any], ...] = (
     (r"(in|input|img|image|color|c)_?(ch|chans?|channels?)$|^channels?$|^nc$|^in_?planes$", 3),
     (r"channel|planes|filters|nf$|ngf|ndf|width", 16),
     (r"kernel|^ks?$", 3),
+    (r"dropout|(^|_)dp($|_)", 0.1),
     (r"stride|dilation|groups?$|expansion|factor|scale|ratio|multiplier", 1),
     (r"padding|pad$|pad_?(idx|id)", 0),
     (r"drop|^p$|prob|alpha|beta|gamma|momentum|^lr$|rate|decay|eps|epsilon|temperature|tau|std", 0.1),
@@ -73,6 +75,40 @@ def small_value(name: str, annotation: str, program: Program | None = None) -> A
     return guess
 
 
+def value_by_use(name: str, function: ast.AST | None, program: Program) -> Any:
+    """A value for an argument of `function`, or an attribute of a configuration: as for the parameter that it is passed
+    on for, of a layer of torch's or of a class or function of the file; `inspect.Parameter.empty` where there is
+    none."""
+    for call in ast.walk(function) if function is not None else ():
+        if not isinstance(call, ast.Call):
+            continue
+        given = [i for i, each in enumerate(call.args) if last_name(each) == name]
+        words = [each.arg for each in call.keywords if last_name(each.value) == name]
+        order = _parameters_of(last_name(call.func), program)
+        for other in (*words, *(order[i] for i in given if i < len(order))):
+            if other is not None and other != name:
+                value = "worker" if other == "to" else small_value(other, "", program)
+                if value is not inspect.Parameter.empty:
+                    return value
+    return inspect.Parameter.empty
+
+
+def _parameters_of(name: str, program: Program) -> list[str]:
+    """The parameters of a callable by its last name, `self` left out."""
+    import torch
+
+    if name in ("remote", "rpc_sync", "rpc_async"):
+        return ["to"]  # a worker's name
+    layer = getattr(torch.nn, name, None)
+    if inspect.isclass(layer):
+        return list(inspect.signature(layer).parameters)
+    definition: ast.AST | None = program.top_functions.get(name)
+    if isinstance(definition, ast.ClassDef):
+        methods = [each for each in definition.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+        return parameters(methods[0])[1:] if methods else []
+    return parameters(definition) if isinstance(definition, ast.FunctionDef) else []
+
+
 _LARGE = 64
 
 
@@ -110,10 +146,34 @@ def _namespace(name: str, program: Program | None) -> Any:
     values = types.SimpleNamespace()
     if program is None:
         return values
-    for node in ast.walk(program.tree):
-        if isinstance(node, ast.Attribute):
-            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
-            if owner == name and not node.attr.startswith("__"):
-                value = small_value(node.attr, "")
-                setattr(values, node.attr, 16 if value is inspect.Parameter.empty else value)
+    read = {
+        node.attr: None
+        for node in ast.walk(program.tree)
+        if isinstance(node, ast.Attribute) and last_name(node.value) == name and not node.attr.startswith("__")
+    }
+    tested = _tested(name, program)
+    for attribute in read:
+        value = value_by_use(attribute, program.tree, program)
+        if value is inspect.Parameter.empty:
+            value = small_value(attribute, "bool" if attribute in tested else "")
+        setattr(values, attribute, 16 if value is inspect.Parameter.empty else value)
     return values
+
+
+def _tested(name: str, program: Program) -> set[str]:
+    """The attributes of `name` that are only asked whether they are true."""
+    found: set[str] = set()
+    others: set[str] = set()
+    for node in ast.walk(program.tree):
+        tests: list[ast.expr] = []
+        if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+            tests = [node.test]
+        elif isinstance(node, ast.BoolOp):
+            tests = node.values
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            tests = [node.operand]
+        found.update(each.attr for each in tests if isinstance(each, ast.Attribute))
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Attribute) and child not in tests and last_name(child.value) == name:
+                others.add(child.attr)
+    return found - others

@@ -94,6 +94,16 @@ class _StubType(type):
 
     __ror__ = __or__
 
+    def _needed(cls, *_: Any) -> Any:
+        """Nobody can count with what isn't there."""
+        if Stubs.loading:
+            return cls
+        raise MissingPackage(cls._stub_name.partition(".")[0])
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _needed
+    __floordiv__ = __rfloordiv__ = __mod__ = __pow__ = __matmul__ = __rmatmul__ = __neg__ = _needed
+    __lt__ = __le__ = __gt__ = __ge__ = __int__ = __float__ = __index__ = __enter__ = _needed
+
     _stub_name: str
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .rpc_here import Reference
+
 
 def trainable(model: Any) -> dict[str, Any]:
     """Every parameter of the model by name, unregistered ones too, each tensor once."""
@@ -54,3 +56,5 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         for key, each in list(value.items())[:1000]:
             yield f"[{key!r}]", each
+    elif isinstance(value, Reference):
+        yield "", value.value

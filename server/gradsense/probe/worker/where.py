@@ -199,6 +199,12 @@ class Origins:
         parameter.requires_grad = property(get, set_flag)
         parameter.requires_grad_ = set_by_method
 
+    def forget(self, modules: int) -> None:
+        """Let go of so many modules that were made last."""
+        for each in self.modules[len(self.modules) - modules :]:
+            self._module_lines.pop(id(each), None)
+        del self.modules[len(self.modules) - modules :]
+
     def disown(self, module: Any) -> None:
         """A Module of the probe's own: no line of the user's has made it."""
         self._module_lines.pop(id(module), None)

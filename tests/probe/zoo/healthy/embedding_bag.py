@@ -1,4 +1,3 @@
-# not yet: TextClassificationModel: no offsets are found for an `EmbeddingBag`
 # probe: TextClassificationModel, script
 import torch
 from torch import nn
