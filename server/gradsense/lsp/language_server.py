@@ -363,7 +363,8 @@ class Server(LanguageServer):
             self.probes.closed(uri)
             self.lenses.closed(uri)
             self.diagnostics.closed(uri)
-            self.analyses.touch(uri)
+            # A cell that is prose now is still part of its notebook, and no text of its own.
+            self.analyses.touch(self.documents.unit_of(uri))
 
     # --- to the client
 
