@@ -1,5 +1,13 @@
 // The running server: started, stopped, started afresh when a choice changes, told when trust is granted.
-import { type ExtensionContext, type LogOutputChannel, type Uri, window, workspace } from 'vscode';
+import {
+  type ExtensionContext,
+  type LogOutputChannel,
+  type Position,
+  type TextDocument,
+  type Uri,
+  window,
+  workspace,
+} from 'vscode';
 import { InlayHintRequest, LanguageClient, State } from 'vscode-languageclient/node';
 import { chooseInterpreter, type Interpreter } from './interpreter';
 import { type InitializationOptions, trustNotification } from './protocol';
@@ -15,6 +23,16 @@ function showsHints(uri: Uri): boolean {
 function chosenDevice(): string | null {
   const chosen = workspace.getConfiguration('gradsense').inspect<string>('probe.device');
   return chosen?.workspaceFolderValue ?? chosen?.workspaceValue ?? chosen?.globalValue ?? null;
+}
+
+/**
+ * Whether there may be anything to complete: in a program only in our own comments.
+ *
+ * The editor shows no suggestions until everyone asked has answered; nobody is to wait for us at each word.
+ */
+function mayComplete(document: TextDocument, position: Position): boolean {
+  const before = document.lineAt(position.line).text.slice(0, position.character);
+  return document.languageId !== 'python' || before.includes('gradsense:');
 }
 
 interface Launch {
@@ -136,6 +154,8 @@ export class Session {
         middleware: {
           provideInlayHints: (document, range, token, next) =>
             showsHints(document.uri) ? next(document, range, token) : [],
+          provideCompletionItem: (document, position, context, token, next) =>
+            mayComplete(document, position) ? next(document, position, context, token) : [],
         },
       },
     );

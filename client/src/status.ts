@@ -7,6 +7,7 @@ export const documentSelector = [
   { scheme: 'file', language: 'python' },
   { scheme: 'untitled', language: 'python' },
   { scheme: 'vscode-notebook-cell', language: 'python' },
+  { scheme: 'file', pattern: '**/{pyproject,gradsense}.toml' },
 ];
 
 export class ServerStatus implements Disposable {

@@ -1,4 +1,4 @@
-"""`[tool.gradsense]`: one meaning for editor, command line and tests.
+"""`[tool.gradsense]` of `pyproject.toml`, or all of `gradsense.toml`: one meaning for editor, command line and tests.
 
 Pure: a table goes in, a `Configuration` and what was wrong with the table come out. `workspace/` reads files.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from gradsense.findings import Severity
 
@@ -51,6 +51,66 @@ class Settings:
     probe: ProbeSettings = ProbeSettings()
 
 
+class Key(NamedTuple):
+    """A key of the configuration, for who writes one: its path, what it takes, and what it does."""
+
+    path: tuple[str, ...]
+    takes: Literal["rules", "severities", "patterns", "version", "number", "flag", "device", "hints", "keys"]
+    documentation: str
+    default: str = ""
+    """As it would be written."""
+
+
+KEYS = (
+    Key(
+        ("select",),
+        "rules",
+        'The rules that run, by code (`"GS401"`), prefix (`"GS4"`) or name; `"ALL"` for every one. Left out: those '
+        "that are on by default.",
+    ),
+    Key(("ignore",), "rules", "Rules that don't run, by code, prefix or name.", "[]"),
+    Key(
+        ("severity",),
+        "severities",
+        "Severities of your own, by rule: `error`, `warning`, `information` or `off`.",
+    ),
+    Key(
+        ("per-file-ignores",),
+        "patterns",
+        'Rules that are ignored in some files, by pattern: `"tests/*" = ["GS3"]`. `*` matches within a folder, `**` '
+        "across folders; a pattern without a slash means a name in any folder.",
+    ),
+    Key(
+        ("lightning-version",),
+        "version",
+        'The version of Lightning that the project runs with, such as `"2.4"`. Left out: what pins, lock files and the '
+        "environment say.",
+    ),
+    Key(("probe",), "keys", "Limits of the probe, and hints for it."),
+    Key(("probe", "time-limit"), "number", "Seconds that the code may run in a probe.", "10"),
+    Key(("probe", "memory-limit"), "number", "MiB that a probe may take.", "4096"),
+    Key(
+        ("probe", "device"),
+        "device",
+        'Where a probe runs: `"cpu"`, `"cuda"`, or one of several such as `"cuda:1"`.',
+        '"cpu"',
+    ),
+    Key(
+        ("probe", "prewarm"),
+        "flag",
+        "Whether a process with torch waits for the first probe already, in a workspace that is trusted.",
+        "false",
+    ),
+    Key(
+        ("probe", "hints"),
+        "hints",
+        'How to build a model and its batch, by class: `Net = "Net(hidden=64)(torch.randn(8, 3, 32, 32))"`; what a '
+        'script is called with, by path: `"train.py" = "--epochs 1"`.',
+    ),
+)
+"""Every key that `read_configuration` knows."""
+
+
 class RuleName(NamedTuple):
     """A rule as configuration knows it."""
 
@@ -68,6 +128,10 @@ class ConfigProblem:
     """Where in the table, such as ("per-file-ignores", "tests/*"); empty for the file as a whole."""
     file: str | None = None
     """The path of the configuration file; None for the command line."""
+    value: str | None = None
+    """Which string below the key is wrong; None: the key itself, or all that it has."""
+    meant: str | None = None
+    """What was probably meant in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +195,15 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def nearest_rule(selector: str, rules: Sequence[RuleName]) -> str | None:
+    """The name or code that a selector which means no rule was probably to be, or None."""
+    by_name = nearest(selector.lower(), [rule.name for rule in rules])
+    return by_name or nearest(selector.upper(), [rule.code for rule in rules])
+
+
 def unknown_rule(selector: str, rules: Sequence[RuleName]) -> str:
     """The message for a selector that means no rule."""
-    by_name = nearest(selector.lower(), [rule.name for rule in rules])
-    meant = by_name or nearest(selector.upper(), [rule.code for rule in rules])
+    meant = nearest_rule(selector, rules)
     return f"No rule is called `{selector}`." + (
         f" Did you mean `{meant}`?" if meant else " `gradsense rules` lists them."
     )
@@ -150,6 +219,8 @@ def read_configuration(
 
 
 _SEVERITIES = {severity.value: severity for severity in Severity}
+SEVERITY_NAMES = (*_SEVERITIES, "off")
+"""What a rule's severity may be set to."""
 
 
 class _Reader:
@@ -185,10 +256,10 @@ class _Reader:
             where = ".".join(("tool.gradsense", *prefix))
             meant = nearest(key.replace("_", "-"), readers)
             hint = f"Did you mean `{meant}`?" if meant else f"It knows {_listed(readers)}."
-            self._tell((*prefix, key), f"`{key}` in [{where}] is no setting and has no effect. {hint}")
+            self._tell((*prefix, key), f"`{key}` in [{where}] is no setting and has no effect. {hint}", meant=meant)
 
-    def _tell(self, key: tuple[str, ...], message: str) -> None:
-        self.problems.append(ConfigProblem(message, key))
+    def _tell(self, key: tuple[str, ...], message: str, *, value: str | None = None, meant: str | None = None) -> None:
+        self.problems.append(ConfigProblem(message, key, value=value, meant=meant))
 
     def _set(self, **changes: Any) -> None:
         self.configuration = replace(self.configuration, **changes)
@@ -203,7 +274,9 @@ class _Reader:
         for selector in value:
             found = resolve_rules(selector, self.rules) if isinstance(selector, str) else frozenset()
             if not found:
-                self._tell(key, f"`{'.'.join(key)}`: {unknown_rule(str(selector), self.rules)}")
+                written = str(selector)
+                message = f"`{'.'.join(key)}`: {unknown_rule(written, self.rules)}"
+                self._tell(key, message, value=written, meant=nearest_rule(written, self.rules))
             codes |= found
         return codes
 
@@ -227,16 +300,18 @@ class _Reader:
             key = ("severity", selector)
             codes = resolve_rules(selector, self.rules)
             if not codes:
-                self._tell(key, f"`severity`: {unknown_rule(selector, self.rules)}")
+                message = f"`severity`: {unknown_rule(selector, self.rules)}"
+                self._tell(key, message, meant=nearest_rule(selector, self.rules))
             elif level == "off":
                 off |= codes
             elif isinstance(level, str) and level in _SEVERITIES:
                 off -= codes
                 severities.update(dict.fromkeys(sorted(codes), _SEVERITIES[level]))
             else:
-                meant = nearest(str(level), (*_SEVERITIES, "off"))
+                meant = nearest(str(level), SEVERITY_NAMES)
                 hint = f"Did you mean `{meant}`?" if meant else "It is one of error, warning, information, off."
-                self._tell(key, f"`{level}` is no severity for `{selector}` and has no effect. {hint}")
+                message = f"`{level}` is no severity for `{selector}` and has no effect. {hint}"
+                self._tell(key, message, value=str(level), meant=meant)
         self._set(severities=MappingProxyType(severities), off=frozenset(off))
 
     def _per_file_ignores(self, value: Any) -> None:

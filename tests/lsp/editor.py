@@ -209,6 +209,20 @@ class Editor:
         params = types.CodeAction(action["title"], kind=action["kind"], data=action["data"])
         return {**action, **await self.ask_plain(types.CODE_ACTION_RESOLVE, params)}
 
+    async def hover(self, uri: str, line: int, character: int) -> types.Hover | None:
+        place = types.HoverParams(types.TextDocumentIdentifier(uri), types.Position(line, character))
+        return await self.ask(types.TEXT_DOCUMENT_HOVER, place)
+
+    async def links(self, uri: str) -> Sequence[types.DocumentLink]:
+        params = types.DocumentLinkParams(types.TextDocumentIdentifier(uri))
+        return await self.ask(types.TEXT_DOCUMENT_DOCUMENT_LINK, params) or []
+
+    async def completions(self, uri: str, line: int, character: int) -> list[types.CompletionItem]:
+        """What is offered at a place, in the order in which it is shown."""
+        place = types.CompletionParams(types.TextDocumentIdentifier(uri), types.Position(line, character))
+        found = await self.ask(types.TEXT_DOCUMENT_COMPLETION, place) or []
+        return sorted(found, key=lambda item: item.sort_text or item.label)
+
     async def lenses(self, uri: str) -> Sequence[types.CodeLens]:
         return (
             await self.ask(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensParams(types.TextDocumentIdentifier(uri))) or []

@@ -28,7 +28,7 @@ from gradsense.snapshot import InstalledVersion, ModuleSource, Question, Snapsho
 from gradsense.source.blocks import read_document
 from gradsense.workspace.interpreters import Interpreter
 
-_RULES = {
+RULES = {
     "bad_call": ("GS901", "bad-call", Severity.ERROR, Safety.SAFE),
     "odd_call": ("GS902", "odd-call", Severity.WARNING, Safety.UNSAFE),
     "pair_call": ("GS904", "pair-call", Severity.WARNING, Safety.SAFE),
@@ -92,7 +92,7 @@ def analyse(snapshot: Snapshot) -> Analysis:
 
 
 def _finding(word: str, match: re.Match[str], number: int) -> Finding:
-    code, name, severity, safety = _RULES[word]
+    code, name, severity, safety = RULES[word]
     span = Span(*match.span())
     places = [Span(*each.span()) for each in _CALL.finditer(match.string) if each[1] == word == "pair_call"] or [span]
     edits = tuple(Edit(place, "good_call()") for place in places)
@@ -176,7 +176,7 @@ def main() -> int:
     Spare.drop = drop  # type: ignore[method-assign]
     rules: list[type[Rule]] = []
     session.choose_interpreter = lambda *_: Interpreter(Path(sys.executable), "scripted", [])
-    for code, name, severity, _ in _RULES.values():
+    for code, name, severity, _ in RULES.values():
         values = {"code": code, "name": name, "severity": severity, "__doc__": _PAGE.format(name=name)}
         values["proven_by"] = frozenset({"probe-no-gradient"})
         rules.append(type(name, (Rule,), values))

@@ -42,6 +42,12 @@ def resolves(editor: Editor) -> bool:
     return editor.client.capabilities.text_document.code_action.resolve_support is not None
 
 
+def makes_files(editor: Editor) -> bool:
+    """Whether a project without a configuration can be given one."""
+    edits = editor.client.capabilities.workspace.workspace_edit
+    return bool(edits and edits.document_changes and edits.resource_operations)
+
+
 async def test_a_safe_fix_is_preferred_and_others_are_not(each_editor: Editor) -> None:
     uri = each_editor.open("fixes.py", TEXT)
     found = await each_editor.diagnostics(uri)
@@ -62,6 +68,7 @@ async def test_actions_are_found_by_place_alone(each_editor: Editor) -> None:
         "Call `good_call` in place of `odd_call`",
         "Ignore odd-call on this line",
         "Ignore odd-call in this file",
+        *(["Ignore odd-call in this project"] if makes_files(each_editor) else []),
         "Explain GS902 odd-call",
     ]
 
@@ -74,6 +81,7 @@ async def test_edits_are_made_when_an_action_is_chosen_where_the_editor_can_wait
         "Call `good_call` in place of `odd_call`",
         "Ignore odd-call on this line",
         "Ignore odd-call in this file",
+        *(["Ignore odd-call in this project"] if makes_files(each_editor) else []),
     ]
     assert all(("edit" not in action) == resolves(each_editor) for action in editing)
 

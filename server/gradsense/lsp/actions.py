@@ -16,7 +16,7 @@ from lsprotocol import types
 from gradsense.findings import Edit, Finding, Safety
 from gradsense.fixes import safe_edits
 from gradsense.lsp.analyses import Analysed
-from gradsense.lsp.convert import offset_at
+from gradsense.lsp.convert import is_file, offset_at
 from gradsense.lsp.diagnostics import SOURCE
 from gradsense.lsp.documents import Part
 
@@ -29,8 +29,9 @@ NOTEBOOK_FIX_ALL = f"notebook.{FIX_ALL}"
 """Of all cells of a notebook."""
 FIX_ALL_TITLE = "Apply all safe fixes of GradSense"
 
-Way = Literal["fix", "rule", "line", "file"]
-"""What an action does about a finding: one of its fixes, the safe fixes of its rule, a suppression."""
+Way = Literal["fix", "rule", "line", "file", "project"]
+"""What an action does about a finding: one of its fixes, the safe fixes of its rule, or a suppression: by a comment on
+the line or for the file, or by the project's configuration."""
 
 
 class Actions:
@@ -49,6 +50,10 @@ class Actions:
 
     async def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         uri = params.text_document.uri
+        if self._server.configuration.is_open(uri):
+            await self._server.engine_imported()
+            wanted = _wanted(types.CodeActionKind.QuickFix.value, params.context.only)
+            return self._server.configuration.actions(params) if wanted else []
         analysed = await self._server.analyses.current(uri)
         if analysed is None or analysed.source.part_of(uri) is None:
             return []
@@ -157,11 +162,15 @@ class Actions:
             yield "rule", f"Fix all {finding.name} in this {whole}"
         yield "line", f"Ignore {finding.name} on this line"
         yield "file", f"Ignore {finding.name} in this {whole}"
+        if is_file(analysed.source.uri):
+            yield "project", f"Ignore {finding.name} in this project"
 
     def _edit_for(self, analysed: Analysed, finding: Finding, way: Way, title: str) -> types.WorkspaceEdit | None:
         """The edit of one of the ways; None if it wouldn't change anything."""
         from gradsense.lsp.suppress import suppress_in_file, suppress_on_line
 
+        if way == "project":
+            return self._server.configuration.ignoring(analysed.snapshot.path, finding.name)
         text, cells = analysed.source.text, analysed.source.cells
         edits: Iterable[Edit | None] = ()
         if way == "fix":

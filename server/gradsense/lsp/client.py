@@ -27,7 +27,9 @@ class Client:
     takes_code_description: bool
     takes_tags: frozenset[types.DiagnosticTag]
     takes_document_changes: bool
+    creates_files: bool
     takes_markdown: bool
+    takes_snippets: bool
     resolves_edits: bool
     shows_documents: bool
     shows_progress: bool
@@ -88,6 +90,8 @@ class Client:
             if tags
             else frozenset(),
             takes_document_changes=bool(workspace.workspace_edit and workspace.workspace_edit.document_changes),
+            creates_files=_creates_files(workspace.workspace_edit),
+            takes_snippets=_takes_snippets(text.completion),
             takes_markdown=_takes_markdown(text.hover),
             resolves_edits=bool(resolve and "edit" in resolve.properties),
             shows_documents=bool(window.show_document and window.show_document.support),
@@ -102,6 +106,15 @@ class Client:
             probe_device=device if isinstance(device, str) and device else None,
             trusted=trusted if isinstance(trusted, bool) else None,
         )
+
+
+def _creates_files(edit: types.WorkspaceEditClientCapabilities | None) -> bool:
+    operations = (edit and edit.document_changes and edit.resource_operations) or ()
+    return types.ResourceOperationKind.Create in operations
+
+
+def _takes_snippets(completion: types.CompletionClientCapabilities | None) -> bool:
+    return bool(completion and completion.completion_item and completion.completion_item.snippet_support)
 
 
 def _takes_markdown(hover: types.HoverClientCapabilities | None) -> bool:

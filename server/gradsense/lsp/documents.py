@@ -50,6 +50,11 @@ class TextDocument:
             self._text = "".join(self._lines)
         return self._text
 
+    def before(self, position: types.Position) -> str:
+        """The line of a position, up to there."""
+        line, column = self._locate(position)
+        return self._lines[line][:column]
+
     def apply(self, change: types.TextDocumentContentChangeEvent) -> Edit:
         """Make one edit, and tell it in code points of the text before it."""
         if isinstance(change, types.TextDocumentContentChangeWholeDocument):

@@ -1,5 +1,5 @@
 """Hover: what a finding's rule says in brief, and what is understood of the optimizer, network or step there; a rule's
-whole page over its name in a suppression.
+whole page over its name in a suppression or a configuration, and there what a key does.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from gradsense.config import KEYS, Key, RuleName, resolve_rules
 from gradsense.findings import Span
 from gradsense.lsp.analyses import Analysed
-from gradsense.lsp.convert import offset_at
+from gradsense.lsp.config_document import ConfigDocument
+from gradsense.lsp.convert import offset_at, range_of
 from gradsense.lsp.explain import markdown_of
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Hovers:
         self._server.handle(types.TEXT_DOCUMENT_HOVER, self.hover)
 
     async def hover(self, params: types.HoverParams) -> types.Hover | None:
+        if self._server.configuration.is_open(params.text_document.uri):
+            return await self._of_configuration(params)
         analysed = await self._server.analyses.current(params.text_document.uri)
         part = analysed.source.part_of(params.text_document.uri) if analysed else None
         if analysed is None or part is None:
@@ -49,6 +53,18 @@ class Hovers:
             block = "\n".join(insight.lines)
             told.append(f"```text\n{block}\n```" if markdown else block)
         return self._shown(analysed, told, found[0][1] if found else insight.span if insight else Span(offset, offset))
+
+    async def _of_configuration(self, params: types.HoverParams) -> types.Hover | None:
+        await self._server.engine_imported()
+        client = self._server.client
+        uri = params.text_document.uri
+        document = ConfigDocument.of(uri, self._server.documents[uri].text)
+        offset = offset_at(document.lines, params.position, client.encoding)
+        told = _of_selector(document, offset) or _of_key(document, offset)
+        if told is None:
+            return None
+        kind = types.MarkupKind.Markdown if client.takes_markdown else types.MarkupKind.PlainText
+        return types.Hover(types.MarkupContent(kind, told[0]), range_of(document.lines, told[1], client.encoding))
 
     def _shown(self, analysed: Analysed, told: list[str], span: Span) -> types.Hover | None:
         if not told:
@@ -89,6 +105,41 @@ def brief(rule: type[Rule], *, markdown: bool) -> str:
         f"[Rule page]({url})" if markdown else url,
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _of_selector(document: ConfigDocument, offset: int) -> tuple[str, Span] | None:
+    """The page of the rule that is named at an offset, or what several that are have in common."""
+    from gradsense.rules.registry import all_rules, families
+
+    for text, span in document.selectors:
+        if not span.start <= offset <= span.end:
+            continue
+        names = [RuleName(rule.code, rule.name, rule.on_by_default) for rule in all_rules()]
+        codes = resolve_rules(text, names)
+        rules = [rule for rule in all_rules() if rule.code in codes]
+        if not rules:
+            return None
+        if len(rules) == 1:
+            return markdown_of(rules[0]), span
+        about = families().get(text.upper(), f"{len(rules)} rules")
+        listed = "\n".join(f"- {rule.code} {rule.name}" for rule in rules)
+        return f"**{text}**: {about}\n\n{listed}", span
+    return None
+
+
+def _of_key(document: ConfigDocument, offset: int) -> tuple[str, Span] | None:
+    """What the key at an offset does."""
+    for path, key, _ in document.settings:
+        known = next((each for each in KEYS if each.path == path), None)
+        if known is not None and key.span.start <= offset <= key.span.end:
+            return words_of(known), key.span
+    return None
+
+
+def words_of(key: Key) -> str:
+    """What a key of the configuration does, under its name."""
+    default = f"\n\nDefault: `{key.default}`" if key.default else ""
+    return f"**{'.'.join(key.path)}**\n\n{key.documentation}{default}"
 
 
 def _found_at(analysed: Analysed, offset: int) -> list[tuple[str, Span]]:

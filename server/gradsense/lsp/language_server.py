@@ -25,6 +25,7 @@ from gradsense.lsp import parent
 from gradsense.lsp.actions import Actions
 from gradsense.lsp.analyses import Analyses
 from gradsense.lsp.client import Client
+from gradsense.lsp.completion import Completions
 from gradsense.lsp.configuration import Configuration
 from gradsense.lsp.convert import is_file, path_of
 from gradsense.lsp.diagnostics import Diagnostics
@@ -35,6 +36,7 @@ from gradsense.lsp.hints import InlayHints
 from gradsense.lsp.hover import Hovers
 from gradsense.lsp.interpreters import Interpreters
 from gradsense.lsp.lens import Lenses
+from gradsense.lsp.links import Links
 from gradsense.lsp.logs import log_to_client
 from gradsense.lsp.probe import Probes
 from gradsense.lsp.progress import Progress
@@ -228,6 +230,8 @@ class Server(LanguageServer):
             self.files,
             Actions(self),
             Hovers(self),
+            Completions(self),
+            Links(self),
             self.lenses,
             self.hints,
             self.probes,
@@ -335,6 +339,7 @@ class Server(LanguageServer):
 
             chosen = self.client
             self._session = Session(self.roots, interpreter=chosen.interpreter, interpreters=chosen.interpreters)
+            self.configuration.resume()
         return self._session
 
     def open_folders(self, roots: list[Path]) -> None:
@@ -352,6 +357,7 @@ class Server(LanguageServer):
 
     def changed(self, uri: str) -> None:
         """The text of a document or notebook has changed."""
+        self.configuration.changed(uri)
         unit = self.documents.unit_of(uri)
         self.analyses.touch(unit)
         if self.documents.source(unit) is None:
@@ -363,8 +369,8 @@ class Server(LanguageServer):
             self.probes.closed(uri)
             self.lenses.closed(uri)
             self.diagnostics.closed(uri)
-            # A cell that is prose now is still part of its notebook, and no text of its own.
-            self.analyses.touch(self.documents.unit_of(uri))
+            self.configuration.changed(uri)
+            self.analyses.touch(uri)
 
     # --- to the client
 

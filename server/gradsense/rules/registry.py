@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import gradsense.rules
 from gradsense.rules.base import Rule
@@ -44,3 +46,14 @@ def rule_of(code_or_name: str) -> type[Rule] | None:
 @functools.cache
 def _by_key() -> dict[str, type[Rule]]:
     return {key: rule for rule in all_rules() for key in (rule.code, rule.name)}
+
+
+@functools.cache
+def families() -> Mapping[str, str]:
+    """What each family of rules is about, by the prefix of its codes."""
+    found: dict[str, str] = {}
+    for family in pkgutil.iter_modules(gradsense.rules.__path__, "gradsense.rules."):
+        if family.ispkg:
+            prefix, _, about = (importlib.import_module(family.name).__doc__ or "").partition(": ")
+            found[prefix] = about.strip().rstrip(".")
+    return MappingProxyType(dict(sorted(found.items())))

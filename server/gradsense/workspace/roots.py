@@ -8,7 +8,7 @@ from pathlib import Path
 from gradsense.workspace.files import normal
 
 _REPOSITORY = (".git", ".hg", ".jj")
-_PROJECT = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", "environment.yml")
+_PROJECT = ("pyproject.toml", "gradsense.toml", "setup.cfg", "setup.py", "requirements.txt", "environment.yml")
 
 
 def project_root(path: Path, working_directory: Path) -> Path:

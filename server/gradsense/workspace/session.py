@@ -85,6 +85,8 @@ class Session:
         self._interpreter = interpreter
         self._interpreters = {normal(root): chosen for root, chosen in interpreters.items()}
         self._sources = Sources()
+        self._configuration_texts: dict[Path, str] = {}
+        """What an editor has in configuration files, in place of what is on disk."""
         self._jedi: dict[tuple[Path, ...], JediProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.reload()
@@ -144,8 +146,33 @@ class Session:
         folder = normal(path).parent
         if folder not in self._configurations:
             root = self.root_of(path)
-            self._configurations[folder] = find_configuration(folder, root, self.rules())
+            self._configurations[folder] = find_configuration(folder, root, self.rules(), self._configuration_texts)
         return self._configurations[folder]
+
+    def project_file_for(self, path: Path | str) -> Path | None:
+        """The nearest `pyproject.toml` above a file, whether it says anything of GradSense or not."""
+        folders = upwards(normal(path).parent, self.root_of(path))
+        return next((file for folder in folders if (file := folder / "pyproject.toml").is_file()), None)
+
+    def edit_configuration(self, path: Path | str, text: str | None) -> bool:
+        """Take `text` for what is in a configuration file, None for what is on disk again.
+
+        Whether any file that was asked about is configured otherwise now: whose analysis has to be made again.
+        """
+        path = normal(path)
+        if text is None:
+            self._configuration_texts.pop(path, None)
+        else:
+            self._configuration_texts[path] = text
+        before, self._configurations = self._configurations, {}
+        changed = False
+        for folder, file in before.items():
+            now = self.configuration_for(folder / "_.py")
+            changed = changed or now.configuration != file.configuration or now.folder != file.folder
+        if changed:
+            # It may say which version of Lightning there is.
+            self._versions.clear()
+        return changed
 
     def rules(self) -> Sequence[RuleName]:
         """The rules that configuration may name."""
