@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from lsprotocol import types
 
 from gradsense.engine import check_text
 from gradsense.workspace.session import Session
 from tests.lsp.editor import EXTENSION_OPTIONS, REAL, editor
+from tests.lsp.test_notebooks import opened
 
 PROGRAM = """\
 import torch
@@ -74,3 +76,35 @@ async def test_all_say_the_same(configuration: str, tmp_path: Path) -> None:
         ]
     assert tests
     assert sorted(tests) == sorted(command_line) == sorted(in_editor)
+
+
+CELLS = (
+    "%matplotlib inline\nimport torch\nfrom torch import nn",
+    "net = nn.Linear(4, 1)\noptimizer = torch.optim.SGD(net.parameters(), lr=0.1)",
+    "loss = net(torch.randn(8, 4)).mean()\nloss.backward()",
+    "%time optimizer.zero_grad()",
+    "optimizer.step()",
+    PROGRAM[PROGRAM.index("for ") :],
+)
+
+
+@pytest.mark.asyncio
+async def test_all_say_the_same_of_a_notebook(tmp_path: Path) -> None:
+    listed = [{"cell_type": "code", "metadata": {}, "outputs": [], "source": cell} for cell in CELLS]
+    (tmp_path / "train.ipynb").write_text(json.dumps({"cells": listed, "metadata": {}, "nbformat": 4}))
+    command = [sys.executable, "-m", "gradsense", "check", "--format", "json", "train.ipynb"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command_line = [
+        (each["cell"], each["code"], each["severity"], each["start"]["line"], each["message"])
+        for each in json.loads(done.stdout)
+    ]
+    async with editor("vscode", tmp_path, EXTENSION_OPTIONS, REAL) as running:
+        cells = [types.TextDocumentItem(running.uri(f"cell{n}"), "python", 1, text) for n, text in enumerate(CELLS, 1)]
+        opened(running, "train.ipynb", cells)
+        in_editor = [
+            (number, str(d.code), SEVERITIES[int(d.severity or 0)], d.range.start.line + 1, d.message)
+            for number, cell in enumerate(cells, 1)
+            for d in await running.diagnostics(cell.uri)
+        ]
+    assert {severity for _, _, severity, _, _ in command_line} == {"error", "information"}
+    assert sorted(command_line) == sorted(in_editor)

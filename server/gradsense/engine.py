@@ -7,10 +7,11 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
-from gradsense.findings import Finding, Span
+from gradsense.findings import Finding, Safety, Severity, Span
 from gradsense.program.facts import Step
 from gradsense.program.file import File, Imports
 from gradsense.program.interface import interfaces
@@ -75,15 +76,18 @@ def _file(path: str, text: str, cells: tuple[int, ...] = ()) -> File:
     return file
 
 
-def program_of(snapshot: Snapshot) -> Program:
-    """The program of a snapshot's file, with what the answers tell of other files."""
+def program_of(snapshot: Snapshot, in_order: Program | None = None) -> Program:
+    """The program of a snapshot's file, with what the answers tell of other files.
+
+    With the program of a notebook from top to bottom (`in_order`), the one whose cells may run in any order.
+    """
     file = _file(snapshot.path, snapshot.text, snapshot.cells)
     others = {
         answer.path: _file(answer.path, answer.text)
         for answer in snapshot.answers.values()
         if isinstance(answer, SourceFile) and answer.path != snapshot.path
     }
-    return Program(file, Imports(file, snapshot.answers, others), snapshot.settings)
+    return Program(file, Imports(file, snapshot.answers, others), snapshot.settings, in_order)
 
 
 def is_relevant(document: Document) -> bool:
@@ -104,10 +108,13 @@ def analyse(snapshot: Snapshot) -> Analysis:
         rules = [rule() for rule in _enabled(snapshot.settings)]
         for rule in rules:
             found += _found_or_failure(rule, lambda rule: findings_of(program, rule), failures)
+        by_rules = {(finding.code, finding.span) for finding in found}
         review = _review(program, rules, found, failures)
         for rule in rules:
             found += _found_or_failure(rule, lambda rule: rule.check_findings(program, review), failures)
         kept = _finish(found, snapshot, document)
+        if len(snapshot.cells) > 1:
+            kept = _of_cells(kept, by_rules, snapshot, program, rules)
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
     return Analysis(tuple(kept), frozenset(program.imports.questions), tuple(failures))
@@ -193,6 +200,47 @@ def _finish(found: list[Finding], snapshot: Snapshot, document: Document) -> lis
         if not _is_suppressed(finding, document):
             kept.append(finding)
     return kept
+
+
+IN_ORDER = "That is so if the cells run from top to bottom."
+"""What is told of a finding that another order of a notebook's cells would not have."""
+
+
+def _of_cells(
+    found: list[Finding], by_rules: set[tuple[str, Span]], snapshot: Snapshot, in_order: Program, rules: list[Rule]
+) -> list[Finding]:
+    """A notebook's findings, each as sure as it is whatever the order of the cells: one that other orders don't have is
+    worth knowing, and no more; its fixes are for the author to choose.
+    """
+    asked = {f.code for f in found if (f.code, f.span) in by_rules and (f.severity in _GRAVE or f.preferred_fix)}
+    if not asked:
+        return found
+    program = program_of(snapshot, in_order)
+    program.ensure_runs()
+    always: dict[tuple[str, Span], Severity] = {}
+    for rule in rules:
+        for finding in _found_or_failure(rule, partial(findings_of, program), []) if rule.code in asked else ():
+            at = (finding.code, finding.span)
+            always[at] = min(finding.severity, always.get(at, finding.severity), key=_rank)
+    return [
+        _in_any_order(f, always.get((f.code, f.span))) if f.code in asked and (f.code, f.span) in by_rules else f
+        for f in found
+    ]
+
+
+def _in_any_order(finding: Finding, always: Severity | None) -> Finding:
+    """A finding with the severity that it has in any order; None: there are orders without it."""
+    if always is not None:
+        return replace(finding, severity=max(finding.severity, always, key=_rank))
+    fixes = tuple(replace(fix, safety=Safety.UNSAFE) if fix.safety is Safety.SAFE else fix for fix in finding.fixes)
+    return replace(finding, severity=Severity.INFORMATION, message=f"{finding.message} {IN_ORDER}", fixes=fixes)
+
+
+_GRAVE = frozenset({Severity.ERROR, Severity.WARNING})
+
+
+def _rank(severity: Severity) -> int:
+    return _SEVERITY_ORDER[severity.value]
 
 
 _SEVERITY_ORDER = {"error": 0, "warning": 1, "information": 2}

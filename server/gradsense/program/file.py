@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from gradsense.program import definitions, expressions, ir, statements
+from gradsense.program import cells, definitions, expressions, ir, statements
 from gradsense.program.knowledge.names import canonical, is_installed_package
 from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
@@ -61,6 +62,14 @@ class File:
                 statements_before += 1
             units.append((where, offset, tree, lowered))
         return tuple(units)
+
+    @cached_property
+    def cells(self) -> tuple[tuple[tuple[Where, int, BlockTree, Lowered], ...], ...]:
+        """The top-level blocks of each cell of a notebook that has any; all are one cell in a plain file."""
+        by_cell: dict[int, list[tuple[Where, int, BlockTree, Lowered]]] = {}
+        for unit in self.units:
+            by_cell.setdefault(bisect_right(self.document.cells, unit[1]), []).append(unit)
+        return tuple(map(tuple, by_cell.values()))
 
     @cached_property
     def _places(self) -> dict[tuple[str, tuple[int, ...]], tuple[int, BlockTree]]:
@@ -427,11 +436,30 @@ def run_module(run: Run, state: State, file: File, definitions_only: bool = Fals
     """Run a module's body, or only its functions, classes and imports; gives the number of the frame with its names."""
     number = run.frame_number()
     run.module_frames[file.path] = number
-    frame = Frame(number, file, Where(file.path, "", (0,)), None, None, Closure(file.path), (), ())
-    frame.keeps = True
+    frame = _module_frame(file, number)
     state.frames[number] = {}
     if definitions_only:
         definitions.define(run, frame, state, file.units)
+    elif len(file.cells) > 1:
+        run.changes = cells.run_in_order(run, frame, state, file)
     else:
         statements.run_units(run, frame, state, file.units)
     return number
+
+
+def run_cells_again(run: Run, state: State, file: File, before: Run, changes: cells.Changes) -> None:
+    """Run the cells of a notebook as ones that may be run in any order, from the `state` in which the run `before` has
+    left them when it ran all of them from top to bottom.
+    """
+    run.frames = before.frames
+    run.module_frames = dict(before.module_frames)
+    run.holdings = dict(before.holdings)
+    run.optimizers = dict(before.optimizers)
+    run.copies = dict(before.copies)
+    cells.run_in_any_order(run, _module_frame(file, run.module_frames[file.path]), state, file, changes)
+
+
+def _module_frame(file: File, number: int) -> Frame:
+    frame = Frame(number, file, Where(file.path, "", (0,)), None, None, Closure(file.path), (), ())
+    frame.keeps = True
+    return frame

@@ -28,7 +28,7 @@ from gradsense.program import (
 )
 from gradsense.program.assigned import assigned_attributes
 from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Mode, Returned, Store
-from gradsense.program.file import TELLING_NAMES, File, Imports, run_module
+from gradsense.program.file import TELLING_NAMES, File, Imports, run_cells_again, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
@@ -173,8 +173,12 @@ class Entry:
 class Program:
     """One file's facts, each worked out when it is first asked for."""
 
-    def __init__(self, file: File, imports: Imports, settings: Settings | None = None) -> None:
+    def __init__(
+        self, file: File, imports: Imports, settings: Settings | None = None, in_order: Program | None = None
+    ) -> None:
+        """`in_order` is the program of the same notebook from top to bottom, for one whose cells run in any order."""
         self.file = file
+        self._in_order = in_order
         self.imports = imports
         self.settings = settings or Settings()
         self.text = file.document.text
@@ -283,17 +287,24 @@ class Program:
         except Exhausted:
             self.incomplete.add("")
         self._frames = definitions.module_frames, defined
+        in_order = self._in_order.script if self._in_order is not None else None
         key = (
             "script",
             self.file.path,
             tuple(where if where.unit else tree for where, _, tree, _ in self.file.units),
+            tuple(map(len, self.file.cells)),
+            in_order and in_order[0],
         )
 
         def work() -> tuple[Run, State] | None:
             run, state = Run(self.imports, ""), State()
             self.imports.asking = run
             try:
-                run_module(run, state, self.file)
+                if in_order is not None and in_order[0].changes is not None:
+                    state = in_order[1].copy()
+                    run_cells_again(run, state, self.file, in_order[0], in_order[0].changes)
+                else:
+                    run_module(run, state, self.file)
             except Exhausted:
                 return None
             return run, state

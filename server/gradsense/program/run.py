@@ -28,6 +28,7 @@ from gradsense.source.blocks import BlockTree
 
 if TYPE_CHECKING:
     from gradsense.program.calls import Summary
+    from gradsense.program.cells import Changes
     from gradsense.program.file import File, Imports
     from gradsense.program.recursion import Key, Recursion
 
@@ -157,6 +158,8 @@ class Run:
         """What the optimizers held before the run began."""
         self.world: object = None
         """The facts of the script from whose end the run began."""
+        self.changes: Changes | None = None
+        """What the cells of a notebook change for each other, where the run has gone through several."""
         self.end: State | None = None
         """The state in which the run ended."""
         self.muted = 0
