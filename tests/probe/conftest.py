@@ -3,8 +3,6 @@ here`."""
 
 from __future__ import annotations
 
-import os
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +11,10 @@ import pytest
 
 from gradsense.probe.plan import ProbeOptions, ProbeTarget, plan_probe
 from gradsense.probe.report import ProbeReport
-from tests.probe.forked import Forked
+from tests.probe.forked import PYTHON, Forked
 
 Probe = Callable[..., ProbeReport]
 
-PYTHON = os.environ.get("GRADSENSE_PROBE_PYTHON", sys.executable)
-"""The interpreter to probe with: `make test-old` gives one with old versions."""
 HEADER = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
 
 

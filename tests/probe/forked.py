@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
+from packaging.version import Version
 
 from gradsense.probe import child, client
 from gradsense.probe.child import Ending
@@ -12,13 +18,28 @@ from gradsense.probe.plan import ProbePlan
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.told import Told
 
+PYTHON = Path(os.environ.get("GRADSENSE_PROBE_PYTHON", sys.executable))
+"""The interpreter to probe with: `make test-old` gives one with old versions."""
+
+
+@functools.cache
+def torch_version() -> Version:
+    """Of the interpreter to probe with."""
+    code = "from importlib.metadata import version; print(version('torch'))"
+    return Version(subprocess.run([PYTHON, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+
+
+def needs_torch(version: str) -> pytest.MarkDecorator:
+    """A mark for tests whose program uses what came with that version of torch."""
+    return pytest.mark.skipif(torch_version() < Version(version), reason=f"its program needs torch {version}")
+
 
 class Forked:
     """The process, under any interpreter with torch. `close` ends it."""
 
-    def __init__(self, interpreter: str) -> None:
+    def __init__(self, interpreter: Path) -> None:
         worker = Path(child.__file__).parent / "worker"
-        self._interpreter = Path(interpreter)
+        self._interpreter = interpreter
         self._process = subprocess.Popen(
             [interpreter, str(Path(__file__).parent / "forks.py"), str(worker)],
             stdin=subprocess.PIPE,

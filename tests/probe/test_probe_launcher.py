@@ -22,12 +22,13 @@ from gradsense.probe.ranks import Rank, compare_ranks, error_of
 from gradsense.probe.report import ParameterReport, ProbeReport, RankReport
 
 from .conftest import line_of
+from .forked import PYTHON, needs_torch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="launchers of processes that share a pipe")
-PYTHON = Path(sys.executable)
 SCRIPT_PATH = Path(__file__).parent / "launched_script.py"
 TEXT = SCRIPT_PATH.read_text(encoding="utf-8")
-TORCHRUN = f"{shlex.quote(sys.executable)} -m torch.distributed.run --standalone --nproc-per-node=2"
+TORCHRUN = f"{shlex.quote(str(PYTHON))} -m torch.distributed.run --standalone --nproc-per-node=2"
+FSDP2 = needs_torch("2.6")
 
 
 def plan_of(path: Path, arguments: str, time_limit_s: float = 60.0) -> ProbePlan:
@@ -47,7 +48,7 @@ def by_name(report: ProbeReport, attribute: str) -> dict[str, Any]:
 EVERY = {f"{layer}.{name}" for layer in ("body", "extra", "head") for name in ("weight", "bias")}
 
 
-@pytest.mark.parametrize("case", ["healthy", "fsdp2", "fsdp1"])
+@pytest.mark.parametrize("case", ["healthy", pytest.param("fsdp2", marks=FSDP2), "fsdp1"])
 def test_healthy_ranks_are_not_accused(case: str) -> None:
     report = run(case)
     assert report.error is None
@@ -114,6 +115,7 @@ def test_a_hang_tells_where_each_rank_stands() -> None:
     assert f"on line {line_of(TEXT, '# rank 1 waits')}" in page(report)
 
 
+@FSDP2
 def test_a_layer_that_one_rank_does_not_use_breaks_fsdp() -> None:
     report = run("skip-fsdp2", time_limit_s=10.0)
     assert report.error is not None
@@ -228,7 +230,7 @@ def test_a_word_that_means_the_same_to_all() -> None:
     word = launchers._whatever_the_shells('print("as it is")')
     relay = ["sh", "-c", 'exec sh -c "$*"', "sh"]
     for shells in ([], relay, [*relay, "sh", "-c", "'exec sh -c \"$*\"'", "sh"]):
-        done = subprocess.run([*shells, sys.executable, "-c", word], capture_output=True, text=True, check=True)
+        done = subprocess.run([*shells, PYTHON, "-c", word], capture_output=True, text=True, check=True)
         assert done.stdout == "as it is\n"
 
 
@@ -310,7 +312,7 @@ def test_what_the_loss_of_another_rank_does_is_not_the_cause() -> None:
 def test_lines_are_put_together_whatever_comes_between() -> None:
     """What others print, a label as `srun -l` has it, a terminal's carriage returns. The guard speaks last."""
     sent = subprocess.run(
-        [sys.executable, "-c", SENDER, str(Path(launchers.__file__).parent / "worker")],
+        [PYTHON, "-c", SENDER, str(Path(launchers.__file__).parent / "worker")],
         capture_output=True,
         check=True,
     ).stdout

@@ -39,7 +39,10 @@ def text_of(body: str, package: str = "lightning") -> str:
     return BASE.format(package=package) + "\n\nclass Net(Base):\n" + textwrap.indent(textwrap.dedent(body), "    ")
 
 
-@pytest.mark.parametrize("package", ["lightning", "pytorch_lightning"])
+PACKAGES = pytest.mark.parametrize("package", ["lightning", "pytorch_lightning"])
+
+
+@PACKAGES
 def test_healthy(package: str, probe: Probe) -> None:
     report = probe(text_of("pass\n", package))
     assert report.error is None
@@ -61,13 +64,15 @@ def test_optimizer_over_a_part(probe: Probe) -> None:
     assert [each[2] for each in finding.related] == [line_of(text, "# built")]
 
 
-def test_detached_on_the_way(probe: Probe) -> None:
-    text = text_of("""
+@PACKAGES
+def test_detached_on_the_way(package: str, probe: Probe) -> None:
+    body = """
         def training_step(self, batch, batch_idx):
             x, y = batch
             h = self.encoder(x.view(x.size(0), -1))
             return F.cross_entropy(self.head(h.detach()), y)  # here
-    """)
+    """
+    text = text_of(body, package)
     [finding] = probe(text).findings
     assert (finding.code, finding.line) == ("probe-cut", line_of(text))
     assert "`encoder.0`" in finding.message
@@ -104,12 +109,13 @@ def test_cleared_before_the_step(probe: Probe) -> None:
     assert {related[2] for each in findings for related in each.related} == {line_of(text)}
 
 
-def test_step_that_only_runs_the_closure(probe: Probe) -> None:
-    text = text_of("""
+@PACKAGES
+def test_step_that_only_runs_the_closure(package: str, probe: Probe) -> None:
+    body = """
         def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure):
             optimizer_closure()
-    """)
-    findings = probe(text).findings
+    """
+    findings = probe(text_of(body, package)).findings
     assert {each.code for each in findings} == {"probe-unmoved"}
     assert all("never steps" in each.message for each in findings)
 
@@ -136,8 +142,9 @@ def test_no_loss(probe: Probe) -> None:
     assert {each.code for each in report.findings} == {"probe-no-gradient"}
 
 
-def test_manual_optimization_of_two_networks(probe: Probe) -> None:
-    text = BASE.format(package="lightning") + textwrap.dedent("""
+@PACKAGES
+def test_manual_optimization_of_two_networks(package: str, probe: Probe) -> None:
+    text = BASE.format(package=package) + textwrap.dedent("""
         class Net(pl.LightningModule):
             def __init__(self):
                 super().__init__()
@@ -163,11 +170,12 @@ def test_manual_optimization_of_two_networks(probe: Probe) -> None:
     assert len(report.optimizers) == 2
 
 
-def test_optimizer_not_returned(probe: Probe) -> None:
-    text = text_of("""
+@PACKAGES
+def test_optimizer_not_returned(package: str, probe: Probe) -> None:
+    body = """
         def configure_optimizers(self):
             optimizer = torch.optim.Adam(self.parameters(), lr=1e-3)
-    """)
-    findings = probe(text).findings
+    """
+    findings = probe(text_of(body, package)).findings
     assert {each.code for each in findings} == {"probe-not-in-optimizer"}
     assert all("returns no optimizer" in each.message for each in findings)

@@ -23,10 +23,10 @@ from gradsense.probe.plan import ProbeOptions, ProbePlan, ProbeTarget, plan_prob
 from gradsense.probe.report import ProbeReport
 
 from .conftest import line_of
+from .forked import PYTHON
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups and named pipes")
 FAKE = Path(__file__).parent / "fake_torch"
-PYTHON = Path(sys.executable)
 
 
 @pytest.fixture
@@ -211,10 +211,10 @@ class TestInterpreter:
 
     def test_without_torch(self, tmp_path: Path) -> None:
         bare = tmp_path / "python"
-        bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n', encoding="utf-8")
+        bare.write_text(f'#!/bin/sh\nexec "{PYTHON}" -S -E "$@"\n', encoding="utf-8")
         bare.chmod(0o755)
         report = run(plan_of(tmp_path, "pass\n"), bare)
-        assert str(report.error).startswith(f"No torch in {bare} (Python {sys.version_info[0]}.")
+        assert str(report.error).startswith(f"No torch in {bare} (Python 3.")
         assert report.summary() == str(report.error).partition(". ")[0] + "."
 
     def test_not_there(self, tmp_path: Path) -> None:

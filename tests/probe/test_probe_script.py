@@ -26,6 +26,26 @@ def stuck(report: ProbeReport) -> dict[str, str]:
     return {each.name: each.cause.words for each in report.parameters if each.cause is not None}
 
 
+TRAINER = """
+    import lightning.pytorch as pl
+
+    class Lit(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.network = nn.Linear(4, 1)
+
+        def training_step(self, batch, index):
+            inputs, targets = batch
+            return (self.network(inputs) - targets).pow(2).mean()
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters())
+
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=8)
+    pl.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    ).fit(Lit(), loader)
+"""
 HEALTHY = {
     "plain loop": """
         model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
@@ -132,26 +152,8 @@ HEALTHY = {
             (model(x) - y).pow(2).mean().backward()
             optimizer.step()
     """,
-    "Lightning's Trainer": """
-        import lightning.pytorch as pl
-
-        class Lit(pl.LightningModule):
-            def __init__(self):
-                super().__init__()
-                self.network = nn.Linear(4, 1)
-
-            def training_step(self, batch, index):
-                inputs, targets = batch
-                return (self.network(inputs) - targets).pow(2).mean()
-
-            def configure_optimizers(self):
-                return torch.optim.Adam(self.parameters())
-
-        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=8)
-        pl.Trainer(
-            max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
-        ).fit(Lit(), loader)
-    """,
+    "Lightning's Trainer": TRAINER,
+    "Lightning's Trainer by its other name": TRAINER.replace("lightning.pytorch", "pytorch_lightning"),
     "accumulation": """
         model = nn.Linear(4, 1)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -23,9 +23,10 @@ from gradsense.probe.plan import ProbeOptions, ProbePlan, ProbeTarget, plan_prob
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.spare import Spare
 
+from .forked import PYTHON
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="process groups and named pipes")
 FAKE = Path(__file__).parent / "fake_torch"
-PYTHON = Path(sys.executable)
 TEXT = """import os, sys
 import torch.nn as nn
 
@@ -188,7 +189,7 @@ def test_a_changed_variable_makes_it_unfit(tmp_path: Path, monkeypatch: pytest.M
 
 def test_another_interpreter_makes_it_unfit(tmp_path: Path) -> None:
     other = tmp_path / "python"
-    other.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    other.write_text(f'#!/bin/sh\nexec "{PYTHON}" "$@"\n', encoding="utf-8")
     other.chmod(0o755)
 
     async def body(spare: Kept) -> None:
@@ -317,9 +318,9 @@ def test_cancelling_a_probe_that_waits_for_the_import_kills_the_process(tmp_path
 @pytest.mark.parametrize("imported", [True, False])
 def test_a_killed_server_leaves_no_process(tmp_path: Path, pipe: Path, imported: bool) -> None:
     script = (
-        "import asyncio, sys\nfrom pathlib import Path\nfrom gradsense.probe.spare import Spare\n"
+        "import asyncio\nfrom pathlib import Path\nfrom gradsense.probe.spare import Spare\n"
         "async def main():\n"
-        "    spare = Spare()\n    await spare.renew(Path(sys.executable), Path('.'))\n"
+        f"    spare = Spare()\n    await spare.renew(Path({str(PYTHON)!r}), Path('.'))\n"
         f"    if {imported}: await spare._waiting.importing\n"
         "    print('waits', flush=True)\n    await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"

@@ -2,8 +2,8 @@
 
 Each file in `zoo/` says in comments what to hold the probe to: `probe: Net, script` what is probed; `allowed: CODE on
 NAMES` the information that a healthy one may get; `expected: CODE "words" on NAMES` a sick one's causes, or the start
-of a message; `not yet: [TARGET:] reason` what the probe gets wrong. `# here` marks the lines of the findings, `# cause`
-the lines that they refer to.
+of a message; `not yet: [TARGET:] reason` what the probe gets wrong; `since: torch VERSION` what the program needs.
+`# here` marks the lines of the findings, `# cause` the lines that they refer to.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gradsense.probe.plan import SCRIPT
 from gradsense.probe.report import ProbeReport
 
 from .conftest import Probe
+from .forked import needs_torch
 
 ZOO = Path(__file__).parent / "zoo"
 _EXPECTED = re.compile(r'(?P<code>\S+) "(?P<words>.*)"(?: on (?P<names>.+))?')
@@ -34,7 +35,7 @@ def _cases(folder: str) -> list[Any]:
     for path in sorted((ZOO / folder).glob("*.py")):
         text = path.read_text(encoding="utf-8")
         for target in (each for comment in _comments(text, "probe") for each in comment.split(", ")):
-            marks = []
+            marks = [needs_torch(each.removeprefix("torch ")) for each in _comments(text, "since")]
             for reason in _comments(text, "not yet"):
                 only, colon, _ = reason.partition(": ")
                 if not colon or only == target:

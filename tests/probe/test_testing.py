@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import random
 import subprocess
@@ -176,8 +177,9 @@ def test_devices_are_the_users() -> None:
     assert_trains(model, BATCH, F.cross_entropy, _sgd(model))
 
 
-def test_a_lightning_module_takes_its_batch_alone() -> None:
-    lightning = pytest.importorskip("lightning.pytorch", exc_type=ImportError)
+@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+def test_a_lightning_module_takes_its_batch_alone(package: str) -> None:
+    lightning = importlib.import_module(package)
 
     class Lit(lightning.LightningModule):  # type: ignore[misc,name-defined]
         def __init__(self, network: nn.Module) -> None:

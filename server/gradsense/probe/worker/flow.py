@@ -1,6 +1,6 @@
 """Where the gradient is cut: a shadow of the data flow that goes on where autograd's graph ends.
 
-A `TorchFunctionMode` sees each operation with its operands and results. Where a result depends on a parameter
+A mode sees each operation with its operands and results. Where a result depends on a parameter
 but has no history, the operation and the user's line are kept as a break. Values that leave torch (`item`,
 `numpy`) are linked again when they come back. A parameter without a gradient that reaches the loss in the
 shadow was cut, at the first break on its way; otherwise the loss doesn't use it.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .devices import softened
+from .modes import told_of_operations
 from .vanish import GradientWatch
 from .where import Line, Places
 
@@ -48,15 +49,6 @@ class Flow:
     kept alive meanwhile."""
 
     def __init__(self, places: Places, device: str | None = "cpu") -> None:
-        from torch.overrides import TorchFunctionMode
-
-        flow = self
-
-        class Mode(TorchFunctionMode):
-            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                return flow._operation(function, args, kwargs or {})
-
-        self._mode = Mode
         self._places = places
         self._device = device
         self.recording = False
@@ -84,7 +76,7 @@ class Flow:
         if recording:
             for parameter in parameters.values():
                 self.follow(parameter)
-        with self._mode(), self._patched() if recording else contextlib.nullcontext():
+        with told_of_operations(self._operation), self._patched() if recording else contextlib.nullcontext():
             try:
                 yield
             finally:

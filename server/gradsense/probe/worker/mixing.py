@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .modes import told_of_operations
 from .numerics import seed
 from .outputs import tensors_of
 from .values import tensors_in, with_tensors
@@ -238,8 +239,6 @@ class _Trace:
     """Every operation of one run, in order, with the user's line."""
 
     def __init__(self, origins: Origins) -> None:
-        from torch.overrides import TorchFunctionMode
-
         self.operations: list[_Operation] = []
         self.elements = 0
         self.ends: list[Any] = []
@@ -247,15 +246,6 @@ class _Trace:
         self._of: dict[int, int] = {}
         self._alive: list[Any] = []
         self._layers: list[tuple[Any, tuple[int, ...] | None]] = []
-        trace = self
-
-        class Mode(TorchFunctionMode):
-            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                result = function(*args, **(kwargs or {}))
-                trace.note(getattr(function, "__name__", ""), args, kwargs or {}, result)
-                return result
-
-        self._mode = Mode
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -271,7 +261,7 @@ class _Trace:
 
         hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave, always_call=True)]
         try:
-            with self._mode():
+            with told_of_operations(self._operation):
                 yield
         finally:
             for each in hooks:
@@ -280,7 +270,12 @@ class _Trace:
     def start(self, tensor: Any) -> None:
         self._add(_Operation("", None, [], tensor.detach()), tensor)
 
-    def note(self, name: str, args: Any, kwargs: dict[str, Any], result: Any) -> None:
+    def _operation(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        result = function(*args, **kwargs)
+        self._note(getattr(function, "__name__", ""), args, kwargs, result)
+        return result
+
+    def _note(self, name: str, args: Any, kwargs: dict[str, Any], result: Any) -> None:
         import torch
 
         line = self._places.current(sys._getframe(2))

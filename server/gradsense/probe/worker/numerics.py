@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .devices import softened
+from .modes import told_of_operations
 from .values import tensors_in, with_tensors
 from .where import Places
 
@@ -375,15 +376,13 @@ def in_float64(device: str | None) -> Iterator[Any]:
     """Code that asks for float32 gets float64 meanwhile, and `device` if it asks for another one. Gives what watches
     it: `reason` says why what was computed can't be compared, empty if it can."""
     import torch
-    from torch.overrides import TorchFunctionMode
 
-    class Mode(TorchFunctionMode):
+    class Watch:
         reason = ""
         watches = True
         calls: Any = None
 
-        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
+        def operation(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             name = getattr(function, "__name__", "")
             if name == "__get__":
                 name = getattr(getattr(function, "__self__", None), "__name__", "")
@@ -421,8 +420,9 @@ def in_float64(device: str | None) -> Iterator[Any]:
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with Mode() as mode:
-            yield mode
+        watch = Watch()
+        with told_of_operations(watch.operation):
+            yield watch
     finally:
         torch.set_default_dtype(before)
 

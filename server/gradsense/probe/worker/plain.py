@@ -15,7 +15,7 @@ from .flow import Flow
 from .outputs import Projection, tensors_of
 from .rpc_here import remote_parameters
 from .search import NoInputs, Search
-from .steps import History, Recorder, train
+from .steps import History, Recorder, leaves_of, train
 from .stop import Stop
 from .structure import guessed, leaf_by_name, signature_of
 from .unregistered import trainable
@@ -154,16 +154,29 @@ class PlainProbe(ClassProbe):
             with self.flow.active(trainable(model), recording=True), torch.device("meta"):
                 loss = projection(model(*(made(node, meta) for node in nodes)))
                 self.flow.loss(loss)
-            if loss is not None and loss.requires_grad:
-                loss.backward()
+            reached = self._reached_by(loss)
         except (Exception, SystemExit) as error:
             raise self.probe.stopped(f"`{self.name}` raises on its batch", error) from error
         for name, parameter in trainable(model).items():
-            self.recorder.histories.setdefault(name, History()).reached = parameter.grad is not None
+            there = parameter.grad is not None or id(parameter) in reached
+            self.recorder.histories.setdefault(name, History()).reached = there
         self.explain(model)
         self.channel.send("part", name="loss", value=projection.words)
         self.send_parameters(model, built.optimizers)
         self.channel.send("part", name="measured", value=True)
+
+    def _reached_by(self, loss: Any) -> set[int]:
+        """The ids of parameters that a loss without data leads to, beside those that it gives a gradient. Raises what
+        the user's code raises."""
+        if loss is None or not loss.requires_grad:
+            return set()
+        try:
+            loss.backward()
+        except Exception as error:
+            if self.probe.places.raised(error) is not None:
+                raise
+            return leaves_of(loss)  # torch has some gradients with data only, the older the more
+        return set()
 
     def inputs(self, model: Any, usage: Usage) -> list[Node]:
         """The arguments for `model(...)`; also sent."""

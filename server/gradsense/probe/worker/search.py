@@ -17,6 +17,7 @@ from typing import Any, Callable
 from . import needs
 from .batch import BATCH, Leaf, Node, leaves, made, meta, real, rebuilt, reranked
 from .devices import softened
+from .modes import told_of_operations
 from .needs import Need, Unfit, raised_to
 from .refusals import refused
 
@@ -402,12 +403,6 @@ def _counted(leaf: Leaf, size: int) -> Iterator[Leaf]:
         yield leaf.resized(0, size)
 
 
-def _mode() -> Any:
-    from torch.overrides import TorchFunctionMode
-
-    return TorchFunctionMode
-
-
 class Watch:
     """Counts operations, checks their operands and remembers which argument each tensor comes from."""
 
@@ -418,20 +413,14 @@ class Watch:
         self._alive: list[Any] = list(tensors)
         self.suspects: list[Need] = []
         self._checking = False
-        watch = self
-
-        class Mode(_mode()):  # type: ignore[misc]
-            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                return watch.operation(function, args, kwargs or {})
-
-        self._mode = Mode()
+        self._told = told_of_operations(self.operation)
 
     def __enter__(self) -> Watch:
-        self._mode.__enter__()
+        self._told.__enter__()
         return self
 
     def __exit__(self, *details: Any) -> None:
-        self._mode.__exit__(*details)
+        self._told.__exit__(*details)
 
     def layer(self, module: Any, operands: Any) -> None:
         """Before each layer: stop the run if it can't work on its operands."""

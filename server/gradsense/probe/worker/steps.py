@@ -156,6 +156,22 @@ def train(
         recorder.after_step(model)
 
 
+def leaves_of(loss: Any) -> set[int]:
+    """The ids of the tensors at which autograd's graph of a loss ends."""
+    found: set[int] = set()
+    todo, seen = [loss.grad_fn], {loss.grad_fn}
+    while todo:
+        function = todo.pop()
+        variable = getattr(function, "variable", None)
+        if variable is not None:
+            found.add(id(variable))
+        for each, _ in function.next_functions:
+            if each is not None and each not in seen:
+                seen.add(each)
+                todo.append(each)
+    return found
+
+
 def take_step(optimizer: Any, loss: Any) -> None:
     """One step, for which the gradients are there."""
     if "closure" in _required(optimizer.step):

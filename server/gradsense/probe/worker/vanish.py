@@ -72,6 +72,7 @@ class GradientWatch:
         self._gradients: dict[int, tuple[bool, bool]] = {}  # by node: whether it is not 0, whether it is finite
         self._first_not_finite: int | None = None
         self._hooks: list[Any] = []
+        self._hooked: set[int] = set()  # ids of tensors, which the flow keeps alive
 
     def noted(
         self, node: int, name: str, operands: list[tuple[Any, int | None]], options: dict[str, Any], result: Any
@@ -88,8 +89,16 @@ class GradientWatch:
                 operation.nan = bool(torch.isnan(result).any())
                 operation.infinite = bool(torch.isinf(result).any())
         if result.requires_grad:
-            watched: Any = result
-            self._hooks.append(watched.register_hook(lambda gradient: self._arrives(node, gradient)))
+            self._hooks.append(self._hook(node, result))
+
+    def _hook(self, node: int, result: Any) -> Any:
+        """Have `_arrives` told of the gradient of a result. Gives what takes the hook away."""
+        if id(result) not in self._hooked or result.grad_fn is None:
+            self._hooked.add(id(result))
+            return result.register_hook(lambda gradient: self._arrives(node, gradient))
+        # It was written to. Its hooks stay behind with the operation before, where torch is old.
+        number = result.output_nr
+        return result.grad_fn.register_prehook(lambda gradients: self._arrives(node, gradients[number]))
 
     def clear(self) -> None:
         """Forget what was seen: the flow begins again."""
@@ -103,10 +112,13 @@ class GradientWatch:
         for each in self._hooks:
             each.remove()
         self._hooks.clear()
+        self._hooked.clear()
 
     def _arrives(self, node: int, gradient: Any) -> None:
         import torch
 
+        if gradient is None:
+            return
         with torch.no_grad():
             values = gradient.coalesce().values() if gradient.is_sparse else gradient
             finite = bool(torch.isfinite(values).all())

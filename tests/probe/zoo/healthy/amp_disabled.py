@@ -1,5 +1,6 @@
 # A scaler that is switched off without a GPU.
 # probe: script
+# since: torch 2.3
 import torch
 from torch import nn
 
