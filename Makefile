@@ -49,15 +49,23 @@ mutants: setup
 probe-truth: setup
 	$(RUN) -m benchmarks.probe_truth --from $(or $(FROM),$(error make probe-truth FROM=folder)) --report benchmarks/probe_truth/REPORT.md
 
-# The probe under the oldest versions it is made for; OLD_PYTHON is a Python 3.9.
+# The oldest versions that all is made for: the probe under Python 3.9, the server and gradsense.testing under 3.10.
 OLD_PYTHON ?= python3.9
-test-old: setup .cache/old/.installed
-	GRADSENSE_PROBE_PYTHON=$(CURDIR)/.cache/old/bin/python $(RUN) -m pytest tests/probe
+OLD_SERVER_PYTHON ?= python3.10
+OLD_PACKAGES := torch==2.2.2 'numpy<2' lightning==2.2.5 pytorch_lightning==2.2.5
+test-old: setup .cache/old/.installed .cache/old-server/.installed
+	GRADSENSE_PROBE_PYTHON=$(CURDIR)/.cache/old/bin/python $(RUN) -m pytest tests/probe --ignore tests/probe/test_testing.py
+	.cache/old-server/bin/python -m pytest tests/probe/test_testing.py tests/cli tests/lsp tests/program tests/source tests/workspace
 
 .cache/old/.installed:
 	$(OLD_PYTHON) -m venv .cache/old
-	.cache/old/bin/python -m pip install torch==2.2.2 'numpy<2'
-	.cache/old/bin/python -m pip install lightning==2.2.5 pytorch_lightning==2.2.5
+	.cache/old/bin/python -m pip install $(OLD_PACKAGES)
+	touch $@
+
+.cache/old-server/.installed: pyproject.toml
+	$(OLD_SERVER_PYTHON) -m venv .cache/old-server
+	.cache/old-server/bin/python -m pip install $(OLD_PACKAGES)
+	.cache/old-server/bin/python -m pip install -e . pytest pytest-asyncio pytest-lsp hypothesis jsonschema
 	touch $@
 
 docs: setup

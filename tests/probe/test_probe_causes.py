@@ -141,6 +141,20 @@ CUTS = {
         "`gt`, which has no gradient,",
         {"gate.weight", "gate.bias"},
     ),
+    "indexed by values and behind the cut": (
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scores, self.body, self.head = nn.Linear(10, 6), nn.Linear(10, 6), nn.Linear(3, 1)
+
+            def forward(self, x):
+                best = self.scores(x).topk(3).indices  # here
+                return self.head(torch.stack([row[each] for row, each in zip(self.body(x), best)]))
+        """,
+        "`topk`, which has no gradient,",
+        {"scores.weight", "scores.bias"},
+    ),
     "written into a buffer": (
         """
         class Net(nn.Module):

@@ -82,6 +82,22 @@ def test_a_cut_is_told_with_its_line() -> None:
     assert "head" not in text.partition("\n\n")[0]
 
 
+class Indexed(Net):
+    def forward(self, x: torch.Tensor) -> Any:
+        hidden = self.norm(self.body(x)).detach()[torch.arange(len(x))][:, :8]
+        assert torch.tensor([hidden[0, 0], hidden[0, 1]]).shape == (2,)
+        return self.head(hidden)
+
+
+def test_a_cut_is_found_through_an_index() -> None:
+    model, methods = Indexed(), dict(vars(torch.Tensor))
+    line = inspect.getsourcelines(Indexed.forward)[1] + 1
+    with pytest.raises(AssertionError, match=rf"body\.weight: cut by `\.detach\(\)` \(test_testing\.py:{line}\)"):
+        assert_trains(model, BATCH, F.cross_entropy, torch.optim.Adam(model.parameters()))
+    assert dict(vars(torch.Tensor)) == methods
+    assert torch.tensor([BATCH[0][0, 0], BATCH[0][0, 1]]).shape == (2,)
+
+
 def test_what_no_optimizer_holds_is_told() -> None:
     model = Net()
     with pytest.raises(AssertionError, match=r"body\.weight: in no optimizer"):
