@@ -21,6 +21,7 @@ test: setup $(VSIX) .cache/vscode/.installed
 	.venv/bin/mypy
 	npm run typecheck
 	npm run lint
+	npm test
 	$(RUN) -m pytest -n auto --dist worksteal $(PROCESSES:%=--ignore=%)
 	$(RUN) -m pytest $(PROCESSES)
 
@@ -94,7 +95,8 @@ out/extension.js: node_modules/.installed package.json tsconfig.json $(wildcard 
 
 # The bundled server's compiled libraries make the extension one for this platform.
 SERVER_SOURCES := $(shell find server/gradsense -name '*.py' -o -name '*.typed')
-$(VSIX): out/extension.js .venv/.installed .vscodeignore client/icon.png README.md LICENSE $(wildcard CHANGELOG.md docs/images/*.png) \
+$(VSIX): out/extension.js .venv/.installed .vscodeignore client/icon.png README.md LICENSE \
+    $(wildcard CHANGELOG.md docs/images/*.png package.nls*.json l10n/*.json) examples/dual_network.py \
     tools/bundle_server.py tools/launch.py $(SERVER_SOURCES)
 	mkdir -p $(@D)
 	$(RUN) tools/bundle_server.py

@@ -1,51 +1,169 @@
-// The interpreter that the probe runs the user's model with.
-import { type Event, extensions, type Uri, workspace } from 'vscode';
-import { fromWorkspaceFolder } from './paths';
+// The interpreters that probes run the user's models with: for each folder, the choice of whoever knows one first.
+import {
+  type Disposable,
+  EventEmitter,
+  extensions,
+  type LogOutputChannel,
+  l10n,
+  type Uri,
+  workspace,
+} from 'vscode';
+import { fromWorkspaceFolder, isExecutable } from './paths';
+import type { InterpreterChoice } from './protocol';
+import { environmentsExtension, pythonExtension } from './pythonExtensions';
 
 export interface Interpreter {
-  /** Null: the server looks for one when a probe is asked for. */
-  path: string | null;
+  path: string;
   /** Where the choice comes from, for the status item. */
   reason: string;
 }
 
-/** The part of the Python extension's API that is used here. */
-interface PythonEnvironments {
-  getActiveEnvironmentPath(resource?: Uri): { readonly id: string; readonly path: string };
-  resolveEnvironment(environment: {
-    readonly id: string;
-    readonly path: string;
-  }): Promise<{ readonly executable: { readonly uri: Uri | undefined } } | undefined>;
-  readonly onDidChangeActiveEnvironmentPath: Event<unknown>;
+/** Somebody who may know the interpreter for the files of a folder, or for those outside of all folders. */
+interface Source {
+  choose(folder: Uri | undefined): Promise<Interpreter | undefined>;
+  /** Calls back after each change; undefined if there is nobody to listen to. */
+  follow?(changed: () => void): Promise<Disposable | undefined>;
 }
 
-/** The Python extension's environments, or undefined: it is asked if it is there, never required. */
-async function pythonEnvironments(): Promise<PythonEnvironments | undefined> {
-  const extension = extensions.getExtension<{ environments?: PythonEnvironments }>('ms-python.python');
-  return (await extension?.activate())?.environments;
-}
+/**
+ * In this order. What is set for GradSense alone goes first: whoever sets it wants another one than the Python
+ * extension's. If nobody knows any, the server looks for one: in the folder, then on PATH.
+ */
+const sources: readonly Source[] = [
+  { choose: async (folder) => ownSetting(folder) },
+  environmentsExtension,
+  pythonExtension,
+  { choose: async (folder) => pythonSetting(folder) },
+];
 
-export async function onDidChangePythonEnvironment(
-  changed: () => Promise<void>,
-): Promise<{ dispose(): void } | undefined> {
-  return (await pythonEnvironments())?.onDidChangeActiveEnvironmentPath(changed);
-}
+export class Interpreters implements Disposable {
+  readonly #log: LogOutputChannel;
+  readonly #changed = new EventEmitter<void>();
+  readonly #followed = new Map<Source, Disposable>();
+  readonly #listeners: Disposable[] = [];
+  #known: ReadonlyMap<string, Interpreter> = new Map();
+  #latest: Promise<void> = Promise.resolve();
 
-export async function chooseInterpreter(): Promise<Interpreter> {
-  if (!workspace.isTrusted) {
-    return { path: null, reason: 'no probe before the workspace is trusted' };
+  /** Fires when any folder's choice is another one. */
+  readonly onDidChange = this.#changed.event;
+
+  constructor(log: LogOutputChannel) {
+    this.#log = log;
+    this.#listeners.push(
+      extensions.onDidChange(() => this.refresh()),
+      workspace.onDidChangeWorkspaceFolders(() => this.refresh()),
+      workspace.onDidGrantWorkspaceTrust(() => this.refresh()),
+      workspace.onDidChangeConfiguration(async (change) => {
+        if (
+          change.affectsConfiguration('gradsense.interpreter') ||
+          change.affectsConfiguration('python.defaultInterpreterPath')
+        ) {
+          await this.refresh();
+        }
+      }),
+    );
   }
-  const configured = workspace.getConfiguration('gradsense').get('interpreter', '').trim();
-  if (configured) {
-    return { path: fromWorkspaceFolder(configured), reason: 'set in gradsense.interpreter' };
+
+  /** Asks everybody again. */
+  refresh(): Promise<void> {
+    this.#latest = this.#latest.then(() => this.#ask());
+    return this.#latest;
   }
-  const environments = await pythonEnvironments();
-  if (environments) {
-    const active = environments.getActiveEnvironmentPath(workspace.workspaceFolders?.[0]?.uri);
-    const executable = (await environments.resolveEnvironment(active))?.executable.uri;
-    if (executable) {
-      return { path: executable.fsPath, reason: "the Python extension's choice" };
+
+  /** Done when everybody who was asked has answered. */
+  async settled(): Promise<void> {
+    await this.#latest;
+  }
+
+  /** The choice for a file, as far as it is known by now. */
+  of(file: Uri | undefined): Interpreter | undefined {
+    const folder = file && workspace.getWorkspaceFolder(file);
+    return this.#known.get(keyOf(folder?.uri)) ?? this.#known.get(keyOf(undefined));
+  }
+
+  /** All choices, as the server takes them. */
+  get choice(): InterpreterChoice {
+    const folders = (workspace.workspaceFolders ?? []).flatMap(({ uri }) => {
+      const interpreter = this.#known.get(keyOf(uri))?.path;
+      return interpreter === undefined ? [] : [{ uri: uri.toString(), interpreter }];
+    });
+    return { interpreter: this.#known.get(keyOf(undefined))?.path ?? null, folders };
+  }
+
+  dispose(): void {
+    for (const listener of [...this.#listeners, ...this.#followed.values()]) {
+      listener.dispose();
+    }
+    this.#changed.dispose();
+  }
+
+  /** Only in a trusted workspace: other extensions may run the interpreters that they find. */
+  async #ask(): Promise<void> {
+    const known = new Map<string, Interpreter>();
+    if (workspace.isTrusted) {
+      await this.#follow();
+      const folders = (workspace.workspaceFolders ?? []).map(({ uri }) => uri);
+      for (const folder of [undefined, ...folders]) {
+        const interpreter = await this.#first(folder);
+        if (interpreter) {
+          known.set(keyOf(folder), interpreter);
+        }
+      }
+    }
+    const isNew = JSON.stringify([...known]) !== JSON.stringify([...this.#known]);
+    this.#known = known;
+    if (isNew) {
+      this.#changed.fire();
     }
   }
-  return { path: null, reason: 'looked for when a probe runs' };
+
+  async #first(folder: Uri | undefined): Promise<Interpreter | undefined> {
+    for (const source of sources) {
+      try {
+        const interpreter = await source.choose(folder);
+        if (interpreter) {
+          return interpreter;
+        }
+      } catch (error) {
+        this.#log.warn(`An extension that was asked for an interpreter has failed: ${String(error)}`);
+      }
+    }
+    return undefined;
+  }
+
+  async #follow(): Promise<void> {
+    for (const source of sources.filter((each) => !this.#followed.has(each))) {
+      try {
+        const listener = await source.follow?.(() => void this.refresh());
+        if (listener) {
+          this.#followed.set(source, listener);
+        }
+      } catch (error) {
+        this.#log.warn(`An extension that was asked for interpreters has failed: ${String(error)}`);
+      }
+    }
+  }
+}
+
+function keyOf(folder: Uri | undefined): string {
+  return folder?.toString() ?? '';
+}
+
+function ownSetting(folder: Uri | undefined): Interpreter | undefined {
+  const setting = workspace.getConfiguration('gradsense', folder).get('interpreter', '').trim();
+  return setting
+    ? { path: fromWorkspaceFolder(setting, folder), reason: l10n.t('set in gradsense.interpreter') }
+    : undefined;
+}
+
+/** What the Python extension would start with. Without it the setting may still be there, in shared settings. */
+function pythonSetting(folder: Uri | undefined): Interpreter | undefined {
+  const setting = workspace
+    .getConfiguration('python', folder)
+    .get<string>('defaultInterpreterPath', '')
+    .trim();
+  const path = setting && fromWorkspaceFolder(setting, folder);
+  return path && isExecutable(path)
+    ? { path, reason: l10n.t('set in python.defaultInterpreterPath') }
+    : undefined;
 }

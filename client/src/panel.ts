@@ -1,5 +1,5 @@
 // The last report as a page beside the editor. It knows lines by number only; where they are, is known here.
-import { type Disposable, Position, Range, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
+import { type Disposable, l10n, Position, Range, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
 import type { Location } from 'vscode-languageclient/node';
 
 export interface Page {
@@ -91,7 +91,7 @@ export class ReportPanel implements Disposable {
     try {
       await window.showTextDocument(uri, { selection, viewColumn: columnOf(uri) });
     } catch {
-      void window.showWarningMessage(`${uri.fsPath} can't be opened. Run the probe again.`);
+      void window.showWarningMessage(l10n.t("{0} can't be opened. Run the probe again.", uri.fsPath));
     }
   }
 }

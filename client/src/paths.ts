@@ -1,13 +1,13 @@
 import { accessSync, constants, statSync } from 'node:fs';
+import { homedir } from 'node:os';
 import * as path from 'node:path';
-import { workspace } from 'vscode';
+import { type Uri, workspace } from 'vscode';
+import { absolute } from './settingPath';
 
-/** A path as settings hold it, made absolute: relative ones count from the first workspace folder. */
-export function fromWorkspaceFolder(setting: string): string {
-  const folder = workspace.workspaceFolders?.[0]?.uri.fsPath ?? '';
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: the variable's name as it stands in settings.
-  const expanded = setting.replaceAll('${workspaceFolder}', folder);
-  return path.resolve(folder, expanded);
+/** A path as settings hold it, made absolute: relative ones count from their folder, or else from the first one. */
+export function fromWorkspaceFolder(setting: string, of?: Uri): string {
+  const folder = (of ?? workspace.workspaceFolders?.[0]?.uri)?.fsPath ?? '';
+  return absolute(setting, folder, homedir());
 }
 
 export function isExecutable(file: string): boolean {

@@ -1,5 +1,15 @@
 // The probe's commands: run it under a progress that can be cancelled, tell the verdict, show the report.
-import { commands, type Disposable, ProgressLocation, window, workspace } from 'vscode';
+import * as path from 'node:path';
+import {
+  commands,
+  type Disposable,
+  l10n,
+  ProgressLocation,
+  type QuickPickItem,
+  type TextDocument,
+  window,
+  workspace,
+} from 'vscode';
 import type { Location } from 'vscode-languageclient/node';
 import {
   type LanguageClient,
@@ -8,7 +18,14 @@ import {
   WorkDoneProgress,
 } from 'vscode-languageclient/node';
 import { ReportPanel } from './panel';
-import { type ProbeParams, type ProbeResult, placeRequest, probeRequest } from './protocol';
+import {
+  type ProbeParams,
+  type ProbeResult,
+  type ProbeTarget,
+  placeRequest,
+  probeRequest,
+  targetsRequest,
+} from './protocol';
 import type { Session } from './session';
 
 /** Stands for a class's name where the file itself is run, as a script. */
@@ -37,9 +54,7 @@ export class Probe implements Disposable {
     const ofLens = typeof uri === 'string' && typeof target === 'string';
     const request = ofLens ? { uri, target, position: null } : modelAtCursor();
     if (!request) {
-      void window.showWarningMessage(
-        'No Python file is open. Put the cursor into a model class, then run the probe.',
-      );
+      tellThatNoFileIsOpen();
       return;
     }
     const client = await this.#session.client();
@@ -55,8 +70,41 @@ export class Probe implements Disposable {
     } catch (error) {
       if (!isCancellation(error)) {
         const reason = error instanceof Error ? error.message : String(error);
-        void window.showErrorMessage(`The probe did not run: ${reason}. The server's log says more.`);
+        void window.showErrorMessage(
+          l10n.t("The probe did not run: {0}. The server's log says more.", reason),
+        );
       }
+    }
+  }
+
+  /** Lets the user choose among all that the file in front has to probe. */
+  async pick(): Promise<void> {
+    if (!workspace.isTrusted) {
+      await askForTrust();
+      return;
+    }
+    const document = window.activeTextEditor?.document;
+    if (document?.languageId !== 'python') {
+      tellThatNoFileIsOpen();
+      return;
+    }
+    const client = await this.#session.client();
+    if (!client) {
+      return;
+    }
+    const uri = document.uri.toString();
+    const targets = await client.sendRequest(targetsRequest, { uri });
+    if (targets.length === 0) {
+      void window.showInformationMessage(
+        l10n.t('This file has nothing to probe: neither a model class nor a training loop.'),
+      );
+      return;
+    }
+    const items = targets.map((each) => ({ ...itemOf(each, document), target: each.target }));
+    const placeHolder = l10n.t('A model class, or the script with its training loop');
+    const chosen = await window.showQuickPick(items, { title: l10n.t('Run Probe on'), placeHolder });
+    if (chosen) {
+      await this.run(uri, chosen.target);
     }
   }
 
@@ -95,12 +143,13 @@ export class Probe implements Disposable {
       this.#text.replace(result.text);
       if (result.html !== undefined) {
         const { html, report, places = [] } = result;
-        this.#panel.update({ title: `Probe: ${report?.target ?? ''}`, html, places });
+        this.#panel.update({ title: l10n.t('Probe: {0}', report?.target ?? ''), html, places });
       }
       await commands.executeCommand('setContext', 'gradsense.hasProbeReport', true);
     }
-    if ((await showVerdict(result, hasReport ? ['Show report'] : [])) !== undefined) {
-      this.showReport();
+    const buttons = hasReport ? [l10n.t('Show report')] : [];
+    if ((await showVerdict(result, buttons)) !== undefined) {
+      await commands.executeCommand('gradsense.showProbeReport');
     }
   }
 }
@@ -124,7 +173,12 @@ function modelAtCursor(): Pick<ProbeParams, 'uri' | 'target' | 'position'> | und
 }
 
 function requestWithProgress(client: LanguageClient, params: ProbeParams): Promise<ProbeResult> {
-  const title = `Probing ${params.target === script ? 'the script' : (params.target ?? 'the model at the cursor')}`;
+  const title =
+    params.target === script
+      ? l10n.t('Probing the script')
+      : params.target === null
+        ? l10n.t('Probing the model at the cursor')
+        : l10n.t('Probing {0}', params.target);
   const options = { location: ProgressLocation.Notification, title, cancellable: true };
   return Promise.resolve(
     window.withProgress(options, async (progress, cancellation) => {
@@ -142,6 +196,22 @@ function requestWithProgress(client: LanguageClient, params: ProbeParams): Promi
   );
 }
 
+function itemOf({ target, kind, line, result }: ProbeTarget, document: TextDocument): QuickPickItem {
+  const isScript = kind === 'script';
+  const where = isScript ? l10n.t('training loop, line {0}', line + 1) : l10n.t('line {0}', line + 1);
+  return {
+    label: isScript ? `$(play) ${path.basename(document.fileName)}` : `$(symbol-class) ${target}`,
+    description: where,
+    ...(result === null ? {} : { detail: result }),
+  };
+}
+
+function tellThatNoFileIsOpen(): void {
+  void window.showWarningMessage(
+    l10n.t('No Python file is open. Put the cursor into a model class, then run the probe.'),
+  );
+}
+
 function isCancellation(error: unknown): boolean {
   return (
     error instanceof ResponseError &&
@@ -150,9 +220,10 @@ function isCancellation(error: unknown): boolean {
 }
 
 async function askForTrust(): Promise<void> {
-  const manage = 'Manage Workspace Trust';
-  const message =
-    'The probe runs your code, and this workspace is in Restricted Mode. Trust the workspace first.';
+  const manage = l10n.t('Manage Workspace Trust');
+  const message = l10n.t(
+    'The probe runs your code, and this workspace is in Restricted Mode. Trust the workspace first.',
+  );
   if ((await window.showWarningMessage(message, manage)) === manage) {
     await commands.executeCommand('workbench.trust.manage');
   }

@@ -1,6 +1,14 @@
 // A rule's page, asked from the server, in the editor's Markdown preview.
-import { commands, languages, type TextDocumentContentProvider, Uri, window } from 'vscode';
-import { explainRequest } from './protocol';
+import {
+  commands,
+  l10n,
+  languages,
+  type QuickPickItem,
+  type TextDocumentContentProvider,
+  Uri,
+  window,
+} from 'vscode';
+import { explainRequest, type RuleSummary, rulesRequest } from './protocol';
 import type { Session } from './session';
 
 export const rulePageScheme = 'gradsense-rule';
@@ -20,7 +28,7 @@ export class RulePages implements TextDocumentContentProvider {
 
   /** From a code action with the rule's code; from the palette without, then the user is asked. */
   async show(rule?: string): Promise<void> {
-    const code = rule ?? (await askForRule());
+    const code = rule ?? (await this.#askForRule());
     if (code) {
       await commands.executeCommand(
         'markdown.showPreview',
@@ -28,15 +36,31 @@ export class RulePages implements TextDocumentContentProvider {
       );
     }
   }
+
+  /** Of all rules, that of the finding at the cursor first. */
+  async #askForRule(): Promise<string | undefined> {
+    const client = await this.#session.client();
+    if (!client) {
+      return undefined;
+    }
+    const here = ruleAtCursor();
+    const rules = await client.sendRequest(rulesRequest, {});
+    const items = [
+      ...rules.filter(({ code }) => code === here),
+      ...rules.filter(({ code }) => code !== here),
+    ].map(itemOf);
+    const chosen = await window.showQuickPick(items, {
+      title: l10n.t('Explain a Rule'),
+      placeHolder: l10n.t('Code, name or words of the rule'),
+      matchOnDescription: true,
+      matchOnDetail: true,
+    });
+    return chosen?.label;
+  }
 }
 
-async function askForRule(): Promise<string | undefined> {
-  const code = await window.showInputBox({
-    prompt: 'Code or name of the rule',
-    placeHolder: 'GS105',
-    value: ruleAtCursor() ?? '',
-  });
-  return code?.trim();
+function itemOf({ code, name, summary }: RuleSummary): QuickPickItem {
+  return { label: code, description: name, detail: summary };
 }
 
 function ruleAtCursor(): string | undefined {

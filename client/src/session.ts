@@ -1,7 +1,10 @@
-// The running server: started, stopped, started afresh when a choice changes, told when trust is granted.
+// The running server: started, stopped, started afresh when a choice changes, told of trust and interpreters.
 import {
+  type Disposable,
+  EventEmitter,
   type ExtensionContext,
   type LogOutputChannel,
+  l10n,
   type Position,
   type TextDocument,
   type Uri,
@@ -9,8 +12,15 @@ import {
   workspace,
 } from 'vscode';
 import { InlayHintRequest, LanguageClient, State } from 'vscode-languageclient/node';
-import { chooseInterpreter, type Interpreter } from './interpreter';
-import { type InitializationOptions, trustNotification } from './protocol';
+import type { Interpreters } from './interpreter';
+import {
+  type FoundInterpreter,
+  type InitializationOptions,
+  interpreterRequest,
+  interpretersNotification,
+  troubleNotification,
+  trustNotification,
+} from './protocol';
 import { chooseServer, NoServerError, type Server } from './server';
 import { documentSelector, type ServerStatus } from './status';
 
@@ -19,7 +29,7 @@ function showsHints(uri: Uri): boolean {
   return workspace.getConfiguration('gradsense', uri).get('inlayHints.probe', true);
 }
 
-/** The device that the user has chosen for probes; null: the server's configuration says. */
+/** The device that the user has chosen for probes; null: the project's configuration says. */
 function chosenDevice(): string | null {
   const chosen = workspace.getConfiguration('gradsense').inspect<string>('probe.device');
   return chosen?.workspaceFolderValue ?? chosen?.workspaceValue ?? chosen?.globalValue ?? null;
@@ -35,25 +45,32 @@ function mayComplete(document: TextDocument, position: Position): boolean {
   return document.languageId !== 'python' || before.includes('gradsense:');
 }
 
-interface Launch {
-  server: Server;
-  interpreter: Interpreter;
-  device: string | null;
-}
-
-export class Session {
+export class Session implements Disposable {
   readonly #context: ExtensionContext;
   readonly #log: LogOutputChannel;
   readonly #status: ServerStatus;
+  readonly #interpreters: Interpreters;
+  /** Apart from the log: the messages hold what files say. */
+  readonly #messages = window.createOutputChannel('GradSense Messages', { log: true });
+  readonly #changed = new EventEmitter<void>();
   #client: LanguageClient | undefined;
-  #launch: Launch | undefined;
+  #server: Server | undefined;
   /** Starts and stops run one after the other, in the order they were asked for. */
   #queue: Promise<void> = Promise.resolve();
 
-  constructor(context: ExtensionContext, log: LogOutputChannel, status: ServerStatus) {
+  /** Fires when the server runs, or no longer does, and when it knows other interpreters. */
+  readonly onDidChange = this.#changed.event;
+
+  constructor(
+    context: ExtensionContext,
+    log: LogOutputChannel,
+    status: ServerStatus,
+    interpreters: Interpreters,
+  ) {
     this.#context = context;
     this.#log = log;
     this.#status = status;
+    this.#interpreters = interpreters;
   }
 
   /** The running client; undefined, after telling the user, when there is none. */
@@ -62,8 +79,14 @@ export class Session {
     if (this.#client?.isRunning()) {
       return this.#client;
     }
-    void this.#tell('The GradSense server is not running.');
+    void this.#tell(l10n.t('The GradSense server is not running.'));
     return undefined;
+  }
+
+  /** Which server runs, and why; undefined if there is none. */
+  get server(): (Server & { version: string | undefined }) | undefined {
+    const version = this.#client?.initializeResult?.serverInfo?.version;
+    return this.#server && this.#client?.isRunning() ? { ...this.#server, version } : undefined;
   }
 
   restart(): Promise<void> {
@@ -74,27 +97,38 @@ export class Session {
     return this.#enqueue(() => this.#stop());
   }
 
-  /** Starts afresh only if the settings, trust or the Python extension now choose differently. */
+  /** Starts afresh only if the settings, trust or an environment now choose another server. */
   refresh(): Promise<void> {
-    return this.#enqueue(async () => {
-      const launch = await this.#choose();
-      if (!sameProcess(launch, this.#launch)) {
-        await this.#startAfresh();
-      }
-    });
+    return this.#enqueue(() => this.#refresh());
   }
 
   trustGranted(): Promise<void> {
     return this.#enqueue(async () => {
-      const launch = await this.#choose();
-      if (launch && this.#client?.isRunning() && sameProcess(launch, this.#launch)) {
-        this.#launch = launch;
-        this.#status.running(launch.server, launch.interpreter, this.#client.initializeResult?.serverInfo);
+      await this.#refresh();
+      if (this.#client?.isRunning()) {
         await this.#client.sendNotification(trustNotification, { trusted: true });
-      } else {
-        await this.#startAfresh();
+        this.#changed.fire();
       }
     });
+  }
+
+  /** The server is told of a new choice as it runs. Only one from an environment may have to give way itself. */
+  interpretersChanged(): Promise<void> {
+    return this.#enqueue(async () => {
+      await this.#refresh();
+      if (this.#client?.isRunning()) {
+        await this.#client.sendNotification(interpretersNotification, this.#interpreters.choice);
+        this.#changed.fire();
+      }
+    });
+  }
+
+  /** What a probe of a file would run with; undefined while there is no server to ask. */
+  async interpreterOf(file: Uri): Promise<FoundInterpreter | undefined> {
+    await this.#queue;
+    return this.#client?.isRunning()
+      ? this.#client.sendRequest(interpreterRequest, { uri: file.toString() })
+      : undefined;
   }
 
   /** Has the editor ask again for the hints of what it shows. */
@@ -105,6 +139,11 @@ export class Session {
     }
   }
 
+  dispose(): void {
+    this.#messages.dispose();
+    this.#changed.dispose();
+  }
+
   #enqueue(action: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(action).catch((error: unknown) => this.#fail(error));
     return this.#queue;
@@ -112,35 +151,20 @@ export class Session {
 
   async #startAfresh(): Promise<void> {
     await this.#stop();
-    await this.#start();
+    await this.#start(await chooseServer(this.#context, this.#interpreters));
   }
 
-  async #choose(): Promise<Launch | undefined> {
-    try {
-      const interpreter = await chooseInterpreter();
-      return { interpreter, server: chooseServer(this.#context, interpreter), device: chosenDevice() };
-    } catch (error) {
-      this.#fail(error);
-      return undefined;
+  async #refresh(): Promise<void> {
+    const server = await chooseServer(this.#context, this.#interpreters);
+    if (!this.#client?.isRunning() || !isSame(server, this.#server)) {
+      await this.#stop();
+      await this.#start(server);
     }
   }
 
-  async #start(): Promise<void> {
+  async #start(server: Server): Promise<void> {
     this.#status.starting();
-    const launch = await this.#choose();
-    this.#launch = launch;
-    if (!launch) {
-      return;
-    }
-    const { server, interpreter } = launch;
     this.#log.info(`Server: ${[server.command, ...server.args].join(' ')} (${server.reason})`);
-    this.#log.info(`Interpreter for probes: ${interpreter.path ?? 'none yet'} (${interpreter.reason})`);
-    const initializationOptions: InitializationOptions = {
-      trusted: workspace.isTrusted,
-      interpreter: interpreter.path,
-      probeDevice: launch.device,
-      clientCommands: true,
-    };
     const client = new LanguageClient(
       'gradsense',
       'GradSense',
@@ -148,10 +172,19 @@ export class Session {
       { command: server.command, args: server.args, options: { cwd: this.#context.extensionPath } },
       {
         documentSelector,
-        initializationOptions,
+        // Asked for anew when a server that has crashed is started again.
+        initializationOptions: (): InitializationOptions => ({
+          trusted: workspace.isTrusted,
+          probeDevice: chosenDevice(),
+          clientCommands: true,
+          ...this.#interpreters.choice,
+        }),
         outputChannel: this.#log,
+        traceOutputChannel: this.#messages,
         diagnosticPullOptions: { onChange: true },
         middleware: {
+          provideDiagnostics: (document, previous, token, next) =>
+            this.#status.during(Promise.resolve(next(document, previous, token))),
           provideInlayHints: (document, range, token, next) =>
             showsHints(document.uri) ? next(document, range, token) : [],
           provideCompletionItem: (document, position, context, token, next) =>
@@ -160,16 +193,20 @@ export class Session {
       },
     );
     this.#client = client;
+    this.#server = server;
+    client.onNotification(troubleNotification, (trouble) => this.#status.trouble(trouble));
     client.onDidChangeState(({ newState }) => {
       if (this.#client !== client) {
         return;
       }
       if (newState === State.Running) {
-        this.#status.running(server, interpreter, client.initializeResult?.serverInfo);
+        this.#status.running(server, client.initializeResult?.serverInfo);
+        this.#changed.fire();
       } else if (newState === State.Starting) {
         this.#status.starting();
       } else {
-        this.#status.stopped('The server has stopped. Its log says why.');
+        this.#status.stopped(l10n.t('The server has stopped. Its log says why.'));
+        this.#changed.fire();
       }
     });
     await client.start();
@@ -178,7 +215,7 @@ export class Session {
   async #stop(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
-    this.#launch = undefined;
+    this.#server = undefined;
     await client?.dispose();
   }
 
@@ -189,14 +226,15 @@ export class Session {
       void this.#tell(error.message);
     } else {
       this.#log.error(error instanceof Error ? error : String(error));
-      this.#status.stopped('The server did not start. Its log says why.');
-      void this.#tell('The GradSense server did not start. Its log says why.');
+      this.#status.stopped(l10n.t('The server did not start. Its log says why.'));
+      void this.#tell(l10n.t('The GradSense server did not start. Its log says why.'));
     }
+    this.#changed.fire();
   }
 
   async #tell(message: string): Promise<void> {
-    const showLog = 'Show Log';
-    const restart = 'Restart';
+    const showLog = l10n.t('Show Log');
+    const restart = l10n.t('Restart');
     const choice = await window.showErrorMessage(message, restart, showLog);
     if (choice === restart) {
       await this.restart();
@@ -206,8 +244,6 @@ export class Session {
   }
 }
 
-function sameProcess(a: Launch | undefined, b: Launch | undefined): boolean {
-  const identity = (launch: Launch | undefined): string =>
-    JSON.stringify([launch?.server.command, launch?.server.args, launch?.interpreter.path, launch?.device]);
-  return identity(a) === identity(b);
+function isSame(a: Server, b: Server | undefined): boolean {
+  return JSON.stringify([a.command, a.args]) === JSON.stringify([b?.command, b?.args]);
 }

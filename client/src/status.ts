@@ -1,6 +1,14 @@
-// The language status item: which server runs, which interpreter a probe uses, and why.
-import { type Disposable, LanguageStatusSeverity, languages } from 'vscode';
+// The language status items: which server runs, which interpreter a probe uses, why, and what is wrong with either.
+import {
+  type Disposable,
+  type LanguageStatusItem,
+  LanguageStatusSeverity,
+  l10n,
+  languages,
+  workspace,
+} from 'vscode';
 import type { Interpreter } from './interpreter';
+import type { FoundInterpreter, Trouble } from './protocol';
 import type { Server } from './server';
 
 export const documentSelector = [
@@ -10,51 +18,125 @@ export const documentSelector = [
   { scheme: 'file', pattern: '**/{pyproject,gradsense}.toml' },
 ];
 
+/** What the server calls the interpreter that was chosen on this side. */
+const choiceToTheServer = 'the chosen interpreter';
+
+/** An analysis that takes less is over before anybody has read that there is one. */
+const patience = 500;
+
 export class ServerStatus implements Disposable {
-  readonly #server = languages.createLanguageStatusItem('gradsense.server', documentSelector);
-  readonly #interpreter = languages.createLanguageStatusItem('gradsense.interpreter', documentSelector);
+  readonly #item = newItem('gradsense.server', 'GradSense');
+  #analyses = 0;
+  #version = 'GradSense';
 
   constructor() {
-    this.#server.name = 'GradSense';
-    this.#server.command = { command: 'gradsense.showLogs', title: 'Show Log' };
-    this.#interpreter.name = 'GradSense Probe';
-    this.#interpreter.command = {
-      command: 'workbench.action.openSettings',
-      title: 'Choose',
-      arguments: ['gradsense.interpreter'],
-    };
+    this.#item.command = { command: 'gradsense.showLogs', title: l10n.t('Show Log') };
     this.starting();
   }
 
   starting(): void {
-    this.#server.text = 'GradSense';
-    this.#server.detail = 'starting';
-    this.#server.busy = true;
-    this.#server.severity = LanguageStatusSeverity.Information;
-    this.#interpreter.text = 'Probe';
-    this.#interpreter.detail = 'waits for the server';
+    this.#show('GradSense', l10n.t('starting'), LanguageStatusSeverity.Information);
+    this.#item.busy = true;
   }
 
-  running(server: Server, interpreter: Interpreter, info: { version?: string } | undefined): void {
-    this.#server.text = `GradSense ${info?.version ?? ''}`.trimEnd();
-    this.#server.detail = server.reason;
-    this.#server.busy = false;
-    this.#server.severity = LanguageStatusSeverity.Information;
-    this.#interpreter.text = `Probe: ${interpreter.path ?? 'no interpreter chosen'}`;
-    this.#interpreter.detail = interpreter.reason;
+  running(server: Server, info: { version?: string } | undefined): void {
+    this.#version = `GradSense ${info?.version ?? ''}`.trimEnd();
+    this.#show(this.#version, server.reason, LanguageStatusSeverity.Information);
+    this.#item.busy = false;
   }
 
   stopped(reason: string): void {
-    this.#server.text = 'GradSense is not running';
-    this.#server.detail = reason;
-    this.#server.busy = false;
-    this.#server.severity = LanguageStatusSeverity.Error;
-    this.#interpreter.text = 'Probe';
-    this.#interpreter.detail = 'needs the server';
+    this.#show(l10n.t('GradSense is not running'), reason, LanguageStatusSeverity.Error);
+    this.#item.busy = false;
+  }
+
+  /** The server runs, but something is not as it should be; the log says more. */
+  trouble({ kind, rule, seconds, file }: Trouble): void {
+    const what = rule ?? l10n.t('an analysis');
+    if (kind === 'failed') {
+      const detail = l10n.t('{0} has failed in {1}: some findings may be missing', what, file);
+      this.#show(this.#version, detail, LanguageStatusSeverity.Error);
+    } else {
+      const detail = l10n.t('{0} is slow: {1} s in {2}', what, seconds.toFixed(1), file);
+      this.#show(this.#version, detail, LanguageStatusSeverity.Warning);
+    }
+  }
+
+  /** Shows that the server is at work while `analysis` goes on, unless it is done at once. */
+  async during<T>(analysis: PromiseLike<T>): Promise<T> {
+    this.#analyses += 1;
+    const timer = setTimeout(() => {
+      this.#item.busy = true;
+    }, patience);
+    try {
+      return await analysis;
+    } finally {
+      clearTimeout(timer);
+      this.#analyses -= 1;
+      this.#item.busy &&= this.#analyses > 0;
+    }
   }
 
   dispose(): void {
-    this.#server.dispose();
-    this.#interpreter.dispose();
+    this.#item.dispose();
   }
+
+  #show(text: string, detail: string, severity: LanguageStatusSeverity): void {
+    this.#item.text = text;
+    this.#item.detail = detail;
+    this.#item.severity = severity;
+  }
+}
+
+export class InterpreterStatus implements Disposable {
+  readonly #item = newItem('gradsense.interpreter', l10n.t('GradSense Probe'));
+
+  constructor() {
+    this.#item.command = {
+      command: 'workbench.action.openSettings',
+      title: l10n.t('Choose'),
+      arguments: ['gradsense.interpreter'],
+    };
+    this.unknown(l10n.t('waits for the server'));
+  }
+
+  unknown(why: string): void {
+    this.#show(l10n.t('Probe'), why, LanguageStatusSeverity.Information);
+  }
+
+  /** What the server would take for the file in sight, where `chosen` is the choice on this side. */
+  found(found: FoundInterpreter, chosen: Interpreter | undefined): void {
+    // The server can't know where a choice comes from.
+    const named = (words: string) => (chosen ? words.replaceAll(choiceToTheServer, chosen.reason) : words);
+    if (found.interpreter === null) {
+      const text = l10n.t('Probe: no interpreter with torch');
+      this.#show(text, named(found.why), LanguageStatusSeverity.Warning);
+      return;
+    }
+    const text = l10n.t('Probe: {0}', workspace.asRelativePath(found.interpreter));
+    const taken = named(found.tried.at(-1) ?? found.why);
+    if (chosen && !found.chosen) {
+      // The server passes over a choice only if it can't do, and says what it lacks.
+      const passed = named(found.tried.slice(0, -1).join(', '));
+      this.#show(text, l10n.t('{0}; passed over: {1}', taken, passed), LanguageStatusSeverity.Warning);
+    } else {
+      this.#show(text, taken, LanguageStatusSeverity.Information);
+    }
+  }
+
+  dispose(): void {
+    this.#item.dispose();
+  }
+
+  #show(text: string, detail: string, severity: LanguageStatusSeverity): void {
+    this.#item.text = text;
+    this.#item.detail = detail;
+    this.#item.severity = severity;
+  }
+}
+
+function newItem(id: string, name: string): LanguageStatusItem {
+  const item = languages.createLanguageStatusItem(id, documentSelector);
+  item.name = name;
+  return item;
 }

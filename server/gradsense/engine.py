@@ -95,8 +95,15 @@ def is_relevant(document: Document) -> bool:
     return not _RELEVANT.isdisjoint(document.names)
 
 
-def analyse(snapshot: Snapshot) -> Analysis:
-    """Every finding of `snapshot`, in order of position. Pure: no I/O, no clock. Never raises, on any text."""
+def _begin_nothing(part: str) -> None:
+    """What is told of the parts where nobody measures them."""
+
+
+def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -> Analysis:
+    """Every finding of `snapshot`, in order of position. Pure: no I/O, no clock. Never raises, on any text.
+
+    `begin` is called with a rule's code before the rule runs, and with "" when it is done: for those who have a clock.
+    """
     failures: list[str] = []
     found: list[Finding] = []
     try:
@@ -107,11 +114,15 @@ def analyse(snapshot: Snapshot) -> Analysis:
         program.ensure_runs()
         rules = [rule() for rule in _enabled(snapshot.settings)]
         for rule in rules:
+            begin(rule.code)
             found += _found_or_failure(rule, lambda rule: findings_of(program, rule), failures)
+        begin("")
         by_rules = {(finding.code, finding.span) for finding in found}
         review = _review(program, rules, found, failures)
         for rule in rules:
+            begin(rule.code)
             found += _found_or_failure(rule, lambda rule: rule.check_findings(program, review), failures)
+        begin("")
         kept = _finish(found, snapshot, document)
         if len(snapshot.cells) > 1:
             kept = _of_cells(kept, by_rules, snapshot, program, rules)

@@ -13,6 +13,7 @@ await scenario(async (workbench, step) => {
     await workbench.hover.getByText('`optimizer` holds 1 of the 3 layers').waitFor();
     await workbench.hover.getByRole('link', { name: 'GS301' }).waitFor();
     await workbench.screenshot('hover');
+    await workbench.picture('walkthrough-hover', workbench.hover, workbench.line('optim.Adam(').first());
   });
 
   await step('the light bulb opens the page of the rule', async () => {

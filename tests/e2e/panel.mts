@@ -21,6 +21,7 @@ await scenario(async (workbench, step) => {
     await page.keyboard.press('Control+b');
     await page.mouse.move(0, 0);
     await workbench.screenshot('panel');
+    await workbench.picture('walkthrough-report', page.locator('iframe.webview'));
   });
 
   await step('Enter on a line goes there, and the report stays', async () => {

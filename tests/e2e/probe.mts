@@ -17,6 +17,13 @@ await scenario(async (workbench, step) => {
     await workbench.hoverOver(workbench.token('nn.Linear(5,', 'critic_layer'));
     await workbench.hover.getByText('gradsense-probe').waitFor();
     await workbench.screenshot('probe-finding');
+    const lens = workbench.lenses.filter({ hasText: stuck });
+    await workbench.picture(
+      'walkthrough-probe',
+      lens,
+      workbench.hover,
+      workbench.line('actor_layer').first(),
+    );
   });
 
   await step('the report names the layers that do not learn', async () => {

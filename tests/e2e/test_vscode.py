@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,14 +21,15 @@ VSIX = REPOSITORY / "dist" / "gradsense.vsix"
 
 
 @contextlib.contextmanager
-def installed(data: Path, settings: Mapping[str, object]) -> Iterator[str]:
-    """The address of a VS Code with the packaged extension."""
+def installed(data: Path, settings: Mapping[str, object], *others: Path) -> Iterator[str]:
+    """The address of a VS Code with the packaged extension, and with others."""
     if not VSIX.is_file():
         pytest.fail(f"{VSIX.relative_to(REPOSITORY)} is missing. Run `make package`.")
     install()
     code = VSCode(data)
     code.configure(settings)
-    code.install_extension(VSIX)
+    for extension in (VSIX, *others):
+        code.install_extension(extension)
     with code.serve() as address:
         yield address
 
@@ -51,9 +53,12 @@ def project(tmp_path: Path) -> Path:
     return shutil.copytree(HERE / "project", tmp_path / "project")
 
 
-def play(scenario: str, address: str, screenshots: Path) -> None:
+def play(scenario: str, address: str, screenshots: Path, **variables: str) -> None:
     command = [str(NODE), str(HERE / f"{scenario}.mts"), address, str(screenshots)]
-    outcome = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    environment = {**os.environ, **variables}
+    outcome = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, env=environment
+    )
     assert outcome.returncode == 0, f"{outcome.stdout}\nScreenshots are in {screenshots}"
 
 
@@ -117,6 +122,50 @@ def test_a_notebook_is_checked_across_its_cells(vscode: str, project: Path, scre
 
 def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path) -> None:
     play("cancelled_probe", address_of(vscode, project), screenshots)
+
+
+@pytest.mark.usefixtures("witness")
+def test_what_the_user_may_ask_and_choose(vscode: str, project: Path, screenshots: Path) -> None:
+    play("choices", address_of(vscode, project), screenshots)
+
+
+def test_the_walkthrough_opens_with_an_example(vscode: str, project: Path, screenshots: Path) -> None:
+    play("walkthrough", address_of(vscode, project), screenshots)
+
+
+def test_once_through_by_keyboard_alone(vscode: str, project: Path, screenshots: Path) -> None:
+    play("keyboard", address_of(vscode, project), screenshots)
+
+
+def packed(extension: Path, file: Path) -> Path:
+    """An extension that needs no building, as a .vsix file."""
+    manifest = json.loads((extension / "package.json").read_text())
+    name, publisher, version = manifest["name"], manifest["publisher"], manifest["version"]
+    identity = f'<Identity Language="en-US" Id="{name}" Version="{version}" Publisher="{publisher}"/>'
+    asset = '<Asset Type="Microsoft.VisualStudio.Code.Manifest" Path="extension/package.json" Addressable="true"/>'
+    schema = "http://schemas.microsoft.com/developer/vsx-schema/2011"
+    with zipfile.ZipFile(file, "w") as vsix:
+        vsix.writestr(
+            "extension.vsixmanifest",
+            f'<PackageManifest Version="2.0.0" xmlns="{schema}"><Metadata>{identity}</Metadata>'
+            f'<Installation><InstallationTarget Id="Microsoft.VisualStudio.Code"/></Installation>'
+            f"<Dependencies/><Assets>{asset}</Assets></PackageManifest>",
+        )
+        for each in extension.iterdir():
+            vsix.write(each, f"extension/{each.name}")
+    return file
+
+
+def test_what_changes_while_the_server_runs(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = tmp_path / "started"
+    server = tmp_path / "gradsense"
+    server.write_text(f'#!/bin/sh\necho $$ >> "{started}"\nexec "{sys.executable}" -I -m gradsense "$@"\n')
+    server.chmod(0o755)
+    stand_in = packed(HERE / "stand_in", tmp_path / "stand_in.vsix")
+    monkeypatch.setenv("STAND_IN_PYTHON", sys.executable)
+    with installed(tmp_path / "vscode", {"gradsense.server.path": str(server)}, stand_in) as address:
+        paths = {"GRADSENSE_PROJECT": str(project), "GRADSENSE_STARTED": str(started)}
+        play("changes", address_of(address, project), tmp_path, **paths)
 
 
 def test_the_bundled_server_does_it_too(project: Path, tmp_path: Path) -> None:

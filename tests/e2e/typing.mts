@@ -15,6 +15,7 @@ await scenario(async (workbench, step) => {
   await step('the light bulb offers the preferred fix first', async () => {
     const menu = await workbench.openLightBulb(workbench.token('optimizer.step()', 'step'));
     await workbench.screenshot('light-bulb');
+    await workbench.picture('walkthrough-fix', menu, workbench.line('loss.backward()').first());
     await menu.getByText('Move `optimizer.zero_grad()` before `loss.backward()`').click();
     await menu.waitFor({ state: 'hidden' });
   });

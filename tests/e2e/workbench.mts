@@ -26,8 +26,12 @@ export class Workbench {
   /** Opens a fresh profile, in which the folder is not trusted yet. */
   static async open(address: string, screenshots: string): Promise<Workbench> {
     const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS });
-    const page = await browser.newPage({ viewport: { width: 1280, height: 760 }, reducedMotion: 'reduce' });
-    page.setDefaultTimeout(30_000);
+    const page = await browser.newPage({
+      viewport: { width: 1280, height: 760 },
+      reducedMotion: 'reduce',
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    page.setDefaultTimeout(Number(process.env.GRADSENSE_PATIENCE_MS ?? 30_000));
     await page.goto(address);
     await page.locator('.monaco-workbench').waitFor();
     return new Workbench(browser, page, screenshots);
@@ -41,6 +45,23 @@ export class Workbench {
     await this.page.screenshot({ path: path.join(this.#screenshots, `${name}.png`), animations: 'disabled' });
   }
 
+  /** A small picture of these parts and a little around them. */
+  async picture(name: string, ...parts: Locator[]): Promise<void> {
+    const found = await Promise.all(parts.map((part) => part.boundingBox()));
+    const boxes = found.filter((box) => box !== null);
+    const margin = 12;
+    const x = Math.max(0, Math.min(...boxes.map((box) => box.x)) - margin);
+    const y = Math.max(0, Math.min(...boxes.map((box) => box.y)) - margin);
+    const width = Math.max(...boxes.map((box) => box.x + box.width)) + margin - x;
+    const height = Math.max(...boxes.map((box) => box.y + box.height)) + margin - y;
+    const clip = { x, y, width: Math.min(width, 1280 - x), height: Math.min(height, 760 - y) };
+    await this.page.screenshot({
+      path: path.join(this.#screenshots, `${name}.png`),
+      animations: 'disabled',
+      clip,
+    });
+  }
+
   async openFile(name: string): Promise<void> {
     await this.page.getByRole('treeitem', { name }).dblclick();
     await this.page.locator('.view-line').first().waitFor();
@@ -50,6 +71,32 @@ export class Workbench {
     await this.page.keyboard.press('F1');
     await this.page.locator('.quick-input-widget input').first().fill(`>${title}`);
     await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+  }
+
+  /** The entry of the quick pick that is open. */
+  choice(text: string): Locator {
+    return this.page.locator('.quick-input-list .monaco-list-row', { hasText: text }).first();
+  }
+
+  /** Opens what the braces in the status bar tell of the file's language; the entry of that name. */
+  async openLanguageStatus(name: string): Promise<Locator> {
+    await this.#pointAt(this.page.locator('[id="status.languageStatus"]'));
+    const entry = this.page.locator('.hover-language-status', { hasText: name }).first();
+    await entry.waitFor();
+    return entry;
+  }
+
+  /** Has that entry stand in the status bar itself, where it changes at once. */
+  async pinLanguageStatus(name: string): Promise<void> {
+    const entry = await this.openLanguageStatus(name);
+    await this.click(entry.locator('.codicon-pin'));
+    await this.page.mouse.move(0, 0);
+    await entry.waitFor({ state: 'hidden' });
+  }
+
+  /** What stands in the status bar with these words, or has them as its detail. */
+  pinned(words: string): Locator {
+    return this.page.locator(`.statusbar-item [aria-label*="${words}"]`).first();
   }
 
   /** Trusts the open folder, by the dialogue that the Restricted Mode banner leads to. */

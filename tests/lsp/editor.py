@@ -17,6 +17,8 @@ from pygls.protocol import default_converter
 from pytest_lsp import LanguageClient, client_capabilities
 from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
 
+from gradsense.lsp.trouble import TROUBLE_NOTIFICATION
+
 SCRIPTED = (sys.executable, "-m", "tests.lsp.scripted_server")
 REAL = (sys.executable, "-I", "-m", "gradsense", "server", "--stdio")
 
@@ -47,6 +49,7 @@ class Editor:
         self.progress: list[tuple[int | str, dict[str, Any]]] = []
         self.messages: list[types.ShowMessageParams] = []
         self.logged: list[str] = []
+        self.troubles: list[dict[str, Any]] = []
         self.registered: list[types.Registration] = []
         self.shown: list[types.ShowDocumentParams] = []
         self._news = asyncio.Condition()
@@ -80,6 +83,10 @@ class Editor:
             self.logged.append(params.message)
             await self._tell()
 
+        async def trouble(params: Any) -> None:
+            self.troubles.append(params._asdict())
+            await self._tell()
+
         async def register(params: types.RegistrationParams) -> None:
             self.registered += params.registrations
             await self._tell()
@@ -98,6 +105,7 @@ class Editor:
             types.WINDOW_SHOW_MESSAGE: message,
             types.WINDOW_LOG_MESSAGE: log,
             types.CLIENT_REGISTER_CAPABILITY: register,
+            TROUBLE_NOTIFICATION: trouble,
             types.WINDOW_SHOW_DOCUMENT: show,
         }
 

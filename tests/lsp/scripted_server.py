@@ -1,11 +1,11 @@
 """The real server around a scripted engine: what the tests of the protocol need to be found, asked and told.
 
 The script is in the text: each `bad_call()` is a finding with a safe fix, each `odd_call()` one with an
-unsafe fix, each `pair_call()` one whose safe fix changes all of them, `ask_world()` a question whose answer
-adds a finding, `import other` reads another file, `crash()` is a bug of the engine. A probe of a class finds
-something at its first line; one that says `slow` runs until it is cancelled, one that says `loud` prints to
-standard output, one that says `healthy` learns, one that says `unsaid` had to make up its batch, and what
-derives from `Base` has its layers there. Run as a program.
+unsafe fix, each `pair_call()` one whose safe fix changes all of them, `slow_rule()` a rule that takes long,
+`broken_rule()` one that fails, `ask_world()` a question whose answer adds a finding, `import other` reads another
+file, `crash()` is a bug of the engine. A probe of a class finds something at its first line; one that says `slow`
+runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns, one that
+says `unsaid` had to make up its batch, and what derives from `Base` has its layers there. Run as a program.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import logging
 import os
 import re
 import sys
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
 
 from gradsense.engine import Analysis
 from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity, Span, Tag
+from gradsense.lsp import trouble
 from gradsense.probe.plan import ProbePlan
 from gradsense.probe.report import Cause, ParameterReport, Place, ProbeFinding, ProbeReport
 from gradsense.probe.spare import Spare
@@ -50,8 +52,15 @@ _CALL = re.compile(r"\b(bad_call|odd_call|pair_call|crash|ask_world)\(\)")
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
-def analyse(snapshot: Snapshot) -> Analysis:
+def analyse(snapshot: Snapshot, begin: Callable[[str], None] = lambda _: None) -> Analysis:
     """What the script in the text says."""
+    failures = ("GS902: Traceback\nin the rule\nValueError: no",) if "broken_rule()" in snapshot.text else ()
+    if "slow_rule()" in snapshot.text:
+        begin("GS901")
+        end = time.thread_time() + trouble.SLOW_S
+        while time.thread_time() <= end:
+            pass
+        begin("")
     findings: list[Finding] = []
     questions: set[Question] = set()
     counts: dict[str, int] = {}
@@ -88,7 +97,7 @@ def analyse(snapshot: Snapshot) -> Analysis:
             )
     enabled = snapshot.settings.enabled
     kept = [finding for finding in findings if enabled is None or finding.code in enabled]
-    return Analysis(tuple(kept), frozenset(questions))
+    return Analysis(tuple(kept), frozenset(questions), failures)
 
 
 def _finding(word: str, match: re.Match[str], number: int) -> Finding:
@@ -172,6 +181,7 @@ def main() -> int:
     from gradsense.workspace import session
 
     gradsense.probe.client.run_probe = run_probe
+    trouble.SLOW_S = 0.05
     Spare.renew = renew  # type: ignore[method-assign]
     Spare.drop = drop  # type: ignore[method-assign]
     rules: list[type[Rule]] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,7 +60,8 @@ class Bench:
         """How often the reader will still say that messages wait."""
         self.seen: list[tuple[str, bool]] = []
         """Each analysed text, and whether the question was answered."""
-        self.analyses = Analyses(self.documents, lambda: self.world, self._ready, self._messages_wait)  # type: ignore[arg-type, return-value]
+        troubles: Any = SimpleNamespace(took=lambda *_: None, failed=lambda *_: None)
+        self.analyses = Analyses(self.documents, lambda: self.world, self._ready, self._messages_wait, troubles)  # type: ignore[arg-type, return-value]
         monkeypatch.setattr(gradsense.workspace.solve, "analyse", self._analyse)
 
     def _ready(self) -> asyncio.Future[None]:
@@ -71,7 +73,7 @@ class Bench:
         self.waiting -= 1
         return self.waiting >= 0
 
-    def _analyse(self, snapshot: Snapshot) -> Analysis:
+    def _analyse(self, snapshot: Snapshot, begin: Callable[[str], None]) -> Analysis:
         if "crash" in snapshot.text:
             raise RuntimeError
         self.seen.append((snapshot.text, QUESTION in snapshot.answers))
@@ -223,7 +225,7 @@ async def reading(monkeypatch: pytest.MonkeyPatch) -> Bench:
         async def answer(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
             return self.known(questions, overlay)
 
-    def analysed(snapshot: Snapshot) -> Analysis:
+    def analysed(snapshot: Snapshot, begin: Callable[[str], None]) -> Analysis:
         bench.seen.append((snapshot.path, READS in snapshot.answers))
         return Analysis((), frozenset({READS} if snapshot.path == "/a.py" else ()))
 

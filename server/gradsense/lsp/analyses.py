@@ -27,6 +27,7 @@ from gradsense.findings import Finding
 from gradsense.lsp.closed import ClosedFiles
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
+from gradsense.lsp.trouble import Stopwatch, Troubles
 from gradsense.snapshot import Question, Snapshot, SourceFile
 from gradsense.source.lines import LineIndex
 
@@ -91,13 +92,16 @@ class Analyses:
         session: Callable[[], Session],
         ready: Callable[[], asyncio.Future[None]],
         messages_wait: Callable[[], bool],
+        troubles: Troubles,
     ) -> None:
-        """`ready` is done when the engine has been imported; `messages_wait` tells of unhandled messages."""
+        """`ready` is done when the engine has been imported; `messages_wait` tells of unhandled messages; `troubles`
+        takes what goes wrong."""
         self._documents = documents
         self.closed = ClosedFiles(documents, session)
         self._session = session
         self._ready = ready
         self._messages_wait = messages_wait
+        self._troubles = troubles
         self._units: dict[str, _Unit] = {}
         self._queue: dict[str, _Unit] = {}
         """Whose newest text is to be analysed; what was touched last comes first."""
@@ -278,10 +282,12 @@ class Analyses:
         is_held = held is not None and held.complete and held.source.revision == source.revision and not anew
         if held is not None and is_held and still_hold(held.findings, held.snapshot, snapshot):
             return  # Something outside of the text has changed, which its findings don't depend on.
-        loop = rounds(snapshot)
+        stopwatch = Stopwatch()
+        loop = rounds(snapshot, stopwatch)
         current = next(loop)
         while True:
-            self._log(current.analysis)
+            self._log(current.analysis, snapshot.path)
+            self._troubles.took(stopwatch.costs, snapshot.path)
             state.asked |= current.asked
             self._accept(state, source, snapshot, current.analysis.findings, complete=not current.asked)
             if not current.asked:
@@ -302,8 +308,9 @@ class Analyses:
             except StopIteration:
                 return
 
-    def _log(self, analysis: Analysis) -> None:
+    def _log(self, analysis: Analysis, path: str) -> None:
         for failure in self._failures.new(analysis.failures):
+            self._troubles.failed(failure.partition(":")[0], path)
             logger.error("A mistake of GradSense's, please report it. Some findings may be missing.\n%s", failure)
 
     def _is_stale(self, source: Source) -> bool:

@@ -41,6 +41,7 @@ from gradsense.lsp.logs import log_to_client
 from gradsense.lsp.probe import Probes
 from gradsense.lsp.progress import Progress
 from gradsense.lsp.targets import Targets
+from gradsense.lsp.trouble import Troubles
 
 if TYPE_CHECKING:
     from gradsense.lsp.stdio import MessageReader
@@ -258,7 +259,9 @@ class Server(LanguageServer):
         self.client = client
         self.roots = roots
         self.documents = Documents(client.encoding)
-        self.analyses = Analyses(self.documents, lambda: self.session, self.engine_imported, self._messages_wait)
+        self.analyses = Analyses(
+            self.documents, lambda: self.session, self.engine_imported, self._messages_wait, Troubles(self)
+        )
         self.analyses.listeners += [self.diagnostics.analysed, self.configuration.analysed, self.probes.analysed]
         self.analyses.at_progress = self.files.progressed
         self.is_initialized = True

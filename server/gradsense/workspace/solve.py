@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from gradsense.engine import Analysis, analyse
@@ -21,12 +22,15 @@ class Round:
     asked: frozenset[Question]
 
 
-def rounds(snapshot: Snapshot) -> Generator[Round, Mapping[Question, Answer], None]:
+def rounds(
+    snapshot: Snapshot, begin: Callable[[str], None] | None = None
+) -> Generator[Round, Mapping[Question, Answer], None]:
     """Yields each analysis; takes (by `send`) the answers to its questions. Ends when nothing new is asked.
 
-    The one loop of editor, command line and tests; who drives it decides how to wait.
+    The one loop of editor, command line and tests; who drives it decides how to wait. `begin` is as for `analyse`.
     """
-    analysis = analyse(snapshot)
+    look = analyse if begin is None else partial(analyse, begin=begin)
+    analysis = look(snapshot)
     for _ in range(ROUNDS):
         asked = analysis.questions - snapshot.answers.keys()
         answers = yield Round(analysis, frozenset(asked))
@@ -39,4 +43,4 @@ def rounds(snapshot: Snapshot) -> Generator[Round, Mapping[Question, Answer], No
             yield Round(analysis, frozenset())
             return
         snapshot = replace(snapshot, answers=MappingProxyType(known))
-        analysis = analyse(snapshot)
+        analysis = look(snapshot)
