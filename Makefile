@@ -3,10 +3,10 @@ PYTHON ?= python3
 VSIX := dist/gradsense.vsix
 RUN := .venv/bin/python
 # Tests that start servers, editors and probes have the machine to themselves; all others share it.
-PROCESSES := tests/cli tests/e2e tests/lsp tests/probe tests/workspace
+PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth test-old docs package clean
+.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth test-old docs package release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -73,6 +73,17 @@ docs: setup
 	$(RUN) tools/make_docs.py
 
 package: $(VSIX)
+	rm -f dist/*.whl dist/*.tar.gz
+	$(RUN) -m build --outdir dist
+
+# The extension for another platform, as dist/gradsense-<target>.vsix: the names are in tools/bundle_server.py.
+dist/gradsense-%.vsix: out/extension.js .venv/.installed
+	mkdir -p $(@D)
+	$(RUN) tools/bundle_server.py $*
+	npm run package -- --allow-package-all-secrets --allow-package-env-file --target $* --out $@
+
+release-check: setup
+	$(RUN) -m tools.release
 
 clean:
 	rm -rf .venv node_modules bundled out dist build .cache .mypy_cache .ruff_cache .pytest_cache
@@ -97,7 +108,7 @@ out/extension.js: node_modules/.installed package.json tsconfig.json $(wildcard 
 SERVER_SOURCES := $(shell find server/gradsense -name '*.py' -o -name '*.typed')
 $(VSIX): out/extension.js .venv/.installed .vscodeignore client/icon.png README.md LICENSE \
     $(wildcard CHANGELOG.md docs/images/*.png package.nls*.json l10n/*.json) examples/dual_network.py \
-    tools/bundle_server.py tools/launch.py $(SERVER_SOURCES)
+    tools/bundle_server.py tools/bundled.txt tools/launch.py $(SERVER_SOURCES)
 	mkdir -p $(@D)
 	$(RUN) tools/bundle_server.py
 	# Nearly all the files are published libraries: looking through them for secrets takes minutes.

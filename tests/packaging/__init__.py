@@ -1,0 +1,1 @@
+"""The artefacts that people install, tested as they are."""
