@@ -252,16 +252,20 @@ async def editor(
     folder: Path,
     options: dict[str, Any] | None = None,
     command: Sequence[str] = SCRIPTED,
+    adapt: Callable[[types.ClientCapabilities], None] = lambda capabilities: None,
+    folders: Sequence[Path] = (),
 ) -> AsyncIterator[Editor]:
-    """A session of an editor with a server, from `initialize` to `exit`."""
+    """A session of an editor with a server, from `initialize` to `exit`; `folders` are open besides `folder`."""
     client = LanguageClient(converter_factory=_converter)
     running = Editor(client, folder)
     register_lsp_features(client, running.features())
     await client.start_io(*command)
+    capabilities = capabilities_of(profile)
+    adapt(capabilities)
     params = types.InitializeParams(
-        capabilities=capabilities_of(profile),
+        capabilities=capabilities,
         root_uri=folder.as_uri(),
-        workspace_folders=[types.WorkspaceFolder(folder.as_uri(), folder.name)],
+        workspace_folders=[types.WorkspaceFolder(each.as_uri(), each.name) for each in (folder, *folders)],
         initialization_options=options,
     )
     running.result = await asyncio.wait_for(client.initialize_session(params), PATIENCE)

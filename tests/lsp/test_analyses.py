@@ -268,6 +268,38 @@ async def test_nothing_is_analysed_when_nothing_has_changed_outside(monkeypatch:
     assert sorted(path for path, _ in bench.seen) == ["/a.py", "/models.py"]
 
 
+async def test_files_that_are_not_open_come_last_and_after_what_they_import(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bench = Bench(monkeypatch)
+    imports = {"a": "c", "b": "a", "c": "d", "d": "a", "e": "x"}
+    for name, other in imports.items():
+        (tmp_path / f"{name}.py").write_text(f"import {other}\n")
+
+    class Disk(World):
+        def text_of(self, path: str) -> str | None:
+            return Path(path).read_text() if Path(path).exists() else None
+
+        def known(self, questions: Iterable[Question], overlay: Mapping[str, str] = {}) -> dict[Question, Answer]:
+            found: dict[Question, Answer] = {}
+            for question in questions:
+                path = str(tmp_path / f"{question.module}.py") if isinstance(question, ModuleSource) else ""
+                text = self.text_of(path)
+                found[question] = SourceFile(path, text) if text is not None else None
+            return found
+
+    bench.world = Disk()
+    done: list[str] = []
+    bench.analyses.at_progress = done.append
+    await bench.analyses.closed.find([tmp_path])
+    for uri in bench.analyses.closed.uris():
+        bench.analyses.touch(uri)
+    bench.type("x = 1")
+    await settled(bench)
+    assert bench.seen[0] == ("x = 1", False)
+    assert [Path(uri).stem for uri in done] == ["d", "c", "a", "b", "e"]
+
+
 async def test_a_crash_gives_an_empty_result(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(monkeypatch)
     bench.type("crash")

@@ -34,8 +34,16 @@ async def test_a_problem_is_told_at_its_key_until_it_is_repaired(profile: str, t
         assert problem.range == types.Range(types.Position(5, 0), types.Position(5, 5))
         assert [r.method for r in running.registered] == [types.WORKSPACE_DID_CHANGE_WATCHED_FILES]
 
-        file.write_text("[tool.gradsense]\n")
+        # No other finding changes with it.
+        file.write_text('[tool.gradsense]\nignore = ["bad-call"]\n')
         told(running, "pyproject.toml")
+        await running.until(lambda: not running.last(uri).diagnostics)
+        file.write_text("[tool.gradsense]\nselct = 1\n")
+        told(running, "pyproject.toml")
+        await running.until(lambda: bool(running.last(uri).diagnostics))
+        file.unlink()
+        event = types.FileEvent(uri, types.FileChangeType.Deleted)
+        running.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
         await running.until(lambda: not running.last(uri).diagnostics)
 
 
@@ -82,3 +90,40 @@ async def test_a_document_that_is_no_file_is_analysed_too(uri: str, tmp_path: Pa
         item = types.TextDocumentItem(uri, "python", 1, "bad_call()\n")
         running.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
         assert await running.diagnostics(uri, bool)
+
+
+async def test_each_folder_has_its_own_configuration(tmp_path: Path) -> None:
+    first, second, inner = tmp_path / "first", tmp_path / "second", tmp_path / "second" / "inner"
+    inner.mkdir(parents=True)
+    first.mkdir()
+    (first / "pyproject.toml").write_text('[tool.gradsense]\nselect = ["GS901"]\n')
+    (second / "pyproject.toml").write_text('[tool.gradsense]\nselect = ["GS902"]\n')
+    async with editor("neovim@v0.7", first, folders=[second, inner]) as running:
+        for name, codes in (
+            ("a.py", ["GS901"]),
+            ("../second/a.py", ["GS902"]),
+            ("../second/inner/a.py", ["GS901", "GS902"]),
+        ):
+            uri = (first / name).resolve().as_uri()
+            item = types.TextDocumentItem(uri, "python", 1, "bad_call()\nodd_call()\n")
+            running.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+            assert [diagnostic.code for diagnostic in await running.diagnostics(uri)] == codes
+        (second / "pyproject.toml").unlink()
+        told(running, "../second/pyproject.toml")
+        assert await running.diagnostics((second / "a.py").as_uri(), lambda found: len(found) == 2)
+
+
+async def test_an_editor_that_watches_no_files_tells_by_what_it_saves(tmp_path: Path) -> None:
+    def adapt(capabilities: types.ClientCapabilities) -> None:
+        assert capabilities.workspace is not None
+        capabilities.workspace.did_change_watched_files = None
+
+    other = tmp_path / "other.py"
+    other.write_text("right = 1\n")
+    async with editor("neovim@v0.7", tmp_path, adapt=adapt) as running:
+        uri = running.open("a.py", "import other\n")
+        assert not await running.diagnostics(uri)
+        other.write_text("wrong = 1\n")
+        running.client.text_document_did_save(types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(uri)))
+        assert await running.diagnostics(uri, bool)
+        assert running.registered == []

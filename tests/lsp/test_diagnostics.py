@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from lsprotocol import types
 
-from tests.lsp.editor import Editor
+from tests.lsp.editor import Editor, editor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -139,3 +140,50 @@ async def test_a_slow_burst_never_shows_an_older_version(neovim: Editor) -> None
     await neovim.diagnostics(uri, lambda found: found[0].range.start.line == 10)
     lines = [p.diagnostics[0].range.start.line for p in neovim.published[uri]]
     assert lines == sorted(lines)
+
+
+async def test_a_document_of_another_language_has_none(each_editor: Editor) -> None:
+    uri = each_editor.open("language.py", TEXT)
+    assert await each_editor.diagnostics(uri, bool)
+    each_editor.close(uri)
+    each_editor.open("language.py", TEXT, 2, "plaintext")
+    assert not await each_editor.diagnostics(uri, lambda found: not found)
+    each_editor.close(uri)
+    each_editor.open("language.py", TEXT, 3)
+    assert await each_editor.diagnostics(uri, bool)
+
+
+def asks_again_by_itself_only(capabilities: types.ClientCapabilities) -> None:
+    """A client that takes related documents, and can't be asked to pull again."""
+    assert capabilities.text_document is not None
+    assert capabilities.workspace is not None
+    capabilities.text_document.diagnostic = types.DiagnosticClientCapabilities(related_document_support=True)
+    capabilities.workspace.diagnostics = None
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_an_edit_brings_the_documents_that_have_read_it_along(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("right = 1\n")
+    async with editor("vscode", tmp_path, adapt=asks_again_by_itself_only) as running:
+        reader = running.open("reader.py", "import other\n")
+        assert not (await running.pull(reader)).items
+        other = running.open("other.py", "right = 1\n")
+        first = await running.pull(other)
+        assert first.related_documents is None
+        running.edit(other, 2, (0, 0), (0, 5), "wrong")
+        report = await running.pull(other, first.result_id)
+        related = report.related_documents[reader]
+        assert [diagnostic.code for diagnostic in related.items] == ["GS903"]
+        # What came along needs no pull.
+        assert (await running.pull(reader, related.result_id)).kind == "unchanged"
+        assert (await running.pull(other, report.result_id)).related_documents is None
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_results_of_another_process_are_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    states = []
+    for _ in range(2):
+        async with editor("vscode", tmp_path) as running:
+            uri = running.open("a.py", TEXT)
+            states.append((await running.pull(uri, states[0] if states else None)).result_id)
+    assert states[0] != states[1]

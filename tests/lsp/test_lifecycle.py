@@ -191,6 +191,62 @@ async def test_an_error_of_a_handler_is_logged_and_shows_no_message() -> None:
         assert "scripted crash" in message["params"]["message"]
 
 
+async def test_a_request_is_cancelled(tmp_path: Path) -> None:
+    options = {"workspaceDiagnostics": "workspace"}
+    async with server() as wire:
+        capabilities = {"textDocument": {"diagnostic": {}}}
+        await wire.initialize(capabilities=capabilities, initializationOptions=options, rootUri=tmp_path.as_uri())
+        wire.send("workspace/diagnostic", {"previousResultIds": [], "partialResultToken": "t"}, 1)
+        wire.send("$/cancelRequest", {"id": 1})
+        assert (await wire.answer(1))["error"]["code"] == -32800
+        wire.send("workspace/diagnostic", {"previousResultIds": [], "partialResultToken": "t"}, 2)
+        wire.send("shutdown", request=3)
+        await wire.answer(3)
+        if not any(message.get("id") == 2 for message in wire.received):
+            await wire.answer(2)
+        (held,) = [message for message in wire.received if message.get("id") == 2]
+        assert held["error"]["code"] == -32800
+        wire.send("exit")
+        assert await wire.exit_code() == 0
+
+
+async def test_a_client_that_traces_is_told_of_each_analysis() -> None:
+    async with server() as wire:
+        await wire.initialize(trace="messages", initializationOptions={"logLevel": "error"})
+        wire.send("textDocument/didOpen", opened("bad_call()\n"))
+        while (message := await wire.receive()).get("method") != "$/logTrace":
+            pass
+        assert "Analysed /nowhere/a.py in " in message["params"]["message"]
+        assert not message["params"].get("verbose")
+        wire.send("$/setTrace", {"value": "verbose"})
+        wire.send("textDocument/didOpen", opened("bad_call()\nask_world()\n", "file:///nowhere/b.py"))
+        while (message := await wire.receive()).get("method") != "$/logTrace":
+            pass
+        assert message["params"]["verbose"] == "1 findings, 1 questions"
+        wire.send("$/setTrace", {"value": "off"})
+        wire.send("textDocument/didOpen", opened("odd_call()\n", "file:///nowhere/c.py"))
+        wire.send("shutdown", request=1)
+        seen = len(wire.received)
+        await wire.answer(1)
+        traced = [m["params"]["message"] for m in wire.received[seen:] if m.get("method") == "$/logTrace"]
+        assert not any("c.py" in each for each in traced)
+
+
+@pytest.mark.parametrize(("level", "told"), [("info", True), ("warning", False), (3, False)])
+async def test_the_client_chooses_what_is_logged(level: object, told: bool) -> None:
+    async with server() as wire:
+        capabilities = {"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": True}}}
+        await wire.initialize(capabilities=capabilities, initializationOptions={"logLevel": level})
+        while (message := await wire.receive()).get("method") != "client/registerCapability":
+            pass
+        refused = {"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no such thing"}}
+        wire.send_bytes(json.dumps(refused).encode())
+        wire.send("textDocument/didOpen", opened("crash()\n"))
+        while "scripted crash" not in str((await wire.receive()).get("params")):
+            pass
+        assert any("no such thing" in str(message.get("params")) for message in wire.received) == told
+
+
 async def test_lone_surrogates_and_null_bytes_are_text_like_any_other() -> None:
     async with server() as wire:
         await wire.initialize()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,8 @@ class Analyses:
         """Called with each result that says something new, and whether the text itself is new."""
         self.at_progress: Callable[[str], None] = lambda uri: None
         """Called after each file that is not open, or no longer there."""
+        self.at_analysis: Callable[[str, float, Analysis], None] = lambda path, seconds, analysis: None
+        """Called after each analysis with what it has cost."""
 
     def touch(self, unit: str) -> None:
         """The text of `unit`, or what it depends on, has changed."""
@@ -284,8 +287,10 @@ class Analyses:
             return  # Something outside of the text has changed, which its findings don't depend on.
         stopwatch = Stopwatch()
         loop = rounds(snapshot, stopwatch)
+        begin = time.perf_counter()
         current = next(loop)
         while True:
+            self.at_analysis(snapshot.path, time.perf_counter() - begin, current.analysis)
             self._log(current.analysis, snapshot.path)
             self._troubles.took(stopwatch.costs, snapshot.path)
             state.asked |= current.asked
@@ -303,6 +308,7 @@ class Analyses:
             # Meanwhile other documents may have been edited.
             answers |= session.known(answers, self._documents.texts_by_path())
             snapshot = replace(snapshot, answers=MappingProxyType({**snapshot.answers, **answers}))
+            begin = time.perf_counter()
             try:
                 current = loop.send(answers)
             except StopIteration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from lsprotocol import types
 
 from gradsense.lsp.convert import Encoding, choose_encoding
 from gradsense.lsp.interpreters import by_folder
+from gradsense.lsp.logs import LEVELS
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Client:
     shows_documents: bool
     shows_progress: bool
     watches_files: bool
+    log_level: int
     wants_all_files: bool
     """Whether the user wants findings in files that aren't open, too."""
     runs_commands: bool
@@ -99,6 +102,7 @@ class Client:
             watches_files=bool(
                 workspace.did_change_watched_files and workspace.did_change_watched_files.dynamic_registration
             ),
+            log_level=LEVELS.get(str(options.get("logLevel")), logging.WARNING),
             wants_all_files=options.get("workspaceDiagnostics") == "workspace",
             runs_commands=options.get("clientCommands") is True,
             interpreter=interpreter,

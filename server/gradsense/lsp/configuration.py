@@ -7,6 +7,7 @@ setting shows its effect while it is written, and half a line of it none.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,19 @@ class Configuration:
         anew = any(not change.uri.endswith(".py") for change in changed)
         if anew:
             self._server.session.reload()
+            self._tell_again(changed)
         if changed:
             self._server.analyses.touch_all(anew)
+
+    def _tell_again(self, changed: Iterable[types.FileEvent]) -> None:
+        """What is wrong with configurations may be different without any other finding being so."""
+        for change in changed:
+            if change.type is types.FileChangeType.Deleted:
+                self._tell(change.uri, [])
+        for unit in self._server.documents.units():
+            analysed = self._server.analyses.latest(unit)
+            if analysed is not None:
+                self.analysed(analysed, False)
 
     def is_open(self, uri: str) -> bool:
         """Whether a document is a configuration file that the client has open."""

@@ -72,7 +72,7 @@ class Diagnostics:
         related = await self._related_documents(analysed) if self._server.client.takes_related_documents else None
         state = self._told[uri] = self._state(analysed, uri)
         if params.previous_result_id == state:
-            return types.RelatedUnchangedDocumentDiagnosticReport(state, related_documents=related)
+            return types.RelatedUnchangedDocumentDiagnosticReport(result_id=state, related_documents=related)
         items = self.of(analysed, part)
         return types.RelatedFullDocumentDiagnosticReport(items, related_documents=related, result_id=state)
 
@@ -95,7 +95,7 @@ class Diagnostics:
                 state = self._state(other, part.uri)
                 if self._told.get(part.uri, state) != state:
                     self._told[part.uri] = state
-                    found[part.uri] = types.FullDocumentDiagnosticReport(self.of(other, part), state)
+                    found[part.uri] = types.FullDocumentDiagnosticReport(self.of(other, part), result_id=state)
         return found or None
 
     async def pull_workspace(self, params: types.WorkspaceDiagnosticParams) -> types.WorkspaceDiagnosticReport:

@@ -37,7 +37,7 @@ from gradsense.lsp.hover import Hovers
 from gradsense.lsp.interpreters import Interpreters
 from gradsense.lsp.lens import Lenses
 from gradsense.lsp.links import Links
-from gradsense.lsp.logs import log_to_client
+from gradsense.lsp.logs import Trace, log_to_client
 from gradsense.lsp.probe import Probes
 from gradsense.lsp.progress import Progress
 from gradsense.lsp.targets import Targets
@@ -112,6 +112,7 @@ class Protocol(LanguageServerProtocol):
         server = self._server
         self.client_capabilities = params.capabilities
         server.process_id = params.process_id
+        self.trace = params.trace or types.TraceValue.Off
         server.begin(Client.of(params), _roots(params))
         features = {*self.fm.features, *self.fm.builtin_features}
         self.server_capabilities = ServerCapabilitiesBuilder(
@@ -264,6 +265,7 @@ class Server(LanguageServer):
         )
         self.analyses.listeners += [self.diagnostics.analysed, self.configuration.analysed, self.probes.analysed]
         self.analyses.at_progress = self.files.progressed
+        self.analyses.at_analysis = Trace(self).analysed
         self.is_initialized = True
         loop = asyncio.get_running_loop()
         log_to_client(self, loop)
@@ -373,7 +375,8 @@ class Server(LanguageServer):
             self.lenses.closed(uri)
             self.diagnostics.closed(uri)
             self.configuration.changed(uri)
-            self.analyses.touch(uri)
+            # A cell that is prose now is still part of its notebook, and no text of its own.
+            self.analyses.touch(self.documents.unit_of(uri))
 
     # --- to the client
 

@@ -1,4 +1,7 @@
-"""What goes wrong, told in the client's log as well as on stderr. Never in a message box."""
+"""What goes wrong, told in the client's log as well as on stderr. Never in a message box.
+
+What each analysis costs is told to a client that traces the server (`$/setTrace`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,11 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 if TYPE_CHECKING:
+    from gradsense.engine import Analysis
     from gradsense.lsp.language_server import Server
+
+LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+"""By the names that `logLevel` takes."""
 
 _TYPES = (
     (logging.ERROR, types.MessageType.Error),
@@ -37,5 +44,20 @@ class ClientLog(logging.Handler):
 def log_to_client(server: Server, loop: asyncio.AbstractEventLoop) -> None:
     """From now on, the client is told, too."""
     logging.getLogger().addHandler(ClientLog(server, loop))
+    logging.getLogger("gradsense").setLevel(server.client.log_level)
     # It warns of what is normal: a request cancelled after its answer, a notification that nobody needs.
     logging.getLogger("pygls").setLevel(logging.ERROR)
+
+
+class Trace:
+    """`$/logTrace`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def analysed(self, path: str, seconds: float, analysis: Analysis) -> None:
+        trace = self._server.protocol.trace
+        if trace is not types.TraceValue.Off:
+            found = f"{len(analysis.findings)} findings, {len(analysis.questions)} questions"
+            verbose = found if trace is types.TraceValue.Verbose else None
+            self._server.log_trace(types.LogTraceParams(f"Analysed {path} in {seconds * 1000:.1f} ms", verbose))
