@@ -44,7 +44,10 @@ export async function activate(context: ExtensionContext): Promise<void> {
       if (change.affectsConfiguration('gradsense.server')) {
         await running.refresh();
       }
-      if (change.affectsConfiguration('gradsense.probe')) {
+      if (
+        change.affectsConfiguration('gradsense.probe') ||
+        change.affectsConfiguration('gradsense.workspaceDiagnostics')
+      ) {
         await running.restart();
       }
       if (change.affectsConfiguration('gradsense.inlayHints')) {

@@ -19,6 +19,8 @@ export interface InitializationOptions extends InterpreterChoice {
   trusted: boolean;
   /** The device that the probe runs on; null: the project's configuration says. */
   probeDevice: string | null;
+  /** Which files have diagnostics: `openFilesOnly` or `workspace`. */
+  workspaceDiagnostics: string;
   /** Lenses and actions name the commands of this extension, not the server's own. */
   clientCommands: true;
 }

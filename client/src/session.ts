@@ -176,6 +176,9 @@ export class Session implements Disposable {
         initializationOptions: (): InitializationOptions => ({
           trusted: workspace.isTrusted,
           probeDevice: chosenDevice(),
+          workspaceDiagnostics: workspace
+            .getConfiguration('gradsense')
+            .get('workspaceDiagnostics', 'openFilesOnly'),
           clientCommands: true,
           ...this.#interpreters.choice,
         }),
