@@ -57,6 +57,7 @@ def test_events_in_several_cells_are_worth_knowing() -> None:
     steps = ("loss = nn.functional.mse_loss(net(x), y)\nloss.backward()", "optimizer.zero_grad()", "optimizer.step()")
     (finding,) = found_in(IMPORTS, NETWORK, OPTIMIZER, *steps).values()
     assert (finding.code, finding.severity) == ("GS401", Severity.INFORMATION)
+    assert "`optimizer.zero_grad()` on line 1 of its cell clears what `loss.backward()` on line 2 of" in finding.message
     assert finding.message.endswith(f". {IN_ORDER}")
     assert {fix.safety for fix in finding.fixes} == {Safety.UNSAFE}
     # The same events in one cell are an error.

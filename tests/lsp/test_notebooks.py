@@ -181,6 +181,22 @@ async def test_every_encoding_finds_its_place(each_editor: Editor) -> None:
     await placed(each_editor, second, [(0, units + 4)])
 
 
+async def test_a_client_asks_again_for_cells_that_it_has_not_edited(vscode: Editor) -> None:
+    first, second = cell(vscode, "k1", "x = 1"), cell(vscode, "k2", "bad_call()")
+    uri = opened(vscode, "k.ipynb", [first, second])
+    before = await vscode.pull(second.uri)
+    refreshes = vscode.counts.get(types.WORKSPACE_DIAGNOSTIC_REFRESH, 0)
+    # What the second cell has is now the second of its kind: a fix asked for under the old key would not be found.
+    changed(vscode, uri, texts((first, 2, span(0, 0, 5), "bad_call()")))
+    await vscode.until(lambda: vscode.counts.get(types.WORKSPACE_DIAGNOSTIC_REFRESH, 0) > refreshes)
+    after = await vscode.pull(second.uri, before.result_id)
+    assert after.kind == "full"
+    refreshes = vscode.counts[types.WORKSPACE_DIAGNOSTIC_REFRESH]
+    changed(vscode, uri, texts((first, 3, span(0, 0, 0), "x = 2\n")))
+    await placed(vscode, first, [(1, 0)])
+    assert vscode.counts[types.WORKSPACE_DIAGNOSTIC_REFRESH] == refreshes
+
+
 async def test_magics_are_not_python(each_editor: Editor) -> None:
     cells = [
         cell(each_editor, "e1", "%matplotlib inline\n!echo bad_call()\nbad_call()"),

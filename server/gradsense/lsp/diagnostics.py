@@ -45,6 +45,8 @@ class Diagnostics:
         """How often the probe's findings in a document have changed."""
         self._told: dict[str, str] = {}
         """By open document, the result that the client has pulled last."""
+        self._cells: dict[str, dict[str, tuple[int | None, list[object]]]] = {}
+        """By open notebook, its cells' versions with what was found in each."""
         self._pulls: list[_WorkspacePull] = []
         """The requests for findings in files that are not open, as long as they are held."""
 
@@ -167,8 +169,24 @@ class Diagnostics:
         if not self._server.client.pulls_diagnostics:
             for part in analysed.source.parts:
                 self._publish(analysed, part)
-        elif not edited and analysed.source.uri not in self._server.analyses.closed:
+        elif self._changes_other_cells(analysed) or (
+            not edited and analysed.source.uri not in self._server.analyses.closed
+        ):
             self.refresh()
+
+    def _changes_other_cells(self, analysed: Analysed) -> bool:
+        """Whether something is new about cells of a notebook that were not edited: clients don't ask for those."""
+        source = analysed.source
+        if not source.is_notebook:
+            return False
+        found: dict[str, list[object]] = {part.uri: [] for part in source.parts}
+        for each in analysed.findings:
+            part = source.part_at(each.span.start)
+            found[part.uri].append((each.code, each.key, each.severity, each.message, each.span.start - part.start))
+        now = {part.uri: (part.version, found[part.uri]) for part in source.parts}
+        before = self._cells.get(source.uri, {})
+        self._cells[source.uri] = now
+        return any(before[uri] != now[uri] for uri in now if uri in before and before[uri][0] == now[uri][0])
 
     def changed(self, uris: Iterable[str]) -> None:
         """The probe's findings in these files have changed."""
@@ -189,6 +207,7 @@ class Diagnostics:
 
     def closed(self, uri: str) -> None:
         """A document is no longer open; of a file that is looked at nevertheless, what is on disk counts now."""
+        self._cells.pop(uri, None)
         was_told = self._told.pop(uri, None) is not None
         is_followed = uri in self._server.analyses.closed
         if not self._server.client.pulls_diagnostics:

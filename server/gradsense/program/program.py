@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -115,6 +116,23 @@ class Place(NamedTuple):
 
     def code(self, node: cst.CSTNode | None = None) -> str:
         return self.block.code_of(node if node is not None else self.node)
+
+
+class CellLine(int):
+    """A line of a notebook, counted from its first cell; in words counted from its own, as its readers see it."""
+
+    in_cell: int
+
+    def __new__(cls, line: int, in_cell: int) -> CellLine:
+        made = super().__new__(cls, line)
+        made.in_cell = in_cell
+        return made
+
+    def __str__(self) -> str:
+        return f"{self.in_cell} of its cell"
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +258,12 @@ class Program:
     def line_of(self, place: Place) -> int:
         """The 1-based line that a node begins on; 0 where its position can't be trusted."""
         span = place.span
-        return self.file.document.lines.position(span.start)[0] + 1 if span is not None else 0
+        if span is None:
+            return 0
+        document = self.file.document
+        line = document.lines.position(span.start)[0]
+        cell = document.cells[bisect_right(document.cells, span.start) - 1] if document.cells else None
+        return line + 1 if cell is None else CellLine(line + 1, line + 1 - document.lines.position(cell)[0])
 
     def places(self) -> Iterable[tuple[Where, int, object]]:
         """Every block of the file."""
