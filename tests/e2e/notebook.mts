@@ -24,7 +24,9 @@ await scenario(async (workbench, step) => {
 
   await step('a cell that is typed anew is checked, too', async () => {
     await workbench.runCommand('Notebook: Insert Code Cell Below');
-    await page.keyboard.type('loss = model(x).mean()\nloss.backward()\noptimizer.zero_grad()\noptimizer.step()');
+    await page.keyboard.type(
+      'loss = model(x).mean()\nloss.backward()\noptimizer.zero_grad()\noptimizer.step()',
+    );
     await squiggle.first().waitFor();
     await page.keyboard.press('Control+z');
     await workbench.runCommand('Delete Cell');

@@ -118,6 +118,9 @@ def test_the_probe_runs_the_script_above_its_loop(vscode: str, project: Path, sc
 
 def test_a_notebook_is_checked_across_its_cells(vscode: str, project: Path, screenshots: Path) -> None:
     play("notebook", address_of(vscode, project), screenshots)
+    _, loop = json.loads((project / "notebook.ipynb").read_text())["cells"]
+    fixed = "".join(loop["source"])
+    assert fixed.index("optimizer.zero_grad()") < fixed.index("loss.backward()")
 
 
 def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path) -> None:
