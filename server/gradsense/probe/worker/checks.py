@@ -16,20 +16,21 @@ from .values import with_tensors
 
 if TYPE_CHECKING:
     from .class_probe import ClassProbe
+    from .script import ScriptProbe
 
 _LEAST_SECONDS = 0.04
 _SHARE = 0.15
 """Of the time until now, for one check."""
 _MOST_PARAMETERS = 6
-_MOST_CALLS = 3
+MOST_CALLS = 3
 _FOR_FUNCTIONS = 5
 """Times as long for the slopes of a model with Functions of its own."""
 
 
 class Checks:
-    """The checks of one probed class. What user code raises in here is no finding."""
+    """The checks of a probed class or script. What user code raises in here is no finding."""
 
-    def __init__(self, probe: ClassProbe) -> None:
+    def __init__(self, probe: ClassProbe | ScriptProbe) -> None:
         self._probe = probe
         self._origins = probe.probe.origins
         self._places = probe.probe.places
@@ -41,11 +42,13 @@ class Checks:
     def _seconds(self) -> float:
         return _LEAST_SECONDS + _SHARE * (time.thread_time() - self._probe.probe.begun)
 
-    def eval_layers(self, model: Any) -> None:
-        """Dropout and batch norm that are in eval mode while the model is trained."""
-        for path, layer in _asleep(model):
+    def eval_layers(self, model: Any, name: str = "", is_so: Callable[[Any], bool] = lambda layer: True) -> None:
+        """Dropout and batch norm that are in eval mode while the model is trained, as `is_so` of each; by their names
+        below `name`."""
+        for path, layer in asleep(model):
+            path = ".".join(filter(None, (name, path)))
             place = self._places.place(self._origins.of_module(layer))
-            if place is not None:
+            if place is not None and is_so(layer):
                 kind = type(layer).__name__
                 self._facts.append({"kind": "eval-layer", "name": path, "layer": kind, "place": place})
 
@@ -54,7 +57,7 @@ class Checks:
         check = Mixing(module, args, self._origins, body, self._seconds)
         try:
             found = check.found()
-        except Exception:
+        except (Exception, SystemExit):
             return  # a model that can't be called so has no answer
         if found is not None and found not in self._facts:
             self._facts.append(found)
@@ -67,9 +70,13 @@ class Checks:
         try:
             with self._calls.active():
                 call()
-        except Exception:
+        except (Exception, SystemExit):
             return
-        for function, args in self._calls.seen.items():
+        self.noted_functions(self._calls)
+
+    def noted_functions(self, calls: Calls) -> None:
+        """The custom Functions of some calls."""
+        for function, args in calls.seen.items():
             try:
                 found = check_function(function, args, self._places, self._probe.device)
             except Unchecked as error:
@@ -125,7 +132,7 @@ class Outermost:
     def _enter(self, module: Any, args: Any) -> None:
         known = any(module is each for each, _ in self.calls)
         has_weights = next(module.parameters(), None) is not None
-        if self._depth == 0 and id(module) in self._own and has_weights and not known and len(self.calls) < _MOST_CALLS:
+        if self._depth == 0 and id(module) in self._own and has_weights and not known and len(self.calls) < MOST_CALLS:
             self.calls.append((module, with_tensors(args, lambda each: each.detach().clone())))
         self._depth += 1
 
@@ -158,7 +165,7 @@ def _slope_fact(wrong: dict[str, Slope], lines: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _asleep(model: Any) -> list[tuple[str, Any]]:
+def asleep(model: Any) -> list[tuple[str, Any]]:
     """Layers that do something else in eval mode, and are in it, below the outermost Module in eval mode that has
     anything to train: a frozen part may well be in eval mode."""
     import torch

@@ -64,6 +64,10 @@ class Flow:
         """Told of each operation on something that is followed, while recording; of `LOSSES` always."""
         self.watch: GradientWatch | None = None
         """Told of everything that is recorded, where a step is looked at closely."""
+        self.written: set[int] = set()
+        """The ids of the followed parameters that something was written to, while recording."""
+        self.renews = False
+        """Whether what is written to a followed parameter, with gradients off, begins a new flow: a step by hand."""
         self.custom: set[str] = set()
         """The names of the user's `autograd.Function`s."""
         self.bytes_alive = 0
@@ -177,7 +181,9 @@ class Flow:
         if name in ("__get__", "__set__"):
             attribute = getattr(getattr(function, "__self__", None), "__name__", "")
             result = function(*args, **kwargs)
-            if self.recording and attribute in ("data", "T", "mT", "H", "real", "imag", "mH"):
+            if self.recording and name == "__set__" and attribute == "data":
+                self._wrote(args[0])
+            elif self.recording and attribute in ("data", "T", "mT", "H", "real", "imag", "mH"):
                 self._note("data" if attribute == "data" else attribute, args, {}, result)
             return result
         if self._device is not None:
@@ -215,6 +221,11 @@ class Flow:
                 del self._exits[:-_MOST_EXITS]
             return
         written = [args[0]] if args and (self._writes(name) or kwargs.get("inplace")) else []
+        for each in written:
+            self._wrote(each)
+        if self.renews and off and written and id(written[0]) in self._starts:
+            self.follow(written[0])
+            return
         operands = self._operands(args, kwargs) if self.watch is not None else []
         for tensor in {id(each): each for each in [*written, *_tensors(result)]}.values():
             if any(tensor is each for each in args) and not written:
@@ -226,6 +237,14 @@ class Flow:
             index = self._add(tensor, node)
             if self.watch is not None:
                 self.watch.noted(index, name, operands, kwargs, tensor)
+
+    def _wrote(self, tensor: Any) -> None:
+        """Note that a followed parameter, or its `.data`, is written to."""
+        node = self._of.get(id(tensor))
+        if node is not None and self.nodes[node].words == self._words("data"):
+            node = self.nodes[node].inputs[0]
+        if node is not None and not self.nodes[node].inputs:
+            self.written.add(id(self._alive[node]))
 
     def _operands(self, args: Any, kwargs: dict[str, Any]) -> list[tuple[Any, int | None]]:
         """What an operation gets, each with its node."""

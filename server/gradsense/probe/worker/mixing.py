@@ -138,9 +138,9 @@ class Mixing:
             if len(sizes) != 1:
                 continue
             other = int(sizes.pop())
-            if not 2 <= other <= 4 * _MOST_SAMPLES or not all(other in each.shape for each in base):
+            if other < 2 or not all(other in each.shape for each in base):
                 continue
-            if not self._mixes(base, dimension, other):
+            if not self._mixes(base, dimension, min(other, 4 * _MOST_SAMPLES)):
                 return True
         return False
 

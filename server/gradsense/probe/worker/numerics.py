@@ -51,7 +51,7 @@ class Calls:
     """The first call of each custom Function of the user's."""
 
     places: Places
-    seen: dict[type, tuple[Any, ...]] = field(default_factory=dict)
+    seen: dict[type, tuple[Any, ...] | None] = field(default_factory=dict)
     depth: int = 0
 
     @contextlib.contextmanager
@@ -79,11 +79,19 @@ class Calls:
             function.apply = original
 
     def _note(self, function: type, args: tuple[Any, ...]) -> None:
+        import torch
+
         code = getattr(getattr(function, "forward", None), "__code__", None)
         if function in self.seen or code is None or len(self.seen) >= _MOST_FUNCTIONS:
             return
-        if self.places.is_users(code.co_filename):
-            self.seen[function] = with_tensors(args, _kept)
+        if not self.places.is_users(code.co_filename):
+            return
+        with torch._C.DisableTorchFunction():  # this is no part of what the program computes
+            self.seen[function] = None if _are_too_large(args) else with_tensors(args, _kept)
+
+
+def _are_too_large(args: Any) -> bool:
+    return bool(sum(each.numel() for each in tensors_in(args)) > _MOST_INPUTS)
 
 
 def _kept(tensor: Any) -> Any:
@@ -94,15 +102,15 @@ def _kept(tensor: Any) -> Any:
 
 
 def check_function(
-    function: Any, args: tuple[Any, ...], places: Places, device: str | None = "cpu"
+    function: Any, args: tuple[Any, ...] | None, places: Places, device: str | None = "cpu"
 ) -> dict[str, Any] | None:
     """What `backward` does wrong, or otherwise than the values say; None if it agrees. Raises `Unchecked`.
 
     `device` is what code asks in vain to leave; None: it may.
     """
-    inputs = with_tensors(args, _doubled)
-    if sum(each.numel() for each in tensors_in(inputs)) > _MOST_INPUTS:
+    if args is None:
         raise Unchecked("its inputs are too large")
+    inputs = with_tensors(args, _doubled)
 
     def call(*given: Any) -> Any:
         seed()
@@ -256,9 +264,9 @@ class Slopes:
     """The comparison of a model's loss. `loss_of(model, values)` gives a scalar; `seconds` is how long it may take."""
 
     def __init__(
-        self, model: Any, loss_of: Callable[[Any], Any], places: Places, seconds: float, device: str = "cpu"
+        self, model: Any, loss_of: Callable[[Any], Any], places: Places, seconds: float, device: str | None = "cpu"
     ) -> None:
-        """`model`, which is on `device`, is changed to float64."""
+        """`model` is changed to float64; `device` as for `check_function`."""
         self._device = device
         self._model = model
         self._loss_of = loss_of

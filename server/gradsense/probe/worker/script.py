@@ -19,6 +19,7 @@ from .devices import start_uncounted
 from .facts import optimizer_facts, parameter_facts
 from .flow import Flow
 from .rank_watch import is_sharded
+from .script_checks import ScriptChecks
 from .step_watch import StepWatch
 from .steps import STEPS, History, Recorder, local
 from .stop import Stop
@@ -75,6 +76,14 @@ class ScriptProbe:
         self._data = DataWatch(probe.places)
         self.flow.observe = self._data.saw_operation
         self._ranks = probe.ranks
+        self._checks = ScriptChecks(self)
+        self._trained: Trained | None = None
+        """What the report is about, once it is told."""
+        self._by_hand = ""
+        """Of a script that steps without an optimizer, once a pass is looked at closely: watched, while it computes the
+        loss, and seen, when that is differentiated."""
+        self._heals = False
+        """Whether the pass that runs is to leave no gradient that isn't finite."""
 
     def run(self) -> None:
         """Run the script; sends what it finds and ends the process, or raises `Stop`."""
@@ -94,7 +103,7 @@ class ScriptProbe:
         ended: BaseException | None = None
         try:
             code = compile(orders.text, orders.path, "exec")
-            with self.flow.active({}, recording=True):
+            with self.flow.active({}, recording=True), self._checks.functions.active():
                 exec(code, module.__dict__)
         except SyntaxError as error:
             if error.filename == orders.path:
@@ -116,6 +125,8 @@ class ScriptProbe:
         if self._steps or self._losses:
             # Whoever never steps is reported parameter by parameter; an error, with what was known by then.
             self._tell(_innermost(error) if error is not None else None)
+            if error is None:
+                self._check()
         if error is not None and not isinstance(error, SystemExit):
             raise self.probe.stopped(f"`{name}` raises", error) from error
         if self._steps or self._losses:
@@ -157,12 +168,17 @@ class ScriptProbe:
                 return of_tensor(loss, *args, **kwargs)
             finally:
                 self._in_backward = False
+                self._heal()
 
         def backward_of(tensors: Any, *args: Any, **kwargs: Any) -> Any:
             for each in tensors if isinstance(tensors, (list, tuple)) else (tensors,):
                 if not self._in_backward:
                     self._differentiated(each, sys._getframe(1))
-            return of_autograd(tensors, *args, **kwargs)
+            try:
+                return of_autograd(tensors, *args, **kwargs)
+            finally:
+                if not self._in_backward:
+                    self._heal()
 
         tensor.backward = backward
         autograd.backward = backward_of
@@ -188,6 +204,8 @@ class ScriptProbe:
         """A Module is about to be called: from here on its parameters are followed."""
         import torch
 
+        if self._trained is not None:
+            return
         if not any(module is each for each in self._called[-8:]):
             self._called.append(module)
         own = list(module.parameters(recurse=False))
@@ -196,7 +214,10 @@ class ScriptProbe:
         self._depth += 1
         if self._ranks is not None:
             self._ranks.calls(module, self._depth == 1, self.probe.places.current(sys._getframe(1)))
-        if self._depth == 1 and next(module.parameters(), None) is not None:
+        is_network = self._depth == 1 and next(module.parameters(), None) is not None
+        if torch.is_grad_enabled() and self._ranks is None:
+            self._checks.called(module, args, is_network)
+        if is_network:
             self._batch = self._batch or [_described(f"input {i}", each) for i, each in enumerate(args)]
             if torch.is_grad_enabled():
                 line = self.probe.places.current(sys._getframe(1))
@@ -251,7 +272,9 @@ class ScriptProbe:
 
     def _updated_by_hand(self, frame: Any) -> None:
         """Without an optimizer, what happens between two backward passes is the step."""
+        self.flow.recording = False  # of what is looked at here
         passes = 0
+        befores = dict(self._before)
         for key, parameter in self._known.items():
             before = self._before.get(key)
             if before is not None and before.shape == parameter.shape:
@@ -264,9 +287,32 @@ class ScriptProbe:
             self._before[key] = parameter.detach().clone()
         self._arrived.clear()
         self.flow.recording = not passes
-        if passes >= STEPS:
+        if self._by_hand == "watched":
+            self._by_hand = "seen"
+        elif self._by_hand != "seen" and self._is_worth_a_closer_look(passes):
+            self._by_hand, self._heals = "watched", True
+            self.flow.renews = True
+            for key, history in self._histories.items():
+                if "not finite" in history.gradients[-1:]:
+                    self._before[key] = befores[key]
+                    _put_back(self._known[key], befores[key])
+            self._watch_closely()
+        elif passes >= STEPS:
             self._tell(frame)
+            self._check()
             self.channel.finish()
+
+    def _heal(self) -> None:
+        """After the last backward pass before the one that is looked at: what it leaves changes nothing if its loss was
+        worthless, since it was computed with weights that were."""
+        if self._heals:
+            self._heals = False
+            self.flow.recording = False
+            for parameter in self._known.values():
+                if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
+                    parameter.grad.zero_()
+            self.flow.begin_again()
+            self.flow.recording = True
 
     def _steps_next(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         optimizers = self.probe.origins.optimizers
@@ -304,6 +350,7 @@ class ScriptProbe:
         self._look_closer()
         if self._is_enough():
             self._tell(sys._getframe(1))
+            self._check()
             self.channel.finish()
 
     def _have_all_stepped(self) -> bool:
@@ -314,20 +361,24 @@ class ScriptProbe:
 
     def _look_closer(self) -> None:
         """Where gradients were 0 at every step so far, or are not finite, see where that comes from at the next one."""
-        if self._closer is not None or not self._have_all_stepped():
-            return
-        if self._ranks is not None:
-            return  # one rank must take no step that others don't
-        fewest = min(self._steps.values())
+        if self._have_all_stepped() and self._is_worth_a_closer_look(min(self._steps.values())):
+            self._until = {id(each): self._steps[id(each)] + 1 for each in self.probe.origins.optimizers}
+            self._watch_closely()
+
+    def _is_worth_a_closer_look(self, steps: int) -> bool:
+        """Has something gone wrong, after so many steps, whose operation the next one can tell?"""
+        if self._closer is not None or self._ranks is not None:
+            return False  # one rank must take no step that others don't
         step = step_to_watch(self._histories, STEPS)
-        if step is None or fewest < step:
-            return
+        return step is not None and steps >= step
+
+    def _watch_closely(self) -> None:
+        """From here to the next step, note every operation and the gradients that reach it."""
         for key, parameter in self._known.items():
             if parameter.requires_grad:
                 self._explained[key] = self.flow.explain(parameter)
         self._first_not_finite = self.flow.not_finite()
         self._closer = self.flow.watch = GradientWatch()
-        self._until = {id(each): self._steps[id(each)] + 1 for each in self.probe.origins.optimizers}
         self.flow.begin_again()
         self.flow.recording = True
 
@@ -343,9 +394,10 @@ class ScriptProbe:
         """Send everything that is known; `frame` is where the script is, for the names of its variables."""
         self.flow.recording = False
         origins = self.probe.origins
-        moved = [self._known[key] for key, history in self._histories.items() if history.moved]
+        moved = [self._known[key] for key, history in self._histories.items() if history.moved or self._is_meant(key)]
         touched = set(self._arrived) | set(self._histories)
         trained = Trained(origins, frame, self._called, self._later_modules(), touched, moved, self._gets_gradients)
+        self._trained = trained
         whole = trained.whole()
         recorder, reach = self._seen(whole)
         facts = parameter_facts(whole, origins.optimizers, recorder, origins, reach)
@@ -372,6 +424,19 @@ class ScriptProbe:
         self._send("made", self._made_in_training(whole))
         self._send("parameters", facts)
         self._send("measured", True)
+
+    def _check(self) -> None:
+        """The last stage, where there is time left: nothing of the script's is needed any more."""
+        spent = time.monotonic() - self._begun
+        if self._trained is None or self._ranks is not None or _is_one_of_several():
+            return
+        if spent > self.probe.orders.time_limit_s * _SHARE_OF_TIME:
+            return
+        self.channel.stage("Checking gradients and samples")
+        networks = self._trained.networks
+        awake = [each for each in networks if self._modes.get(id(each)) != {False}]
+        names = {id(each): self._trained.name_of(each) or type(each).__name__ for each in awake}
+        self._checks.run({names[id(each)] if len(networks) > 1 else "": each for each in awake})
 
     def _send(self, name: str, value: Any) -> None:
         self.channel.send("part", name=name, value=value)
@@ -412,6 +477,10 @@ class ScriptProbe:
         if id(parameter) in self._explained:
             return self._explained[id(parameter)]
         return self.flow.explain(parameter)
+
+    def _is_meant(self, key: int) -> bool:
+        """Would the script have moved a tensor, but for its gradient?"""
+        return key in self.flow.written and self._histories[key].gradient in ("zero", "not finite")
 
     def _gets_gradients(self, parameter: Any) -> bool:
         history = self._histories.get(id(parameter))
@@ -468,6 +537,14 @@ class ScriptProbe:
         name = os.path.basename(self.probe.orders.path)
         steps = f"Steps by then: {counts}" if optimizers else "It has no optimizer: a step is an update by hand"
         return f"Ran {name} with its own data, and stopped it. {steps}."
+
+
+def _is_one_of_several() -> bool:
+    """Does another process wait for this one to compute what it does?"""
+    import torch
+
+    library: Any = torch.distributed
+    return bool(library.is_available() and library.is_initialized() and library.get_world_size() > 1)
 
 
 def _put_back(parameter: Any, before: Any) -> None:

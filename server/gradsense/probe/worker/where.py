@@ -70,7 +70,7 @@ class Places:
     def of_function(self, code: CodeType) -> Line:
         """The line of a function's `def`; its decorators stand above."""
         number = code.co_firstlineno
-        lines = self._lines_of(code.co_filename)
+        lines = self.lines_of(code.co_filename)
         for offset, text in enumerate(lines[number - 1 : number + 20]):
             if text.lstrip().startswith(("def ", "async def ")):
                 return code.co_filename, number + offset
@@ -81,13 +81,14 @@ class Places:
         if line is None:
             return None
         path, number = line
-        lines = self._lines_of(path)
+        lines = self.lines_of(path)
         text = lines[number - 1] if number <= len(lines) else ""
         code = _without_comment(text)
         start = len(code) - len(code.lstrip())
         return {"path": path, "line": number, "column": start, "end_line": number, "end_column": len(code)}
 
-    def _lines_of(self, path: str) -> list[str]:
+    def lines_of(self, path: str) -> list[str]:
+        """The lines of a file; none where it can't be read."""
         lines = self._texts.get(path)
         if lines is None:
             try:
