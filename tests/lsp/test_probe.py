@@ -252,15 +252,17 @@ async def test_what_a_probe_can_settle_is_offered_to_be_confirmed(vscode: Editor
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_what_was_made_up_can_be_written_above_the_class(vscode: Editor) -> None:
-    uri = vscode.open("unsaid.py", "import torch\n\n@some\nclass Net:\n    unsaid = 1\nclass Other: pass\n")
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+async def test_what_was_made_up_can_be_written_above_the_class(vscode: Editor, newline: str) -> None:
+    text = "import torch\n\n@some\nclass Net:\n    unsaid = 1\nclass Other: pass\n".replace("\n", newline)
+    uri = vscode.open(f"unsaid{len(newline)}.py", text)
     title = "Write what the probe made up above Net"
     assert title not in [each["title"] for each in await vscode.actions(uri, where=(3, 6))]
     await probe(vscode, uri, "Net")
     (action,) = [each for each in await vscode.actions(uri, where=(3, 6)) if each["title"] == title]
     (change,) = action["edit"]["documentChanges"]
     (edit,) = change["edits"]
-    assert edit["newText"] == "# gradsense: probe Net(...)(torch.randn(4, 2))\n"
+    assert edit["newText"] == f"# gradsense: probe Net(...)(torch.randn(4, 2)){newline}"
     assert edit["range"]["start"] == edit["range"]["end"] == {"line": 2, "character": 0}
     assert title not in [each["title"] for each in await vscode.actions(uri, where=(5, 6))]
 

@@ -6,6 +6,7 @@ import copy
 import importlib
 import inspect
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,52 @@ def test_a_loss_that_is_cut_in_the_test_is_told_there() -> None:
     model = Net()
     with pytest.raises(AssertionError, match=r"head\.weight: cut by `\.detach\(\)` \(test_testing\.py:"):
         assert_trains(model, BATCH, lambda output, target: F.cross_entropy(output.detach(), target), _sgd(model))
+
+
+class Spoilt(Net):
+    """Its head gets what an operation makes of the rest."""
+
+    def __init__(self, spoil: Any) -> None:
+        super().__init__()
+        self.spoil = spoil
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.head(self.spoil(self.norm(self.body(x))))  # spoilt
+
+
+SPOILT = {
+    "dead": (lambda h: (h - 100).relu() + 1, "zeroed by `relu`", "relu is off for all that it gets"),
+    "flat": (lambda h: h.round(), "cut by `round`", "round has slope 0 everywhere"),
+    "factor": (lambda h: h * torch.zeros(8) + 1, "multiplied by 0", "all that comes here is multiplied by 0"),
+    "NaN": (lambda h: (h - h).sqrt(), "gradient not finite", "the slope of sqrt is not finite"),
+    "infinity": (lambda h: 1 / (h - h), "gradient not finite", "div makes NaN|div makes infinity"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "cause", "words"), SPOILT.values(), ids=SPOILT)
+def test_the_operation_that_spoils_a_gradient_is_told_and_all_is_as_it_was(spoil: Any, cause: str, words: str) -> None:
+    model = Spoilt(spoil)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    before = _everything(model, optimizer)
+    with pytest.raises(AssertionError, match=re.escape(f"body.weight: {cause} (test_testing.py:")) as raised:
+        assert_trains(model, BATCH, F.cross_entropy, optimizer)
+    assert re.search(words, str(raised.value))
+    after = _everything(model, optimizer)
+    same = [torch.equal(v, after[k]) if isinstance(v, torch.Tensor) else v == after[k] for k, v in before.items()]  # type: ignore[arg-type]
+    assert all(same)
+    assert not any(parameter._backward_hooks for parameter in model.parameters())
+
+
+def test_a_loss_that_can_be_computed_a_few_times_only_is_told_all_the_same() -> None:
+    calls = iter(range(3))
+
+    def loss(output: torch.Tensor, target: torch.Tensor) -> Any:
+        next(calls)
+        return F.cross_entropy(output, target)
+
+    model = Spoilt(SPOILT["dead"][0])
+    with pytest.raises(AssertionError, match=r"body\.weight: gradient always 0"):
+        assert_trains(model, BATCH, loss, _sgd(model))
 
 
 def _sgd(model: nn.Module, rate: float = 0.1) -> torch.optim.Optimizer:

@@ -23,7 +23,7 @@ from gradsense.lsp.convert import SEVERITIES, is_within, offset_at, path_of, ran
 from gradsense.lsp.earlier import Earlier
 from gradsense.lsp.explain import Command
 from gradsense.probe.plan import SCRIPT
-from gradsense.source.lines import LineIndex
+from gradsense.source.lines import LineIndex, newline_of
 
 if TYPE_CHECKING:
     from gradsense.lsp.analyses import Analysed
@@ -197,7 +197,7 @@ class Probes:
             start = class_span(text, model.span.start).start
             first = lines.offset(lines.position(start)[0], 0)
             rest = text[first:]
-            comment = f"{rest[: len(rest) - len(rest.lstrip())]}{report.hint_line}\n"
+            comment = f"{rest[: len(rest) - len(rest.lstrip())]}{report.hint_line}{newline_of(text)}"
             yield f"Write what the probe made up above {model.qualname}", Edit(Span(first, first), comment)
 
     # --- asked for

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 
 from gradsense.findings import Edit, Finding, Span
 from gradsense.source.blocks import read_document
-from gradsense.source.lines import LineIndex
+from gradsense.source.lines import LineIndex, newline_of
 from gradsense.source.notebook import head_of_cells
 from gradsense.source.scan import scan
 from gradsense.source.suppressions import Suppression
 
 _HEAD = re.compile(r"(?:#!|#.*?coding[:=])")
-_NEWLINE = re.compile(r"\r\n|\n|\r")
 
 
 def suppress_on_line(text: str, cells: tuple[int, ...], finding: Finding) -> Edit | None:
@@ -34,8 +33,7 @@ def suppress_in_file(text: str, cells: tuple[int, ...], finding: Finding) -> Edi
     here = [s for s in read_document(text, cells).suppressions if s.kind == "file"]
     if here:
         return _merged(text, here, finding)
-    newline = _NEWLINE.search(text)
-    comment = f"# gradsense: ignore-file[{finding.name}]{newline[0] if newline else chr(10)}"
+    comment = f"# gradsense: ignore-file[{finding.name}]{newline_of(text)}"
     return _insertion(head_of_cells(text) if cells else _head_of(text), comment)
 
 

@@ -8,6 +8,7 @@ import libcst as cst
 
 from gradsense.findings import Edit, Related, Span
 from gradsense.program.program import Place, Program
+from gradsense.source.lines import newline_of as newline_of
 from gradsense.source.notebook import head_of_cells
 
 _IMPORT_ALIAS = re.compile(r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE)
@@ -35,11 +36,6 @@ def statement_of(place: Place) -> Place:
             return here
         here = here.parent()
     return place
-
-
-def newline_of(text: str) -> str:
-    """The line ending that a text uses."""
-    return "\r\n" if "\r\n" in text else "\n"
 
 
 def line_start(text: str, offset: int) -> int:

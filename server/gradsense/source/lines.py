@@ -14,6 +14,12 @@ Encoding = Literal["utf-8", "utf-16", "utf-32"]
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
 
+def newline_of(text: str) -> str:
+    """The line ending that a text uses, as its first line has it; LF where there is none."""
+    found = _NEWLINE.search(text)
+    return found[0] if found else "\n"
+
+
 class LineIndex:
     """The lines of one text. Lines break at LF, CRLF and CR only; all numbers start at 0.
 

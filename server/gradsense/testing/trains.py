@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from gradsense.testing.lightning import configured_at, is_lightning, loss_of, op
 
 if TYPE_CHECKING:
     from gradsense.probe.worker.flow import Flow
-    from gradsense.probe.worker.steps import Recorder
-    from gradsense.probe.worker.where import Line
+    from gradsense.probe.worker.steps import History, Recorder
+    from gradsense.probe.worker.where import Line, Places
     from gradsense.testing.written import Written
 
 _OURS = str(Path(__file__).resolve().parents[1])
@@ -52,14 +53,26 @@ def assert_trains(
     _check(model, steps)
     configured = loss_fn is None and is_lightning(model)
     loss = partial(loss_of, model, batch) if configured else _loss(model, batch, loss_fn)
-    with kept(model, batch) as keep:
-        optimizers = optimizers_of(model) if configured else _several(optimizer)
-        for each in optimizers:
-            keep(each)
-        with _as_in_training(model, optimizers):
-            stuck, told = _looked_at(model, optimizers, loss, steps, called, configured)
+    optimizers = (lambda: optimizers_of(model)) if configured else (lambda: _several(optimizer))
+    with _taken_back(model, batch, optimizers) as several:
+        facts, histories = _looked_at(model, several, loss, steps, called, configured)
+    stuck, told = _judged(facts)
+    if stuck and any(history.gradient in ("zero", "not finite") for history in histories.values()):
+        with suppress(Exception), _taken_back(model, batch, optimizers) as several:
+            stuck, told = _judged(_looked_closer(model, several, loss, steps, facts, histories))
     if stuck:
         raise AssertionError(_message(model, stuck, told))
+
+
+@contextmanager
+def _taken_back(model: Any, batch: Any, optimizers: Callable[[], list[Any]]) -> Iterator[list[Any]]:
+    """Training meanwhile, and all as before afterwards. Gives the optimizers."""
+    with kept(model, batch) as keep:
+        several = optimizers()
+        for each in several:
+            keep(each)
+        with _as_in_training(model, several):
+            yield several
 
 
 def _check(model: Any, steps: int) -> None:
@@ -124,22 +137,27 @@ def _as_in_training(model: Any, optimizers: Sequence[Any]) -> Iterator[None]:
         yield
 
 
-def _looked_at(
-    model: Any, optimizers: list[Any], loss_of: Callable[[], Any], steps: int, called: Line, configured: bool
-) -> tuple[list[ParameterReport], tuple[ProbeFinding, ...]]:
-    """The parameters that won't learn, and what is to be said of them. `called` is the line of the test.
+def _judged(facts: Facts) -> tuple[list[ParameterReport], tuple[ProbeFinding, ...]]:
+    """The parameters that won't learn, and what is to be said of them.
 
     What is frozen is no fault, registered or not: whoever freezes a layer knows.
     """
+    parameters, findings = judge(facts)
+    return [each for each in parameters if each.cause is not None and each.requires_grad], findings
+
+
+def _looked_at(
+    model: Any, optimizers: list[Any], loss_of: Callable[[], Any], steps: int, called: Line, configured: bool
+) -> tuple[Facts, Mapping[str, History]]:
+    """What is seen in some steps, and what happened to each parameter. `called` is the line of the test."""
     from gradsense.probe.worker.facts import parameter_facts
     from gradsense.probe.worker.flow import Flow
     from gradsense.probe.worker.steps import Recorder
-    from gradsense.probe.worker.where import Places
     from gradsense.testing.written import Written
 
-    places = Places(called[0], None, (_OURS,), _package_of(model))
+    places = _places(called[0], model)
     recorder, flow = Recorder(), Flow(places, device=None)
-    _train(model, optimizers, loss_of, steps, recorder, flow)
+    _train(model, optimizers, loss_of, steps, recorder, flow, watched=0)
     reach = _reach(model, flow)
     origins = Written(places, model)
     facts = Facts(
@@ -149,13 +167,54 @@ def _looked_at(
         _held(model, optimizers, origins, configured_at(model) if configured else called),
         "self" if configured else "model",
     )
-    parameters, findings = judge(facts)
-    return [each for each in parameters if each.cause is not None and each.requires_grad], findings
+    return facts, recorder.histories
+
+
+def _looked_closer(
+    model: Any,
+    optimizers: list[Any],
+    loss_of: Callable[[], Any],
+    steps: int,
+    facts: Facts,
+    histories: Mapping[str, History],
+) -> Facts:
+    """The same steps again, one of them watched operation by operation: `facts` with the ones that make a gradient 0,
+    or not finite."""
+    from gradsense.probe.worker.flow import Flow
+    from gradsense.probe.worker.steps import Recorder
+    from gradsense.probe.worker.vanish import GradientWatch, explain_closely, step_to_watch
+
+    flow = Flow(_places(facts.path, model), device=None)
+    flow.watch = GradientWatch()
+    try:
+        _train(model, optimizers, loss_of, steps, Recorder(), flow, watched=step_to_watch(histories, steps))
+        found = explain_closely(flow, flow.watch, model, histories)
+    finally:
+        flow.watch.close()
+    told = [
+        each | {"reach": found.get("" if each["gradient"] == "not finite" else each["name"], each["reach"])}
+        for each in facts.parameters
+    ]
+    return replace(facts, parameters=told)
+
+
+def _places(path: str, model: Any) -> Places:
+    """The lines of the test, and of whatever defines the model."""
+    from gradsense.probe.worker.where import Places
+
+    return Places(path, None, (_OURS,), _package_of(model))
 
 
 def _train(
-    model: Any, optimizers: list[Any], loss_of: Callable[[], Any], steps: int, recorder: Recorder, flow: Flow
+    model: Any,
+    optimizers: list[Any],
+    loss_of: Callable[[], Any],
+    steps: int,
+    recorder: Recorder,
+    flow: Flow,
+    watched: int | None,
 ) -> None:
+    """Take `steps` steps, of which `flow` records the one of the number `watched`."""
     from gradsense.probe.worker.steps import take_step
     from gradsense.probe.worker.unregistered import trainable
 
@@ -164,7 +223,7 @@ def _train(
             optimizer.zero_grad()
         for parameter in trainable(model).values():
             parameter.grad = None
-        if step == 0:
+        if step == watched:
             with flow.active(trainable(model), recording=True):
                 loss = loss_of()
             flow.loss(loss)
