@@ -306,7 +306,7 @@ def _plain(name: str) -> str:
     plain = name.strip("_")
     if name.startswith("__"):
         plain = {"getitem": "index", "rsub": "sub", "rpow": "pow"}.get(plain, plain)
-        for operator in ("mul", "add", "sub", "matmul", "truediv", "floordiv", "pow"):
+        for operator in ("mul", "add", "sub", "matmul", "div", "truediv", "floordiv", "pow"):
             if plain in (f"r{operator}", f"i{operator}"):
                 plain = operator
     return {"truediv": "div", "true_divide": "div"}.get(plain, plain)

@@ -1,5 +1,6 @@
 # probe: script
 # expected: probe-zero-gradient "zeroed by `Scale`" on body.weight body.bias
+# expected: probe-wrong-gradient "`Scale.backward` gives `x` a wrong gradient: 0 where"
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ class Scale(torch.autograd.Function):
         return x * 2
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, gradient):  # here
         return torch.zeros_like(gradient)
 
 
