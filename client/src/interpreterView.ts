@@ -1,5 +1,5 @@
 // Keeps the status item on what a probe of the file in front would run with.
-import { commands, type Disposable, l10n, window, workspace } from 'vscode';
+import { commands, type Disposable, l10n, type TextDocument, window, workspace } from 'vscode';
 import type { Interpreters } from './interpreter';
 import type { Session } from './session';
 import { InterpreterStatus } from './status';
@@ -29,8 +29,8 @@ export class InterpreterView implements Disposable {
   }
 
   async #update(): Promise<void> {
-    const document = window.activeTextEditor?.document;
-    if (document?.languageId !== 'python') {
+    const document = programInSight();
+    if (!document) {
       return;
     }
     if (!workspace.isTrusted) {
@@ -38,7 +38,7 @@ export class InterpreterView implements Disposable {
       return;
     }
     const found = await this.#session.interpreterOf(document.uri);
-    if (document !== window.activeTextEditor?.document) {
+    if (document !== programInSight()) {
       return;
     }
     if (found) {
@@ -48,4 +48,10 @@ export class InterpreterView implements Disposable {
       this.#status.unknown(l10n.t('needs the server'));
     }
   }
+}
+
+/** The program in front; where a dialogue or a panel is, such as that for trust, the one behind it. */
+function programInSight(): TextDocument | undefined {
+  const documents = [window.activeTextEditor, ...window.visibleTextEditors].map((editor) => editor?.document);
+  return documents.find((document) => document?.languageId === 'python');
 }

@@ -3,7 +3,7 @@ import { scenario } from './scenario.mts';
 
 await scenario(async (workbench, step) => {
   const { page } = workbench;
-  const walkthrough = page.locator('.getting-started');
+  const walkthrough = page.locator('.gettingStartedContainer');
 
   await step('the walkthrough opens with its steps', async () => {
     await workbench.openFile('regression.py');
