@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth test-old docs package release-check clean
+.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth test-old docs rule package release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -69,8 +69,13 @@ test-old: setup .cache/old/.installed .cache/old-server/.installed
 	.cache/old-server/bin/python -m pip install -e . pytest pytest-asyncio pytest-lsp hypothesis jsonschema
 	touch $@
 
+# The pages that the code tells, and the site of all of them in .cache/site.
 docs: setup
-	$(RUN) tools/make_docs.py
+	$(RUN) -m tools.make_docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+
+rule: setup
+	$(RUN) -m tools.new_rule $(or $(NAME),$(error make rule NAME=its-name FAMILY=its-folder)) $(FAMILY)
 
 package: $(VSIX)
 	rm -f dist/*.whl dist/*.tar.gz

@@ -1,4 +1,6 @@
-"""Writes the rules' pages, docs/rules/*.md and docs/rules.md. With --check: fails if they aren't current.
+"""Writes the pages that the code tells: docs/rules/*.md, docs/rules.md and docs/configuration.md.
+
+With --check: fails if they aren't current.
 
 What running an example printed is kept on the page with the program's fingerprint, and the program is run
 again only when it changes (or with --run-again): last digits differ from machine to machine.
@@ -12,6 +14,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from tools.configuration_page import configuration_page
 
 from gradsense.cli.explain import full_page, illustration
 from gradsense.rules.base import Rule
@@ -49,7 +53,8 @@ def pages(docs: Path, run: Run | None, *, again: bool = False) -> dict[Path, str
         # What one rule gets wrong may be what another puts right.
         run = functools.cache(run)
     made = {docs / "rules" / f"{rule.name}.md": _page(rule, docs, run, again=again) for rule in rules}
-    return {docs / "rules.md": index_of(rules), **made}
+    configuration = {docs / "configuration.md": configuration_page(ROOT)}
+    return {docs / "rules.md": index_of(rules), **configuration, **made}
 
 
 def _page(rule: type[Rule], docs: Path, run: Run | None, *, again: bool) -> str:
@@ -114,7 +119,7 @@ def main() -> int:
 
 def stale_pages(docs: Path, made: dict[Path, str]) -> list[Path]:
     """The pages that differ from what is made now, and those of rules that are gone."""
-    there = {*(docs / "rules").glob("*.md"), docs / "rules.md"}
+    there = {*(docs / "rules").glob("*.md"), docs / "rules.md", docs / "configuration.md"}
     return sorted(
         path
         for path in {*there, *made}

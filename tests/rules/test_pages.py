@@ -132,6 +132,6 @@ def test_the_index_links_the_pages() -> None:
 
 
 def test_the_pages_in_docs_are_current() -> None:
-    command = [sys.executable, "tools/make_docs.py", "--check"]
+    command = [sys.executable, "-m", "tools.make_docs", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
