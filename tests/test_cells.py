@@ -100,3 +100,13 @@ def test_what_a_class_does_depends_on_no_cell() -> None:
     assert severities(IMPORTS, STACK.replace("[nn.Linear(4, 4)]", "nn.ModuleList()"), STACK) == severities(
         IMPORTS, STACK
     )
+
+
+def test_an_edit_and_its_undoing_find_the_same() -> None:
+    steps = ("loss = net(x).mean()\nloss.backward()", "optimizer.zero_grad()", "optimizer.step()", UNCLEARED)
+    before = found_in(IMPORTS, NETWORK, OPTIMIZER, *steps)
+    found_in(IMPORTS, NETWORK, OPTIMIZER, *reversed(steps))
+    # The same text as one cell is another program.
+    assert found_in("\n".join((IMPORTS, NETWORK, OPTIMIZER, *steps)))["GS401"].severity is Severity.ERROR
+    assert found_in(IMPORTS, NETWORK, OPTIMIZER, *steps) == before
+    assert before["GS401"].severity is Severity.INFORMATION
