@@ -101,6 +101,16 @@ def test_the_rank_that_raises_is_told_at_its_line() -> None:
     assert report.error_place.line == line
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a rank that takes too much is ended")
+def test_a_rank_that_takes_too_much_memory(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("import torch\nlarge = torch.zeros(2**28)\n", encoding="utf-8")
+    options = ProbeOptions(60.0, memory_limit_mb=512)
+    plan = plan_probe(ProbeTarget(path, path.read_text(encoding="utf-8"), SCRIPT), options, tmp_path)
+    report = asyncio.run(run_launched(plan, PYTHON, "env", lambda words: None))
+    assert report.error == "Rank 0: `train.py` raises: it needs more than 512 MiB (line 2)."
+
+
 def test_a_rank_that_just_ends() -> None:
     assert str(run("exit").error).startswith("Rank 1: its process ended")
 

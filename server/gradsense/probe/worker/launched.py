@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from .limits import limit_memory
 from .main import Probe, import_torch
 from .orders import Orders
 from .rank_channel import RankChannel
@@ -46,6 +47,7 @@ def main(told: dict[str, Any]) -> NoReturn:
         _import(channel, text)
         channel.send("ready")
         channel.guard(orders.time_limit_s)
+        limit_memory(orders.memory_limit_mb)
         _run(channel, orders, rank, host)
     except Stop as stop:
         channel.send("error", code=stop.code, text=stop.text, place=stop.place)
