@@ -31,6 +31,8 @@ class Corpus:
     """The name of the table in which each file lists its models, with their authors' inputs."""
     developed_on: str = ""
     """First letters of the files that the probe was developed on; empty: all of them."""
+    one_of: int = 1
+    """Of those files, one of so many is taken."""
     sample: int = 0
     """How many of the other files are looked at."""
 
@@ -75,7 +77,7 @@ def modules_of(corpus: Corpus, root: Path, held_out: bool, begins: tuple[str, ..
     files; of files whose names begin so."""
     session = Session([root])
     try:
-        for path in _files(corpus, root, held_out):
+        for path in files_of(corpus, root, held_out):
             if not path.name.startswith(begins):
                 continue
             yield from _modules_in(session, path, corpus, held_out)
@@ -83,14 +85,15 @@ def modules_of(corpus: Corpus, root: Path, held_out: bool, begins: tuple[str, ..
         session.close_now()
 
 
-def _files(corpus: Corpus, root: Path, held_out: bool) -> list[Path]:
+def files_of(corpus: Corpus, root: Path, held_out: bool) -> list[Path]:
+    """The files of a corpus that its modules are looked for in."""
     found = [
         path
         for path in sorted((root / corpus.folder).rglob("*.py"))
         if held_out is (bool(corpus.developed_on) and path.name.lower().lstrip("_")[0] not in corpus.developed_on)
     ]
     if not held_out or not corpus.sample:
-        return found
+        return found[:: corpus.one_of]
     by_chance = sorted(found, key=lambda path: hashlib.sha256(path.name.encode()).digest())
     return sorted(by_chance[: corpus.sample])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,19 @@ class Result:
     authors_why: str = ""
     constructor: str = ""
     inputs: str = ""
+
+    def row(self) -> str:
+        """A line of JSON from which `from_row` makes the same again."""
+        authors = None if self.authors is None else sorted(self.authors)
+        row = [str(self.module.path), self.module.qualname, self.why, self.constructor, self.inputs]
+        return json.dumps([*row, sorted(self.unconnected), authors, self.authors_why])
+
+    @classmethod
+    def from_row(cls, line: str) -> Result:
+        path, qualname, why, constructor, inputs, unconnected, authors, authors_why = json.loads(line)
+        module = Module(Path(path), "", qualname, False)
+        same = None if authors is None else frozenset(authors)
+        return cls(module, why, frozenset(unconnected), same, authors_why, constructor, inputs)
 
 
 def measured(

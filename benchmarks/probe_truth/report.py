@@ -25,10 +25,8 @@ _CAUSES = (
 )
 
 
-def report(
-    measured: Sequence[tuple[Corpus, bool, Sequence[Result]]], seconds: float = 10.0, one_of: int = 1
-) -> Iterator[str]:
-    """The lines of the committed report: of results within so many seconds for a probe, of one class of `one_of`."""
+def report(measured: Sequence[tuple[Corpus, bool, Sequence[Result]]], seconds: float = 10.0) -> Iterator[str]:
+    """The lines of the committed report: of results within so many seconds for a probe."""
     yield "# Probed without set-up\n"
     yield (
         "Every model class of public repositories is probed with no hint at all: constructor arguments and batch are "
@@ -38,9 +36,8 @@ def report(
         "Lightning are.\n"
     )
     yield (
-        f"Each probe had {seconds:g} s. {f'One class of {one_of} was taken. ' if one_of > 1 else ''}"
-        "The share that is wanted is held against all classes; the column beside it leaves out those that have no "
-        "`forward`, neither their own nor a derived class's, as there is nothing to run.\n"
+        f"Each probe had {seconds:g} s. The share that is wanted is held against all classes; the column beside it "
+        "leaves out those without a `forward`, their own or a derived class's, as there is nothing to run.\n"
     )
     yield (
         "| modules of | probed | of those with a `forward` | wanted | as with the authors' inputs |\n"
@@ -75,7 +72,9 @@ def report(
 def _title(corpus: Corpus, held_out: bool) -> str:
     if not corpus.developed_on:
         return corpus.name
-    return f"{corpus.name}, {'a sample of the files held out' if held_out else 'files it was developed on'}"
+    if held_out:
+        return f"{corpus.name}, {corpus.sample} of the files held out"
+    return f"{corpus.name}, one of {corpus.one_of} of the files it was developed on"
 
 
 def cause_of(why: str) -> str:
