@@ -48,7 +48,7 @@ mutants: setup
 
 # FROM is a folder with public repositories as <owner>+<name>/: benchmarks/probe_truth/corpora.toml says which.
 probe-truth: setup
-	$(RUN) -m benchmarks.probe_truth --from $(or $(FROM),$(error make probe-truth FROM=folder)) --report benchmarks/probe_truth/REPORT.md
+	$(RUN) -m benchmarks.probe_truth --from $(or $(FROM),$(error make probe-truth FROM=folder)) --time-limit $(or $(TIME_LIMIT),10) --report benchmarks/probe_truth/REPORT.md
 
 # The oldest versions that all is made for: the probe under Python 3.9, the server and gradsense.testing under 3.10.
 OLD_PYTHON ?= python3.9

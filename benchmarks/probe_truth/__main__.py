@@ -52,7 +52,9 @@ def main() -> None:
                 continue
             if known:
                 files = set(files_of(corpus, root.resolve(), held_out))
-                told.append((corpus, held_out, [each for each in known if each.module.path in files]))
+                results = [each for each in known if each.module.path in files]
+                if results:
+                    told.append((corpus, held_out, results))
                 continue
             begins = tuple(options.files.split(","))
             found = modules_of(corpus, root.resolve(), held_out, begins)

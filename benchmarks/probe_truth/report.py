@@ -37,7 +37,8 @@ def report(measured: Sequence[tuple[Corpus, bool, Sequence[Result]]], seconds: f
     )
     yield (
         f"Each probe had {seconds:g} s. The share that is wanted is held against all classes; the column beside it "
-        "leaves out those without a `forward`, their own or a derived class's, as there is nothing to run.\n"
+        "leaves out those without a `forward`, their own or a derived class's, as there is nothing to run. "
+        "Fewer files than `corpora.toml` says mean that the run was stopped before its end.\n"
     )
     yield (
         "| modules of | probed | of those with a `forward` | wanted | as with the authors' inputs |\n"
@@ -49,14 +50,18 @@ def report(measured: Sequence[tuple[Corpus, bool, Sequence[Result]]], seconds: f
         runnable = [each for each in results if cause_of(each.why) != _NOT_A_MODEL]
         same = sum(each.unconnected == each.authors for each in compared)
         yield (
-            f"| {_title(corpus, held_out)} | {len(probed)} of {len(results)} ({_share(len(probed), len(results))}) "
+            f"| {_title(corpus, held_out, results)} "
+            f"| {len(probed)} of {len(results)} ({_share(len(probed), len(results))}) "
             f"| {len(probed)} of {len(runnable)} ({_share(len(probed), len(runnable))}) "
             f"| {corpus.wanted}% | {f'{same} of {len(compared)} ({_share(same, len(compared))})' if compared else ''} |"
         )
     for corpus, held_out, results in measured:
         failed = [each for each in results if each.why]
-        yield f"\n## {_title(corpus, held_out)}\n"
-        yield "| why not | modules |\n| --- | ---: |"
+        yield f"\n## {_title(corpus, held_out, results)}\n"
+        if failed:
+            yield "| why not | modules |\n| --- | ---: |"
+        else:
+            yield "All were probed."
         for cause, count in Counter(cause_of(each.why) for each in failed).most_common():
             yield f"| {cause} | {count} |"
         if not held_out and not corpus.developed_on:
@@ -69,12 +74,11 @@ def report(measured: Sequence[tuple[Corpus, bool, Sequence[Result]]], seconds: f
             yield from (f"- `{each.module.path.name}::{each.module.qualname}`" for each in differing)
 
 
-def _title(corpus: Corpus, held_out: bool) -> str:
+def _title(corpus: Corpus, held_out: bool, results: Sequence[Result]) -> str:
     if not corpus.developed_on:
         return corpus.name
-    if held_out:
-        return f"{corpus.name}, {corpus.sample} of the files held out"
-    return f"{corpus.name}, one of {corpus.one_of} of the files it was developed on"
+    files = len({each.module.path for each in results})
+    return f"{corpus.name}, {files} of the files {'held out' if held_out else 'it was developed on'}"
 
 
 def cause_of(why: str) -> str:

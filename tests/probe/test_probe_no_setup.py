@@ -323,3 +323,44 @@ def test_what_counts_with_a_missing_package_says_so(probe: Probe) -> None:
         """)
     )
     assert report.error == "`Net` needs `no_such_package`, which this interpreter doesn't have. Install it there."
+
+
+def test_an_argument_that_may_be_left_out_is_given_where_a_weight_needs_it(probe: Probe) -> None:
+    """The token that stands for what is masked isn't unused: without a mask nothing is."""
+    text = code("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(6, 8)
+                self.token = nn.Parameter(torch.randn(8))
+                self.never = nn.Parameter(torch.randn(8))
+
+            def forward(self, x, scale: float = 1.0, mask: torch.Tensor | None = None, names=None):
+                rows = self.layer(x).reshape(-1, 8) * scale
+                if mask is not None:
+                    rows = rows.clone()
+                    rows[mask] = self.token
+                return rows if names is None else [rows[name] for name in names]
+        """)
+    report = probe("from __future__ import annotations\n" + text)
+    assert report.error is None
+    causes = {each.name: each.cause.code for each in report.parameters if each.cause is not None}
+    assert set(causes) == {"never"}
+    assert [each.name for each in report.inputs] == ["x", "scale", "mask"]
+
+
+def test_an_argument_that_may_be_left_out_is_left_out_where_all_is_reached(probe: Probe) -> None:
+    report = probe(
+        code("""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(6, 3)
+
+            def forward(self, x, mask=None):
+                x = self.layer(x)
+                return x if mask is None else x * mask
+        """)
+    )
+    assert [each.name for each in report.inputs] == ["x"]
+    assert report.summary() == "all 2 parameters learn"

@@ -116,7 +116,9 @@ def code(node: Node) -> str | None:
         if node.kind == "long":
             return f"torch.randint(0, {max(1, node.high)}, ({shape}{',' if len(node.shape) == 1 else ''}))"
         if node.kind == "bool":
-            return f"torch.zeros({shape or '()'}, dtype=torch.bool)"
+            if not node.shape:
+                return "torch.zeros((), dtype=torch.bool)"
+            return f"(torch.arange({node.shape[-1]}) % 2 == 1).expand({shape})"
         tail = ", dtype=torch.float64" if node.kind == "double" else ""
         return f"torch.randn({shape or '()'}{tail})"
     if isinstance(node, Value):
@@ -150,7 +152,9 @@ def _filled(leaf: Leaf) -> Any:
         return torch.randint(0, max(1, leaf.high), leaf.shape)
     if len(leaf.shape) >= 2 and leaf.shape[-1] == leaf.shape[-2]:
         return torch.ones(leaf.shape, dtype=torch.bool).tril()  # a mask that leaves each row something
-    return torch.zeros(leaf.shape, dtype=torch.bool)
+    if not leaf.shape:
+        return torch.zeros((), dtype=torch.bool)
+    return (torch.arange(leaf.shape[-1]) % 2 == 1).expand(leaf.shape).clone()  # and so does this one, whatever it means
 
 
 def meta(leaf: Leaf) -> Any:

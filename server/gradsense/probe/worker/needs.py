@@ -102,6 +102,15 @@ def of_layer(module: Any, operands: tuple[Any, ...]) -> Iterator[Need]:
         yield from _rank(x, (5, 4), 5)
 
 
+def _masking(mask: Any, x: Any) -> Iterator[Need]:
+    """A mask that picks out of `x` has its leading sizes."""
+    if mask.dim() > x.dim():
+        yield Need(mask, "rank", ranks=(x.dim(),))
+        return
+    for i in range(mask.dim()):
+        yield from _size(mask, i, x.shape[i])
+
+
 def _bags(x: Any, offsets: Any) -> Iterator[Need]:
     """Rows of whole numbers, or one row and where in it each bag begins, the first at 0."""
     import torch
@@ -181,8 +190,10 @@ def of_operation(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
             yield from _whole(tensors[1], size)
             if name == "gather" and tensors[1].dim() != tensors[0].dim():
                 yield Need(tensors[1], "rank", ranks=(tensors[0].dim(),))
-    elif name == "__getitem__" and len(args) == 2:
+    elif name in ("__getitem__", "__setitem__") and len(args) >= 2 and isinstance(args[0], torch.Tensor):
         index = args[1] if isinstance(args[1], tuple) else (args[1],)
+        if len(index) == 1 and getattr(index[0], "dtype", None) == torch.bool:
+            yield from _masking(index[0], args[0])
         for i, each in enumerate(index):
             if isinstance(each, torch.Tensor) and each.dtype != torch.bool and each.dtype != torch.uint8:
                 yield from _whole(each, args[0].shape[i] if i < args[0].dim() else 0)

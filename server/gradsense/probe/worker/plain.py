@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from .batch import Leaf, Node, Value, made, meta
+from .batch import Leaf, Node, Value, leaves, made, meta, rebuilt
 from .build import Built, Recipe
 from .checks import Checks, doubled, duplicate
 from .class_probe import SEEDS, ClassProbe, copied, meta_copy
 from .flow import Flow
+from .optional import tensors_left_out, unreached, up_to
 from .outputs import Projection, tensors_of
 from .rpc_here import remote_parameters
 from .search import NoInputs, Search
@@ -24,6 +27,7 @@ from .usage import Criterion, Usage
 _SHARE_FOR_TARGETS = 0.3  # of the search's time
 _SHARE_FOR_REFITTING = 0.5  # of the search's time, for models of other values
 _SHARE_OF_ONE_REFITTING = 0.1
+_SHARE_FOR_OPTIONAL = 0.1
 
 
 class PlainProbe(ClassProbe):
@@ -207,8 +211,38 @@ class PlainProbe(ClassProbe):
             (lambda values: on_meta(*values)) if on_meta is not None else None,
             f"{self.name}(...)({call})",
         )
+        found = self.with_optional(found, body, on_meta, tried)
         self.send_inputs(found, harvested)
         return found
+
+    def with_optional(self, nodes: list[Node], body: ast.AST | None, on_meta: Any, tried: Any) -> list[Node]:
+        """`nodes`, and arguments that `forward` can do without where some parameters are reached with them alone."""
+        if self.without_data:
+            return nodes
+        candidates = tensors_left_out(tried.forward, body)
+        names = list(inspect.signature(tried.forward).parameters)
+        missed = unreached(tried, [self.made(node) for node in nodes]) if candidates else None
+        best, given = nodes, dict[str, Node]()
+        kept = [rebuilt(node, [replace(leaf, fixed=True) for leaf in leaves(node)]) for node in nodes]
+        for each in candidates:
+            if not missed:
+                break
+            one_more = {**given, each.name: guessed(each.name, each.annotation, body, tried)}
+            try:
+                found = Search(
+                    up_to(tried.forward, kept, one_more),
+                    lambda values: tried(*values),
+                    (lambda values: on_meta(*values)) if on_meta is not None else None,
+                    self.search_seconds * _SHARE_FOR_OPTIONAL,
+                    self.device,
+                ).found()
+            except NoInputs:
+                continue
+            trial = up_to(tried.forward, nodes, {**given, each.name: found[names.index(each.name)]})
+            left = unreached(tried, [self.made(node) for node in trial])
+            if left is not None and left < missed:
+                best, missed, given[each.name] = trial, left, trial[names.index(each.name)]
+        return best
 
     def criterion(self, built: Built, nodes: list[Node], usage: Usage) -> tuple[Criterion | None, Node | None]:
         """The file's criterion and a target that fits the model's one output, or None."""
