@@ -28,6 +28,7 @@ from gradsense.source.notebook import crosses_cells
 
 if TYPE_CHECKING:
     from gradsense.insight.at import Insight
+    from gradsense.insight.coverage import Coverage
 
 # The bounds of `source/` allow chains of 500 operators; walking one takes a few Python frames for each.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
@@ -289,6 +290,17 @@ def insight_at(snapshot: Snapshot, offset: int) -> Insight | None:
         return None
     program.ensure_runs()
     return describe(program, offset)
+
+
+def coverage_of(snapshot: Snapshot) -> list[Coverage]:
+    """How many of the parameters of its networks each optimizer holds, where that is exactly known."""
+    from gradsense.insight.coverage import coverage
+
+    program = program_of(snapshot)
+    if not is_relevant(program.file.document):
+        return []
+    program.ensure_runs()
+    return coverage(program)
 
 
 def probe_targets(snapshot: Snapshot) -> ProbeTargets:

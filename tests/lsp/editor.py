@@ -101,6 +101,7 @@ class Editor:
             types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS: publish,
             types.WORKSPACE_DIAGNOSTIC_REFRESH: count(types.WORKSPACE_DIAGNOSTIC_REFRESH),
             types.WORKSPACE_CODE_LENS_REFRESH: count(types.WORKSPACE_CODE_LENS_REFRESH),
+            types.WORKSPACE_INLAY_HINT_REFRESH: count(types.WORKSPACE_INLAY_HINT_REFRESH),
             types.PROGRESS: progress,
             types.WINDOW_SHOW_MESSAGE: message,
             types.WINDOW_LOG_MESSAGE: log,

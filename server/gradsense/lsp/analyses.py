@@ -34,6 +34,7 @@ from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
     from gradsense.engine import Analysis, ProbeTargets
+    from gradsense.insight.coverage import Coverage
     from gradsense.workspace.session import Session
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,17 @@ class Analysed:
         from gradsense.engine import probe_targets
 
         return probe_targets(self.snapshot)
+
+    @cached_property
+    def coverage(self) -> list[Coverage]:
+        """What is exactly known of what optimizers hold; nothing after a mistake of ours, too."""
+        from gradsense.engine import coverage_of
+
+        try:
+            return coverage_of(self.snapshot)
+        except Exception:
+            logger.exception("A mistake of GradSense's, please report it. Some hints may be missing")
+            return []
 
     @cached_property
     def _others(self) -> dict[str, LineIndex]:

@@ -30,6 +30,13 @@ class Client:
     takes_tags: frozenset[types.DiagnosticTag]
     takes_document_changes: bool
     creates_files: bool
+    gives_settings: bool
+    """Whether it can be asked for the user's settings."""
+    tells_settings: bool
+    """Whether it can be asked to tell when they change."""
+    resolves_hints: bool
+    settings: dict[str, Any]
+    """The settings that it has sent by itself: a table `inlayHints`."""
     takes_markdown: bool
     takes_snippets: bool
     resolves_edits: bool
@@ -93,6 +100,16 @@ class Client:
             if tags
             else frozenset(),
             takes_document_changes=bool(workspace.workspace_edit and workspace.workspace_edit.document_changes),
+            gives_settings=workspace.configuration is True,
+            tells_settings=bool(
+                workspace.did_change_configuration and workspace.did_change_configuration.dynamic_registration
+            ),
+            resolves_hints=bool(
+                text.inlay_hint
+                and text.inlay_hint.resolve_support
+                and "tooltip" in text.inlay_hint.resolve_support.properties
+            ),
+            settings=options,
             creates_files=_creates_files(workspace.workspace_edit),
             takes_snippets=_takes_snippets(text.completion),
             takes_markdown=_takes_markdown(text.hover),

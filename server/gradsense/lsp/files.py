@@ -54,6 +54,7 @@ class Files:
         await self._changed([file.uri for file in params.files])
 
     async def saved(self, params: types.DidSaveTextDocumentParams) -> None:
+        self._server.lenses.saved(params.text_document.uri)
         if not self._server.client.watches_files:
             await self._changed([])
 

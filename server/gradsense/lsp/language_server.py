@@ -40,6 +40,7 @@ from gradsense.lsp.links import Links
 from gradsense.lsp.logs import Trace, log_to_client
 from gradsense.lsp.probe import Probes
 from gradsense.lsp.progress import Progress
+from gradsense.lsp.settings import Settings
 from gradsense.lsp.targets import Targets
 from gradsense.lsp.trouble import Troubles
 
@@ -133,6 +134,7 @@ class Protocol(LanguageServerProtocol):
     @lsp_method(types.INITIALIZED)
     def lsp_initialized(self, params: types.InitializedParams) -> None:
         self._server.configuration.watch_files()
+        self._server.settings.watch()
         self._server.files.look()
 
     @lsp_method(types.SHUTDOWN)
@@ -224,6 +226,7 @@ class Server(LanguageServer):
         self.files = Files(self)
         self.lenses = Lenses(self)
         self.hints = InlayHints(self)
+        self.settings = Settings(self)
         self.probes = Probes(self)
         self.explain = Explain(self)
         self.commands = {**self.probes.commands, **self.explain.commands}
@@ -373,6 +376,7 @@ class Server(LanguageServer):
         for uri in uris:
             self.probes.closed(uri)
             self.lenses.closed(uri)
+            self.hints.closed(uri)
             self.diagnostics.closed(uri)
             self.configuration.changed(uri)
             # A cell that is prose now is still part of its notebook, and no text of its own.

@@ -5,13 +5,15 @@ result.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 from lsprotocol import types
 
 from gradsense.findings import Span
 from gradsense.lsp.analyses import Analysed
 from gradsense.probe.plan import SCRIPT
+from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
     from gradsense.lsp.language_server import Server
@@ -20,15 +22,30 @@ TITLE = "▷ Run probe"
 LOOP_TITLE = "▷ Probe this loop"
 
 
+class _Anchor(NamedTuple):
+    """What a lens stands above: a class by its name, or the script; the line that begins it, and its number."""
+
+    name: str
+    header: str
+    line: int
+
+
 class Lenses:
-    """`textDocument/codeLens`."""
+    """`textDocument/codeLens`.
+
+    A lens takes a line of its own, so one that comes and goes has everything below it jump. While a line is half typed
+    (a base class, an import, the step of a loop) a lens stays where its class or loop still stands, until the text is
+    saved.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._names: dict[str, list[str]] = {}
-        """By document, the model classes of its last text without damage."""
-        self._loops: dict[str, list[str]] = {}
-        """The same for the headers of its training loops."""
+        self._shown: dict[str, list[_Anchor]] = {}
+        """By document, what was shown last."""
+        self._saved: dict[str, int] = {}
+        """By document, the revision of its text that was saved last."""
+        self._kept: set[str] = set()
+        """The documents that show what can't be told of their text any more."""
 
     def register(self) -> None:
         self._server.handle(types.TEXT_DOCUMENT_CODE_LENS, self.lenses)
@@ -41,8 +58,52 @@ class Lenses:
         analysed = await self._server.analyses.current(uri)
         if analysed is None or analysed.source.is_notebook:
             return []
-        lenses = [self._lens(analysed, qualname, offset, TITLE) for qualname, offset in self._classes(analysed)]
-        return lenses + [self._lens(analysed, SCRIPT, offset, LOOP_TITLE) for offset in self._loops_of(analysed)]
+        targets, lines = analysed.targets, analysed.source.parts[0].lines
+        found = {model.span.start: model.qualname for model in targets.classes}
+        found |= dict.fromkeys((loop.start for loop in targets.loops), SCRIPT)
+        self._keep(analysed, found)
+        anchors = {offset: self._anchor(analysed.source.text, lines, offset, name) for offset, name in found.items()}
+        self._shown[uri] = list(anchors.values())
+        return [self._lens(analysed, found[offset], offset) for offset in sorted(found)]
+
+    def saved(self, uri: str) -> None:
+        """What is in the text now is meant so."""
+        self._saved[uri] = self._server.documents.revision(uri)
+        if uri in self._kept:
+            self.refresh()
+
+    def _anchor(self, text: str, lines: LineIndex, offset: int, name: str) -> _Anchor:
+        number = lines.position(offset)[0]
+        return _Anchor(name, text[slice(*lines.line_span(number))].strip(), number)
+
+    def _keep(self, analysed: Analysed, found: dict[int, str]) -> None:
+        """Add what was shown before, and can't be told any more of a text that is being typed."""
+        from gradsense.source.damage import is_damaged
+
+        uri, text = analysed.source.uri, analysed.source.text
+        lines = analysed.source.parts[0].lines
+        there = [self._anchor(text, lines, offset, name) for offset, name in found.items()]
+        taken = {anchor.line for anchor in there}
+        left = Counter((anchor.name, anchor.header if anchor.name == SCRIPT else "") for anchor in there)
+        missing: list[_Anchor] = []
+        for anchor in self._shown.get(uri, ()):
+            key = anchor.name, anchor.header if anchor.name == SCRIPT else ""
+            if left[key]:
+                left[key] -= 1
+            else:
+                missing.append(anchor)
+        self._kept.discard(uri)
+        if not missing:
+            return
+        damaged = is_damaged(text)
+        if not damaged and self._saved.get(uri) == analysed.source.revision:
+            return
+        for anchor in missing:
+            place = _place_now(text, lines, anchor, taken, damaged)
+            if place is not None:
+                taken.add(lines.position(place)[0])
+                found[place] = anchor.name
+                self._kept.add(uri)
 
     def refresh(self) -> None:
         """Have the client ask again."""
@@ -50,57 +111,45 @@ class Lenses:
             self._server.request(types.WORKSPACE_CODE_LENS_REFRESH)
 
     def closed(self, uri: str) -> None:
-        self._names.pop(uri, None)
-        self._loops.pop(uri, None)
+        self._shown.pop(uri, None)
+        self._saved.pop(uri, None)
 
-    def _classes(self, analysed: Analysed) -> list[tuple[str, int]]:
-        """The model classes, and where their names are.
-
-        In a damaged text (half an import, half a header) those that can't be told are taken from the text
-        before: without their lenses, the lines below would jump.
-        """
-        uri, text = analysed.source.uri, analysed.source.text
-        found = {model.qualname: model.span.start for model in analysed.targets.classes}
-        missing = [name for name in self._names.get(uri, ()) if name not in found]
-        if not missing or not _is_damaged(text):
-            self._names[uri] = list(found)
-            return list(found.items())
-        for name in missing:
-            simple = name.rpartition(".")[2]
-            header = re.search(rf"^[ \t]*class[ \t]+({re.escape(simple)})\b", text, re.MULTILINE)
-            if header is not None:
-                found[name] = header.start(1)
-        return sorted(found.items(), key=lambda item: item[1])
-
-    def _loops_of(self, analysed: Analysed) -> list[int]:
-        """Where the training loops begin; in a damaged text those of the text before as well, by their headers."""
-        uri, text = analysed.source.uri, analysed.source.text
-        found = {text[loop.start :].partition("\n")[0].rstrip(): loop.start for loop in analysed.targets.loops}
-        missing = [header for header in self._loops.get(uri, ()) if header not in found]
-        if not missing or not _is_damaged(text):
-            self._loops[uri] = list(found)
-            return [loop.start for loop in analysed.targets.loops]
-        for header in missing:
-            line = re.search(rf"^[ \t]*({re.escape(header)})[ \t]*$", text, re.MULTILINE)
-            if line is not None:
-                found[header] = line.start(1)
-        return sorted(found.values())
-
-    def _lens(self, analysed: Analysed, qualname: str, offset: int, action: str) -> types.CodeLens:
+    def _lens(self, analysed: Analysed, qualname: str, offset: int) -> types.CodeLens:
         uri, where = analysed.source.locate(Span(offset, offset), self._server.client.encoding)
         result = self._server.probes.words(uri, qualname)
+        action = LOOP_TITLE if qualname == SCRIPT else TITLE
         title = f"{action} · {result}" if result else action
         return types.CodeLens(where, self._server.probes.command_for(uri, qualname, title))
 
 
-def _is_damaged(text: str) -> bool:
-    """Whether any of a text doesn't parse."""
-    from gradsense.source.blocks import read_document
+_HEADER = re.compile(r"[ \t]*(?:async[ \t]+)?(class\b[ \t]*|for\b|while\b)")
 
-    pending = [tree for _, tree in read_document(text).blocks]
-    while pending:
-        tree = pending.pop()
-        if tree.block.hole is not None:
-            return True
-        pending += (child for suite in tree.suites for _, child in suite.children)
-    return False
+
+def _place_now(text: str, lines: LineIndex, anchor: _Anchor, taken: set[int], damaged: bool) -> int | None:
+    """Where what a lens stood above is now: at the same line, the same class's, or in a damaged text at one that begins
+    alike, for it may be the one being typed; of several at the nearest."""
+    keyword = _keyword(anchor.header)
+    name = anchor.name.rpartition(".")[2]
+    ranked: list[tuple[int, int, int]] = []
+    for number in range(lines.line_count):
+        start, end = lines.line_span(number)
+        header = _HEADER.match(text, start, end)
+        if number in taken or header is None or header[1].strip() != keyword:
+            continue
+        is_class = keyword == "class"
+        if text[start:end].strip() == anchor.header:
+            rank = 0
+        elif is_class and re.match(rf"{re.escape(name)}\b", text[header.end() : end]):
+            rank = 1
+        elif damaged:
+            rank = 2
+        else:
+            continue
+        offset = header.end() if is_class else start + len(text[start:end]) - len(text[start:end].lstrip())
+        ranked.append((rank, abs(number - anchor.line), offset))
+    return min(ranked)[2] if ranked else None
+
+
+def _keyword(header: str) -> str:
+    match = _HEADER.match(header)
+    return match[1].strip() if match is not None else ""
