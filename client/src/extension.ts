@@ -50,9 +50,6 @@ export async function activate(context: ExtensionContext): Promise<void> {
       ) {
         await running.restart();
       }
-      if (change.affectsConfiguration('gradsense.inlayHints')) {
-        running.refreshHints();
-      }
     }),
   );
   // Not waited for: other extensions may take seconds to answer, and findings need no interpreter.

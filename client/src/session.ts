@@ -11,7 +11,7 @@ import {
   window,
   workspace,
 } from 'vscode';
-import { InlayHintRequest, LanguageClient, State } from 'vscode-languageclient/node';
+import { LanguageClient, State } from 'vscode-languageclient/node';
 import type { Interpreters } from './interpreter';
 import {
   type FoundInterpreter,
@@ -23,11 +23,6 @@ import {
 } from './protocol';
 import { chooseServer, NoServerError, type Server } from './server';
 import { documentSelector, type ServerStatus } from './status';
-
-/** Whether the user wants the probe's results behind the lines of a file. */
-function showsHints(uri: Uri): boolean {
-  return workspace.getConfiguration('gradsense', uri).get('inlayHints.probe', true);
-}
 
 /** The device that the user has chosen for probes; null: the project's configuration says. */
 function chosenDevice(): string | null {
@@ -131,14 +126,6 @@ export class Session implements Disposable {
       : undefined;
   }
 
-  /** Has the editor ask again for the hints of what it shows. */
-  refreshHints(): void {
-    const feature = this.#client?.getFeature(InlayHintRequest.method);
-    for (const { document } of window.visibleTextEditors) {
-      feature?.getProvider(document)?.onDidChangeInlayHints.fire();
-    }
-  }
-
   dispose(): void {
     this.#messages.dispose();
     this.#changed.dispose();
@@ -188,8 +175,6 @@ export class Session implements Disposable {
         middleware: {
           provideDiagnostics: (document, previous, token, next) =>
             this.#status.during(Promise.resolve(next(document, previous, token))),
-          provideInlayHints: (document, range, token, next) =>
-            showsHints(document.uri) ? next(document, range, token) : [],
           provideCompletionItem: (document, position, context, token, next) =>
             mayComplete(document, position) ? next(document, position, context, token) : [],
         },

@@ -242,6 +242,7 @@ class Server(LanguageServer):
             self.probes,
             self.explain,
             self.configuration,
+            self.settings,
             Interpreters(self),
             Targets(self),
         ):
