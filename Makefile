@@ -112,7 +112,7 @@ out/extension.js: node_modules/.installed package.json tsconfig.json $(wildcard 
 # The bundled server's compiled libraries make the extension one for this platform.
 SERVER_SOURCES := $(shell find server/gradsense -name '*.py' -o -name '*.typed')
 $(VSIX): out/extension.js .venv/.installed .vscodeignore client/icon.png README.md LICENSE \
-    $(wildcard CHANGELOG.md docs/images/*.png package.nls*.json l10n/*.json) examples/dual_network.py \
+    $(wildcard CHANGELOG.md docs/images/*.png docs/images/*.svg package.nls*.json l10n/*.json) examples/dual_network.py \
     tools/bundle_server.py tools/bundled.txt tools/launch.py $(SERVER_SOURCES)
 	mkdir -p $(@D)
 	$(RUN) tools/bundle_server.py

@@ -14,13 +14,10 @@ await scenario(async (workbench, step) => {
     await workbench.pinned('no probe before the workspace is trusted').waitFor();
     await workbench.trustFolder();
     await workbench.pinned('set in gradsense.interpreter').waitFor();
-    const entry = await workbench.openLanguageStatus('Probe');
-    await workbench.picture('walkthrough-interpreter', entry, page.locator('[id="status.languageStatus"]'));
-    await page.mouse.move(0, 0);
   });
 
   await step('the picker offers the classes and the script, and runs what is chosen', async () => {
-    await workbench.click(workbench.line('import argparse').first());
+    await workbench.click(workbench.line('optimizer.zero_grad()').first());
     await workbench.runCommand('GradSense: Run Probe on');
     await workbench.choice('training loop, line').waitFor();
     await workbench.choice('DualNetwork').click();
