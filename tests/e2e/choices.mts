@@ -18,11 +18,11 @@ await scenario(async (workbench, step) => {
 
   await step('the picker offers the classes and the script, and runs what is chosen', async () => {
     await workbench.click(workbench.line('optimizer.zero_grad()').first());
-    await workbench.runCommand('GradSense: Run Probe on');
+    await workbench.runCommand('GradSense: Run Probe on…');
     await workbench.choice('training loop, line').waitFor();
     await workbench.choice('DualNetwork').click();
     await workbench.notification('DualNetwork: 4 of 6 parameters will not learn').waitFor();
-    await workbench.runCommand('GradSense: Run Probe on');
+    await workbench.runCommand('GradSense: Run Probe on…');
     await workbench.choice('4 of 6 parameters will not learn').waitFor();
     await page.keyboard.press('Escape');
   });
