@@ -75,6 +75,20 @@ def test_ranks_have_their_devices_from_the_launcher(run: Run, probed: Path) -> N
     assert "Leave out --device, or --launcher." in result.err
 
 
+def test_other_files_are_seen(run: Run, probed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[ProbePlan] = []
+
+    async def run_probe(plan: ProbePlan, *_: object) -> ProbeReport:
+        plans.append(plan)
+        return DONE
+
+    monkeypatch.setattr("gradsense.cli.probe.run_probe", run_probe)
+    (probed / "train.py").write_text("from net import Net\nNet(1)\n")
+    (probed / "other.py").write_text("from net import Other\n")
+    assert run("probe", "net.py::Net", "--interpreter", sys.executable).code == 0
+    assert [dict(plan.elsewhere) for plan in plans] == [{str(probed / "train.py"): "from net import Net\nNet(1)\n"}]
+
+
 def test_the_report_as_a_page(run: Run, probed: Path) -> None:
     result = run("probe", "net.py::Net", "--interpreter", sys.executable, "--html", "out.html")
     assert result.code == 0

@@ -5,7 +5,8 @@ unsafe fix, each `pair_call()` one whose safe fix changes all of them, `slow_rul
 `broken_rule()` one that fails, `ask_world()` a question whose answer adds a finding, `import other` reads another
 file, `crash()` is a bug of the engine. A probe of a class finds something at its first line; one that says `slow`
 runs until it is cancelled, one that says `loud` prints to standard output, one that says `healthy` learns, one that
-says `unsaid` had to make up its batch, and what derives from `Base` has its layers there. Run as a program.
+says `unsaid` had to make up its batch, and what derives from `Base` has its layers there. Its notes quote
+the other files that mention the class. Run as a program.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from gradsense.engine import Analysis
@@ -154,7 +156,9 @@ async def run_probe(
     hint = "Net(...)(torch.randn(4, 2))" if "unsaid" in plan.target.text else ""
     cause = Cause("probe-no-gradient", "never used")
     parameter = ParameterReport("weight", "", (2,), 2, True, place, gradient="none", cause=cause)
-    return ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,), hint=hint)
+    notes = tuple(f"{Path(name).name} says {text!r}" for name, text in plan.elsewhere.items())
+    found = ProbeReport(plan.target.name, path, line, parameters=(parameter,), findings=(finding,))
+    return replace(found, hint=hint, notes=notes)
 
 
 async def renew(spare: Spare, interpreter: Path, directory: Path, device: str) -> None:

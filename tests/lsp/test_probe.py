@@ -82,6 +82,21 @@ async def test_a_result_lasts_until_the_next_edit_of_its_class(vscode: Editor) -
 
 
 @pytest.mark.asyncio(loop_scope="session")
+async def test_other_files_are_seen_as_they_are_typed(each_editor: Editor) -> None:
+    uri = each_editor.open("constructed.py", TEXT)
+    saved = each_editor.folder / "constructs.py"
+    saved.write_text("from constructed import Net\nNet(1)\n", "utf-8")
+    each_editor.open("imports_nothing.py", "Net = 1\n")
+    answer = await probe(each_editor, uri, "Net")
+    assert answer["report"]["notes"] == ["constructs.py says 'from constructed import Net\\nNet(1)\\n'"]
+    each_editor.open("constructs.py", "from constructed import Net\nNet(2)\n")
+    answer = await probe(each_editor, uri, "Net")
+    assert answer["report"]["notes"] == ["constructs.py says 'from constructed import Net\\nNet(2)\\n'"]
+    answer = await probe(each_editor, uri, "Other")
+    assert answer["report"]["notes"] == []
+
+
+@pytest.mark.asyncio(loop_scope="session")
 async def test_who_asks_for_a_page_gets_one_with_the_lines_it_leads_to(vscode: Editor) -> None:
     uri = vscode.open("page.py", TEXT)
     assert "html" not in await probe(vscode, uri, "Net")

@@ -69,6 +69,8 @@ def probe(options: argparse.Namespace) -> int:
         )
         target = ProbeTarget(document.path, document.text, qualname)
         plan = plan_probe(target, probe_options, here)
+        if not target.is_script:
+            plan = plan.seeing(asyncio.run(session.importers_of(document.path)))
     except ProbeError as error:
         raise CommandError(str(error)) from None
     before = _earlier(options.compare, here, target.name) if options.compare else None

@@ -28,6 +28,7 @@ from gradsense.source.lines import LineIndex, newline_of
 if TYPE_CHECKING:
     from gradsense.lsp.analyses import Analysed
     from gradsense.lsp.language_server import Server
+    from gradsense.probe.plan import ProbePlan
     from gradsense.probe.report import ProbeFinding, ProbeReport
     from gradsense.probe.spare import Spare
 
@@ -333,7 +334,6 @@ class Probes:
 
     def _begin(self, run: Run, tell: Callable[[str], None]) -> Coroutine[Any, Any, ProbeReport]:
         """Plan a probe of the text as it is now. Raises NoProbeError."""
-        from gradsense.probe.client import run_probe
         from gradsense.probe.plan import (
             ProbeError,
             ProbeOptions,
@@ -360,7 +360,16 @@ class Probes:
             plan = plan_probe(target, options, session.root_of(path))
         except ProbeError as error:
             raise NoProbeError(str(error)) from None
-        return run_probe(plan, interpreter.path, tell, self.spare)
+        return self._probed(plan, interpreter.path, tell)
+
+    async def _probed(self, plan: ProbePlan, interpreter: Path, tell: Callable[[str], None]) -> ProbeReport:
+        """Run a plan, with what other files show as they are now."""
+        from gradsense.probe.client import run_probe
+
+        if not plan.target.is_script:
+            overlay = self._server.documents.texts_by_path()
+            plan = plan.seeing(await self._server.session.importers_of(plan.target.path, overlay))
+        return await run_probe(plan, interpreter, tell, self.spare)
 
     # --- the process that waits for the next
 

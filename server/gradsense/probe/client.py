@@ -123,4 +123,5 @@ def orders(plan: ProbePlan) -> dict[str, Any]:
         "time_limit_s": plan.options.time_limit_s,
         "memory_limit_mb": plan.options.memory_limit_mb,
         "device": plan.options.device,
+        "elsewhere": dict(plan.elsewhere),
     }

@@ -4,9 +4,10 @@ run."""
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +22,8 @@ SCRIPT = "__main__"
 SCRIPT_TIME_LIMIT_S = 60.0
 """What a script gets at least, if nobody has said otherwise: it loads its own data first."""
 _MOST_HEADER_LINES = 40
+_MOST_ELSEWHERE = 6
+"""Other files that the worker gets to see."""
 
 
 class ProbeError(Exception):
@@ -73,6 +76,16 @@ class ProbePlan:
     working_directory: Path
     line: int = 1
     hint: str | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The texts of other files that mention the class, by path, nearest first."""
+
+    def seeing(self, importers: Mapping[str, str]) -> ProbePlan:
+        """The plan, with what files that import the target's show: their texts by path, nearest first."""
+        if self.target.is_script:
+            return self
+        word = re.compile(rf"\b{re.escape(self.target.qualname.rpartition('.')[2])}\b")
+        mentioning = ((path, text) for path, text in importers.items() if word.search(text))
+        return replace(self, elsewhere=MappingProxyType(dict(itertools.islice(mentioning, _MOST_ELSEWHERE))))
 
 
 def plan_probe(target: ProbeTarget, options: ProbeOptions, working_directory: Path) -> ProbePlan:

@@ -12,6 +12,8 @@ Gradient = Literal["none", "zero", "finite", "not finite", "reached", "unknown"]
 """`reached`: the loss has a way to it; of a model without data, no more can be said."""
 NO_GRADIENT_ON_RANK = "probe-rank-no-gradient"
 RANKS_DIFFER = "probe-ranks-differ"
+ELSEWHERE = "as on "
+"""So begins a `constructor_source` in another file, `as on train.py:12`."""
 Related = tuple[str, str, int, int, int, int]
 
 
@@ -80,7 +82,8 @@ class OptimizerReport:
 
 @dataclass(frozen=True)
 class InputReport:
-    """One tensor (or plain value) of the batch and where it came from: "synthesised", "line 12", "hint" …"""
+    """One tensor (or plain value) of the batch and where it came from: "synthesised", "as on line 12",
+    "as on train.py:12", "hint" …"""
 
     name: str
     text: str

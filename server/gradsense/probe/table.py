@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from gradsense.probe.compare import Change, compare, in_short, is_other
 from gradsense.probe.layers import Layer, layers_of
-from gradsense.probe.report import NO_GRADIENT_ON_RANK, RANKS_DIFFER, ProbeReport
+from gradsense.probe.report import ELSEWHERE, NO_GRADIENT_ON_RANK, RANKS_DIFFER, ProbeReport
 
 _WIDTH = 103  # the layout's; the table itself is as wide as its names need
 
@@ -43,6 +43,8 @@ def styled(report: ProbeReport, folder: Path | None = None, before: ProbeReport 
         lines.append((Piece(assumed, "dim"),))
     if report.constructor_source == "guessed":
         lines.append((Piece(f"model   {report.constructor}, arguments guessed", "yellow"),))
+    elif report.constructor_source.startswith(ELSEWHERE):
+        lines.append((Piece(f"model   {report.constructor}, {report.constructor_source}", "dim"),))
     if report.hint_line:
         lines.append((Piece(f"made up, to be corrected above the class: {report.hint_line}", "dim"),))
     if report.parameters and report.measured:

@@ -25,7 +25,7 @@ _SKIPPED = frozenset(
 def python_files(folder: Path) -> Iterator[Path]:
     """The Python files and notebooks under a folder, in order of name; linked folders are left out."""
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_skipped(Path(parent), name))
+        folders[:] = sorted(name for name in folders if not is_skipped(Path(parent), name))
         yield from (Path(parent, name) for name in sorted(files) if name.endswith(_SUFFIXES))
 
 
@@ -34,10 +34,10 @@ def is_program(path: Path, folder: Path) -> bool:
     if path.suffix not in _SUFFIXES:
         return False
     parents = path.relative_to(folder).parents if path.is_relative_to(folder) else ()
-    return not any(_is_skipped(folder / parent.parent, parent.name) for parent in parents if parent.name)
+    return not any(is_skipped(folder / parent.parent, parent.name) for parent in parents if parent.name)
 
 
-def _is_skipped(parent: Path, name: str) -> bool:
+def is_skipped(parent: Path, name: str) -> bool:
     """Hidden folders, what tools generate, and environments under whatever name."""
     return (
         name.startswith(".")

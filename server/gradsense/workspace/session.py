@@ -24,6 +24,7 @@ from gradsense.snapshot import (
 from gradsense.workspace.configuration_file import ConfigurationFile, find_configuration
 from gradsense.workspace.environments import Environment, Surroundings
 from gradsense.workspace.files import normal
+from gradsense.workspace.importers import Importers
 from gradsense.workspace.interpreters import Interpreter, choose_interpreter, chosen_environment
 from gradsense.workspace.jedi_process import JediProcess
 from gradsense.workspace.modules import resolve_module
@@ -87,6 +88,7 @@ class Session:
         self._sources = Sources()
         self._configuration_texts: dict[Path, str] = {}
         """What an editor has in configuration files, in place of what is on disk."""
+        self._importers = Importers()
         self._jedi: dict[tuple[Path, ...], JediProcess] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.reload()
@@ -199,6 +201,14 @@ class Session:
         `configured` is the user's choice (a path), if there is one.
         """
         return choose_interpreter(self.root_of(path), self.environments_for(path), configured)
+
+    # --- other files
+
+    async def importers_of(self, path: Path | str, overlay: Overlay = _NO_OVERLAY) -> dict[str, str]:
+        """The texts of files that import the one at `path`, by path, nearest first; not all of them in a workspace with
+        thousands. The files are read in a thread."""
+        path = normal(path)
+        return await asyncio.to_thread(self._importers.of, str(path), str(self.root_of(path)), dict(overlay))
 
     # --- answers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Union
 
 BATCH = 4  # samples; batch norm needs more than one, and sizes that differ from it tell dimensions apart
@@ -13,13 +13,14 @@ BATCH = 4  # samples; batch norm needs more than one, and sizes that differ from
 @dataclass(frozen=True)
 class Leaf:
     """A tensor. `kind` is "float", "double", "long" or "bool"; whole numbers lie in `[low, high)`. `name` is
-    the user's."""
+    the user's. `sample` is a tensor of the user's, to be used as long as it is one of this form."""
 
     name: str
     shape: tuple[int, ...]
     kind: str = "float"
     high: int = 2
     fixed: bool = False
+    sample: Any = field(default=None, compare=False, repr=False)
 
     def resized(self, dimension: int, size: int) -> Leaf:
         shape = list(self.shape)
@@ -67,6 +68,14 @@ def rebuilt(node: Node, new: list[Leaf]) -> Node:
     if isinstance(node, Group):
         return replace(node, parts=tuple(rebuilt(part, new) for part in node.parts))
     return node
+
+
+def named_like(node: Node, other: Node) -> Node:
+    """`node` with the names of `other`, where that has as many tensors."""
+    own, names = leaves(node), [leaf.name for leaf in leaves(other)]
+    if len(own) != len(names):
+        return node
+    return rebuilt(node, [replace(leaf, name=name) for leaf, name in zip(own, names)])
 
 
 def made(node: Node, tensor: Callable[[Leaf], Any]) -> Any:
@@ -136,7 +145,7 @@ def code(node: Node) -> str | None:
 
 
 def real(leaf: Leaf, device: str = "cpu") -> Any:
-    """A tensor of random numbers, the same ones on all devices."""
+    """The leaf's sample, or a tensor of random numbers, the same ones on all devices."""
     values = _filled(leaf)
     return values if device == "cpu" else values.to(device)
 
@@ -144,6 +153,8 @@ def real(leaf: Leaf, device: str = "cpu") -> Any:
 def _filled(leaf: Leaf) -> Any:
     import torch
 
+    if leaf.sample is not None and _is_of(leaf, leaf.sample):
+        return leaf.sample.clone()
     if leaf.kind == "float":
         return torch.randn(leaf.shape)
     if leaf.kind == "double":
@@ -155,6 +166,16 @@ def _filled(leaf: Leaf) -> Any:
     if not leaf.shape:
         return torch.zeros((), dtype=torch.bool)
     return (torch.arange(leaf.shape[-1]) % 2 == 1).expand(leaf.shape).clone()  # and so does this one, whatever it means
+
+
+def _is_of(leaf: Leaf, tensor: Any) -> bool:
+    import torch
+
+    if tuple(tensor.shape) != leaf.shape:
+        return False
+    if leaf.kind == "long":
+        return not tensor.is_floating_point() and tensor.dtype != torch.bool and int(tensor.max()) < max(1, leaf.high)
+    return tensor.dtype == torch.bool if leaf.kind == "bool" else bool(tensor.is_floating_point())
 
 
 def meta(leaf: Leaf) -> Any:

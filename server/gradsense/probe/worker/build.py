@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from .alone import started_for
+from .cautious import Caution, Overdue
 from .devices import softly
+from .elsewhere import Elsewhere, User
 from .guesses import Guesses
 from .load import Loaded
 from .names import last_name, reads
@@ -29,6 +32,7 @@ from .where import Origins, TooLarge
 
 _MOST_GUESSED_GLOBALS = 8
 _MENDING_SECONDS = 2.0  # for constructions with other values than those guessed first
+_MOST_SITES = 6  # of a file
 
 
 @dataclass
@@ -62,6 +66,8 @@ class Recipe:
     make: Callable[[], Built]
     guesses: Guesses | None = None
     """The probe's own values, where it is built of them."""
+    elsewhere: bool = False
+    """Whether another file shows it: one that doesn't work is passed over in silence."""
 
 
 class CannotBuild(Exception):
@@ -71,10 +77,21 @@ class CannotBuild(Exception):
 class Builder:
     """Finds recipes for the class `target` of the loaded file."""
 
-    def __init__(self, loaded: Loaded, origins: Origins, target: type, hint: str | None, device: str) -> None:
-        """Models are put on `device` when they are built; their optimizers hold them there as well."""
+    def __init__(
+        self,
+        loaded: Loaded,
+        origins: Origins,
+        target: type,
+        hint: str | None,
+        device: str,
+        elsewhere: Elsewhere,
+        caution: Caution,
+    ) -> None:
+        """Models are put on `device` when they are built; their optimizers hold them there as well. `elsewhere` are
+        files that may construct the class, too, with `caution`."""
         self.loaded = loaded
         self._device = device
+        self.caution = caution
         self.program: Program = loaded.program
         self.origins = origins
         self.target = target
@@ -89,6 +106,8 @@ class Builder:
         """Whether a configuration's own sizes are too large, and small ones are put in their place."""
         self._working: Iterator[tuple[Recipe, Built]] = iter(())
         self._made = 0  # layers, by the construction that failed last
+        self._elsewhere = elsewhere
+        self._users: list[User] | None = None
         self._complete: list[Any] = []  # instances whose constructor came to its end
         self._watch_constructor()
 
@@ -135,10 +154,12 @@ class Builder:
             )
         yield from self._with_optimizers()
         yield from self._sites()
+        yield from self._sites_elsewhere(in_tests=False)
         missing = self.required()
         if not missing:
             yield Recipe(f"{self.name}()", "defaults", lambda: self._adopt(self.target))
-        else:
+        yield from self._sites_elsewhere(in_tests=True)
+        if missing:
             values = {each: self._guess(each) for each in missing}
             if all(value is not inspect.Parameter.empty for value in values.values()):
                 yield self._guessed(Guesses(values))
@@ -188,6 +209,13 @@ class Builder:
         self.origins.forget(self._made)
         return self.errors.pop()[1]
 
+    @property
+    def users(self) -> list[User]:
+        """Other files that may show a construction or a call of the class; read when they are asked for."""
+        if self._users is None:
+            self._users = list(self._elsewhere.users_of(self.target))
+        return self._users
+
     def first(self) -> tuple[Recipe, Built]:
         """The first recipe that works. Raises `CannotBuild`, and `TooLarge` where its parameters don't fit."""
         self._working = self._all_working()
@@ -201,22 +229,39 @@ class Builder:
         return self._working
 
     def _all_working(self) -> Iterator[tuple[Recipe, Built]]:
+        too_large, any_works = None, False
         for recipe in self.recipes():
-            for _ in range(_MOST_GUESSED_GLOBALS):
-                built = self._tried(recipe)
-                if built is not None:
-                    yield recipe, built
-                    break
-                mended = self._mended(recipe)
-                if mended is not None:
-                    yield mended
-                    break
-                error = self.errors[-1][1]
-                if started_for(error):
-                    self.errors.pop()
-                    self.is_alone = True
-                elif not self._guess_global(error):
-                    break
+            try:
+                found = self._worked_on(recipe)
+            except TooLarge as error:
+                if not recipe.elsewhere:
+                    raise
+                too_large = error
+                continue
+            if found is not None:
+                any_works = True
+                yield found
+        if too_large is not None and not any_works:
+            raise too_large
+
+    def _worked_on(self, recipe: Recipe) -> tuple[Recipe, Built] | None:
+        """What the recipe gives, with what the probe can do for it. Raises `TooLarge`."""
+        for _ in range(_MOST_GUESSED_GLOBALS):
+            built = self._tried(recipe)
+            if built is not None:
+                return recipe, built
+            if recipe.elsewhere:
+                return None
+            mended = self._mended(recipe)
+            if mended is not None:
+                return mended
+            error = self.errors[-1][1]
+            if started_for(error):
+                self.errors.pop()
+                self.is_alone = True
+            elif not self._guess_global(error):
+                return None
+        return None
 
     def _tried(self, recipe: Recipe) -> Built | None:
         """What the recipe gives, or None and one more of `errors`."""
@@ -226,9 +271,10 @@ class Builder:
             return recipe.make()
         except TooLarge:
             raise
-        except (Exception, SystemExit) as error:
-            self.errors.append((recipe.text, error))
+        except (Exception, SystemExit, Overdue) as error:
             self._made = len(self.origins.modules) - before
+            if not recipe.elsewhere:
+                self.errors.append((recipe.text, error))
             return None
 
     def _guess_global(self, error: BaseException) -> bool:
@@ -359,7 +405,7 @@ class Builder:
         ]
 
     def _sites(self) -> Iterator[Recipe]:
-        for call in self._site_calls()[:6]:
+        for call in self._site_calls()[:_MOST_SITES]:
 
             def make(call: ast.Call = call) -> Built:
                 scope = self.program.scope_of(call)
@@ -372,6 +418,20 @@ class Builder:
                 return self._evaluated(call, self.scopes.environment(scope, [call]))
 
             yield Recipe(ast.unparse(call), f"line {call.lineno}", make)
+
+    def _sites_elsewhere(self, in_tests: bool) -> Iterator[Recipe]:
+        """Constructions in other files, whose arguments cost nothing to find out."""
+        for user in self.users:
+            if user.is_test is not in_tests:
+                continue
+            for call in itertools.islice(user.instances.constructions(), _MOST_SITES):
+
+                def make(user: User = user, call: ast.Call = call) -> Built:
+                    with self.caution.active():
+                        args, kwargs = user.arguments(call)
+                    return self._adopt(lambda: self.target(*args, **kwargs))
+
+                yield Recipe(ast.unparse(call), f"as on {user.label}:{call.lineno}", make, elsewhere=True)
 
     def _run(self, scope: Scope, statements: list[ast.stmt]) -> Built:
         """Run `statements` of `scope` with what they depend on, then what changes model or optimizer after

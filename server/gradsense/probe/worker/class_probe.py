@@ -9,13 +9,16 @@ import copy
 import inspect
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .alone import started_for
 from .batch import Group, Leaf, Node, Value, code, leaves, made, real
 from .build import Builder, Built, CannotBuild, Recipe, hinted_constructor, hinted_inputs
+from .cautious import Caution
 from .checks import duplicate
+from .documented import Documented
+from .elsewhere import Elsewhere
 from .facts import line_of, optimizer_facts, parameter_facts
 from .flow import Flow
 from .load import Loaded
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 SEEDS = (0, 1)
 _SHARE_OF_SEARCH = 0.5  # of the time limit
+_SHARE_OF_HARVEST = 0.1  # of the time limit, for code that only shows arguments and inputs
 _SHARE_BEFORE_CLOSER = 0.4  # of the time limit: what has taken longer than that is not run once more
 _LARGE_BYTES = 128 * 2**20  # of parameters; beyond that it is asked first whether they all fit
 _SHARE_OF_MEMORY = 0.14  # for the parameters: two models, gradients, Adam's averages and the weights before a step
@@ -56,7 +60,10 @@ class ClassProbe:
         self.share_of_search = _SHARE_OF_SEARCH
         self.without_data = False
         """The model is too large: its tensors have shapes only."""
-        self.builder = Builder(loaded, probe.origins, target, probe.orders.hint, self.device)
+        orders = probe.orders
+        elsewhere = Elsewhere(loaded, orders.elsewhere, orders.working_directory)
+        caution = Caution(probe.places, orders.time_limit_s * _SHARE_OF_HARVEST)
+        self.builder = Builder(loaded, probe.origins, target, orders.hint, self.device, elsewhere, caution)
 
     def build(self) -> tuple[Recipe, Built]:
         """The model, by the first recipe that works."""
@@ -189,17 +196,31 @@ class ClassProbe:
             if method not in vars(owner):
                 continue
             if owner.__module__ == self.loaded.module.__name__:
-                for node in ast.walk(self.loaded.program.tree):
-                    if isinstance(node, ast.ClassDef) and node.name == owner.__name__:
-                        for each in node.body:
-                            if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name == method:
-                                return each
-                return None
+                return next((each for _, each in self._methods(owner, method)), None)
             try:
                 return ast.parse(textwrap.dedent(inspect.getsource(vars(owner)[method])))
             except (OSError, TypeError, SyntaxError):
                 return None
         return None
+
+    def documented(self, method: str, model: Any) -> Documented:
+        """What this file says about the method's arguments."""
+        where, found = self.own_method(method)
+        return Documented(found, where, self.loaded.program.lines if found is not None else (), model)
+
+    def own_method(self, method: str) -> tuple[ast.ClassDef | None, ast.AST | None]:
+        """The class of this file that has the method, and its code; None where there is none."""
+        for owner in self.target.__mro__:
+            if method in vars(owner) and owner.__module__ == self.loaded.module.__name__:
+                return next(self._methods(owner, method), (None, None))
+        return None, None
+
+    def _methods(self, owner: type, method: str) -> Iterator[tuple[ast.ClassDef, ast.AST]]:
+        for node in self.loaded.program.nodes:
+            if isinstance(node, ast.ClassDef) and node.name == owner.__name__:
+                for each in node.body:
+                    if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and each.name == method:
+                        yield node, each
 
     def starts(self) -> None:
         """Training begins: from here on no layer should be made."""
@@ -274,13 +295,11 @@ class ClassProbe:
             constructor += f"{call}({', '.join(map(str, inputs))}{', 0' if call else ''})"
         self.channel.send("part", name="hint", value=constructor)
 
-    def send_inputs(self, nodes: list[Node], harvested: dict[str, tuple[Leaf, int]] | None = None) -> None:
-        """`harvested` are tensors that the file makes up itself, with their line."""
+    def send_inputs(self, nodes: list[Node], sources: Sequence[str] = ()) -> None:
+        """`sources` say for each node where it comes from; empty where nothing but the search does."""
         described = [_described(each) for each in nodes]
-        for node, told in zip(nodes, described):
-            leaf, line = (harvested or {}).get(told["name"], (None, 0))
-            if leaf == node:
-                told["source"] = f"as on line {line}"
+        for told, source in zip(described, sources):
+            told["source"] = source or told["source"]
         self.channel.send("part", name="inputs", value=described)
 
 

@@ -14,7 +14,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from .batch import Node, Value
+from .batch import Node, Value, named_like
+from .build import Built
 from .checks import Checks, Outermost, doubled
 from .class_probe import SEEDS, ClassProbe, meta_copy
 from .devices import index_of
@@ -24,6 +25,7 @@ from .steps import STEPS, History, Recorder
 from .stop import Stop
 from .structure import guessed
 from .unregistered import trainable
+from .usage import Usage
 
 
 class LightningProbe(ClassProbe):
@@ -35,8 +37,8 @@ class LightningProbe(ClassProbe):
 
         self._pl = _package_of(self.target)
         recipe, built = self.build()
-        batch = self.batch(built.model)
-        self.send_inputs([batch])
+        batch, source = self.batch(built)
+        self.send_inputs([batch], [source])
         self.send_hint(recipe, [batch], ".training_step")
         self.channel.send("part", name="loss", value="training_step")
         self.channel.stage("Running the Trainer")
@@ -105,16 +107,20 @@ class LightningProbe(ClassProbe):
 
     # The batch.
 
-    def batch(self, model: Any) -> Node:
-        """What `training_step` gets as its batch."""
+    def batch(self, built: Built) -> tuple[Node, str]:
+        """What `training_step` gets as its batch, and where it is from; empty if the search has found it."""
+        model = built.model
         hinted = self.hinted(model.training_step)
         if hinted:
-            return Value("batch", hinted[0])
+            return Value("batch", hinted[0]), ""
         body = self.body_of("training_step")
         name = _batch_name(model)
         import inspect
 
         start = guessed(name, inspect.Parameter.empty, body)
+        shown = Usage(self.builder, built).batch(name, self.own_method("train_dataloader")[1], model)
+        if shown is not None:
+            start = named_like(shown.node, start)
         on_meta = meta_copy(model)
         for each in (model, on_meta):
             if each is not None:
@@ -125,7 +131,7 @@ class LightningProbe(ClassProbe):
             (lambda values: _step(on_meta, values[0])) if on_meta is not None else None,
             f"{self.name}(...).training_step({name}, 0)",
         )
-        return found[0]
+        return found[0], shown.where if shown is not None and shown.is_like(found[0]) else ""
 
     # The Trainer.
 

@@ -17,7 +17,7 @@ import sys
 import types
 from typing import Any
 
-from .names import CHANGING_METHODS, binds, reads, root
+from .names import CHANGING_METHODS, DEFINITIONS, binds, reads, root
 from .packages import add_package
 from .program import Program, forbidden, is_main_block
 from .stubs import StubModule, Stubs
@@ -28,9 +28,6 @@ _SIMPLE = (
     ast.Compare, ast.IfExp, ast.JoinedStr, ast.FormattedValue, ast.Subscript, ast.Slice, ast.operator,
     ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context,
 )  # fmt: skip
-
-
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Loaded:
@@ -163,7 +160,7 @@ def _wanted(program: Program, qualname: str) -> list[ast.stmt]:
     """Definitions, constants, and what the definitions and the class `qualname` need; in order."""
     kept: set[ast.stmt] = set()
     constants: set[str] = set()
-    definitions = [node for node in program.tree.body if isinstance(node, _DEFINITIONS)]
+    definitions = [node for node in program.tree.body if isinstance(node, DEFINITIONS)]
     needed: set[str] = set(reads(*(part for node in definitions for part in _at_definition(node))))
     top = qualname.partition(".")[0]
     needed |= program.reads_deeply(*(node for node in program.tree.body if top in binds(node)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -22,7 +22,8 @@ class Start:
 
 @dataclass(frozen=True)
 class Orders:
-    """`client.py` writes these. `line` is the class's, 1-based; the limits are in seconds and MiB."""
+    """`client.py` writes these. `line` is the class's, 1-based; the limits are in seconds and MiB. `elsewhere` are the
+    texts of other files that may construct and call the class, by path."""
 
     working_directory: str
     path: str
@@ -33,6 +34,7 @@ class Orders:
     time_limit_s: float
     memory_limit_mb: int
     device: str
+    elsewhere: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_script(self) -> bool:

@@ -13,6 +13,7 @@ from .batch import Leaf, Node, Value, leaves, made, meta, rebuilt
 from .build import Built, Recipe
 from .checks import Checks, doubled, duplicate
 from .class_probe import SEEDS, ClassProbe, copied, meta_copy
+from .documented import Documented
 from .flow import Flow
 from .optional import tensors_left_out, unreached, up_to
 from .outputs import Projection, tensors_of
@@ -22,7 +23,7 @@ from .steps import History, Recorder, leaves_of, train
 from .stop import Stop
 from .structure import guessed, leaf_by_name, signature_of
 from .unregistered import trainable
-from .usage import Criterion, Usage
+from .usage import Criterion, Shown, Usage
 
 _SHARE_FOR_TARGETS = 0.3  # of the search's time
 _SHARE_FOR_REFITTING = 0.5  # of the search's time, for models of other values
@@ -197,10 +198,12 @@ class PlainProbe(ClassProbe):
             return nodes
         if type(model).forward is torch.nn.Module.forward:
             raise Stop("inputs", f"`{self.name}` has no `forward`. Probe the module that calls its layers.")
-        harvested = usage.inputs(list(inspect.signature(model.forward).parameters))
-        body = self.body_of("forward")
+        shown = usage.inputs(list(inspect.signature(model.forward).parameters), {each.name for each in parameters})
+        body, documented = self.body_of("forward"), self.documented("forward", model)
         arguments = [
-            harvested[each.name][0] if each.name in harvested else guessed(each.name, each.annotation, body, model)
+            shown[each.name].node
+            if each.name in shown
+            else guessed(each.name, each.annotation, body, model, documented)
             for each in parameters
         ]
         on_meta, tried = meta_copy(model), copied(model)
@@ -212,7 +215,8 @@ class PlainProbe(ClassProbe):
             f"{self.name}(...)({call})",
         )
         found = self.with_optional(found, body, on_meta, tried)
-        self.send_inputs(found, harvested)
+        names = [each.name for each in parameters]
+        self.send_inputs(found, [_source(node, shown.get(name), documented) for node, name in zip(found, names)])
         return found
 
     def with_optional(self, nodes: list[Node], body: ast.AST | None, on_meta: Any, tried: Any) -> list[Node]:
@@ -262,7 +266,7 @@ class PlainProbe(ClassProbe):
             return judge(output, values[0])
 
         try:
-            start = self._target_like(model, nodes) or leaf_by_name(criterion.target)
+            start = criterion.shown or self._target_like(model, nodes) or leaf_by_name(criterion.target)
             seconds = self.search_seconds * _SHARE_FOR_TARGETS
             [target] = Search([start], loss, None, seconds, self.device).found()
             value = loss([self.made(target)])
@@ -282,6 +286,16 @@ class PlainProbe(ClassProbe):
     def judged(self, criterion: Criterion, target: Node | None) -> Callable[[Any], Any]:
         """The criterion as a function of the output alone, on a fresh target each time."""
         return lambda output: criterion.function(output, self.made(target)) if target is not None else None
+
+
+def _source(node: Node, shown: Shown | None, documented: Documented) -> str:
+    """Where an argument comes from; empty where the search has found it, or has had to change it."""
+    if shown is not None:
+        return shown.where if shown.is_like(node) else ""
+    if not isinstance(node, Leaf):
+        return ""
+    told = documented.of(node.name)
+    return f"as line {told.line} says" if told is not None and told.is_like(node.shape) else ""
 
 
 def _met(cause: BaseException | None) -> BaseException | None:

@@ -67,7 +67,9 @@ class Program:
         for node in ast.walk(self.tree):
             for child in ast.iter_child_nodes(node):
                 self._parents[child] = node
-        found = [node for node in self._parents if isinstance(node, ast.Call)]
+        self.nodes = tuple(self._parents)
+        """All of the tree but the module."""
+        found = [node for node in self.nodes if isinstance(node, ast.Call)]
         self._calls = sorted(found, key=lambda node: (node.lineno, node.col_offset))
         self.functions = {
             node.name: node for node in ast.walk(self.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
@@ -107,18 +109,19 @@ class Program:
         """Every call of the file, in source order."""
         return iter(self._calls)
 
-    def before(self, body: Sequence[ast.stmt], target: ast.AST | None) -> Iterator[ast.stmt]:
+    def before(self, body: Sequence[ast.stmt], target: ast.AST | None, items: bool = False) -> Iterator[ast.stmt]:
         """The statements that run before `target`, opened up where it lies inside; all of them without a
-        target."""
+        target. A loop around it is in its first round; with `items` one over anything, which is asked for its
+        first item, not only what costs nothing."""
         for statement in body:
             if target is not None and self.inside(target, statement) and target is not statement:
-                first_round = _first_round(statement)
+                first_round = _first_round(statement, items)
                 if first_round is not None:
                     yield first_round
                 for name in ("body", "orelse", "finalbody"):
                     block = getattr(statement, name, None)
                     if isinstance(block, list) and any(self.inside(target, each) for each in block):
-                        yield from self.before(block, target)
+                        yield from self.before(block, target, items)
                 return
             if target is statement:
                 return
@@ -215,16 +218,16 @@ def _handed_on(call: ast.Call, rest: list[ast.expr]) -> list[ast.expr] | None:
     return rest if given is None and name in _HANDING_ON else None
 
 
-def _first_round(statement: ast.stmt) -> ast.stmt | None:
-    """What binds a loop's variable as in its first round, where going through it runs nothing of the user's."""
+def _first_round(statement: ast.stmt, over_anything: bool) -> ast.stmt | None:
+    """What binds a loop's variable as in its first round: where going through it runs nothing of the user's, or
+    `over_anything`."""
     if not isinstance(statement, ast.For):
         return None
     items = statement.iter
     while isinstance(items, ast.Call) and last_name(items.func) == "enumerate" and items.args:
         items = items.args[0]
-    if not isinstance(items, (ast.Tuple, ast.List)) and not (
-        isinstance(items, ast.Call) and last_name(items.func) == "range"
-    ):
+    is_written = isinstance(items, (ast.Tuple, ast.List))
+    if not over_anything and not is_written and not (isinstance(items, ast.Call) and last_name(items.func) == "range"):
         return None
     each = ast.Call(ast.Name("iter", ast.Load()), [statement.iter], [])
     first = ast.Assign([statement.target], ast.Call(ast.Name("next", ast.Load()), [each], []))

@@ -9,25 +9,31 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from .instances import is_fixture
 from .load import Loaded
+from .marks import Given, given_by_test
 from .names import binds, changes, parameters, reads
 from .program import Program, Scope, forbidden
 from .small_values import small_value
 
+_SETTING_UP = ("__init__", "setUp", "setup_method")
 _DEEPEST = 4  # calls followed upwards from an expression to the values it is given
 
 
 class Scopes:
     """The scopes of a loaded file, with what can be run of them."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, guesses: bool = True) -> None:
+        """`guesses`: whether a parameter that nothing gives a value gets a small one by its name."""
         self.loaded = loaded
         self.program: Program = loaded.program
+        self._guesses = guesses
 
     def environment(
-        self, scope: Scope, targets: list[Any], depth: int = 0, run_targets: bool = False
+        self, scope: Scope, targets: list[Any], depth: int = 0, run_targets: bool = False, in_loops: bool = False
     ) -> dict[str, Any]:
         """The names with which `targets` (nodes of `scope`) can run; with `run_targets` after they have.
+        `in_loops`: with the first item of each loop around them.
 
         The module's own statements run in the module, where its classes look; a function's in a copy of it.
         """
@@ -35,7 +41,9 @@ class Scopes:
         functions = self._functions(scope)
         bodies = [each.body for each in functions] or [scope.body]
         statements = [
-            each for body in bodies for each in self.program.before(body, last if body is bodies[-1] else None)
+            each
+            for body in bodies
+            for each in self.program.before(body, last if body is bodies[-1] else None, in_loops)
         ]
         needed = self.program.reads_deeply(*targets)
         forced = [each for each in targets if isinstance(each, ast.stmt)] if run_targets else []
@@ -63,7 +71,7 @@ class Scopes:
         constructors = [
             each
             for each in (owner.body if owner is not None else [])
-            if isinstance(each, ast.FunctionDef) and each.name == "__init__" and each is not scope
+            if isinstance(each, ast.FunctionDef) and each.name in _SETTING_UP and each is not scope
         ]
         return [*constructors, scope]
 
@@ -112,23 +120,33 @@ class Scopes:
                 if value is not inspect.Parameter.empty:
                     space[name] = value
 
-    def _parameter(self, function: Any, name: str, depth: int) -> Any:
-        """A parameter's value: what a caller in the file passes, its default, or a small value by its
-        name."""
+    def _passed(self, function: Any, name: str) -> Iterator[Given]:
+        """What the file gives a parameter, in calls or by the marks of a test."""
+        callers = self.program.callers(function)
         owner = self.program.class_of(function)
+        if owner is not None and function.name == "__init__":
+            callers = self.program.calls_of(owner.name)
+        for call in callers[:3] if not is_fixture(function) else ():  # a fixture's name is that of what it gives
+            argument = self.program.argument(call, function, name)
+            if argument is not None:
+                yield Given(self.program.scope_of(call), argument)
+        yield from given_by_test(self.program, function, name)
+
+    def _value_of(self, given: Given, depth: int) -> Any:
+        try:
+            outer = self.environment(given.scope, [given.node], depth)
+            return given.part(self.loaded.evaluate(given.node, outer))
+        except Exception:
+            return inspect.Parameter.empty
+
+    def _parameter(self, function: Any, name: str, depth: int) -> Any:
+        """A parameter's value: what a caller in the file or a test's own marks pass, its default, or a small value by
+        its name; `Parameter.empty` where there is none."""
         if depth < _DEEPEST:
-            callers = self.program.callers(function)
-            if owner is not None and function.name == "__init__":
-                callers = self.program.calls_of(owner.name)
-            for call in callers[:3]:
-                argument = self.program.argument(call, function, name)
-                if argument is None:
-                    continue
-                try:
-                    outer = self.environment(self.program.scope_of(call), [argument], depth + 1)
-                    return self.loaded.evaluate(argument, outer)
-                except Exception:
-                    continue
+            for given in self._passed(function, name):
+                value = self._value_of(given, depth + 1)
+                if value is not inspect.Parameter.empty:
+                    return value
         arguments = function.args
         positional = [*arguments.posonlyargs, *arguments.args]
         pairs = list(zip(reversed(positional), reversed(arguments.defaults)))
@@ -139,7 +157,7 @@ class Scopes:
                     return self.loaded.evaluate(default, dict(self.loaded.globals))
                 except Exception:
                     break
-        return small_value(name, "", self.program)
+        return small_value(name, "", self.program) if self._guesses else inspect.Parameter.empty
 
 
 class _Self:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from .batch import BATCH, Group, Leaf, Node, Value, reranked
+from .documented import Documented
 
 _STATES = r"(prev_?|init(ial)?_?|last_?)?(hidden|state|states|hx|hc|h|c|h_?0|c_?0|cell|memory)(_?states?)?"
 
@@ -43,7 +44,9 @@ def signature_of(function: Any) -> list[inspect.Parameter]:
     ]
 
 
-def guessed(name: str, annotation: Any, body: ast.AST | None, model: Any = None) -> Node:
+def guessed(
+    name: str, annotation: Any, body: ast.AST | None, model: Any = None, documented: Documented | None = None
+) -> Node:
     """The likeliest form of the argument `name` of the function `body`, a method of `model`."""
     words = str(getattr(annotation, "__name__", annotation)) if annotation is not inspect.Parameter.empty else ""
     if words in ("int", "float", "bool", "str"):
@@ -59,6 +62,9 @@ def guessed(name: str, annotation: Any, body: ast.AST | None, model: Any = None)
     if re.search(r"tuple\[\s*(torch\.)?tensor\s*,\s*(torch\.)?tensor\s*\]", words.lower() or str(annotation).lower()):
         return Group("tuple", (leaf_by_name(f"{name}[0]"), leaf_by_name(f"{name}[1]")))
     leaf = leaf_by_name(name)
+    told = documented.of(name) if documented is not None else None
+    if documented is not None and told is not None:
+        return documented.leaf(name, told, leaf)
     rank = _rank_in(name, body)
     return leaf if rank is None else next(reranked(leaf, rank), leaf)
 

@@ -1,4 +1,3 @@
-# not yet: PINN: no sizes are found for two inputs that are joined
 # Derivatives of the network by `autograd.grad`: the last bias has no part in them.
 # probe: PINN, script
 import torch
