@@ -17,6 +17,9 @@ class Module:
     def __init__(self):
         pass
 
+    def forward(self, *inputs):
+        raise NotImplementedError
+
     def named_parameters(self):
         return []
 
