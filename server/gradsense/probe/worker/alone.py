@@ -11,11 +11,11 @@ def started_for(error: BaseException | None) -> bool:
 
     Nothing listens or connects: the store is in memory, and one rank has nobody to talk to.
     """
+    if error is None or not re.search(r"[Pp]rocess group has not been initialized", str(error)):
+        return False
     import torch
 
     dist: Any = torch.distributed
-    if error is None or not re.search(r"[Pp]rocess group has not been initialized", str(error)):
-        return False
     if not dist.is_available() or dist.is_initialized():
         return False
     try:

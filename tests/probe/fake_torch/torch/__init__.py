@@ -1,6 +1,7 @@
 """As much of torch as the worker touches before it runs a class: it imports at once, for tests of the
 process."""
 
+import contextlib
 import types
 
 __path__ = []  # type: ignore[var-annotated]
@@ -19,6 +20,9 @@ class Module:
 
     def forward(self, *inputs):
         raise NotImplementedError
+
+    def to(self, *args, **kwargs):
+        return self
 
     def named_parameters(self):
         return []
@@ -49,7 +53,7 @@ nn.Module, nn.Parameter = Module, Parameter
 optim = types.ModuleType("torch.optim")
 optim.Optimizer = Optimizer
 overrides = types.ModuleType("torch.overrides")
-overrides.TorchFunctionMode = type("TorchFunctionMode", (), {})
+overrides.TorchFunctionMode = contextlib.nullcontext
 _dynamo = types.ModuleType("torch._dynamo")
 
 import sys  # noqa: E402
