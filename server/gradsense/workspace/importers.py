@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gradsense.workspace.discovery import is_skipped
 from gradsense.workspace.files import UnreadableFile, read_bytes, read_file
-from gradsense.workspace.modules import resolve_module
+from gradsense.workspace.modules import IsFile, resolve_module
 
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _LARGEST_FILE = 512 * 1024
@@ -39,6 +39,13 @@ class Importers:
         within a few hundredths of a second. `overlay` are the texts of open documents. Links aren't followed."""
         with self._lock:
             found: dict[str, str] = {}
+            seen = {path: True}  # it may not be saved yet
+
+            def is_file(each: str) -> bool:
+                if each not in seen:
+                    seen[each] = os.path.isfile(each)
+                return seen[each]
+
             deadline = time.monotonic() + _MOST_SECONDS
             for count, entry in enumerate(_nearest_first(os.path.dirname(path), root)):
                 is_late = count >= _SURELY_LOOKED_AT and time.monotonic() > deadline
@@ -48,7 +55,7 @@ class Importers:
                     continue
                 text = overlay.get(entry.path)
                 modules = self._imported_by(entry) if text is None else _modules_in(text.encode("utf-8", "replace"))
-                if _leads_to(path, modules, entry.path, root):
+                if _leads_to(path, modules, entry.path, root, is_file):
                     if text is None:
                         try:
                             text = read_file(Path(entry.path)).text
@@ -113,12 +120,8 @@ def _modules_in(data: bytes) -> frozenset[str]:
     return frozenset(found)
 
 
-def _leads_to(path: str, modules: frozenset[str], importer: str, root: str) -> bool:
+def _leads_to(path: str, modules: frozenset[str], importer: str, root: str, is_file: IsFile) -> bool:
     """Whether one of the modules is the file at `path`, a package around it, or has it as a module."""
-
-    def is_file(each: str) -> bool:
-        return each == path or os.path.isfile(each)  # it may not be saved yet
-
     folder, name = os.path.split(path)
     stem = name.removesuffix(".py")
     above = set(folder.split(os.sep)) | {stem, ""}
