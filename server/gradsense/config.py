@@ -15,6 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 from gradsense.findings import Severity
 
+FILES: Mapping[str, tuple[str, ...]] = MappingProxyType({"gradsense.toml": (), "pyproject.toml": ("tool", "gradsense")})
+"""The names of configuration files, the first of a folder first, and the table of each that is ours."""
+
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 

@@ -32,7 +32,7 @@ async def test_a_problem_is_told_at_its_key_until_it_is_repaired(profile: str, t
         (problem,) = running.last(uri).diagnostics
         assert "`selct`" in problem.message
         assert problem.range == types.Range(types.Position(5, 0), types.Position(5, 5))
-        assert [r.method for r in running.registered] == [types.WORKSPACE_DID_CHANGE_WATCHED_FILES]
+        assert types.WORKSPACE_DID_CHANGE_WATCHED_FILES in [each.method for each in running.registered]
 
         # No other finding changes with it.
         file.write_text('[tool.gradsense]\nignore = ["bad-call"]\n')

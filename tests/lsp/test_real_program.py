@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lsprotocol import types
 
 from tests.lsp.editor import EXTENSION_OPTIONS, REAL, editor
 from tests.lsp.test_actions import applied
@@ -63,5 +64,8 @@ async def test_lenses_stay_while_the_text_is_broken(junk: str, tmp_path: Path) -
             assert [lens.range.start.line for lens in await running.lenses(uri)] == [4, 8], (line, column)
             version += 2
             running.edit(uri, version, (line, column), (line, column + len(junk)), "")
+        # It may be on its way to another base, until it is saved.
         running.edit(uri, version + 1, (4, 8), (4, 17), "object")
+        assert [lens.range.start.line for lens in await running.lenses(uri)] == [4, 8]
+        running.client.text_document_did_save(types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(uri)))
         assert [lens.range.start.line for lens in await running.lenses(uri)] == [8]

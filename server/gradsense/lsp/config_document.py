@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
-from gradsense.config import ConfigProblem
+from gradsense.config import FILES, ConfigProblem
 from gradsense.findings import Span
 from gradsense.lsp.convert import path_of
 from gradsense.source.lines import LineIndex
 from gradsense.source.toml import Entry, Setting, Table, Value, read_toml, settings
-from gradsense.workspace.configuration_file import FILES
 
 
 def is_configuration(uri: str) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from gradsense.config import FILES
 from gradsense.findings import Edit, Span
 from gradsense.lsp.analyses import Analysed
 from gradsense.lsp.config_document import ConfigDocument, is_configuration
@@ -197,7 +198,7 @@ class Configuration:
         Where a project has none, one is made, for clients that make files.
         """
         from gradsense.lsp.config_edits import ignore_rule
-        from gradsense.workspace.configuration_file import FILES, text_of
+        from gradsense.workspace.configuration_file import text_of
 
         session = self._server.session
         root = session.root_of(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from gradsense.config import ConfigProblem, Configuration, RuleName, default_rules, read_configuration
+from gradsense.config import FILES, ConfigProblem, Configuration, RuleName, default_rules, read_configuration
 from gradsense.workspace.files import UnreadableFile, read_bytes
 from gradsense.workspace.roots import upwards
 
@@ -41,9 +41,6 @@ class ConfigurationFile:
     broken: Broken | None = None
     """Why the file can't be read; None for one that is."""
 
-
-FILES: Mapping[str, tuple[str, ...]] = MappingProxyType({"gradsense.toml": (), "pyproject.toml": ("tool", "gradsense")})
-"""The names of configuration files, the first of a folder first, and the table of each that is ours."""
 
 _NO_TEXTS: Mapping[Path, str] = MappingProxyType({})
 
