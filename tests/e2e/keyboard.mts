@@ -21,6 +21,8 @@ await scenario(async (workbench, step) => {
     await page.locator('.marker-widget').getByText('`optimizer` holds 1 of the 3 layers').waitFor();
     await page.keyboard.press('Escape');
     await page.locator('.marker-widget').waitFor({ state: 'hidden' });
+    await page.locator('.monaco-editor.focused').waitFor();
+    await page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first().waitFor();
   });
 
   await step('Ctrl+. offers the fix, and Enter takes it', async () => {

@@ -27,7 +27,9 @@ local function run()
   }, patience)
   local preferred = vim.tbl_filter(function(action) return action.isPreferred end, answers[id].result)[1]
   assert(preferred, "no preferred fix was offered")
-  vim.lsp.util.apply_workspace_edit(preferred.edit, vim.lsp.get_client_by_id(id).offset_encoding)
+  local chosen = preferred.edit and preferred
+    or vim.lsp.buf_request_sync(0, "codeAction/resolve", preferred, patience)[id].result
+  vim.lsp.util.apply_workspace_edit(chosen.edit, vim.lsp.get_client_by_id(id).offset_encoding)
 
   assert(vim.wait(patience, gone), "the finding stayed after its fix")
   vim.cmd("write")
