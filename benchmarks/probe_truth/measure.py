@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tests.probe.forked import Forked
 
 from gradsense.probe.plan import ProbeError, ProbeOptions, ProbeTarget, plan_probe
 from gradsense.probe.report import ProbeReport
+from gradsense.workspace.session import Session
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,13 @@ def unconnected(report: ProbeReport) -> frozenset[str]:
 
 def _probed(forked: Forked, module: Module, root: Path, options: ProbeOptions) -> tuple[ProbeReport | None, str]:
     target = ProbeTarget(module.path, module.text, module.qualname)
+    session = Session([root])
     try:
         plan = plan_probe(target, options, root)
+        plan = plan.seeing(asyncio.run(session.importers_of(module.path)))
     except ProbeError as error:
         return None, str(error)
+    finally:
+        session.close_now()
     report = forked.report(plan)
     return report, report.error or ""

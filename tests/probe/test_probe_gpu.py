@@ -222,7 +222,7 @@ def test_ranks_on_one_gpu(tmp_path: Path, ranks: int, arguments: str) -> None:
     path = tmp_path / "train.py"
     path.write_text(RANKS, encoding="utf-8")
     plan = plan_probe(ProbeTarget(path, RANKS, SCRIPT), ProbeOptions(60.0, hints={path.name: arguments}), tmp_path)
-    torchrun = f"{shlex.quote(PYTHON)} -m torch.distributed.run --standalone --nproc-per-node={ranks}"
+    torchrun = f"{shlex.quote(str(PYTHON))} -m torch.distributed.run --standalone --nproc-per-node={ranks}"
     report = asyncio.run(run_launched(plan, Path(PYTHON), torchrun, lambda words: None))
     assert report.error is None
     assert [each.state for each in report.ranks] == ["done"] * ranks
