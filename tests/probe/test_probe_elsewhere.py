@@ -287,6 +287,23 @@ def test_a_fault_that_the_construction_brings_out(workspace: Workspace) -> None:
     assert [each.source for each in report.inputs] == ["as on train.py:9"] * 2
 
 
+def test_what_is_called_like_a_builtin_is_not_it(workspace: Workspace) -> None:
+    train = """
+        import torch
+        from models import Net
+
+        def loader():
+            raise OSError("not here")
+
+        net = Net(7)
+        for input, filter in loader():
+            net(input)
+        """
+    report = workspace({"models.py": NET, "train.py": train})
+    assert report.error is None
+    assert report.inputs[0].text == "float32 (4, 7)"
+
+
 def test_an_open_document_counts_as_it_is_in_the_editor(tmp_path: Path) -> None:
     models, train = tmp_path / "models.py", tmp_path / "train.py"
     models.write_text(NET, encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import builtins
 import importlib.machinery
 import itertools
 import linecache
@@ -63,7 +64,13 @@ class Loaded:
         return True
 
     def evaluate(self, node: ast.expr, namespace: dict[str, Any]) -> Any:
-        """The value of an expression of the file; raises what it raises."""
+        """The value of an expression of the file; raises what it raises, and NameError where a value of the program's
+        own isn't known: a builtin of the same name is another one.
+        """
+        names = (each for each in ast.walk(node) if isinstance(each, ast.Name) and each.id not in namespace)
+        for each in names:
+            if hasattr(builtins, each.id) and self.program.is_own(each):
+                raise NameError(f"name '{each.id}' is not defined")
         return eval(compile(ast.Expression(node), self.path, "eval"), namespace)
 
     def _failed(self, statement: ast.stmt, error: BaseException) -> bool:

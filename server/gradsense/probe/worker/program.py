@@ -91,6 +91,15 @@ class Program:
                 return parent
         return self.tree
 
+    def is_own(self, name: ast.Name) -> bool:
+        """Whether the program itself gives the name a value where it stands: then it is no builtin's."""
+        if name not in self._parents:
+            return False
+        around = [each for each in self.parents(name) if isinstance(each, FUNCTIONS)]
+        own = any(name.id in parameters(each) for each in around)
+        bodies = (each.body for each in (*around, self.tree) if isinstance(each.body, list))
+        return own or any(name.id in binds(*body) for body in bodies)
+
     def class_of(self, scope: ast.AST) -> ast.ClassDef | None:
         """The class that `scope` is a method of."""
         parent = self._parents.get(scope)

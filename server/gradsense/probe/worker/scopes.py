@@ -78,10 +78,11 @@ class Scopes:
     def _run_outside(self, needed: set[str], functions: list[Any]) -> None:
         """Run the module's statements that bind what a function needs, in the module."""
         local = {name for each in functions for name in parameters(each)}
+        own = binds(*self.program.tree.body)
         missing = {
             name
             for name in needed
-            if name not in self.loaded.globals and name not in local and not hasattr(builtins, name)
+            if name not in self.loaded.globals and name not in local and (name in own or not hasattr(builtins, name))
         }
         if missing:
             around = self.program.before(self.program.tree.body, None)
