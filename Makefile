@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth test-old docs rule package release-check clean
+.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth compare test-old docs rule package release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js

@@ -1,0 +1,1 @@
+"""What other linters say of mistakes that people have reported in public."""
