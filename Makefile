@@ -50,6 +50,11 @@ mutants: setup
 probe-truth: setup
 	$(RUN) -m benchmarks.probe_truth --from $(or $(FROM),$(error make probe-truth FROM=folder)) --time-limit $(or $(TIME_LIMIT),10) --report benchmarks/probe_truth/REPORT.md
 
+# What other linters see of the recall set; TorchFix has an environment of its own.
+compare: setup
+	test -x .cache/compare/bin/torchfix || ($(PYTHON) -m venv .cache/compare && .cache/compare/bin/pip install torchfix==0.7.0)
+	$(RUN) -m benchmarks.compare --torchfix .cache/compare/bin/torchfix
+
 # The oldest versions that all is made for: the probe under Python 3.9, the server and gradsense.testing under 3.10.
 OLD_PYTHON ?= python3.9
 OLD_SERVER_PYTHON ?= python3.10
