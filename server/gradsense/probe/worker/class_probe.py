@@ -58,6 +58,8 @@ class ClassProbe:
         self._made_before = 0
         self._begun = time.monotonic()
         self.share_of_search = _SHARE_OF_SEARCH
+        self.sources: Sequence[str] = ()
+        """For each input where it comes from; empty where nothing but the search tells."""
         self.without_data = False
         """The model is too large: its tensors have shapes only."""
         orders = probe.orders
@@ -285,7 +287,9 @@ class ClassProbe:
         """The hint that says what was made up, `call` being how the model is called: `` or `.training_step`. What the
         file shows is left to the probe, and so is what can't be written down."""
         inputs = [code(node) for node in nodes]
-        guessed_inputs = any(leaves(node) for node in nodes) and all(each is not None for each in inputs)
+        sources = [*self.sources, *[""] * (len(nodes) - len(self.sources))]
+        searched = [node for node, source in zip(nodes, sources) if not source]
+        guessed_inputs = any(leaves(each) for each in searched) and all(each is not None for each in inputs)
         constructor = f"{self.name}(...)"
         if recipe.source == "guessed" and _can_be_read_back(recipe.text, self.loaded.globals):
             constructor = recipe.text
@@ -297,6 +301,7 @@ class ClassProbe:
 
     def send_inputs(self, nodes: list[Node], sources: Sequence[str] = ()) -> None:
         """`sources` say for each node where it comes from; empty where nothing but the search does."""
+        self.sources = sources
         described = [_described(each) for each in nodes]
         for told, source in zip(described, sources):
             told["source"] = source or told["source"]
