@@ -73,6 +73,10 @@ class Told:
         stage = self._stage[:1].lower() + self._stage[1:]
         limit = f"{self._plan.options.time_limit_s:.3g} s"
         hung = any(line.startswith("Timeout (") for line in ending.trace)
+        if "settled" in self._parts and (ending.timed_out or hung):
+            # What the parameters learn is known by then; the last stage only adds to it.
+            self._parts["unchecked"] = {stage.removeprefix("checking "): f"that takes longer than {limit}"}
+            return
         if not self._ready and ending.timed_out:
             self._error = f"{self._interpreter} didn't finish importing torch. Try it in a terminal: `import torch`."
         elif ending.timed_out or hung:

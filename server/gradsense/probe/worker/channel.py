@@ -39,6 +39,11 @@ class Channel:
         """Say what comes next, in a few words."""
         self.send("stage", text=text)
 
+    def last_stage(self, text: str) -> None:
+        """The stage after which nothing is missing: what was told before stands, whatever becomes of it."""
+        self.send("part", name="settled", value=True)
+        self.stage(text)
+
     def guard(self, time_limit_s: float) -> None:
         """From here on: a crash or the end of the time leaves its frames on the channel, forks are off it."""
         faulthandler.enable(file=self._descriptor)

@@ -87,7 +87,7 @@ class LightningProbe(ClassProbe):
 
     def check(self, trained: Any, make: Callable[[], Any], batch: Node) -> None:
         """The last stage: what a model does in `training_step`, without a Trainer, for its gradients' numbers."""
-        self.channel.stage("Checking gradients and samples")
+        self.channel.last_stage("Checking gradients and samples")
         checks = Checks(self)
         checks.eval_layers(trained)
         model = make().model

@@ -134,7 +134,7 @@ class PlainProbe(ClassProbe):
 
     def check(self, model: Any, nodes: list[Node], loss: Callable[[Any], Any]) -> None:
         """The last stage: the numbers of a model that has been trained a little. `loss` judges its output."""
-        self.channel.stage("Checking gradients and samples")
+        self.channel.last_stage("Checking gradients and samples")
         checks = Checks(self)
         checks.eval_layers(model)
         with self.flow.active({}, recording=False):

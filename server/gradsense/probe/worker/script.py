@@ -432,7 +432,7 @@ class ScriptProbe:
             return
         if spent > self.probe.orders.time_limit_s * _SHARE_OF_TIME:
             return
-        self.channel.stage("Checking gradients and samples")
+        self.channel.last_stage("Checking gradients and samples")
         networks = self._trained.networks
         awake = [each for each in networks if self._modes.get(id(each)) != {False}]
         names = {id(each): self._trained.name_of(each) or type(each).__name__ for each in awake}
