@@ -58,13 +58,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Module:
-    """A model class of a file; `entry` where the file's table builds it."""
+    """A model class of a file; `entries` where the file's table builds it, each of its variants."""
 
     path: Path
     text: str
     qualname: str
     held_out: bool
-    entry: Entry | None = None
+    entries: tuple[Entry, ...] = ()
 
 
 def listed_corpora() -> list[Corpus]:
@@ -111,13 +111,13 @@ def _modules_in(session: Session, path: Path, corpus: Corpus, held_out: bool) ->
     session.solve(snapshot)
     entries = _entries(tree, corpus.entries) if corpus.entries else {}
     for each in probe_targets(session.prepared(snapshot)).classes:
-        yield Module(path, text, each.qualname, held_out, entries.get(each.qualname))
+        yield Module(path, text, each.qualname, held_out, tuple(entries.get(each.qualname, ())))
 
 
-def _entries(tree: ast.Module, table: str) -> dict[str, Entry]:
+def _entries(tree: ast.Module, table: str) -> dict[str, list[Entry]]:
     """The entries by the class that their function returns: `return Net(...)`, as it stands there."""
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    found: dict[str, Entry] = {}
+    found: dict[str, list[Entry]] = {}
     for node in tree.body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
@@ -132,7 +132,7 @@ def _entries(tree: ast.Module, table: str) -> dict[str, Entry]:
             if isinstance(build, str) and isinstance(inputs, str) and build in functions and inputs in functions:
                 made = _returned(functions[build], functions)
                 if made is not None:
-                    found.setdefault(made, Entry(build, inputs, _takes_one(tree, made)))
+                    found.setdefault(made, []).append(Entry(build, inputs, _takes_one(tree, made)))
     return found
 
 

@@ -24,7 +24,8 @@ class Result:
     why: str
     unconnected: frozenset[str] = frozenset()
     authors: frozenset[str] | None = None
-    """The same with its author's inputs; None where there are none, or the probe failed on them."""
+    """The same as its author builds and calls it, in the variant that the probe took, if there is that one; None where
+    there is none, or the probe failed on them."""
     authors_why: str = ""
     constructor: str = ""
     inputs: str = ""
@@ -64,11 +65,17 @@ def _measured(forked: Forked, module: Module, root: Path, seconds: float) -> Res
     if report is None or why:
         return Result(module, why)
     authors, authors_why = None, ""
-    if module.entry is not None:
-        hinted = ProbeOptions(seconds, hints={module.qualname: module.entry.hint})
-        other, authors_why = _probed(forked, module, root, hinted)
-        if other is not None and not authors_why:
-            authors = unconnected(other)
+    for entry in module.entries:
+        # Of several variants the probe may have built any.
+        hinted = ProbeOptions(seconds, hints={module.qualname: entry.hint})
+        other, why = _probed(forked, module, root, hinted)
+        if other is None or why:
+            authors_why = authors_why or why
+            continue
+        if authors is None or unconnected(other) == unconnected(report):
+            authors, authors_why = unconnected(other), ""
+        if authors == unconnected(report):
+            break
     inputs = "; ".join(f"{each.name}: {each.text}" for each in report.inputs)
     return Result(module, "", unconnected(report), authors, authors_why, report.constructor, inputs)
 
