@@ -13,13 +13,20 @@ from tests.workspace.folders import write_files
 
 BAD = "from torch import nn\nfrom pytorch_lightning import LightningModule\n\n\nclass Net(LightningModule):\n"
 BAD += "    def training_step(self, batch):\n        self.log('loss', batch)\n"
+# A process whose parent ignores Ctrl+C, as one in the background does, would ignore it, too.
+INTERRUPTIBLE = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from gradsense.cli.main import main
+sys.exit(main())
+"""
 WAITING = "Watching for changes; Ctrl+C stops.\n"
 
 
 def test_each_change_is_checked(folder: Path) -> None:
     write_files(folder, {"train.py": "pass\n", "notes.txt": "", "pyproject.toml": "[tool.gradsense]\n"})
     environment = {**os.environ, "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "gradsense", "check", ".", "--watch", "--format", "concise"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "check", ".", "--watch", "--format", "concise"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")

@@ -26,8 +26,7 @@ await scenario(async (workbench, step) => {
   });
 
   await step('Ctrl+. offers the fix, and Enter takes it', async () => {
-    await page.keyboard.press('Control+.');
-    const menu = page.locator('.action-widget').first();
+    const menu = await workbench.quickFixes();
     await menu.getByText("Give `optimizer` all of `network`'s parameters").waitFor();
     await page.keyboard.press('Enter');
     await workbench.line('optim.Adam(network.parameters()').waitFor();

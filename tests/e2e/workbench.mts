@@ -206,6 +206,16 @@ export class Workbench {
     await this.page.mouse.up();
   }
 
+  /** The list of fixes by its key, pressed again as a user would: one that comes amid an analysis opens nothing. */
+  async quickFixes(): Promise<Locator> {
+    const menu = this.page.locator('.action-widget').first();
+    for (let tries = 0; tries < 10 && !(await menu.isVisible()); tries++) {
+      await this.page.keyboard.press('Control+.');
+      await menu.waitFor({ timeout: 3000 }).catch(() => undefined);
+    }
+    return menu;
+  }
+
   /** Puts the cursor there and opens the menu of the light bulb that appears. */
   async openLightBulb(token: Locator): Promise<Locator> {
     await this.click(token);
