@@ -22,7 +22,6 @@ await scenario(async (workbench, step) => {
     await page.keyboard.press('Escape');
     await page.locator('.marker-widget').waitFor({ state: 'hidden' });
     await page.locator('.monaco-editor.focused').waitFor();
-    await page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first().waitFor();
   });
 
   await step('Ctrl+. offers the fix, and Enter takes it', async () => {

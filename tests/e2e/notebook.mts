@@ -16,7 +16,6 @@ await scenario(async (workbench, step) => {
 
   await step('a quick fix edits the cell', async () => {
     await workbench.click(cellLine('optimizer.step()').locator('span > span', { hasText: 'step' }).first());
-    await page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first().waitFor();
     const menu = await workbench.quickFixes();
     await menu.getByText('before `loss.backward()`').first().click();
     await squiggle.first().waitFor({ state: 'detached' });
