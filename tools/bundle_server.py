@@ -46,7 +46,7 @@ PLATFORMS = {
     "linux-arm64": Platform("linux", "aarch64", ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64")),
     "alpine-x64": Platform("linux", "x86_64", ("musllinux_1_2_x86_64",)),
     "alpine-arm64": Platform("linux", "aarch64", ("musllinux_1_2_aarch64",)),
-    "darwin-x64": Platform("darwin", "x86_64", ("macosx_10_13_x86_64", "macosx_10_12_x86_64", "macosx_10_9_x86_64")),
+    "darwin-x64": Platform("darwin", "x86_64", ("macosx_10_15_x86_64",)),
     "darwin-arm64": Platform("darwin", "arm64", ("macosx_11_0_arm64",)),
     "win32-x64": Platform("win32", "AMD64", ("win_amd64",)),
     "win32-arm64": Platform("win32", "ARM64", ("win_arm64",)),

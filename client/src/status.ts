@@ -35,18 +35,18 @@ export class ServerStatus implements Disposable {
   }
 
   starting(): void {
-    this.#show('GradSense', l10n.t('starting'), LanguageStatusSeverity.Information);
+    show(this.#item, 'GradSense', l10n.t('starting'), LanguageStatusSeverity.Information);
     this.#item.busy = true;
   }
 
   running(server: Server, info: { version?: string } | undefined): void {
     this.#version = `GradSense ${info?.version ?? ''}`.trimEnd();
-    this.#show(this.#version, server.reason, LanguageStatusSeverity.Information);
+    show(this.#item, this.#version, server.reason, LanguageStatusSeverity.Information);
     this.#item.busy = false;
   }
 
   stopped(reason: string): void {
-    this.#show(l10n.t('GradSense is not running'), reason, LanguageStatusSeverity.Error);
+    show(this.#item, l10n.t('GradSense is not running'), reason, LanguageStatusSeverity.Error);
     this.#item.busy = false;
   }
 
@@ -55,10 +55,10 @@ export class ServerStatus implements Disposable {
     const what = rule ?? l10n.t('an analysis');
     if (kind === 'failed') {
       const detail = l10n.t('{0} has failed in {1}: some findings may be missing', what, file);
-      this.#show(this.#version, detail, LanguageStatusSeverity.Error);
+      show(this.#item, this.#version, detail, LanguageStatusSeverity.Error);
     } else {
       const detail = l10n.t('{0} is slow: {1} s in {2}', what, seconds.toFixed(1), file);
-      this.#show(this.#version, detail, LanguageStatusSeverity.Warning);
+      show(this.#item, this.#version, detail, LanguageStatusSeverity.Warning);
     }
   }
 
@@ -80,12 +80,6 @@ export class ServerStatus implements Disposable {
   dispose(): void {
     this.#item.dispose();
   }
-
-  #show(text: string, detail: string, severity: LanguageStatusSeverity): void {
-    this.#item.text = text;
-    this.#item.detail = detail;
-    this.#item.severity = severity;
-  }
 }
 
 export class InterpreterStatus implements Disposable {
@@ -101,7 +95,7 @@ export class InterpreterStatus implements Disposable {
   }
 
   unknown(why: string): void {
-    this.#show(l10n.t('Probe'), why, LanguageStatusSeverity.Information);
+    show(this.#item, l10n.t('Probe'), why, LanguageStatusSeverity.Information);
   }
 
   /** What the server would take for the file in sight, where `chosen` is the choice on this side. */
@@ -110,7 +104,7 @@ export class InterpreterStatus implements Disposable {
     const named = (words: string) => (chosen ? words.replaceAll(choiceToTheServer, chosen.reason) : words);
     if (found.interpreter === null) {
       const text = l10n.t('Probe: no interpreter with torch');
-      this.#show(text, named(found.why), LanguageStatusSeverity.Warning);
+      show(this.#item, text, named(found.why), LanguageStatusSeverity.Warning);
       return;
     }
     const text = l10n.t('Probe: {0}', workspace.asRelativePath(found.interpreter));
@@ -118,20 +112,14 @@ export class InterpreterStatus implements Disposable {
     if (chosen && !found.chosen) {
       // The server passes over a choice only if it can't do, and says what it lacks.
       const passed = named(found.tried.slice(0, -1).join(', '));
-      this.#show(text, l10n.t('{0}; passed over: {1}', taken, passed), LanguageStatusSeverity.Warning);
+      show(this.#item, text, l10n.t('{0}; passed over: {1}', taken, passed), LanguageStatusSeverity.Warning);
     } else {
-      this.#show(text, taken, LanguageStatusSeverity.Information);
+      show(this.#item, text, taken, LanguageStatusSeverity.Information);
     }
   }
 
   dispose(): void {
     this.#item.dispose();
-  }
-
-  #show(text: string, detail: string, severity: LanguageStatusSeverity): void {
-    this.#item.text = text;
-    this.#item.detail = detail;
-    this.#item.severity = severity;
   }
 }
 
@@ -139,4 +127,15 @@ function newItem(id: string, name: string): LanguageStatusItem {
   const item = languages.createLanguageStatusItem(id, documentSelector);
   item.name = name;
   return item;
+}
+
+function show(
+  item: LanguageStatusItem,
+  text: string,
+  detail: string,
+  severity: LanguageStatusSeverity,
+): void {
+  item.text = text;
+  item.detail = detail;
+  item.severity = severity;
 }

@@ -80,7 +80,10 @@ class Baseline:
         return moved
 
     def _name_of(self, document: Document) -> str:
-        return Path(os.path.relpath(document.path, self.folder)).as_posix()
+        try:
+            return Path(os.path.relpath(document.path, self.folder)).as_posix()
+        except ValueError:  # on another drive
+            return document.path.as_posix()
 
     def updated(self, found: Iterable[tuple[Document, Iterable[Finding]]]) -> Baseline:
         """The baseline with what was found now; what it says of files that were not checked, and exist, stays."""

@@ -6,6 +6,7 @@ import re
 
 from gradsense.findings import Edit, Span
 from gradsense.lsp.config_document import ConfigDocument
+from gradsense.source.lines import newline_of
 from gradsense.source.toml import Value
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
@@ -15,7 +16,7 @@ _COMMA = re.compile(r"[ \t]*,")
 def ignore_rule(document: ConfigDocument, name: str) -> list[Edit]:
     """The edits that put a rule under `ignore`, in the file's own style; none where it is there or has no place."""
     text, prefix = document.text, document.prefix
-    newline = found[0] if (found := _NEWLINE.search(text)) else "\n"
+    newline = newline_of(text)
     written = f'ignore = ["{name}"]'
     ignored = next((value for path, _, value in document.settings if path == ("ignore",)), None)
     if ignored is not None:

@@ -113,6 +113,7 @@ class Lenses:
     def closed(self, uri: str) -> None:
         self._shown.pop(uri, None)
         self._saved.pop(uri, None)
+        self._kept.discard(uri)
 
     def _lens(self, analysed: Analysed, qualname: str, offset: int) -> types.CodeLens:
         uri, where = analysed.source.locate(Span(offset, offset), self._server.client.encoding)

@@ -232,7 +232,8 @@ class ClassProbe:
         """After the recorded step: why parameters have no gradient, and what layers it has made."""
         self.send_made(model)
         for name, parameter in trainable(model).items():
-            if parameter.requires_grad:
+            history = self.recorder.histories.get(name)
+            if parameter.requires_grad and not (history is not None and history.reached):
                 found = self.flow.explain(parameter)
                 if found is not None:
                     self.reach[name] = found

@@ -11,6 +11,7 @@ Blind: `torch.jit.script`, compiled regions, the inside of C++ operations.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -130,15 +131,14 @@ class Flow:
             return {"how": "dropped", "words": "", "place": self._place(self.nodes[users[start][0]].line)}
         queue, seen = [start], {start}
         while queue:
-            current = min(queue)  # in the order of execution: the first break is the cause of those behind it
-            queue.remove(current)
+            current = heapq.heappop(queue)  # as executed: the first break is the cause of those behind it
             node = self.nodes[current]
             if node.words:
                 return {"how": "cut", "words": node.words, "place": self._place(node.broken)}
             for user in users.get(current, ()):
                 if user in before and user not in seen:
                     seen.add(user)
-                    queue.append(user)
+                    heapq.heappush(queue, user)
         return {"how": "intact", "words": "", "place": None}
 
     def not_finite(self) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .batch import Leaf, Node, Value, leaves, made, meta, rebuilt
@@ -86,26 +87,31 @@ class PlainProbe(ClassProbe):
             self.channel.send("part", name="measured", value=True)
             _let_go(model, optimizers)
 
-        def closely(flow: Flow, step: int) -> Any:
-            torch.manual_seed(SEEDS[0])
-            again = recipe.make()
-            try:
-                train(
-                    again.model,
-                    lambda: [self.made(node) for node in nodes],
-                    again.optimizers or own_optimizer(again.model),
-                    Projection() if criterion is None else self.judged(criterion, target),
-                    Recorder(),
-                    around=lambda at: flow.active(trainable(again.model), at == step),
-                    on_loss=flow.loss,
-                )
-            except (Exception, SystemExit):
-                return None
-            return again.model
-
-        self.look_closer(closely)
+        self.look_closer(partial(self.trained_again, recipe, nodes, criterion, target))
         self.send_parameters(model, built.optimizers)
         self.check(built.model, nodes, loss)
+
+    def trained_again(
+        self, recipe: Recipe, nodes: list[Node], criterion: Criterion | None, target: Node | None, flow: Flow, step: int
+    ) -> Any:
+        """A new model that was trained as the first one was, with that step watched by `flow`; None if that failed."""
+        import torch
+
+        torch.manual_seed(SEEDS[0])
+        again = recipe.make()
+        try:
+            train(
+                again.model,
+                lambda: [self.made(node) for node in nodes],
+                again.optimizers or own_optimizer(again.model),
+                Projection() if criterion is None else self.judged(criterion, target),
+                Recorder(),
+                around=lambda at: flow.active(trainable(again.model), at == step),
+                on_loss=flow.loss,
+            )
+        except (Exception, SystemExit):
+            return None
+        return again.model
 
     def refitted(self, recipe: Recipe, usage: Usage, stop: Stop) -> tuple[Recipe, Built, list[Node]]:
         """A model built otherwise, and a batch for it, after the search for one ended in `stop`; raises it where there
