@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants probe-truth compare test-old docs rule package release-check clean
+.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants storm probe-truth compare test-old docs rule package release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -45,6 +45,10 @@ corpus: setup
 # FROM is a folder with public repositories as <owner>+<name>/: benchmarks/mutants/hosts.toml says which.
 mutants: setup
 	$(RUN) -m benchmarks.mutants --from $(or $(FROM),$(error make mutants FROM=folder)) --report benchmarks/mutants/REPORT.md
+
+# Hours; SHORT="--inputs 1000" for a look, ONLY="fuzz edits" for some parts. FROM as above, or else the repository's own programs.
+storm: setup
+	$(RUN) -m benchmarks.storm $(ONLY) $(if $(FROM),--from $(FROM)) $(SHORT) --report benchmarks/storm/REPORT.md
 
 # FROM is a folder with public repositories as <owner>+<name>/: benchmarks/probe_truth/corpora.toml says which.
 probe-truth: setup

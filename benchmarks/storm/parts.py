@@ -1,0 +1,21 @@
+"""The parts of the storm, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from benchmarks.storm.part import Options, Result
+
+PARTS = {
+    "fuzz": "texts of all kinds, through the engine and the command line's reader",
+}
+"""What each part does. `benchmarks/storm/<name>.py` has its `run`."""
+
+
+def part(name: str) -> Callable[[Options], Result]:
+    """The part of that name. Raises KeyError where there is none."""
+    if name not in PARTS:
+        raise KeyError(name)
+    run: Callable[[Options], Result] = importlib.import_module(f"benchmarks.storm.{name}").run
+    return run
