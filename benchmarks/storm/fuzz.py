@@ -26,8 +26,8 @@ from gradsense.source.blocks import read_document
 from gradsense.workspace.files import UnreadableFile
 
 # In parses of a file of 1,000 lines on the same machine: what any text may take, and what each kilobyte may add.
-_LEAST = 30.0
-_EACH_KILOBYTE = 3.0
+_LEAST = 10.0
+_EACH_KILOBYTE = 1.0
 _STACK = 1024 * 1024
 """Of a main thread under Windows: the smallest that the engine is run on."""
 

@@ -96,6 +96,8 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
 def _element_of_view(run: Run, frame: Frame, state: State, view: Partial) -> Value:
     assert isinstance(view.function, Ref)
     kind = view.function.name
+    if not view.args:
+        return UNKNOWN  # `enumerate()` raises; what is given by name only isn't looked at
     if kind == "builtins.enumerate":
         return TupleValue((PLAIN, element_of(run, frame, state, view.args[0])))
     if kind == "builtins.range":

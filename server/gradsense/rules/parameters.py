@@ -38,8 +38,12 @@ def without(function: Place, params: list[cst.Param]) -> Edit | None:
 
 
 def behind_last(function: Place, text: str) -> Edit | None:
-    """Add parameters behind the last one that is given by position; None where there is none."""
+    """Add parameters without a default behind the last one that is given by position; None where there is none, or it
+    has a default.
+    """
     assert isinstance(function.node, cst.FunctionDef)
     everyone = function.node.params.params
+    if everyone and everyone[-1].default is not None:
+        return None
     span = function.span_of(everyone[-1]) if everyone else None
     return Edit(Span(span.end, span.end), f", {text}") if span is not None else None

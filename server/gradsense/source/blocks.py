@@ -33,7 +33,7 @@ _PROSE = re.compile(
 )
 """Docstrings, and comments that have a line of their own."""
 _HOLE_HEAD = re.compile(
-    r"(?:[ \t\f]*(?:[#@][^\r\n]*)?(?:\r\n|\n|\r))*[ \t\f]*"
+    r"(?:[ \t\f]*(?:[#@][^\r\n]*)?(?:\r\n|\n|\r(?!\n)))*[ \t\f]*"
     r"(?:async\s+)?([^\W\d]\w*)(?:[ \t]+([^\W\d]\w*))?([ \t]*=(?!=))?"
 )
 _SOFT_KEYWORDS = frozenset({"match", "case"})

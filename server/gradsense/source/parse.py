@@ -13,7 +13,8 @@ from gradsense.source.scan import BYTE_ORDER_MARK
 
 # Stands above an indented block, so that it is parsed as it is written: columns and multi-line strings stay.
 _WRAPPER = "if 1:\n"
-_INDENTED = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r))*[ \t\f]+[^\s#]")
+# Only one way to read a CRLF: with two, many of them are tried in as many ways as there are subsets.
+_INDENTED = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r(?!\n)))*[ \t\f]+[^\s#]")
 
 _VALIDATE = cst.CSTNode.__post_init__
 
