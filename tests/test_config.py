@@ -107,6 +107,13 @@ def test_per_file_ignores() -> None:
         ("train_?.py", "train_1.py", True),
         ("train_[0-2].py", "train_3.py", False),
         ("train_[!0-2].py", "train_3.py", True),
+        ("train_[2-0].py", "train_1.py", False),  # a range that holds nothing
+        ("train_[0-.py", "train_[0-.py", True),
+        ("a/**/**/b.py", "a/b.py", True),
+        ("a/**b.py", "a/deep/xb.py", True),
+        # As regular expressions, these would take for ever.
+        ("*a" * 12 + "b.py", "a" * 120 + ".py", False),
+        ("**/x" * 12 + "/*.py", "x/" * 60 + "y", False),
         ("a+b.py", "a+b.py", True),
         ("", "a.py", False),
     ],
@@ -166,6 +173,14 @@ def test_what_has_no_effect_is_told_with_the_way_out(table: dict[str, Any], hint
 def test_one_mistake_stops_nothing_else() -> None:
     configuration, problems = read_configuration({"selct": [], "ignore": ["GS1", "nope"], "probe": 1}, RULES)
     assert len(problems) == 3
+    assert configuration.settings_for("a.py").enabled == {"GS201", "GS401"}
+
+
+def test_of_very_many_mistakes_some_are_told_and_the_rest_counts_all_the_same() -> None:
+    wrong = [f"x{number}" for number in range(5000)]
+    table = {"ignore": [*wrong, "GS1"], "severity": dict.fromkeys(wrong, "error"), **dict.fromkeys(wrong, 1)}
+    configuration, problems = read_configuration(table, RULES)
+    assert len(problems) == 100
     assert configuration.settings_for("a.py").enabled == {"GS201", "GS401"}
 
 

@@ -1,6 +1,7 @@
 // The last report as a page beside the editor. It knows lines by number only; where they are, is known here.
 import { type Disposable, l10n, Position, Range, Uri, ViewColumn, type WebviewPanel, window } from 'vscode';
 import type { Location } from 'vscode-languageclient/node';
+import { withoutLinks } from './plainText';
 
 export interface Page {
   title: string;
@@ -91,7 +92,8 @@ export class ReportPanel implements Disposable {
     try {
       await window.showTextDocument(uri, { selection, viewColumn: columnOf(uri) });
     } catch {
-      void window.showWarningMessage(l10n.t("{0} can't be opened. Run the probe again.", uri.fsPath));
+      const message = l10n.t("{0} can't be opened. Run the probe again.", uri.fsPath);
+      void window.showWarningMessage(withoutLinks(message));
     }
   }
 }

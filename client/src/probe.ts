@@ -18,6 +18,7 @@ import {
   WorkDoneProgress,
 } from 'vscode-languageclient/node';
 import { ReportPanel } from './panel';
+import { withoutLinks } from './plainText';
 import {
   type ProbeParams,
   type ProbeResult,
@@ -156,7 +157,7 @@ export class Probe implements Disposable {
 
 function showVerdict(result: ProbeResult, buttons: string[]): Thenable<string | undefined> {
   if (result.error !== null) {
-    return window.showErrorMessage(result.error, ...buttons);
+    return window.showErrorMessage(withoutLinks(result.error), ...buttons);
   }
   return result.ok
     ? window.showInformationMessage(result.summary, ...buttons)

@@ -13,6 +13,7 @@ import {
 } from 'vscode';
 import { LanguageClient, State } from 'vscode-languageclient/node';
 import type { Interpreters } from './interpreter';
+import { withoutLinks } from './plainText';
 import {
   type FoundInterpreter,
   type InitializationOptions,
@@ -223,7 +224,7 @@ export class Session implements Disposable {
   async #tell(message: string): Promise<void> {
     const showLog = l10n.t('Show Log');
     const restart = l10n.t('Restart');
-    const choice = await window.showErrorMessage(message, restart, showLog);
+    const choice = await window.showErrorMessage(withoutLinks(message), restart, showLog);
     if (choice === restart) {
       await this.restart();
     } else if (choice === showLog) {

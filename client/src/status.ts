@@ -8,6 +8,7 @@ import {
   workspace,
 } from 'vscode';
 import type { Interpreter } from './interpreter';
+import { withoutLinks } from './plainText';
 import type { FoundInterpreter, Trouble } from './protocol';
 import type { Server } from './server';
 
@@ -136,6 +137,6 @@ function show(
   severity: LanguageStatusSeverity,
 ): void {
   item.text = text;
-  item.detail = detail;
+  item.detail = withoutLinks(detail);
   item.severity = severity;
 }

@@ -221,6 +221,9 @@ def read_configuration(
     return reader.configuration, tuple(reader.problems)
 
 
+_MOST_PROBLEMS = 100
+"""What is told of one file: nobody wrote more of them by hand, and to find what was meant takes a while."""
+
 _SEVERITIES = {severity.value: severity for severity in Severity}
 SEVERITY_NAMES = (*_SEVERITIES, "off")
 """What a rule's severity may be set to."""
@@ -256,10 +259,17 @@ class _Reader:
             if reader is not None:
                 reader(value)
                 continue
+            if self._is_full:
+                continue
             where = ".".join(("tool.gradsense", *prefix))
             meant = nearest(key.replace("_", "-"), readers)
             hint = f"Did you mean `{meant}`?" if meant else f"It knows {_listed(readers)}."
             self._tell((*prefix, key), f"`{key}` in [{where}] is no setting and has no effect. {hint}", meant=meant)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether enough is told."""
+        return len(self.problems) >= _MOST_PROBLEMS
 
     def _tell(self, key: tuple[str, ...], message: str, *, value: str | None = None, meant: str | None = None) -> None:
         self.problems.append(ConfigProblem(message, key, value=value, meant=meant))
@@ -276,7 +286,7 @@ class _Reader:
         codes: frozenset[str] = frozenset()
         for selector in value:
             found = resolve_rules(selector, self.rules) if isinstance(selector, str) else frozenset()
-            if not found:
+            if not found and not self._is_full:
                 written = str(selector)
                 message = f"`{'.'.join(key)}`: {unknown_rule(written, self.rules)}"
                 self._tell(key, message, value=written, meant=nearest_rule(written, self.rules))
@@ -303,14 +313,15 @@ class _Reader:
             key = ("severity", selector)
             codes = resolve_rules(selector, self.rules)
             if not codes:
-                message = f"`severity`: {unknown_rule(selector, self.rules)}"
-                self._tell(key, message, meant=nearest_rule(selector, self.rules))
+                if not self._is_full:
+                    message = f"`severity`: {unknown_rule(selector, self.rules)}"
+                    self._tell(key, message, meant=nearest_rule(selector, self.rules))
             elif level == "off":
                 off |= codes
             elif isinstance(level, str) and level in _SEVERITIES:
                 off -= codes
                 severities.update(dict.fromkeys(sorted(codes), _SEVERITIES[level]))
-            else:
+            elif not self._is_full:
                 meant = nearest(str(level), SEVERITY_NAMES)
                 hint = f"Did you mean `{meant}`?" if meant else "It is one of error, warning, information, off."
                 message = f"`{level}` is no severity for `{selector}` and has no effect. {hint}"
@@ -400,29 +411,68 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
 
 
+@lru_cache(maxsize=4096)
 def matches(pattern: str, relative_path: str) -> bool:
     """Whether a glob pattern means a path: `*` and `?` within a folder, `**` across; `tests/` and all in it.
 
-    A pattern without a slash means a name at any depth, as in a .gitignore.
+    A pattern without a slash means a name at any depth, as in a .gitignore. Takes time in proportion to both lengths,
+    whatever the pattern: a regular expression of it would take for ever on some.
     """
-    return _compiled(pattern).fullmatch(relative_path) is not None
+    parts = _parts(pattern)
+    reached = _with_skipped(parts, {0})
+    for character in relative_path:
+        if len(parts) in reached and character == "/":
+            return True
+        reached = _with_skipped(parts, _after(parts, reached, character))
+    return len(parts) in reached
+
+
+_FOLDERS, _IN_FOLDERS = "**/", "**/…"
+"""Any number of folders; the second stands behind the first, and is where a path is within them."""
+_PART = re.compile(r"(?:\*\*+/)+|\*\*+|\*|\?|\[[^\]]+\]|.", re.DOTALL)
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    anchored = "/" in pattern.rstrip("/")
+def _parts(pattern: str) -> tuple[str, ...]:
+    """A pattern as what may stand in a path, one after the other: wildcards, sets in brackets and characters."""
     body = pattern.strip("/").removeprefix("./")
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", body)
-    translated = "".join(_translated(part) for part in parts)
-    return re.compile(("" if anchored else "(?:.*/)?") + translated + "(?:/.*)?", re.DOTALL)
+    parts: list[str] = [] if "/" in pattern.rstrip("/") else [_FOLDERS, _IN_FOLDERS]
+    for part in _PART.findall(body):
+        if part.startswith("**"):
+            parts += [_FOLDERS, _IN_FOLDERS] if part.endswith("/") else ["**"]
+        else:
+            parts.append(part)
+    return tuple(parts)
 
 
-def _translated(part: str) -> str:
-    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    if part in wildcards:
-        return wildcards[part]
-    if part.startswith("[") and part.endswith("]") and len(part) > 2:
-        inner = part[1:-1]
-        negated = inner.startswith("!")
-        return f"[{'^' if negated else ''}{re.escape(inner[negated:]).replace(re.escape('-'), '-')}]"
-    return re.escape(part)
+def _with_skipped(parts: Sequence[str], reached: set[int]) -> set[int]:
+    """`reached`, and what is reached from there without a character."""
+    todo = list(reached)
+    while todo:
+        at = todo.pop()
+        part = parts[at] if at < len(parts) else ""
+        skipped = {_FOLDERS: (at + 1, at + 2), "**": (at + 1,), "*": (at + 1,)}.get(part, ())
+        todo += [each for each in skipped if each not in reached]
+        reached.update(skipped)
+    return reached
+
+
+def _after(parts: Sequence[str], reached: set[int], character: str) -> set[int]:
+    """What is reached when a character follows."""
+    found: set[int] = set()
+    for at in reached:
+        part = parts[at] if at < len(parts) else ""
+        if part in ("**", _IN_FOLDERS) or (part == "*" and character != "/"):
+            found.add(at)
+        if (part == _IN_FOLDERS and character == "/") or _is_one(part, character):
+            found.add(at + 1)
+    return found
+
+
+def _is_one(part: str, character: str) -> bool:
+    """Whether a part that stands for one character stands for this one."""
+    if len(part) > 2 and part.startswith("["):
+        inner = part[1:-1].removeprefix("!")
+        ranges = re.findall(r"(.)-(.)|(.)", inner, re.DOTALL)
+        return any(a <= character <= z if a else character == one for a, z, one in ranges) != (part[1] == "!")
+    return character != "/" if part == "?" else part == character and part != "*"

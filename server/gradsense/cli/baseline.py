@@ -101,7 +101,7 @@ class Baseline:
         ]
         text = json.dumps({"version": _VERSION, "findings": entries}, indent=2, ensure_ascii=False) + "\n"
         try:
-            write_atomically(path, text.encode("utf-8", "surrogatepass"))
+            write_atomically(path, text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             raise CommandError(f"the baseline {path} can't be written: {error}") from None
         return sum(entry["count"] for entry in entries)

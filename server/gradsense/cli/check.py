@@ -10,7 +10,7 @@ from pathlib import Path
 from gradsense.cli import concise_report, github_report, json_report, sarif_report, text_report
 from gradsense.cli.baseline import Baseline
 from gradsense.cli.diff import unified_diff
-from gradsense.cli.documents import STDIN, Document, display_name, find_files, read_document, read_stdin
+from gradsense.cli.documents import STDIN, Document, display_name, find_files, plain, read_document, read_stdin
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.report import Checked, Report
 from gradsense.cli.terminal import with_progress
@@ -117,19 +117,19 @@ class _Check:
         path = normal(self.here / self.options.write_baseline)
         old = Baseline.read(path) if path.exists() else Baseline(path.parent)
         known = old.updated((file.document, file.findings) for file in checked).write(path)
-        print(f"{display_name(path, self.here)} knows {known} finding{'s' if known != 1 else ''}.")  # noqa: T201
+        print(f"{plain(display_name(path, self.here))} knows {known} finding{'s' if known != 1 else ''}.")  # noqa: T201
         return ERROR if self.failed else CLEAN
 
     def _read(self, path: Path) -> Document | None:
         try:
             return read_document(path, self.here)
         except UnreadableFile as error:
-            self._fail(f"{display_name(path, self.here)} is not checked: {error}")
+            self._fail(f"{plain(display_name(path, self.here))} is not checked: {error}")
             return None
 
     def _check(self, document: Document) -> Checked:
         for problem in self.session.configuration_for(document.path).problems:
-            where = display_name(Path(problem.file), self.here) if problem.file else "configuration"
+            where = plain(display_name(Path(problem.file), self.here)) if problem.file else "configuration"
             self._tell(f"{where}: {problem.message}")
         if not (self.options.fix or self.options.diff):
             return Checked(document, self._findings(document))
@@ -141,7 +141,7 @@ class _Check:
         analysis = self.session.solve(snapshot)
         for failure in self.failures.new(analysis.failures):
             self._tell(
-                f"a mistake of ours: some findings in {document.name} may be missing. "
+                f"a mistake of ours: some findings in {plain(document.name)} may be missing. "
                 f"Please report it with the file.\n{failure.rstrip()}"
             )
         new, self.gone[document.path] = self.baseline.split(document, analysis.findings)
@@ -150,7 +150,7 @@ class _Check:
     def _fix(self, document: Document) -> Checked:
         fixed = fix(document, self._findings, unsafe=self.options.unsafe_fixes)
         if fixed.refused:
-            self._tell(f"{document.name}: some fixes were left out: {fixed.refused}.")
+            self._tell(f"{plain(document.name)}: some fixes were left out: {fixed.refused}.")
         changed = fixed.result
         if self.options.diff:
             sys.stdout.write(unified_diff(document, changed))

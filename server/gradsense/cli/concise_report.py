@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from gradsense.cli.documents import plain
 from gradsense.cli.report import Report
 
 
@@ -12,4 +13,4 @@ def write(report: Report, stream: TextIO) -> None:
     for document, finding in report.findings:
         where = document.view(finding.span.start).location(finding.span)
         message = " ".join(finding.message.split())
-        stream.write(f"{where}: {finding.severity.value}[{finding.code}] {message}\n")
+        stream.write(f"{where}: {finding.severity.value}[{finding.code}] {plain(message)}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from gradsense.workspace.files import (
     read_bytes,
     write_atomically,
 )
+from gradsense.workspace.roots import project_root
 
 STDIN = "-"
 
@@ -58,7 +60,7 @@ class View:
     def location(self, span: Span) -> str:
         """A place as editors and terminals open it on a click."""
         place = self.place(span)
-        return f"{self.name}:{place.line}:{place.column}"
+        return f"{plain(self.name)}:{place.line}:{place.column}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Document:
             else:
                 write_atomically(self.path, data)
         except (OSError, UnreadableFile) as error:
-            raise CommandError(f"{self.name} can't be written, and is as it was: {error}") from None
+            raise CommandError(f"{plain(self.name)} can't be written, and is as it was: {error}") from None
 
 
 def read_document(path: Path, working_directory: Path) -> Document:
@@ -141,6 +143,15 @@ def display_name(path: Path, working_directory: Path) -> str:
     return (path.relative_to(working_directory) if inside else path).as_posix()
 
 
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def plain(name: str) -> str:
+    """A name on one line of a terminal: what would break the line, steer the terminal, turn the direction of the text,
+    or isn't text at all, is written as in Python."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+
+
 def find_files(paths: Iterable[str], working_directory: Path, complain: Callable[[str], None]) -> Iterator[Path]:
     """The files that the command's paths mean, each once, folders in the order of their names.
 
@@ -152,7 +163,7 @@ def find_files(paths: Iterable[str], working_directory: Path, complain: Callable
         if not path.exists():
             complain(f"{name} doesn't exist. Name files or folders, or - for standard input.")
             continue
-        for file in python_files(path) if path.is_dir() else (path,):
+        for file in python_files(path, project_root(path, working_directory)) if path.is_dir() else (path,):
             if file not in seen:
                 seen.add(file)
                 yield file

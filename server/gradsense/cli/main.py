@@ -18,9 +18,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gradsense.lsp.server import main as serve
 
         return serve(arguments[1:]) or 0
+    import io
+
     from gradsense.cli.arguments import parsed
     from gradsense.cli.exits import ERROR, CommandError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that is no text, or a terminal that lacks a character, must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     options = parsed(arguments)
     try:
         code = _run(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,5 +81,5 @@ class Report:
 def uri_of(document: Document, working_directory: Path) -> str:
     """A document's address: relative to the working directory if it lies in there, else absolute."""
     if document.path.is_relative_to(working_directory):
-        return quote(display_name(document.path, working_directory))
+        return quote(os.fsencode(display_name(document.path, working_directory)))
     return document.path.as_uri()

@@ -14,6 +14,8 @@ from gradsense.program.values import Instance, Obj
 from gradsense.rules.naming import assigned_name
 from gradsense.rules.networks import Network, networks, part_names
 
+_LONGEST_SETTING = 60
+
 
 def describe_optimizer(program: Program, optimizer: Instance) -> list[str]:
     """The lines of a hover over an optimizer."""
@@ -38,7 +40,8 @@ def describe_optimizer(program: Program, optimizer: Instance) -> list[str]:
 def _settings(place: Place | None) -> str:
     if place is None or not isinstance(place.node, cst.Call):
         return ""
-    return ", ".join(place.code(arg).rstrip(", ") for arg in place.node.args if _is_setting(arg))
+    written = (" ".join(place.code(arg).split()).rstrip(", ") for arg in place.node.args if _is_setting(arg))
+    return ", ".join(each if len(each) <= _LONGEST_SETTING else f"{each[: _LONGEST_SETTING - 1]}…" for each in written)
 
 
 def _is_setting(arg: cst.Arg) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from lsprotocol import types
 
@@ -59,8 +60,11 @@ def offset_at(lines: LineIndex, position: types.Position, encoding: Encoding) ->
 
 def path_of(uri: str) -> str:
     """The path of a `file:` URI; for others (an unsaved document) the URI's own path, as a name."""
-    parts = urlsplit(uri)
-    path = unquote(parts.path)
+    try:
+        parts = urlsplit(uri)
+        path = os.fsdecode(unquote_to_bytes(parts.path))
+    except ValueError:  # half an address in brackets, half a surrogate pair
+        return uri
     if parts.scheme != "file":
         return path or uri
     if parts.netloc:
@@ -79,9 +83,9 @@ def uri_of(path: str) -> str:
     if sys.platform == "win32":
         path = path.replace("\\", "/")
         if path.startswith("//"):
-            return f"file:{quote(path)}"
+            return f"file:{quote(os.fsencode(path))}"
         path = f"/{path}"
-    return f"file://{quote(path)}"
+    return f"file://{quote(os.fsencode(path))}"
 
 
 def is_within(uri: str, other: str) -> bool:

@@ -11,6 +11,7 @@ from lsprotocol import types
 
 from gradsense.findings import Span
 from gradsense.lsp.analyses import Analysed
+from gradsense.lsp.markup import code_block
 from gradsense.lsp.probe import Measured
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class InlayHints:
     def _tooltip(self, told: str) -> types.MarkupContent | str:
         if not self._server.client.takes_markdown:
             return told
-        return types.MarkupContent(types.MarkupKind.Markdown, f"```text\n{told}\n```")
+        return types.MarkupContent(types.MarkupKind.Markdown, code_block(told))
 
 
 def _shown(text: str, covered: Coverage) -> _Shown:

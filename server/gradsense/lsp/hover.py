@@ -16,6 +16,7 @@ from gradsense.lsp.analyses import Analysed
 from gradsense.lsp.config_document import ConfigDocument
 from gradsense.lsp.convert import offset_at, range_of
 from gradsense.lsp.explain import markdown_of
+from gradsense.lsp.markup import code_block
 
 if TYPE_CHECKING:
     from gradsense.insight.at import Insight
@@ -51,7 +52,7 @@ class Hovers:
         insight = _insight(analysed, offset)
         if insight is not None:
             block = "\n".join(insight.lines)
-            told.append(f"```text\n{block}\n```" if markdown else block)
+            told.append(code_block(block) if markdown else block)
         return self._shown(analysed, told, found[0][1] if found else insight.span if insight else Span(offset, offset))
 
     async def _of_configuration(self, params: types.HoverParams) -> types.Hover | None:

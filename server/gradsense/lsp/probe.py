@@ -22,6 +22,7 @@ from gradsense.lsp.classes import class_span
 from gradsense.lsp.convert import SEVERITIES, is_within, offset_at, path_of, range_of, uri_of
 from gradsense.lsp.earlier import Earlier
 from gradsense.lsp.explain import Command
+from gradsense.lsp.markup import without_links
 from gradsense.probe.plan import SCRIPT
 from gradsense.source.lines import LineIndex, newline_of
 
@@ -233,7 +234,7 @@ class Probes:
         answer = await self._answer(str(uri), target and str(target), None, token)
         message = answer["error"] or answer["summary"]
         kind = types.MessageType.Info if answer["ok"] else types.MessageType.Warning
-        self._server.window_show_message(types.ShowMessageParams(kind, message))
+        self._server.window_show_message(types.ShowMessageParams(kind, without_links(message)))
         return answer
 
     async def _answer(

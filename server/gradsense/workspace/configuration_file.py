@@ -19,6 +19,10 @@ from gradsense.workspace.roots import upwards
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 
+LARGEST_CONFIGURATION = 1024 * 1024
+"""Bytes of a configuration file. Nobody writes such a one by hand."""
+
+
 class Broken(NamedTuple):
     """Why a file is no TOML, and at which line and column (from 0)."""
 
@@ -60,7 +64,7 @@ def find_configuration(
                 if not path.is_file():
                     continue
                 try:
-                    text = _text(path)
+                    text = _text(path, LARGEST_CONFIGURATION)
                 except _BrokenFile as error:
                     return _broken(path, "", error, rules)
             found = read_configuration_text(path, text, rules)
@@ -93,7 +97,7 @@ def _broken(path: Path, text: str, error: _BrokenFile, rules: Sequence[RuleName]
 def text_of(path: Path) -> str | None:
     """What is in a configuration file, or None where there is none that can be read."""
     try:
-        return _text(path)
+        return _text(path, LARGEST_CONFIGURATION)
     except _BrokenFile:
         return None
 
@@ -117,9 +121,9 @@ class _BrokenFile(Exception):
 _AT = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, largest: int | None = None) -> str:
     try:
-        return read_bytes(path).decode("utf-8")
+        return read_bytes(path, largest).decode("utf-8")
     except UnreadableFile as error:
         raise _BrokenFile(str(error)) from None
     except UnicodeDecodeError:

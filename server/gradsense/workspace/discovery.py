@@ -22,11 +22,21 @@ _SKIPPED = frozenset(
 )
 
 
-def python_files(folder: Path) -> Iterator[Path]:
-    """The Python files and notebooks under a folder, in order of name; linked folders are left out."""
+def python_files(folder: Path, root: Path | None = None) -> Iterator[Path]:
+    """The Python files and notebooks under a folder, in order of name.
+
+    Linked folders are left out, and so are links to files outside of `root` (by default `folder`): who opens or checks
+    a project means what lies in it. What is no regular file has nothing to read.
+    """
+    within = os.path.realpath(root or folder).rstrip(os.sep) + os.sep
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_skipped(Path(parent), name))
-        yield from (Path(parent, name) for name in sorted(files) if name.endswith(_SUFFIXES))
+        for name in sorted(files):
+            path = os.path.join(parent, name)
+            if not name.endswith(_SUFFIXES) or not os.path.isfile(path):
+                continue
+            if not os.path.islink(path) or os.path.realpath(path).startswith(within):
+                yield Path(path)
 
 
 def is_program(path: Path, folder: Path) -> bool:

@@ -143,7 +143,8 @@ def _environment_folders(root: Path) -> Iterator[Path]:
     except OSError:
         return
     for entry in others:
-        if entry.name not in _USUAL_NAMES and entry.is_dir() and (Path(entry.path) / "pyvenv.cfg").is_file():
+        # `entry.is_dir` raises where a link leads back to itself.
+        if entry.name not in _USUAL_NAMES and os.path.isfile(os.path.join(entry.path, "pyvenv.cfg")):
             yield Path(entry.path)
 
 

@@ -81,11 +81,13 @@ def read_bytes(path: Path, largest: int | None = None) -> bytes:
         if not path.is_file():  # a FIFO would block for ever
             raise UnreadableFile("no such file" if not path.exists() else "not a file")
         largest = LARGEST_FILE if largest is None else largest
-        if path.stat().st_size > largest:
-            raise UnreadableFile(f"larger than {largest // 1024 // 1024} MiB")
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(largest + 1)  # what a file of the system says of its size means nothing
     except OSError as error:
         raise UnreadableFile(error.strerror or str(error)) from None
+    if len(data) > largest:
+        raise UnreadableFile(f"larger than {largest // 1024 // 1024} MiB")
+    return data
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -96,6 +96,7 @@ class Session:
     def reload(self) -> None:
         """Forget what was read of configurations and environments: read them again when needed."""
         self._configurations: dict[Path, ConfigurationFile] = {}
+        self._settings: dict[Path, Settings] = {}
         self._folders: dict[str, _Folder] = {}
         self._versions: dict[InstalledVersion, str | None] = {}
         self._told: dict[_Key, Answer] = {}
@@ -139,9 +140,14 @@ class Session:
         """
         path = normal(path)
         file = self.configuration_for(path)
-        relative = path.relative_to(file.folder).as_posix() if path.is_relative_to(file.folder) else path.name
-        configuration = adjust(file.configuration) if adjust is not None else file.configuration
-        return configuration.settings_for(relative), list(file.problems)
+        known = self._settings.get(path) if adjust is None else None
+        if known is None:
+            relative = path.relative_to(file.folder).as_posix() if path.is_relative_to(file.folder) else path.name
+            configuration = adjust(file.configuration) if adjust is not None else file.configuration
+            known = configuration.settings_for(relative)
+            if adjust is None:
+                self._settings[path] = known
+        return known, list(file.problems)
 
     def configuration_for(self, path: Path | str) -> ConfigurationFile:
         """The configuration of a file."""
@@ -167,6 +173,7 @@ class Session:
         else:
             self._configuration_texts[path] = text
         before, self._configurations = self._configurations, {}
+        self._settings.clear()
         changed = False
         for folder, file in before.items():
             now = self.configuration_for(folder / "_.py")

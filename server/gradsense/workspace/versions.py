@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from gradsense.config import Settings
 from gradsense.workspace.configuration_file import read_toml
@@ -93,7 +93,7 @@ def _requirements(folder: Path, names: Sequence[str]) -> Iterator[SpecifierSet]:
     for line in _requirement_lines(folder):
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+        except (ValueError, RecursionError):  # of old versions of `packaging`, and of numbers with 5,000 digits
             continue
         if canonical_name(requirement.name) in names:
             yield requirement.specifier
@@ -144,7 +144,7 @@ def _from_poetry(constraint: str) -> str:
         base = constraint[1:].strip()
         numbers = base.split(".")
         kept = 1 if constraint.startswith("^") and numbers[0] != "0" else 2
-        if not all(number.isdigit() for number in numbers[:kept]):
+        if not all(re.fullmatch(r"\d{1,9}", number, re.ASCII) for number in numbers[:kept]):
             return ""
         upper = [*numbers[:kept]] + ["0"] * (kept - len(numbers))
         upper[-1] = str(int(upper[-1]) + 1)
@@ -178,6 +178,6 @@ def _strings(value: Any) -> Iterator[str]:
 def _is_version(text: str) -> bool:
     try:
         Version(text)
-    except InvalidVersion:
+    except ValueError:  # numbers with 5,000 digits, too
         return False
     return True
