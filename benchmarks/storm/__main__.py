@@ -44,7 +44,7 @@ def main() -> None:
         sections[name] = section(name, result, options, time.monotonic() - begin)
         print(sections[name])
         if asked.keep is not None:
-            _keep(result.failures, asked.keep)
+            _keep(result.failures + result.notes, asked.keep)
         sound = sound and result.is_sound
     if asked.report is not None:
         before = asked.report.read_text("utf-8") if asked.report.exists() else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import time
 import traceback
@@ -38,6 +39,8 @@ def run(options: Options) -> Result:
     began = time.monotonic()
     for each in try_all(attempt, options, "fuzz", _batches(options)):
         result.add(each)
+        for failure in each.failures:
+            print(f"{failure.case}: {failure.what}", file=sys.stderr, flush=True)
     tried = sum(result.counts[kind] for kind in kinds())
     result.figures["inputs"] = f"{tried:,}"
     result.figures["inputs a second"] = f"{tried / (time.monotonic() - began):.0f}, {options.processes} processes"
@@ -75,7 +78,7 @@ def attempt(options: Options, kind: str, number: int) -> Result:
     case = f"fuzz/{kind}/{number}"
     result = Result()
     given = make(options, kind, number)
-    problem = _in_small_thread(lambda: problem_of(given, case, result))
+    problem = _in_small_thread(lambda: problem_of(given, case, result, thorough=number % 8 == 0))
     result.counts[kind] += 1
     if problem is not None:
         what, text = problem
@@ -102,7 +105,7 @@ def _caught(work: Callable[[], tuple[str, str] | None]) -> tuple[str, str] | Non
         return f"raised {type(error).__name__}: {error}", traceback.format_exc()
 
 
-def problem_of(given: Input, case: str, result: Result) -> tuple[str, str] | None:
+def problem_of(given: Input, case: str, result: Result, *, thorough: bool) -> tuple[str, str] | None:
     """What is wrong with an input, and the smallest text that shows it; None if nothing is."""
     text, cells = given.text, given.cells
     if given.data is not None:
@@ -113,7 +116,7 @@ def problem_of(given: Input, case: str, result: Result) -> tuple[str, str] | Non
             return None
         text, cells = document
     begin = time.thread_time()
-    what = wrong_with(text, cells, result)
+    what = wrong_with(text, cells, result, thorough=thorough)
     spent = (time.thread_time() - begin) / _one_parse()
     size = len(text.encode("utf-8", "surrogatepass")) / 1000
     result.saw("CPU time in parses of 1,000 lines", spent, case)
@@ -159,8 +162,11 @@ def _one_parse() -> float:
     return best
 
 
-def wrong_with(text: str, cells: tuple[int, ...], result: Result) -> str | None:
-    """What is wrong with the analysis of a text, in a line; None if nothing is."""
+def wrong_with(text: str, cells: tuple[int, ...], result: Result, *, thorough: bool = True) -> str | None:
+    """What is wrong with the analysis of a text, in a line; None if nothing is.
+
+    `thorough`: also all fixes round after round, hovers, and what lenses and hints ask.
+    """
     snapshot = Snapshot("main.py", text, Settings(), cells=cells)
     analysis = analyse(snapshot)
     if analysis.failures:
@@ -175,6 +181,8 @@ def wrong_with(text: str, cells: tuple[int, ...], result: Result) -> str | None:
             bad = _bad_fix(text, each, cells)
             if bad is not None:
                 return f"{finding.code}: {bad}"
+    if not thorough:
+        return None
     if analysis.findings and not cells:
         fixed = fix(Program(text), lambda it: analyse(Snapshot("main.py", it.text, Settings())).findings, unsafe=True)
         if fixed.refused is not None:

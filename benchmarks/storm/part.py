@@ -68,6 +68,8 @@ class Result:
     failures: list[Failure] = field(default_factory=list)
     limits: dict[str, str] = field(default_factory=dict)
     """Figures that a promise was broken by; a part with any has failed, as one with failures has."""
+    notes: list[Failure] = field(default_factory=list)
+    """What is counted into a figure, and may be looked at one by one: no failures by themselves."""
     most: dict[str, tuple[float, str]] = field(default_factory=dict)
     """The greatest that was seen of something, and the case."""
 
@@ -77,6 +79,7 @@ class Result:
         self.figures |= other.figures
         self.limits |= other.limits
         self.failures += other.failures
+        self.notes += other.notes
         for what, (value, case) in other.most.items():
             self.saw(what, value, case)
 

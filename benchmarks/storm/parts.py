@@ -9,6 +9,9 @@ from benchmarks.storm.part import Options, Result
 
 PARTS = {
     "fuzz": "texts of all kinds, through the engine and the command line's reader",
+    "edits": "random edits in all three position encodings, against a plain model and a fresh process",
+    "flicker": "lines of training files typed character by character",
+    "containment": "one place in a file damaged, and the blocks lost besides its own",
 }
 """What each part does. `benchmarks/storm/<name>.py` has its `run`."""
 
