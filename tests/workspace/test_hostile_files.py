@@ -13,6 +13,7 @@ from gradsense.workspace.configuration_file import find_configuration
 from gradsense.workspace.discovery import python_files
 from gradsense.workspace.environments import Surroundings
 from gradsense.workspace.files import UnreadableFile, read_bytes
+from gradsense.workspace.roots import project_root
 from gradsense.workspace.session import Session
 from tests.workspace.folders import make_environment, write_files
 
@@ -69,6 +70,19 @@ def test_what_is_no_file_is_passed_by_and_what_never_ends_is_cut(tmp_path: Path)
     if endless.exists():
         with pytest.raises(UnreadableFile, match="larger than"):
             read_bytes(endless, 16)
+
+
+def test_no_name_is_too_long(tmp_path: Path) -> None:
+    root = write_files(tmp_path / "root", {"a.py": ""})
+    make_environment(root / ".venv", {"torch": "2.0.0"})
+    user, long = str(root / "a.py"), "x" * 5000
+    session = session_of(root)
+    asked = [ModuleSource(long, user), ModuleSource(f"{long}.y", user), ModuleSource("y", f"/{long}/{long}.py")]
+    assert list(session.known(asked).values()) == [None, None, None]
+    assert session.interpreter_for(user, f"/{long}").path == root / ".venv" / "bin" / "python"
+    assert session.settings_for(f"/{long}/a.py")[1] == []
+    assert session.root_of(f"/{long}/a.py") == Path(f"/{long}")
+    assert project_root(Path(f"/{long}/a.py"), root) == Path(f"/{long}")
 
 
 DEEP = "(" * 3000 + "python_version > '3'" + ")" * 3000

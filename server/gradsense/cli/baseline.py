@@ -75,7 +75,7 @@ class Baseline:
         # Perhaps it was called otherwise then.
         moved: Counter[_Known] = Counter()
         for other, known in self.files.items():
-            if not (self.folder / other).exists():
+            if not os.path.exists(self.folder / other):
                 moved += known
         return moved
 
@@ -87,7 +87,7 @@ class Baseline:
 
     def updated(self, found: Iterable[tuple[Document, Iterable[Finding]]]) -> Baseline:
         """The baseline with what was found now; what it says of files that were not checked, and exist, stays."""
-        files = {name: known for name, known in self.files.items() if (self.folder / name).exists()}
+        files = {name: known for name, known in self.files.items() if os.path.exists(self.folder / name)}
         for document, findings in found:
             files[self._name_of(document)] = Counter(map(_known, findings))
         return Baseline(self.folder, files)

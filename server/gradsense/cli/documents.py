@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -160,10 +161,10 @@ def find_files(paths: Iterable[str], working_directory: Path, complain: Callable
     seen: set[Path] = set()
     for name in paths:
         path = normal(working_directory / name)
-        if not path.exists():
+        if not os.path.exists(path):
             complain(f"{name} doesn't exist. Name files or folders, or - for standard input.")
             continue
-        for file in python_files(path, project_root(path, working_directory)) if path.is_dir() else (path,):
+        for file in python_files(path, project_root(path, working_directory)) if os.path.isdir(path) else (path,):
             if file not in seen:
                 seen.add(file)
                 yield file

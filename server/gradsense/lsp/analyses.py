@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LONGEST_BURST_S = 0.5
+"""How long an analysis waits for messages that keep coming."""
+
 
 @dataclass(frozen=True)
 class Analysed:
@@ -236,6 +239,8 @@ class Analyses:
                 await self._analyse(state, source)
         finally:
             self._followed[unit] -= 1
+            if not self._followed[unit]:
+                del self._followed[unit]
             self._tell()
 
     async def _follow_closed(self) -> None:
@@ -397,9 +402,11 @@ class Analyses:
             await self._quiet()
 
     async def _quiet(self) -> None:
-        """Let all messages that have been read be handled first."""
+        """Let all messages that have been read be handled first; a client that never stops sending gets results
+        nevertheless."""
         await asyncio.sleep(0)
-        while self._messages_wait():
+        deadline = time.monotonic() + LONGEST_BURST_S
+        while self._messages_wait() and time.monotonic() < deadline:
             await asyncio.sleep(0)
 
     def path_of(self, source: Source) -> str:

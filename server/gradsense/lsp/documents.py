@@ -182,6 +182,8 @@ class Documents:
         self._notebooks: dict[str, OpenNotebook] = {}
         self._notebook_of_cell: dict[str, str] = {}
         self._revisions: dict[str, int] = {}
+        """Of what is open."""
+        self._changes = 0
 
     def __getitem__(self, uri: str) -> TextDocument:
         return self._documents[uri]
@@ -205,7 +207,7 @@ class Documents:
 
     def close(self, uri: str) -> None:
         self._documents.pop(uri, None)
-        self._changed(uri)
+        self._revisions.pop(uri, None)
 
     def open_notebook(self, params: types.DidOpenNotebookDocumentParams) -> None:
         notebook = OpenNotebook(params.notebook_document.uri, list(params.notebook_document.cells))
@@ -248,7 +250,7 @@ class Documents:
         for cell in cells:
             self._documents.pop(cell, None)
             del self._notebook_of_cell[cell]
-        self._changed(uri)
+        self._revisions.pop(uri, None)
         return cells
 
     def _open_cells(self, notebook: OpenNotebook, items: Iterable[types.TextDocumentItem]) -> None:
@@ -258,14 +260,17 @@ class Documents:
         self._changed(notebook.uri)
 
     def _changed(self, uri: str) -> None:
-        self._revisions[uri] = self._revisions.get(uri, 0) + 1
+        # Never a number again, whatever is closed and opened in between.
+        self._changes += 1
+        self._revisions[uri] = self._changes
 
     def unit_of(self, uri: str) -> str:
         """The URI of what is analysed as one: the document's own, or its notebook's."""
         return self._notebook_of_cell.get(uri, uri)
 
     def revision(self, unit: str) -> int:
-        """A number that grows with every change of `unit`, whatever the client does with its versions."""
+        """A number that grows with every change of `unit`, whatever the client does with its versions; 0 of what isn't
+        open."""
         return self._revisions.get(unit, 0)
 
     def source(self, unit: str) -> Source | None:

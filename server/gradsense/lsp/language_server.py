@@ -7,8 +7,10 @@ reporting errors are replaced here, each for a reason given at the place.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 import logging
+import uuid
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +52,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_REQUESTS = 5000
+"""Of the client, in flight: no editor has so many, and each holds memory."""
+MOST_UNANSWERED = 200
+"""Of ours, before the oldest is taken for one that will never be answered."""
+
 OWN_METHODS = "gradsense/"
 """What the requests and notifications begin with that are ours; their parameters arrive as plain
 dictionaries."""
@@ -64,11 +71,15 @@ class Protocol(LanguageServerProtocol):
 
     _server: Server
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._unanswered: dict[int | str, concurrent.futures.Future[Any]] = {}
+
     def receive(self, body: bytes) -> None:
         """Handle one message. Whatever it holds, the server lives on, and a request gets an answer."""
         try:
             data = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             logger.error("Not a message: %r", body[:200])
             return
         if not isinstance(data, dict):
@@ -103,9 +114,45 @@ class Protocol(LanguageServerProtocol):
             if code is not None:
                 self._send_response(message.id, error=types.ResponseError(code, f"`{method}` out of turn"))
                 return
+            if len(self._request_futures) >= MOST_REQUESTS and method != types.SHUTDOWN:
+                error = types.ResponseError(types.LSPErrorCodes.RequestFailed, "Too many requests at once")
+                self._send_response(message.id, error=error)
+                return
         elif method not in (None, types.EXIT) and not self._server.is_initialized:
             return
         super().handle_message(message)
+
+    def _execute_handler(self, msg_id: int | str, *arguments: Any, **named: Any) -> None:
+        """pygls keeps the task of each notification for ever."""
+        super()._execute_handler(msg_id, *arguments, **named)
+        future = self._request_futures.get(msg_id)
+
+        def forget(_: object) -> None:
+            if self._request_futures.get(msg_id) is future:
+                del self._request_futures[msg_id]
+
+        if future is not None:
+            future.add_done_callback(forget)
+
+    def send_request(
+        self,
+        method: str,
+        params: Any | None = None,
+        callback: Callable[[Any], None] | None = None,
+        msg_id: int | str | None = None,
+    ) -> concurrent.futures.Future[Any]:
+        """pygls keeps what belongs to a request until it is answered with a result."""
+        name = msg_id if msg_id is not None else str(uuid.uuid4())
+        future = super().send_request(method, params, callback, name)
+        self._unanswered[name] = future
+        future.add_done_callback(lambda _: self._forget(name))
+        if len(self._unanswered) > MOST_UNANSWERED:
+            next(iter(self._unanswered.values())).cancel()
+        return future
+
+    def _forget(self, request: int | str) -> None:
+        for kept in (self._unanswered, self._request_futures, self._result_types):
+            kept.pop(request, None)
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> types.InitializeResult:  # type: ignore[override]

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         server = Server()
         server.protocol.set_writer(cast(Any, writer))
         loop = asyncio.get_running_loop()
-        reader = MessageReader(source, loop, server.protocol.receive, lambda: server.end(1))
+        reader = MessageReader(source, loop, server.protocol.receive, lambda: server.end(1), writer.room)
         return await server.serve(reader)
 
     try:

@@ -187,7 +187,7 @@ class Child:
 
 def _check(interpreter: Path) -> None:
     """Raise the `OSError` of a program that can't be started; the shell in between would keep it to itself."""
-    if not interpreter.is_file():
+    if not os.path.isfile(interpreter):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(interpreter))
     if not os.access(interpreter, os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(interpreter))

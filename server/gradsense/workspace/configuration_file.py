@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ def find_configuration(
         for path in (candidate / name for name in FILES):
             text = texts.get(path)
             if text is None:
-                if not path.is_file():
+                if not os.path.isfile(path):
                     continue
                 try:
                     text = _text(path, LARGEST_CONFIGURATION)

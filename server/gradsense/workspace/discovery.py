@@ -53,6 +53,6 @@ def is_skipped(parent: Path, name: str) -> bool:
         name.startswith(".")
         or name in _SKIPPED
         or name.endswith(".egg-info")
-        or (parent / name / "pyvenv.cfg").exists()
-        or (parent / name / "conda-meta").is_dir()
+        or os.path.exists(parent / name / "pyvenv.cfg")
+        or os.path.isdir(parent / name / "conda-meta")
     )

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from gradsense.workspace.files import UnreadableFile, is_inside, read_bytes
+from gradsense.workspace.files import UnreadableFile, is_inside, matching, read_bytes
 from gradsense.workspace.roots import upwards
 
 _USUAL_NAMES = (".venv", "venv", "env", ".env")
@@ -39,7 +39,7 @@ class Environment:
     def has(self, package: str) -> bool:
         """Whether a top-level package or module is installed."""
         return any(
-            (folder / package / "__init__.py").is_file() or (folder / f"{package}.py").is_file()
+            os.path.isfile(folder / package / "__init__.py") or os.path.isfile(folder / f"{package}.py")
             for folder in self.packages
         )
 
@@ -51,7 +51,7 @@ class Environment:
 
     def _path_files(self) -> Iterator[Path]:
         for folder in self.packages:
-            yield from sorted(folder.glob("*.pth"))
+            yield from matching(folder, "*.pth")
 
     def version_of(self, distribution: str) -> str | None:
         """The installed version of a distribution, from its metadata."""
@@ -130,7 +130,7 @@ class Surroundings:
             folder = Path(part)
             if not folder.is_absolute() or is_inside(folder, (root,)):
                 continue
-            yield from (folder / name for name in _COMMANDS if (folder / name).is_file())
+            yield from (folder / name for name in _COMMANDS if os.path.isfile(folder / name))
 
 
 def _environment_folders(root: Path) -> Iterator[Path]:
@@ -149,7 +149,7 @@ def _environment_folders(root: Path) -> Iterator[Path]:
 
 
 def _is_environment(folder: Path) -> bool:
-    return (folder / "pyvenv.cfg").is_file() or (folder / "conda-meta").is_dir()
+    return os.path.isfile(folder / "pyvenv.cfg") or os.path.isdir(folder / "conda-meta")
 
 
 def environment_of(interpreter: Path, why: str) -> Environment:
@@ -173,7 +173,7 @@ def environment_at(prefix: Path, why: str, interpreter: Path | None = None) -> E
         packages += [folder for folder in _site_packages(base) if python is None or _fits(folder, python)]
     if interpreter is None:
         there = (prefix / name for name in _INTERPRETERS)
-        interpreter = next((path for path in there if path.is_file()), None)
+        interpreter = next((path for path in there if os.path.isfile(path)), None)
     return Environment(prefix, why, interpreter, tuple(packages), python)
 
 
@@ -184,17 +184,17 @@ def _pyvenv(prefix: Path) -> dict[str, str]:
 
 def _site_packages(prefix: Path) -> Iterator[Path]:
     candidates = [
-        *sorted(prefix.glob("lib/python3*/site-packages"), reverse=True),
-        *sorted(prefix.glob("lib64/python3*/site-packages"), reverse=True),
+        *reversed(matching(prefix, "lib/python3*/site-packages")),
+        *reversed(matching(prefix, "lib64/python3*/site-packages")),
         prefix / "Lib" / "site-packages",
-        *sorted(prefix.glob("lib/python3*/dist-packages"), reverse=True),
-        *sorted(prefix.glob("local/lib/python3*/dist-packages"), reverse=True),
-        *sorted(prefix.glob("local/lib/python3*/site-packages"), reverse=True),
+        *reversed(matching(prefix, "lib/python3*/dist-packages")),
+        *reversed(matching(prefix, "local/lib/python3*/dist-packages")),
+        *reversed(matching(prefix, "local/lib/python3*/site-packages")),
     ]
     seen: set[str] = set()
     for folder in candidates:
         real = os.path.realpath(folder)
-        if folder.is_dir() and real not in seen:
+        if os.path.isdir(folder) and real not in seen:
             seen.add(real)
             yield folder
 
@@ -206,7 +206,7 @@ def _python_version(settings: Mapping[str, str], packages: Iterable[Path], prefi
     for folder in packages:
         if match := re.fullmatch(r"python(\d+\.\d+)t?", folder.parent.name):
             return match[1]
-    if found := sorted(prefix.glob("conda-meta/python-3*.json")):
+    if found := matching(prefix, "conda-meta/python-3*.json"):
         match = re.match(r"python-(\d+\.\d+)", found[0].name)
         return match[1] if match else None
     return None

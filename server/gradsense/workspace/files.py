@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import glob
 import os
 import re
 import tempfile
@@ -115,6 +116,12 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder by a pattern of names, in order; nothing where it can't be looked into."""
+    # `Path.glob` and `Path.is_file` raise where a name is too long, or a folder is closed to us.
+    return [Path(found) for found in sorted(glob.glob(os.path.join(glob.escape(str(folder)), pattern)))]
 
 
 def normal(path: str | Path) -> Path:

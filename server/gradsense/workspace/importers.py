@@ -17,7 +17,7 @@ from gradsense.workspace.modules import IsFile, resolve_module
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _LARGEST_FILE = 512 * 1024
 _SURELY_LOOKED_AT = 100
-"""Files that are looked at however long that takes."""
+"""Files and folders that are looked at however long that takes."""
 _MOST_LOOKED_AT = 4000
 _MOST_SECONDS = 0.05
 _MOST_FOUND = 40
@@ -47,7 +47,7 @@ class Importers:
                 return seen[each]
 
             deadline = time.monotonic() + _MOST_SECONDS
-            for count, entry in enumerate(_nearest_first(os.path.dirname(path), root)):
+            for count, entry in enumerate(_nearest_first(os.path.dirname(path), root, deadline)):
                 is_late = count >= _SURELY_LOOKED_AT and time.monotonic() > deadline
                 if is_late or count >= _MOST_LOOKED_AT or len(found) >= _MOST_FOUND:
                     break
@@ -85,10 +85,15 @@ class Importers:
         return modules
 
 
-def _nearest_first(folder: str, root: str) -> Iterator[os.DirEntry[str]]:
-    """The Python files under `root`, by the number of steps from `folder` to theirs."""
+def _nearest_first(folder: str, root: str, deadline: float) -> Iterator[os.DirEntry[str]]:
+    """The Python files under `root`, by the number of steps from `folder` to theirs. After the deadline only those in
+    a number of folders: a file in a home folder has everything below it."""
     todo, seen = deque([folder]), {folder}
+    looked_at = 0
     while todo:
+        looked_at += 1
+        if looked_at > _SURELY_LOOKED_AT and time.monotonic() > deadline:
+            return
         here = todo.popleft()
         inner: list[str] = []
         try:

@@ -44,9 +44,9 @@ def chosen_environment(root: Path, configured: str | None) -> tuple[Environment,
     if not configured:
         return ()
     path = root / Path(configured).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):
         return (environment_at(path, CHOSEN),)
-    if not path.is_file():
+    if not os.path.isfile(path):
         return (Environment(path, f"{CHOSEN} {configured}", None),)
     return (environment_of(path, CHOSEN),)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,11 +18,11 @@ def project_root(path: Path, working_directory: Path) -> Path:
     Without either: the working directory, if the path lies in it; else the path's own folder.
     """
     path = normal(path)
-    folder = path if path.is_dir() else path.parent
+    folder = path if os.path.isdir(path) else path.parent
     above = (folder, *folder.parents)
     for marks in (_REPOSITORY, _PROJECT):
         for candidate in above:
-            if any((candidate / mark).exists() for mark in marks):
+            if any(os.path.exists(candidate / mark) for mark in marks):
                 return candidate
     working_directory = normal(working_directory)
     return working_directory if folder.is_relative_to(working_directory) else folder

@@ -41,6 +41,9 @@ _Key = tuple[tuple[Path, ...], str, str]
 _MOST_IMPORTS = 500
 """Imports that are looked up ahead of an analysis."""
 
+_MOST_SETTINGS = 1024
+"""Files whose settings are kept."""
+
 _NO_OVERLAY: Overlay = MappingProxyType({})
 
 
@@ -146,6 +149,8 @@ class Session:
             configuration = adjust(file.configuration) if adjust is not None else file.configuration
             known = configuration.settings_for(relative)
             if adjust is None:
+                if len(self._settings) >= _MOST_SETTINGS:
+                    self._settings.clear()
                 self._settings[path] = known
         return known, list(file.problems)
 
@@ -160,7 +165,7 @@ class Session:
     def project_file_for(self, path: Path | str) -> Path | None:
         """The nearest `pyproject.toml` above a file, whether it says anything of GradSense or not."""
         folders = upwards(normal(path).parent, self.root_of(path))
-        return next((file for folder in folders if (file := folder / "pyproject.toml").is_file()), None)
+        return next((file for folder in folders if os.path.isfile(file := folder / "pyproject.toml")), None)
 
     def edit_configuration(self, path: Path | str, text: str | None) -> bool:
         """Take `text` for what is in a configuration file, None for what is on disk again.

@@ -14,7 +14,7 @@ from packaging.version import Version
 from gradsense.config import Settings
 from gradsense.workspace.configuration_file import read_toml
 from gradsense.workspace.environments import Environment, canonical_name
-from gradsense.workspace.files import UnreadableFile, read_file
+from gradsense.workspace.files import UnreadableFile, matching, read_file
 
 _LIGHTNING = ("lightning", "pytorch-lightning")
 """Two distributions of one code base, with the same version numbers."""
@@ -100,7 +100,7 @@ def _requirements(folder: Path, names: Sequence[str]) -> Iterator[SpecifierSet]:
 
 
 def _requirement_lines(folder: Path) -> Iterator[str]:
-    for path in (*sorted(folder.glob("requirements*.txt")), *sorted(folder.glob("requirements/*.txt"))):
+    for path in (*matching(folder, "requirements*.txt"), *matching(folder, "requirements/*.txt")):
         try:
             text = read_file(path).text
         except UnreadableFile:
@@ -125,7 +125,7 @@ _CONDA_LINE = re.compile(r"[ \t]*-[ \t]+(?:[\w.-]+::)?([A-Za-z0-9][\w.-]*(?:\[[\
 
 def _conda_lines(folder: Path) -> Iterator[str]:
     """The entries of an environment file as requirements; conda's single `=` pins, and its build is left out."""
-    for path in sorted((*folder.glob("environment*.yml"), *folder.glob("environment*.yaml"))):
+    for path in sorted((*matching(folder, "environment*.yml"), *matching(folder, "environment*.yaml"))):
         try:
             text = read_file(path).text
         except UnreadableFile:
