@@ -12,6 +12,7 @@ PARTS = {
     "edits": "random edits in all three position encodings, against a plain model and a fresh process",
     "flicker": "lines of training files typed character by character",
     "containment": "one place in a file damaged, and the blocks lost besides its own",
+    "fixes": "every fix of every finding, applied",
 }
 """What each part does. `benchmarks/storm/<name>.py` has its `run`."""
 
