@@ -176,14 +176,28 @@ def problem_of(subject: _Subject, finding: Finding, chosen: Fix) -> str | None:
         return f"loses the comment {next(iter(lost))!r}"
     after = subject.look(fixed)
     of_rule = [sum(each.code == finding.code for each in found) for found in (subject.findings, after)]
-    stays = any((each.code, each.key) == (finding.code, finding.key) for each in after)
-    if stays and of_rule[1] >= of_rule[0]:
+    same = (finding.code, finding.key, finding.message)
+    stays = any((each.code, each.key, each.message) == same for each in after)
+    if stays and of_rule[1] >= of_rule[0] and not _ends(fixed, finding, chosen, subject):
         return "leaves the finding where it is"
     new = _grave(after) - Counter((each.code, each.message) for each in subject.findings)
     if new:
         code, message = next(iter(new))
         return f"makes a new finding: {code} {message}"
     return None
+
+
+def _ends(fixed: Document, finding: Finding, chosen: Fix, subject: _Subject) -> bool:
+    """Whether a finding that is still there has another fix now, and is gone after some of these: the loss was cut off
+    twice."""
+    for _ in range(3):
+        same = [each for each in subject.look(fixed) if (each.code, each.key) == (finding.code, finding.key)]
+        following = next((each.fixes[0] for each in same if each.fixes and each.fixes[0].edits), None)
+        if not same or following is None or following.title == chosen.title:
+            return not same
+        chosen = following
+        fixed = fixed.edited(chosen.edits)
+    return False
 
 
 def _grave(findings: Sequence[Finding]) -> Counter[tuple[str, str]]:

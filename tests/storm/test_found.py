@@ -6,6 +6,9 @@ import pytest
 from benchmarks.storm.fuzz import wrong_with
 from benchmarks.storm.part import Result
 
+from gradsense.engine import check_text
+from gradsense.findings import apply_edits
+
 FOUND = {
     "many CRLFs in front of a statement": "import torch\r\n" + "# licence\r\n" * 60 + "x = 1\r\n",
     "many CRLFs in front of what doesn't parse": "import torch\r\n" + "# licence\r\n" * 60 + "( = 1\r\n",
@@ -14,6 +17,30 @@ FOUND = {
         "import lightning as pl\nclass N(pl.LightningModule):\n    def setup(self, f=1):\n        pass\n"
     ),
 }
+
+FIXED = {
+    "a comment behind a line that moves": (
+        "import torch\nnet = torch.nn.Linear(2, 1)\nopt = torch.optim.SGD(net.parameters(), lr=1)\n"
+        "for _ in range(3):\n    net(torch.ones(2)).mean().backward()\n    opt.zero_grad()  # here\n    opt.step()\n",
+        "for _ in range(3):\n    opt.zero_grad()  # here\n    net(torch.ones(2)).mean().backward()\n    opt.step()\n",
+    ),
+    "a comment behind a line that goes": (
+        "import torch\nnet = torch.nn.Linear(2, 1)\nloss = net(torch.ones(2)).mean()\n"
+        "loss.requires_grad = True  # needed?\nloss.backward()\n",
+        "loss = net(torch.ones(2)).mean()\n# needed?\nloss.backward()\n",
+    ),
+    "a remark for tools behind a line that goes": (
+        "import torch\nnet = torch.nn.Linear(2, 1)\nloss = net(torch.ones(2)).mean()\n"
+        "loss.requires_grad = True  # noqa: F841\nloss.backward()\n",
+        "loss = net(torch.ones(2)).mean()\nloss.backward()\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "end"), FIXED.values(), ids=FIXED)
+def test_fixes_keep_what_people_say(text: str, end: str) -> None:
+    finding = next(each for each in check_text(text) if each.fixes)
+    assert apply_edits(text, finding.fixes[0].edits).endswith(end)
 
 
 @pytest.mark.parametrize("text", FOUND.values(), ids=FOUND)

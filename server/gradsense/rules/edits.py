@@ -77,8 +77,36 @@ def indentation_at(text: str, offset: int) -> str:
     return text[start : start + len(text[start:]) - len(text[start:].lstrip(" \t\f"))]
 
 
-def delete_statement(program: Program, place: Place) -> Edit | None:
-    """Delete a statement: its whole lines if it stands alone on them, else only itself.
+_BODIES = (cst.SimpleStatementSuite, cst.IndentedBlock)
+_COMMENT = re.compile(r"[ \t]*(#[^\r\n]*)")
+# What speaks to tools about the statement on its line, and to nobody without it.
+_PRAGMA = re.compile(r"#\s*(?:gradsense|noqa|type|pragma|pylint|pyright|mypy|fmt|ruff)\b")
+
+
+def moved_code(program: Program, line: Place) -> str:
+    """The code of a line that goes elsewhere, with the comment behind it: for `insert_before` and the like."""
+    code = line.code().strip()
+    comment = _COMMENT.match(program.text, line.span.end) if line.span is not None else None
+    return f"{code}  {comment[1].rstrip()}" if comment is not None else code
+
+
+def _comment_behind(text: str, span: Span) -> int | None:
+    """Where the comment begins that stands behind what is deleted, if it says something without it."""
+    comment = _COMMENT.match(text, span.end)
+    return comment.start(1) if comment is not None and not _PRAGMA.match(comment[1]) else None
+
+
+def delete_lines(text: str, span: Span) -> Edit:
+    """Delete what has its lines for itself, with them; a comment behind it stays."""
+    kept = _comment_behind(text, span)
+    if kept is not None:
+        return Edit(Span(span.start, kept), "")
+    return Edit(Span(line_start(text, span.start), line_end(text, span.end)), "")
+
+
+def delete_statement(program: Program, place: Place, *, moved: bool = False) -> Edit | None:
+    """Delete a statement: its whole lines if it stands alone on them, else only itself. A comment behind it stays,
+    unless it is `moved` along or speaks to tools about the statement.
 
     A body that it was all of gets a `pass`.
     """
@@ -101,8 +129,10 @@ def delete_statement(program: Program, place: Place) -> Edit | None:
         body = line.parent()
         if body is not None and isinstance(body.node, cst.IndentedBlock) and len(body.node.body) == 1:
             return Edit(span, "pass")
-    elif line is not None and isinstance(line.node, cst.SimpleStatementSuite):
+    elif line is not None and isinstance(line.node, _BODIES) and len(line.node.body) == 1:
         return Edit(span, "pass")
+    if not moved and (kept := _comment_behind(text, span)) is not None:
+        return Edit(Span(span.start, kept), "")
     start, end = line_start(text, span.start), line_end(text, span.end)
     if _ends_cell(program, end) and not _ends_cell(program, start):
         # The last line of a cell leaves no empty one behind.

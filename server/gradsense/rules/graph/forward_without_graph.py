@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import libcst as cst
 
-from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
 from gradsense.program.values import Site, Tensor
 from gradsense.rules import edits
@@ -436,8 +436,7 @@ def record_gradients(program: Program, switch: Place) -> Fix | None:
         span = switch.span
         title = f"Delete `{switch.code()}`"
         if span is not None:
-            start, end = edits.line_start(program.text, span.start), edits.line_end(program.text, span.end)
-            edit = Edit(Span(start, end), "")
+            edit = edits.delete_lines(program.text, span)
     elif isinstance(node, cst.Call):
         new = edits.name_for(program, "torch.enable_grad")[0] + "()"
         if switch.code(node.func).endswith("set_grad_enabled"):

@@ -359,8 +359,8 @@ def build_after(program: Program, place: Place, change: Place, name: str) -> Fix
     variable = assigned_name(place)
     if variable is None or variable in text[here.end : there.start]:
         return None
-    deleted = edits.delete_statement(program, place)
-    added = edits.insert_after(program, change, statement.code().strip())
+    deleted = edits.delete_statement(program, place, moved=True)
+    added = edits.insert_after(program, change, edits.moved_code(program, statement))
     if deleted is None or added is None:
         return None
     title = f"Build `{name}` after line {program.line_of(change)} (changes what is trained)"

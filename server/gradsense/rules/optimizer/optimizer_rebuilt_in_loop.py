@@ -293,8 +293,8 @@ def hoist(program: Program, place: Place, loop: Place | None, name: str) -> Fix 
     names = {node.value for node in m.findall(place.node, m.Name()) if isinstance(node, cst.Name)}
     if header.start > here.start or any(re.search(rf"\b{each}\b\s*(=[^=]|,|in\b)", before) for each in names):
         return None
-    deleted = edits.delete_statement(program, place)
-    added = edits.insert_before(program, loop, statement.code().strip())
+    deleted = edits.delete_statement(program, place, moved=True)
+    added = edits.insert_before(program, loop, edits.moved_code(program, statement))
     if deleted is None or added is None:
         return None
     title = f"Build `{name}` once, before the loop (changes how it steps)"

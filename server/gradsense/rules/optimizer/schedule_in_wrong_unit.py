@@ -412,7 +412,10 @@ def _move_behind(program: Program, place: Place, step: Place | None) -> Fix | No
     alone = isinstance(line.node, cst.SimpleStatementLine) and len(line.node.body) == 1
     if step is None or not alone or not isinstance(edits.statement_of(step).node, cst.SimpleStatementLine):
         return None
-    removed, added = edits.delete_statement(program, place), edits.insert_after(program, step, line.code().strip())
+    removed, added = (
+        edits.delete_statement(program, place, moved=True),
+        edits.insert_after(program, step, edits.moved_code(program, line)),
+    )
     if removed is None or added is None:
         return None
     return Fix(f"Step the schedule after `{step.code()}`", (added, removed), Safety.SAFE)

@@ -434,12 +434,12 @@ def _clear_behind(program: Program, clear: Place, step: Place, again: bool) -> F
     line = edits.statement_of(clear)
     if not isinstance(line.node, cst.SimpleStatementLine) or len(line.node.body) != 1:
         return None
-    removed = edits.delete_statement(program, clear)
+    removed = edits.delete_statement(program, clear, moved=not again)
     if removed is None:
         return None
     made: tuple[Edit, ...] = (removed,)
     if not again:
-        added = edits.insert_after(program, step, line.code())
+        added = edits.insert_after(program, step, edits.moved_code(program, line))
         if added is None:
             return None
         made = (removed, added)

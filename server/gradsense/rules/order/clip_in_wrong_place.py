@@ -360,7 +360,10 @@ def _move_before(program: Program, place: Place, step: Place) -> Fix | None:
     above, below = line.parent(), target.parent()
     if above is None or below is None or above.node is not below.node:
         return None
-    removed, added = edits.delete_statement(program, place), edits.insert_before(program, step, line.code())
+    removed, added = (
+        edits.delete_statement(program, place, moved=True),
+        edits.insert_before(program, step, edits.moved_code(program, line)),
+    )
     if removed is None or added is None:
         return None
     return Fix(f"Move `{_function_name(place)}` before `{step.code()}`", (added, removed), Safety.SAFE)

@@ -140,8 +140,8 @@ def move_before(program: Program, clear: Place, backward: Place) -> Fix | None:
     if clear.where[:2] != backward.where[:2]:
         return None
     removed, added = (
-        edits.delete_statement(program, clear),
-        edits.insert_before(program, backward, line.code()),
+        edits.delete_statement(program, clear, moved=True),
+        edits.insert_before(program, backward, edits.moved_code(program, line)),
     )
     if removed is None or added is None:
         return None

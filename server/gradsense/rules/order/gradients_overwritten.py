@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import libcst as cst
+
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Gradients, GradState, Step
+from gradsense.program.facts import Clear, Gradients, GradState, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.values import Site
 from gradsense.rules import edits
@@ -65,7 +67,7 @@ class GradientsOverwritten(Rule):
                     self.related(program, source, "gradients computed here"),
                     self.related(program, step.site, "finds nothing here"),
                 ),
-                fixes=(_delete(program, wiped),),
+                fixes=(_delete(program, wiped, step, state),),
             )
 
     examples = [
@@ -87,6 +89,38 @@ class GradientsOverwritten(Rule):
                 optimizer.step()
             """,
             shows=NothingMoves(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            network = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+
+            for _ in range(3):
+                loss = network(torch.randn(8, 4)).pow(2).mean()
+                loss.backward()
+                for p in network.parameters():
+                    if p.grad is not None:
+                        p.grad.data.zero_()
+            #           ^^^^^^^^^^^^^^^^^^^ GS402
+                optimizer.step()
+            """,
+            shows=NothingMoves(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            network = nn.Linear(4, 2)
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+
+            for _ in range(3):
+                loss = network(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
         ),
         Good(
             """
@@ -162,13 +196,36 @@ def _overwritten(states: frozenset[GradState], computed: bool) -> GradState | No
     return None
 
 
-def _delete(program: Program, place: Place) -> Fix | None:
-    """Delete the overwriting line; a loop that has nothing else goes with it."""
-    statement = edits.statement_of(place)
+def _around(statement: Place) -> Place | None:
+    """The loop or condition whose only body a statement is in, if there is nothing else to it."""
     block = statement.parent()
-    loop = block.parent() if block is not None else None
+    around = block.parent() if block is not None else None
+    if around is None or not isinstance(around.node, (cst.For, cst.While, cst.If)) or around.node.orelse is not None:
+        return None
+    return around if "#" not in around.code() else None
+
+
+def _delete(program: Program, place: Place, step: Step, state: GradState) -> Fix | None:
+    """Delete the overwriting line; a loop or condition that has nothing else goes with it.
+
+    Where nothing else in the loop clears the gradients, the optimizer does so before they are computed.
+    """
     removed = edits.delete_statement(program, place)
-    if removed is not None and removed.text == "pass" and loop is not None:
-        removed = edits.delete_statement(program, loop) or removed
-    title = f"Delete `{place.code()}` (the step then follows the loss)"
-    return Fix(title, (removed,), Safety.UNSAFE) if removed is not None else None
+    around = _around(edits.statement_of(place))
+    while removed is not None and removed.text == "pass" and around is not None:
+        removed = edits.delete_statement(program, around) or removed
+        around = _around(around)
+    if removed is None:
+        return None
+    others = (clear for clear in program.facts(Clear) if clear.site != state.clear)
+    if not step.context.rounds or any(step.optimizer.obj in (*each.optimizers, *each.possible) for each in others):
+        title = f"Delete `{place.code()}` (the step then follows the loss)"
+        return Fix(title, (removed,), Safety.UNSAFE)
+    called, backward = program.place(step.site), program.place(state.backward) if state.backward else None
+    function = called.node.func if called is not None and isinstance(called.node, cst.Call) else None
+    if called is None or backward is None or not isinstance(function, cst.Attribute) or step.scaler is not None:
+        return None
+    clear = f"{called.code(function.value)}.zero_grad()"
+    added = edits.insert_before(program, backward, clear)
+    title = f"Call `{clear}` before `{backward.code()}` instead (the step then follows the loss)"
+    return Fix(title, (added, removed), Safety.UNSAFE) if added is not None else None

@@ -301,12 +301,12 @@ def _move(program: Program, called: SchedulerStep, first: Step, place: Place, st
     target = edits.statement_of(step) if step is not None else None
     above, below = line.parent(), target.parent() if target is not None else None
     if step is not None and above is not None and below is not None and above.node is below.node:
-        added = edits.insert_after(program, step, line.code())
+        added = edits.insert_after(program, step, edits.moved_code(program, line))
         where = f"behind `{step.code()}`"
     else:
-        added = edits.insert_at_end(program, loop, line.code())
+        added = edits.insert_at_end(program, loop, edits.moved_code(program, line))
         where = "to the end of the loop"
-    removed = edits.delete_statement(program, place)
+    removed = edits.delete_statement(program, place, moved=True)
     if added is None or removed is None:
         return None
     return Fix(f"Move `{place.code()}` {where}", (removed, added), Safety.SAFE)

@@ -167,7 +167,10 @@ def _move_behind(program: Program, step: Place, backward: Place) -> Fix | None:
     above, below = line.parent(), target.parent()
     if above is None or below is None or above.node is not below.node:
         return None
-    removed, added = edits.delete_statement(program, step), edits.insert_after(program, backward, line.code())
+    removed, added = (
+        edits.delete_statement(program, step, moved=True),
+        edits.insert_after(program, backward, edits.moved_code(program, line)),
+    )
     if removed is None or added is None:
         return None
     title = f"Move `{step.code()}` behind `{backward.code()}` (changes the order)"

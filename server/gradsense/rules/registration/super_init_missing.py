@@ -279,8 +279,8 @@ def _call_first(program: Program, facts: ClassFacts, init: FunctionValue, calls:
         alone = above is not None and isinstance(above.node, cst.Expr)
         if len(calls) != 1 or not alone or not all(_is_argument(init, arg) for arg in call.args):
             return None
-        changes.append(edits.delete_statement(program, calls[0]))
-        changes.append(edits.insert_before(program, first, calls[0].code()))
+        changes.append(edits.delete_statement(program, calls[0], moved=True))
+        changes.append(edits.insert_before(program, first, edits.moved_code(program, edits.statement_of(calls[0]))))
     known = tuple(edit for edit in changes if edit is not None)
     return Fix("Call `super().__init__()` first", known, Safety.SAFE) if len(known) == len(changes) else None
 
