@@ -26,6 +26,7 @@ BELOW: dict[str, set[str]] = {
     "insight": {"findings", "source", "program", "rules"},
     "engine": {"findings", "config", "snapshot", "source", "program", "rules", "insight"},
     "workspace": {"findings", "config", "snapshot", "source", "engine", "rules"},
+    "batch": {"collector", "findings", "config", "snapshot", "engine", "workspace"},
     "probe": {"findings", "config", "source"},
     "testing": {"probe"},
     "lsp": {
@@ -53,6 +54,7 @@ BELOW: dict[str, set[str]] = {
         "rules",
         "engine",
         "workspace",
+        "batch",
         "probe",
     },
 }
@@ -69,6 +71,9 @@ DOORS = {
     "lightning": {"probe/worker"},
     "pytorch_lightning": {"probe/worker"},
     "libcst": {"insight", "source", "program", "rules"},
+    "pickle": {"batch", "testing"},
+    "distributed": {"batch"},
+    "ray": {"batch"},
 }
 """The parts that know a library."""
 

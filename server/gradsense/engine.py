@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import re
 import sys
 import traceback
 from collections import Counter
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING
 from gradsense.config import Settings
 from gradsense.findings import Finding, Safety, Severity, Span
 from gradsense.program.facts import Step
-from gradsense.program.file import File, Imports
+from gradsense.program.file import TELLING_NAMES, File, Imports
 from gradsense.program.interface import interfaces
+from gradsense.program.knowledge.names import is_installed_package
 from gradsense.program.program import Program
 from gradsense.program.values import Kind
 from gradsense.rules.base import Review, Rule
@@ -33,7 +36,16 @@ if TYPE_CHECKING:
 # The bounds of `source/` allow chains of 500 operators; walking one takes a few Python frames for each.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
-_RELEVANT = frozenset({"torch", "lightning", "pytorch_lightning", "backward", "zero_grad"})
+_LIBRARIES = frozenset({"torch", "lightning", "pytorch_lightning"})
+_RELEVANT = _LIBRARIES | {"backward", "zero_grad"}
+_RELEVANT_WORD = re.compile(rf"(?<![^\W\d])(?:{'|'.join(sorted(_RELEVANT))})(?!\w)")
+_IN_TRAINING_CODE = re.compile(
+    rf"""\.\s*(?:{"|".join(sorted(TELLING_NAMES))}|train|eval|forward|training_step)(?!\w)
+    | (?<!\w)(?:def|class|import|as)\s+\w*(?:{"|".join(sorted(TELLING_NAMES))}|forward|training_step)(?!\w)
+    | (?<!\w)(?:{"|".join(sorted(TELLING_NAMES))}|getattr|setattr)\s*\(
+    | gradsense:""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,10 @@ class Analysis:
     questions: frozenset[Question]
     failures: tuple[str, ...] = ()
     """Mistakes of ours: a rule's code and the traceback. Whoever has a log writes them there."""
+    asked: frozenset[Question] = frozenset()
+    """Every question whose answer, or lack of one, the analysis has looked at: with equal answers it says the same."""
+    unsettled: bool = False
+    """Whether some rule waits until nothing is asked any more: then to learn that there is no answer is news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,35 @@ def is_relevant(document: Document) -> bool:
     return not _RELEVANT.isdisjoint(document.names)
 
 
+class Mention(enum.Enum):
+    """What the words of a text alone tell of it: more than a search for a few words takes to know."""
+
+    NONE = "nothing can be found in it"
+    IN_PASSING = "something can be found in it only if what it imports leads to torch or Lightning"
+    LIBRARY = "torch or Lightning is named in it"
+    TRAINING = "its code reads like training"
+
+
+def mention_in(text: str) -> Mention:
+    """What a text mentions. It is looked at as characters, so it may be far longer than one to analyse; prose counts,
+    too, where telling it from code would take a parser.
+    """
+    # A search for a plain string runs at the speed of memory, the pattern does not.
+    if not any(word in text for word in _RELEVANT):
+        return Mention.NONE
+    words = set(_RELEVANT_WORD.findall(text))
+    if not words:
+        return Mention.NONE
+    if words & _LIBRARIES:
+        return Mention.LIBRARY
+    return Mention.TRAINING if _IN_TRAINING_CODE.search(text) else Mention.IN_PASSING
+
+
+def knows_package(name: str) -> bool:
+    """Whether a top-level package is known by its name, installed or not, and none of the standard library."""
+    return is_installed_package(name) and name not in sys.stdlib_module_names
+
+
 def _begin_nothing(part: str) -> None:
     """What is told of the parts where nobody measures them."""
 
@@ -107,6 +152,7 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
     """
     failures: list[str] = []
     found: list[Finding] = []
+    asked: set[Question] = set()
     try:
         program = program_of(snapshot)
         document = program.file.document
@@ -126,10 +172,14 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
         begin("")
         kept = _finish(found, snapshot, document)
         if len(snapshot.cells) > 1:
-            kept = _of_cells(kept, by_rules, snapshot, program, rules)
+            kept = _of_cells(kept, by_rules, snapshot, program, rules, asked)
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
-    return Analysis(tuple(kept), frozenset(program.imports.questions), tuple(failures))
+    questions = frozenset(program.imports.questions)
+    asked |= program.imports.asked
+    return Analysis(
+        tuple(kept), questions, tuple(failures), frozenset(asked), bool(questions and document.suppressions)
+    )
 
 
 def still_hold(findings: Iterable[Finding], before: Snapshot, now: Snapshot) -> bool:
@@ -219,10 +269,15 @@ IN_ORDER = "That is so if the cells run from top to bottom."
 
 
 def _of_cells(
-    found: list[Finding], by_rules: set[tuple[str, Span]], snapshot: Snapshot, in_order: Program, rules: list[Rule]
+    found: list[Finding],
+    by_rules: set[tuple[str, Span]],
+    snapshot: Snapshot,
+    in_order: Program,
+    rules: list[Rule],
+    looked_at: set[Question],
 ) -> list[Finding]:
     """A notebook's findings, each as sure as it is whatever the order of the cells: one that other orders don't have is
-    worth knowing, and no more; its fixes are for the author to choose.
+    worth knowing, and no more; its fixes are for the author to choose. `looked_at` gets what was asked on the way.
     """
     asked = {f.code for f in found if (f.code, f.span) in by_rules and (f.severity in _GRAVE or f.preferred_fix)}
     if not asked:
@@ -234,6 +289,7 @@ def _of_cells(
         for finding in _found_or_failure(rule, partial(findings_of, program), []) if rule.code in asked else ():
             at = (finding.code, finding.span)
             always[at] = min(finding.severity, always.get(at, finding.severity), key=_rank)
+    looked_at |= program.imports.asked
     return [
         _in_any_order(f, always.get((f.code, f.span))) if f.code in asked and (f.code, f.span) in by_rules else f
         for f in found

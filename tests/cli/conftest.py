@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from gradsense.cli.main import main
-from gradsense.engine import Analysis
+from gradsense.engine import Analysis, Mention
 from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity, Span
 from gradsense.snapshot import Snapshot
-from gradsense.workspace import solve
+from gradsense.workspace import import_scan, solve
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
+def run(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
     """Runs `gradsense` with arguments and, where given, standard input."""
     monkeypatch.setattr(solve, "analyse", analyse)
+    # This engine finds its words anywhere.
+    monkeypatch.setattr(import_scan, "mention_in", lambda text: Mention.LIBRARY)
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("GRADSENSE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
     def run(*arguments: str, stdin: bytes | None = None) -> Result:
         if stdin is not None:

@@ -281,9 +281,9 @@ def test_a_rule_that_fails_is_told_once_and_stops_nothing(
 ) -> None:
     write_files(folder, {"a.py": text, "b.py": text})
     monkeypatch.setattr(solve, "analyse", engine.analyse)
-    before = run("check")
+    before = run("check", "--no-cache")
     monkeypatch.setattr(engine, "all_rules", lambda: (Failing, *all_rules()))
-    after = run("check")
+    after = run("check", "--no-cache")
     assert (after.code, after.out) == (before.code, before.out)
     assert after.err.count("gradsense: a mistake of ours: some findings in a.py may be missing.") == 1
     assert after.err.count("Traceback") == 1

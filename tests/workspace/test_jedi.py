@@ -61,12 +61,12 @@ def process(tmp_path: Path) -> JediProcess:
             "nets/deep.py": NETS,
         },
     )
-    return JediProcess(tmp_path, (packages,))
+    return JediProcess((packages,), tmp_path / "cache" / "jedi")
 
 
 async def answers(process: JediProcess, *questions: ClassAncestry | CallResult) -> list[Answer]:
     try:
-        return [await process.ask(question) for question in questions]
+        return [(await process.ask(question)).answer for question in questions]
     finally:
         await process.close()
 
@@ -110,7 +110,7 @@ def test_it_keeps_its_cache_in_its_own_folder(process: JediProcess, tmp_path: Pa
 
 
 def test_without_an_environment_nothing_is_started(tmp_path: Path) -> None:
-    assert ask(JediProcess(tmp_path, ()), ClassAncestry("nets.Net", "a.py")) == [None]
+    assert ask(JediProcess((), tmp_path), ClassAncestry("nets.Net", "a.py")) == [None]
 
 
 def test_past_its_budget_it_is_killed_and_started_anew(
@@ -133,7 +133,8 @@ def test_past_its_budget_it_is_killed_and_started_anew(
 
             patched.setattr(process, "_start", started)
             first = await process.ask(ClassAncestry("nets.Net", "a.py"))
-        return [first, *await answers(process, CallResult("nets.create", "a.py"))]
+            assert first.lost
+        return [first.answer, *await answers(process, CallResult("nets.create", "a.py"))]
 
     assert asyncio.run(scenario()) == [None, "nets.deep.Net"]
     with pytest.raises(ProcessLookupError):

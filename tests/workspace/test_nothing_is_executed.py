@@ -123,9 +123,9 @@ def test_the_jedi_process_runs_nothing_of_the_environment_that_the_server_is_in(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     async def scenario() -> Answer:
-        process = JediProcess(tmp_path, (users,))
+        process = JediProcess((users,), tmp_path / "cache")
         try:
-            return await process.ask(ClassAncestry("nets.Net", "a.py"))
+            return (await process.ask(ClassAncestry("nets.Net", "a.py"))).answer
         finally:
             await process.close()
 

@@ -22,7 +22,7 @@ from gradsense.snapshot import (
 )
 from gradsense.workspace import solve
 from gradsense.workspace.environments import Surroundings
-from gradsense.workspace.jedi_process import JediProcess
+from gradsense.workspace.jedi_process import JediProcess, Told
 from gradsense.workspace.session import Session
 from tests.workspace.folders import make_environment, write_files
 
@@ -145,7 +145,7 @@ def test_jedi_is_not_asked_about_the_users_own_modules(tmp_path: Path, monkeypat
     write_files(tmp_path, {"models.py": "class Net: pass\n"})
     importer = str(tmp_path / "train.py")
 
-    async def ask(_: JediProcess, question: Question) -> Answer:
+    async def ask(_: JediProcess, question: Question) -> Told:
         raise AssertionError(question)
 
     monkeypatch.setattr(JediProcess, "ask", ask)
@@ -259,14 +259,14 @@ def test_the_first_analysis_waits_for_nothing(tmp_path: Path, monkeypatch: pytes
     async def scenario() -> list[str]:
         answered = asyncio.Event()
 
-        async def answer(questions: Iterable[Question], overlay: object = None) -> dict[Question, Answer]:
+        async def answer(questions: Iterable[Question], *_: object) -> dict[Question, Answer]:
             await answered.wait()
             return dict.fromkeys(questions, ("builtins.object",))
 
         monkeypatch.setattr(session, "answer", answer)
         messages: list[str] = []
-        async for analysis in session.analyses(Snapshot(str(tmp_path / "a.py"), "", Settings())):
-            messages.append(analysis.findings[0].message)
+        async for current in session.analyses(Snapshot(str(tmp_path / "a.py"), "", Settings())):
+            messages.append(current.analysis.findings[0].message)
             answered.set()
         return messages
 

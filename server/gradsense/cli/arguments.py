@@ -32,6 +32,7 @@ def argument_parser() -> argparse.ArgumentParser:
     _add_check(commands.add_parser("check", help="check files and folders", description="Check files and folders."))
     explain = commands.add_parser("explain", help="explain a rule", description="Explain a rule.")
     explain.add_argument("rule", metavar="RULE", help="its code (GS105) or name (closure-not-executed)")
+    _add_merge(commands.add_parser("merge", help="put the SARIF logs of several runs together"))
     rules = commands.add_parser("rules", help="list the rules", description="List the rules.")
     rules.add_argument("--format", choices=("text", "json"), default="text")
     commands.add_parser("server", help="start the language server on standard input and output", add_help=False)
@@ -67,6 +68,53 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write-baseline", metavar="FILE", help="put what is found now into a baseline")
     parser.add_argument("--watch", action="store_true", help="check again at each change, until Ctrl+C")
     parser.add_argument("--stdin-filename", metavar="PATH", help="the path that standard input is taken to come from")
+    many = parser.add_argument_group("many files")
+    many.add_argument(
+        "-j",
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="processes that analyse at most (default: one for each core; a few files need none)",
+    )
+    many.add_argument("--no-cache", action="store_true", help="analyse everything anew, and keep nothing")
+    many.add_argument(
+        "--cache-dir",
+        metavar="FOLDER",
+        help="where results are kept from run to run (default: GRADSENSE_CACHE_DIR, or the user's cache folder)",
+    )
+    many.add_argument("--shard", type=_shard, metavar="I/N", help="check the I-th of N parts of the files only")
+    many.add_argument(
+        "--engine",
+        default="processes",
+        metavar="ENGINE",
+        help="who analyses: processes (default), dask, ray, or module:function that makes an executor",
+    )
+    many.add_argument("--scheduler", metavar="ADDRESS", help="with --engine dask or ray: the cluster (tcp://host:8786)")
+    many.add_argument("--verbose", action="store_true", help="tell what was done, and what is wrong with the cache")
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Put SARIF logs of `gradsense check` together. Those of all shards make the log of a check that has none."
+    )
+    parser.epilog = EPILOGUE.replace("check", "merge")
+    parser.add_argument("logs", nargs="+", metavar="LOG.sarif", help="logs of `gradsense check --format sarif`")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write the log (default: standard output)")
+    parser.add_argument("--exit-zero", action="store_true", help="exit with 0 even if something was found")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N with I from 1 to N, such as 2/5")
+    return int(part), int(parts)
 
 
 def _add_probe(parser: argparse.ArgumentParser) -> None:

@@ -100,6 +100,10 @@ class Document:
         """The same document after edits of its text. Raises ValueError where they can't be made."""
         return replace(self, file=replace(self.file, text=apply_edits(self.text, edits)))
 
+    def without_text(self) -> Document:
+        """The document by its name alone."""
+        return Document(self.name, self.path, TextFile(""), self.from_stdin)
+
     def encoded(self) -> bytes:
         """The bytes of the file. Raises UnreadableFile where they can't be told."""
         return self.file.encoded(self.file.text)

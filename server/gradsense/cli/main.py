@@ -62,6 +62,10 @@ def _run(options: argparse.Namespace) -> int:
             from gradsense.cli.explain import explain
 
             return explain(options)
+        case "merge":
+            from gradsense.cli.merge import merge
+
+            return merge(options)
         case "rules":
             from gradsense.cli.rules import list_rules
 

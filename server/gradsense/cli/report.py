@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -43,11 +43,24 @@ class RelatedPlace(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Which part of a check a report is about."""
+
+    part: int
+    parts: int
+    positions: Mapping[Path, int]
+    """Where each file stands among those of all shards."""
+    failed: bool
+    """Whether something could not be checked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """A whole check."""
+    """A whole check, or the part of it that is a shard's. The text of a file without findings may be left out."""
 
     files: tuple[Checked, ...]
     working_directory: Path
+    shard: Shard | None = None
     _others: dict[str, Document | None] = field(default_factory=dict)
 
     @property
@@ -70,7 +83,7 @@ class Report:
 
     def _document(self, path: str) -> Document | None:
         if path not in self._others:
-            checked = {str(file.document.path): file.document for file in self.files}
+            checked = {str(file.document.path): file.document for file in self.files if file.findings}
             try:
                 self._others[path] = checked.get(path) or read_document(Path(path), self.working_directory)
             except UnreadableFile:

@@ -44,12 +44,25 @@ def log_of(report: Report) -> dict[str, Any]:
             for rule in rules
         ],
     }
-    run = {
+    run: dict[str, Any] = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "results": [_result(report, document, finding, indices) for document, finding in report.findings],
     }
+    if report.shard is not None:
+        run["properties"] = shard_properties(report)
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+SHARD = "gradsense/shard"
+
+
+def shard_properties(report: Report) -> dict[str, Any]:
+    """What `gradsense merge` has to know of a shard: which one it is, and where its results stand among all."""
+    shard = report.shard
+    assert shard is not None
+    positions = [shard.positions[document.path] for document, _ in report.findings]
+    return {SHARD: {"part": shard.part, "parts": shard.parts, "failed": shard.failed, "positions": positions}}
 
 
 def _result(report: Report, document: Document, finding: Finding, indices: dict[str, int]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TextIO, TypeVar
 
 from rich.console import Console
@@ -30,11 +30,11 @@ def console_for(stream: TextIO) -> Console:
     return _Terminal(file=stream, width=width, highlight=False)
 
 
-def with_progress(items: Sequence[T], doing: str) -> Iterator[T]:
+def with_progress(items: Iterable[T], total: int, doing: str) -> Iterator[T]:
     """The items, with a bar on standard error meanwhile where that is a terminal, and there are more than a few."""
-    if len(items) <= _FEW or not sys.stderr.isatty():
+    if total <= _FEW or not sys.stderr.isatty():
         yield from items
         return
     from rich.progress import track
 
-    yield from track(items, doing, console=console_for(sys.stderr), transient=True)
+    yield from track(items, doing, total=total, console=console_for(sys.stderr), transient=True)

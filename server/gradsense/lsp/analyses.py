@@ -304,6 +304,7 @@ class Analyses:
             return  # Something outside of the text has changed, which its findings don't depend on.
         stopwatch = Stopwatch()
         loop = rounds(snapshot, stopwatch)
+        patience = session.patience()
         begin = time.perf_counter()
         current = next(loop)
         while True:
@@ -317,7 +318,7 @@ class Analyses:
             async with state.answering:
                 if state.turn != turn or self._is_stale(source):
                     return
-                answers = await session.answer(current.asked, overlay)
+                answers = await session.answer(current.asked, overlay, patience)
             state.asked |= answers.keys()
             await self._nothing_queued()
             if state.turn != turn or self._is_stale(source):

@@ -391,10 +391,17 @@ class Server(LanguageServer):
     def session(self) -> Session:
         """What lies outside the documents."""
         if self._session is None:
+            from gradsense.workspace.class_answers import kept_class_answers
             from gradsense.workspace.session import Session
+            from gradsense.workspace.store import cache_folder
 
             chosen = self.client
-            self._session = Session(self.roots, interpreter=chosen.interpreter, interpreters=chosen.interpreters)
+            self._session = Session(
+                self.roots,
+                interpreter=chosen.interpreter,
+                interpreters=chosen.interpreters,
+                classes=kept_class_answers(cache_folder()),
+            )
             self.configuration.resume()
         return self._session
 

@@ -272,6 +272,8 @@ class Imports:
         self.files = dict(files)
         self.files[file.path] = file
         self.questions: set[Question] = set()
+        self.asked: set[Question] = set()
+        """All that was asked, answered or not: what the analysis says depends on nothing else from outside."""
         self.classes: dict[ClassValue, ClassValue] = {}
         """The classes as they are now, for values that were made before an edit of their members."""
         self.orders: dict[ClassValue | Ref, tuple[list[ClassValue | Ref], bool, dict[str, tuple[str, ...] | None]]] = {}
@@ -283,6 +285,7 @@ class Imports:
 
     def ask(self, question: Question) -> Answer:
         """The answer to a question; where there is none yet, the question is kept, and None stands for it."""
+        self.asked.add(question)
         answer = self.answers.get(question)
         if answer is None and question not in self.answers:
             self.questions.add(question)

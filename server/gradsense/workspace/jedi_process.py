@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from platformdirs import user_cache_path
+from typing import Any, NamedTuple
 
 from gradsense.snapshot import Answer, CallResult, ClassAncestry
 
@@ -26,36 +26,52 @@ BUDGET = 10.0
 """Seconds for each further answer."""
 ATTEMPTS = 3
 """Processes that may be lost in a row before the session does without."""
-_LONGEST_LINE = 1024 * 1024
+_LONGEST_LINE = 16 * 1024 * 1024
+
+
+class Told(NamedTuple):
+    """An answer, None where there is none, and what it took to find out."""
+
+    answer: Answer
+    files: tuple[str, ...] = ()
+    """The files that were read for it."""
+    seconds: float = 0.0
+    lost: bool = False
+    """Whether there is no answer because the process had no time for it, or died."""
 
 
 class JediProcess:
     """Answers what only the installed packages' sources tell. One question at a time."""
 
-    def __init__(self, root: Path, packages: Sequence[Path]) -> None:
-        """`packages` are the `site-packages` folders of the user's environment: read, never executed."""
-        self._root = root
+    def __init__(self, packages: Sequence[Path], cache: Path) -> None:
+        """`packages` are the `site-packages` folders of the user's environment: read, never executed. `cache` is where
+        jedi keeps what it has parsed, if that can be written."""
         self._packages = tuple(packages)
+        self._cache = cache
         self._process: asyncio.subprocess.Process | None = None
         self._lost = 0
         self._turn = asyncio.Lock()
 
-    async def ask(self, question: ClassAncestry | CallResult) -> Answer:
-        """The answer, or None if there is none, or none within the budget."""
-        if not self._packages or self._lost >= ATTEMPTS:
-            return None
+    async def ask(self, question: ClassAncestry | CallResult) -> Told:
+        """What there is to tell within the budget. The time is that of the process, without waiting for others."""
+        if not self._packages:
+            return Told(None)
+        if self._lost >= ATTEMPTS:
+            return Told(None, lost=True)
         async with self._turn:
+            begin = time.monotonic()
             try:
-                return await self._asked(question)
+                told = await self._asked(question)
             except BaseException as error:
                 # Whatever happened, the process's next line would answer this question, not the next one.
                 await self._kill()
-                if isinstance(error, OSError | ValueError | EOFError | asyncio.TimeoutError):
-                    self._lost += 1
-                    return None
-                raise
+                if not isinstance(error, OSError | ValueError | EOFError | asyncio.TimeoutError):
+                    raise
+                self._lost += 1
+                told = Told(None, lost=True)
+            return told._replace(seconds=time.monotonic() - begin)
 
-    async def _asked(self, question: ClassAncestry | CallResult) -> Answer:
+    async def _asked(self, question: ClassAncestry | CallResult) -> Told:
         budget = BUDGET
         if self._process is None:
             self._process = await self._start()
@@ -70,16 +86,21 @@ class JediProcess:
         if not line:
             raise EOFError
         self._lost = 0
-        return _answer(question, json.loads(line).get("answer"))
+        told = json.loads(line)
+        files = told.get("files")
+        return Told(_answer(question, told.get("answer")), tuple(map(str, files if isinstance(files, list) else ())))
 
     async def _start(self) -> asyncio.subprocess.Process:
-        cache = user_cache_path("gradsense") / "jedi"
-        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            cache = self._cache
+        except OSError:
+            # It is slower then, and says the same.
+            cache = Path(tempfile.gettempdir())
         options = {
             "libraries": _library_folders(),
-            "root": str(self._root),
             "sys_path": [*map(str, self._packages), sysconfig.get_path("stdlib")],
-            "cache": str(cache),
+            "cache": str(self._cache),
         }
         return await asyncio.create_subprocess_exec(
             sys.executable,

@@ -3,12 +3,13 @@
 Imports nothing of GradSense's.
 
 In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model"}`.
-Out: one line each, `{"answer": …}`: the dotted names of a class's bases in method resolution order, or the
-dotted name of the class of a call's result. The user's packages are read, never executed.
+Out: one line each, `{"answer": …, "files": […]}`: the dotted names of a class's bases in method resolution order, or
+the dotted name of the class of a call's result, and what was read for it. The user's packages are read, never executed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -29,7 +30,12 @@ def main() -> None:
     jedi.settings.cache_directory = options["cache"]
     # jedi imports the modules named here for real, from the user's path.
     jedi.settings.auto_import_modules = []
-    project = jedi.Project(options["root"], sys_path=options["sys_path"], load_unsafe_extensions=False)
+    # The user's own files are nobody's question here: an answer depends on the environment alone.
+    project = jedi.Project(
+        options["cache"], sys_path=options["sys_path"], load_unsafe_extensions=False, smart_sys_path=False
+    )
+    files = note_files()
+    forgive_the_cache()
     environment = InterpreterEnvironment()
 
     def infer(code: str) -> list[Any]:
@@ -40,14 +46,52 @@ def main() -> None:
 
     for line in sys.stdin:
         question = json.loads(line)
+        files.clear()
         try:
             answer = (
                 ancestry(question["name"], infer) if question["kind"] == "ancestry" else result(question["name"], infer)
             )
         except Exception:  # jedi raises all sorts of errors on code that it doesn't understand
             answer = None
-        answers.write(json.dumps({"answer": answer}) + "\n")
+        answers.write(json.dumps({"answer": answer, "files": sorted(files)}) + "\n")
         answers.flush()
+
+
+def note_files() -> set[str]:
+    """The files that jedi reads from now on: each inference begins anew, so these are all that an answer rests on."""
+    from jedi.inference import InferenceState  # type: ignore[import-untyped]
+
+    files: set[str] = set()
+    parse = InferenceState.parse_and_get_code
+
+    def noted(self: Any, code: Any = None, path: Any = None, *others: Any, file_io: Any = None, **options: Any) -> Any:
+        name = path if file_io is None else file_io.path
+        if name is not None:
+            files.add(str(name))
+        return parse(self, code, path, *others, file_io=file_io, **options)
+
+    InferenceState.parse_and_get_code = noted
+    return files
+
+
+def forgive_the_cache() -> None:
+    """A cache of parsed files that is broken, full or read-only costs time, and no answer."""
+    import parso.grammar
+
+    grammar: Any = parso.grammar
+    load, save = grammar.load_module, grammar.try_to_save_module
+
+    def loaded(*given: Any, **options: Any) -> Any:
+        try:
+            return load(*given, **options)
+        except Exception:  # a pickle that is broken may raise anything
+            return None
+
+    def saved(*given: Any, **options: Any) -> None:
+        with contextlib.suppress(Exception):
+            save(*given, **options)
+
+    grammar.load_module, grammar.try_to_save_module = loaded, saved
 
 
 def spellings(name: str, after: str) -> Iterator[str]:

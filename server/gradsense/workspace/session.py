@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,22 +23,21 @@ from gradsense.snapshot import (
     Snapshot,
     SourceFile,
 )
+from gradsense.workspace.class_answers import ClassAnswers, ClassQuestion, Packages, Patience
 from gradsense.workspace.configuration_file import ConfigurationFile, find_configuration
 from gradsense.workspace.environments import Environment, Surroundings
 from gradsense.workspace.files import normal
 from gradsense.workspace.importers import Importers
 from gradsense.workspace.interpreters import Interpreter, choose_interpreter, chosen_environment
-from gradsense.workspace.jedi_process import JediProcess
+from gradsense.workspace.jedi_process import Told
 from gradsense.workspace.modules import resolve_module
 from gradsense.workspace.roots import innermost, upwards
-from gradsense.workspace.solve import rounds
+from gradsense.workspace.solve import Round, rounds
 from gradsense.workspace.sources import Sources
 from gradsense.workspace.versions import installed_version
 
 Overlay = Mapping[str, str]
 """The unsaved text of open documents, by path."""
-
-_Key = tuple[tuple[Path, ...], str, str]
 
 _MOST_IMPORTS = 500
 """Imports that are looked up ahead of an analysis."""
@@ -75,16 +76,17 @@ class Session:
         rules: Sequence[RuleName] | None = None,
         interpreter: str | None = None,
         interpreters: Mapping[Path, str] = MappingProxyType({}),
+        classes: ClassAnswers | None = None,
     ) -> None:
         """`roots` are the open folders: a file belongs to the innermost; without one, to its own folder.
 
         `surroundings` are the shell's variables that name environments (default: this process's).
         `rules` are those that configuration may name (default: all). `interpreter` is the user's choice, if
         there is one: its environment goes before all that are found. `interpreters` are choices for single
-        roots, which go before it.
+        roots, which go before it. `classes` is who tells of installed packages (default: jedi, and nothing is kept).
         """
         self.roots = tuple(normal(root) for root in roots)
-        self._surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
+        self.surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
         self._rules = rules
         self._interpreter = interpreter
         self._interpreters = {normal(root): chosen for root, chosen in interpreters.items()}
@@ -92,7 +94,7 @@ class Session:
         self._configuration_texts: dict[Path, str] = {}
         """What an editor has in configuration files, in place of what is on disk."""
         self._importers = Importers()
-        self._jedi: dict[tuple[Path, ...], JediProcess] = {}
+        self.classes = classes if classes is not None else ClassAnswers()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.reload()
 
@@ -101,8 +103,8 @@ class Session:
         self._configurations: dict[Path, ConfigurationFile] = {}
         self._settings: dict[Path, Settings] = {}
         self._folders: dict[str, _Folder] = {}
-        self._versions: dict[InstalledVersion, str | None] = {}
-        self._told: dict[_Key, Answer] = {}
+        self._versions: dict[tuple[str, Path, str | None], str | None] = {}
+        self.classes.forget()
         self._asked: dict[str, frozenset[Question]] = {}
         self._asked_in: dict[str, set[Question]] = {}
         """What any analysis wanted to know on its way through a file that it imports."""
@@ -116,7 +118,7 @@ class Session:
         if name not in self._folders:
             folder = Path(name)
             root = innermost(folder, self.roots) or folder
-            found = self._surroundings.environments(folder, root)
+            found = self.surroundings.environments(folder, root)
             environments = (*chosen_environment(root, self._chosen_for(root)), *found)
             with_torch = (environment for environment in environments if environment.has("torch"))
             likeliest = next(with_torch, environments[0] if environments else None)
@@ -224,6 +226,10 @@ class Session:
 
     # --- answers
 
+    def patience(self) -> Patience:
+        """The time that the questions of one analysis may take, for `answer` in each of its rounds."""
+        return Patience()
+
     def text_of(self, path: str) -> str | None:
         """The text of a file of the folders as it is on disk; None if it can't be had."""
         return self._sources.text(path, _NO_OVERLAY, self._folder_of(path).real_roots)
@@ -239,17 +245,21 @@ class Session:
                 case InstalledVersion():
                     answers[question] = self._version(question)
                 case ClassAncestry() | CallResult():
-                    key = self._key_of(question)
-                    if key in self._told:
-                        answers[question] = self._told[key]
+                    is_known, answer = self.classes.known(self._packages_for(question.importer), question)
+                    if is_known:
+                        answers[question] = answer
         return answers
 
-    async def answer(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
+    async def answer(
+        self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY, patience: Patience | None = None
+    ) -> dict[Question, Answer]:
         """An answer to each question, None where there is none to be had; with a module's source also those of what it
         imports, which would be asked next, a round for each link of the chain.
 
-        What is asked about a module of the user's along with its source is moot: its source tells.
+        What is asked about a module of the user's along with its source is moot: its source tells. `patience` is what
+        is left of the time for the file's questions; without one, they have it all.
         """
+        patience = patience if patience is not None else Patience()
         asked = list(questions)
         answers = self.known(asked, overlay)
         self._follow_imports(answers, overlay)
@@ -264,8 +274,7 @@ class Session:
             if question.qualified.startswith(own):
                 answers[question] = None
                 continue
-            answer = await self._jedi_for(question.importer).ask(question)
-            answers[question] = self._told[self._key_of(question)] = answer
+            answers[question] = await self.classes.ask(self._packages_for(question.importer), question, patience)
         return answers
 
     def _module_source(self, question: ModuleSource, overlay: Overlay, seen: dict[str, bool]) -> SourceFile | None:
@@ -290,29 +299,22 @@ class Session:
         return SourceFile(path, text) if path is not None and text is not None else None
 
     def _version(self, question: InstalledVersion) -> str | None:
-        if question not in self._versions:
-            settings, _ = self.settings_for(question.importer)
-            folder = normal(question.importer).parent
-            self._versions[question] = installed_version(
+        settings, _ = self.settings_for(question.importer)
+        folder = normal(question.importer).parent
+        key = (question.distribution, folder, settings.lightning_version)
+        if key not in self._versions:
+            self._versions[key] = installed_version(
                 question.distribution,
                 settings,
                 tuple(upwards(folder, self.root_of(question.importer))),
                 self.environments_for(question.importer),
             )
-        return self._versions[question]
+        return self._versions[key]
 
-    def _key_of(self, question: ClassAncestry | CallResult) -> _Key:
-        """What the answer depends on: the environment, not the file that asks."""
-        environment = self.environment_for(question.importer)
-        packages = environment.packages if environment is not None else ()
-        return packages, type(question).__name__, question.qualified
-
-    def _jedi_for(self, importer: str) -> JediProcess:
-        environment = self.environment_for(importer)
-        packages = environment.packages if environment is not None else ()
-        if packages not in self._jedi:
-            self._jedi[packages] = JediProcess(self.root_of(importer), packages)
-        return self._jedi[packages]
+    def _packages_for(self, path: str) -> Packages:
+        """What is told of installed packages depends on the environment, not on the file that asks."""
+        environment = self.environment_for(path)
+        return environment.packages if environment is not None else ()
 
     # --- the loop
 
@@ -324,11 +326,12 @@ class Session:
         recalled = self.known(self._asked.get(snapshot.path, ()), overlay)
         return replace(snapshot, answers=MappingProxyType({**recalled, **snapshot.answers}))
 
-    async def analyses(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> AsyncIterator[Analysis]:
+    async def analyses(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> AsyncIterator[Round]:
         """Each analysis of a snapshot: at once with what is known, then with the answers to what was asked.
 
         The last one is complete. To cancel, leave the loop.
         """
+        patience = Patience()
         snapshot = self.prepared(snapshot, overlay)
         loop = rounds(snapshot)
         current = next(loop)
@@ -337,10 +340,10 @@ class Session:
             asked |= current.asked
             self._asked[snapshot.path] = asked
             self._remember(current.asked, snapshot.path)
-            yield current.analysis
+            yield current
             if not current.asked:
                 return
-            answers = await self.answer(current.asked, overlay)
+            answers = await self.answer(current.asked, overlay, patience)
             asked |= answers.keys()
             try:
                 current = loop.send(answers)
@@ -357,16 +360,46 @@ class Session:
 
     def solve(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> Analysis:
         """The complete analysis of a snapshot: for the command line and tests, outside any event loop."""
+        return self.solved(snapshot, overlay).analysis
+
+    def solved(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> Round:
+        """The same, with what was known to it."""
+        return self._own_loop().run_until_complete(self._last_round(snapshot, overlay))
+
+    def answer_now(self, questions: Iterable[Question], patience: Patience) -> dict[Question, Answer]:
+        """`answer`, outside any event loop."""
+        return self._own_loop().run_until_complete(self.answer(questions, patience=patience))
+
+    @contextmanager
+    def telling_threads(self) -> Iterator[Callable[[Packages, ClassQuestion], Told]]:
+        """What other threads may call meanwhile to learn of installed packages. The session itself has to rest."""
+        loop = self._own_loop()
+        thread = threading.Thread(target=loop.run_forever, name="class answers", daemon=True)
+        thread.start()
+        try:
+            yield lambda packages, question: asyncio.run_coroutine_threadsafe(
+                self.classes.told(packages, question), loop
+            ).result()
+        finally:
+            loop.call_soon_threadsafe(_end, loop)
+            thread.join()
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(self._last_analysis(snapshot, overlay))
+        return self._loop
 
-    async def _last_analysis(self, snapshot: Snapshot, overlay: Overlay) -> Analysis:
-        ahead = self._imported(snapshot, overlay) | self._told_for(snapshot.path)
+    def known_ahead(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
+        """What the analysis of a snapshot will most likely ask and needs no waiting, and all that is known of installed
+        packages."""
+        return self._imported(snapshot, overlay) | self._told_for(snapshot.path)
+
+    async def _last_round(self, snapshot: Snapshot, overlay: Overlay) -> Round:
+        ahead = self.known_ahead(snapshot, overlay)
         snapshot = replace(snapshot, answers=MappingProxyType({**ahead, **snapshot.answers}))
-        last = Analysis((), frozenset())
-        async for analysis in self.analyses(snapshot, overlay):
-            last = analysis
+        last = Round(Analysis((), frozenset()), frozenset(), {})
+        async for each in self.analyses(snapshot, overlay):
+            last = each
         return last
 
     def _imported(self, snapshot: Snapshot, overlay: Overlay) -> dict[Question, Answer]:
@@ -388,30 +421,35 @@ class Session:
 
     def _told_for(self, path: str) -> dict[Question, Answer]:
         """What jedi has told of the installed packages that a file sees, whichever file asked."""
-        environment = self.environment_for(path)
-        packages = environment.packages if environment is not None else ()
-        kinds = {kind.__name__: kind for kind in (ClassAncestry, CallResult)}
-        return {
-            kinds[kind](qualified, path): answer
-            for (seen_from, kind, qualified), answer in self._told.items()
-            if seen_from == packages
-        }
+        told = self.classes.all_known(self._packages_for(path))
+        return {kind(qualified, path): answer for kind, qualified, answer in told}
 
     def _wanted_in(self, file: SourceFile) -> frozenset[Question]:
         return imports_of(file) | self._asked_in.get(file.path, frozenset())
 
     async def close(self) -> None:
         """End the processes of this session."""
-        for process in self._jedi.values():
-            await process.close()
-        self._jedi.clear()
+        await self.classes.close()
 
     def close_now(self) -> None:
         """`close` for those who used `solve`."""
         if self._loop is not None:
+            # After an interrupt somebody may still be waiting for an answer.
+            _cancel_all(self._loop)
             self._loop.run_until_complete(self.close())
             self._loop.close()
             self._loop = None
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what a loop is at, and stop it when that has been told."""
+    _cancel_all(loop)
+    loop.call_soon(loop.stop)
 
 
 def solve(snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY, roots: Sequence[Path] = ()) -> Analysis:

@@ -20,6 +20,8 @@ class Round:
 
     analysis: Analysis
     asked: frozenset[Question]
+    answers: Mapping[Question, Answer]
+    """What was known to it."""
 
 
 def rounds(
@@ -33,14 +35,14 @@ def rounds(
     analysis = look(snapshot)
     for _ in range(ROUNDS):
         asked = analysis.questions - snapshot.answers.keys()
-        answers = yield Round(analysis, frozenset(asked))
+        answers = yield Round(analysis, frozenset(asked), snapshot.answers)
         if not asked:
             return
         # A question left open counts as answered: asking it again would change nothing.
         known = {**snapshot.answers, **dict.fromkeys(asked), **answers}
-        if all(known[question] is None for question in asked):
+        if all(known[question] is None for question in asked) and not analysis.unsettled:
             # To the engine an open question is as good as one without an answer.
-            yield Round(analysis, frozenset())
+            yield Round(analysis, frozenset(), MappingProxyType(known))
             return
         snapshot = replace(snapshot, answers=MappingProxyType(known))
         analysis = look(snapshot)

@@ -1,0 +1,124 @@
+"""What is kept of jedi's answers from session to session, and when it is looked up anew."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from gradsense.snapshot import Answer, CallResult, ClassAncestry
+from gradsense.workspace.class_answers import ClassAnswers, ClassQuestion, Packages, Patience
+from gradsense.workspace.jedi_process import JediProcess, Told
+from gradsense.workspace.store import Store
+from tests.workspace.folders import make_environment, write_files
+
+CAT = ClassAncestry("zoo.Cat", "a.py")
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Packages:
+    folder = make_environment(tmp_path / ".venv", {})
+    write_files(folder, {"zoo.py": "from animals import Animal\nclass Cat(Animal): pass\n"})
+    write_files(folder, {"animals.py": "class Animal: pass\n"})
+    return (folder,)
+
+
+class Asked:
+    """Sessions on one store, each of which notes what it could not tell without asking."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.store = Store(tmp_path / "cache", "classes")
+        self.jedi = tmp_path / "cache" / "jedi"
+        self.questions: list[str] = []
+
+    def answer(self, packages: Packages, question: ClassQuestion = CAT, patience: Patience | None = None) -> Answer:
+        process = JediProcess(packages, self.jedi)
+
+        async def look_up(packages: Packages, question: ClassQuestion) -> Told:
+            self.questions.append(question.qualified)
+            return await process.ask(question)
+
+        async def scenario() -> Answer:
+            try:
+                return await ClassAnswers(self.store, look_up).ask(packages, question, patience or Patience())
+            finally:
+                await process.close()
+
+        return asyncio.run(scenario())
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Asked:
+    return Asked(tmp_path)
+
+
+def test_a_second_session_asks_nobody(asked: Asked, packages: Packages) -> None:
+    assert asked.answer(packages) == asked.answer(packages) == ("animals.Animal",)
+    assert asked.questions == ["zoo.Cat"]
+
+
+def test_that_there_is_no_answer_is_kept_too(asked: Asked, packages: Packages) -> None:
+    question = CallResult("zoo.absent", "a.py")
+    assert asked.answer(packages, question) is asked.answer(packages, question) is None
+    assert asked.questions == ["zoo.absent"]
+
+
+def test_an_edit_of_a_file_that_was_read_has_it_asked_again(asked: Asked, packages: Packages) -> None:
+    asked.answer(packages)
+    write_files(packages[0], {"animals.py": "class Being: pass\nclass Animal(Being): pass\n"})
+    assert asked.answer(packages) == ("animals.Animal", "animals.Being")
+
+
+def test_so_has_a_package_that_comes_or_goes(asked: Asked, packages: Packages) -> None:
+    asked.answer(packages)
+    write_files(packages[0], {"other-1.0.dist-info/METADATA": ""})
+    asked.answer(packages)
+    assert asked.questions == ["zoo.Cat", "zoo.Cat"]
+
+
+def test_an_answer_that_was_lost_is_not_kept(tmp_path: Path, packages: Packages) -> None:
+    asked: list[str] = []
+
+    async def lost(packages: Packages, question: ClassQuestion) -> Told:
+        asked.append(question.qualified)
+        return Told(None, lost=True)
+
+    store = Store(tmp_path / "cache", "classes")
+    first = ClassAnswers(store, lost)
+    for answers in (first, first, ClassAnswers(store, lost)):
+        assert asyncio.run(answers.ask(packages, CAT, Patience())) is None
+    assert asked == ["zoo.Cat", "zoo.Cat"]
+
+
+def test_a_file_whose_time_is_up_asks_nothing_more(packages: Packages) -> None:
+    async def slow(packages: Packages, question: ClassQuestion) -> Told:
+        return Told("zoo.Cat", seconds=20.0)
+
+    async def scenario() -> list[Answer]:
+        answers, patience = ClassAnswers(None, slow), Patience(30.0)
+        names = ("zoo.a", "zoo.b", "zoo.c")
+        first = [await answers.ask(packages, CallResult(name, "a.py"), patience) for name in names]
+        return [*first, await answers.ask(packages, CallResult("zoo.c", "b.py"), Patience(30.0))]
+
+    assert asyncio.run(scenario()) == ["zoo.Cat", "zoo.Cat", None, "zoo.Cat"]
+
+
+@pytest.mark.parametrize("damage", ["broken", "foreign", "read-only", "no folder"])
+def test_a_cache_that_is_of_no_use_changes_no_answer(
+    asked: Asked, packages: Packages, damage: str, tmp_path: Path
+) -> None:
+    if damage == "no folder":
+        (tmp_path / "cache").write_text("a file where the folder should be")
+    expected = asked.answer(packages)
+    for path in (tmp_path / "cache").rglob("*.*"):
+        if path.is_file():
+            if damage == "broken":
+                path.write_bytes(path.read_bytes()[:-7] + os.urandom(7))
+            elif damage == "foreign":
+                path.write_bytes(b"[[[")
+            else:
+                path.unlink()
+                path.mkdir()
+    assert asked.answer(packages) == expected == ("animals.Animal",)
