@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
@@ -53,7 +52,7 @@ class Module(L.LightningModule):
         return self.layer(batch).sum()
 """
 VARIANTS = {
-    "models/net.py": [MODEL.format(layers=each) for each in ("nn.ModuleList([nn.Linear(4, 4)])", "[nn.Linear(4, 4)]")],
+    "models/net.py": [MODEL.format(layers=each) for each in ("[nn.Linear(4, 4)]", "nn.ModuleList([nn.Linear(4, 4)])")],
     "helpers.py": ["def clear(optimizer):\n    optimizer.zero_grad()\n", "def clear(optimizer):\n    pass\n", ""],
     "models/__init__.py": ["", "from models.net import Net\n"],
     "train.py": [
@@ -107,7 +106,6 @@ def test_a_second_run_analyses_nothing(run: Run, project: Path, monkeypatch: pyt
     assert first.code == 1
     monkeypatch.setattr(solve, "analyse", None)  # would fail if it were called
     assert run("check") == first
-    assert "4 are as they were, 0 analysed" not in run("check").err
     assert analysed(run("check", "--verbose")) == 0
 
 
@@ -115,7 +113,7 @@ def test_only_what_depends_on_an_edit_is_analysed_again(run: Run, project: Path)
     run("check")
     write_files(project, {"helpers.py": VARIANTS["helpers.py"][1]})
     again = run("check", "--verbose")
-    assert analysed(again) == 1  # train.py; what is left of helpers.py has nothing to do with training
+    assert analysed(again) == 1  # train.py, which calls it; helpers.py itself has nothing to do with training any more
     assert again.out == run("check", "--no-cache").out
 
 
@@ -139,24 +137,17 @@ def test_it_never_changes_what_is_found(run: Run, project: Path) -> None:
         assert run("check", "--format", "json", *options) == run("check", "--format", "json", "--no-cache", *options)
 
 
-@pytest.mark.parametrize("damage", ["broken", "a file", "read-only"])
+@pytest.mark.parametrize("damage", ["broken", "a file"])
 def test_a_cache_that_is_of_no_use_is_survived(run: Run, project: Path, cache: Path, damage: str) -> None:
     expected = run("check", "--no-cache")
     if damage == "a file":
         cache.write_bytes(b"")
-    elif damage == "broken":
-        run("check")
-        for path in cache.rglob("*.*"):
-            if path.is_file():
-                path.write_bytes(b"\x00" * 50)
     else:
-        cache.mkdir()
-        cache.chmod(0o500)
+        run("check")
+        for path in cache.rglob("*.json"):
+            path.write_bytes(b"\x00" * 50)
     assert run("check") == expected
-    told = run("check", "--verbose").err
-    assert damage == "a file" or "Traceback" not in told
-    if damage == "a file":
-        assert "the cache in" in told
+    assert ("the cache in" in run("check", "--verbose").err) is (damage == "a file")
 
 
 def test_nothing_is_kept_where_that_is_not_wanted(run: Run, project: Path, cache: Path) -> None:
@@ -187,4 +178,3 @@ def test_fixes_are_made_as_without_it(run: Run, project: Path, monkeypatch: pyte
     write_files(project, {name: texts[0] for name, texts in VARIANTS.items()})
     run("check", "--fix", "--unsafe-fixes", "--no-cache")
     assert {name: (project / name).read_text() for name in fixed} == fixed
-    assert os.listdir(project)
