@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants storm probe-truth compare test-old docs rule package release-check clean
+.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants storm probe-truth compare bench-repository test-old test-engines docs rule package release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -66,6 +66,15 @@ OLD_PACKAGES := torch==2.2.2 'numpy<2' lightning==2.2.5 pytorch_lightning==2.2.5
 test-old: setup .cache/old/.installed .cache/old-server/.installed
 	GRADSENSE_PROBE_PYTHON=$(CURDIR)/.cache/old/bin/python $(RUN) -m pytest tests/probe --ignore tests/probe/test_testing.py
 	.cache/old-server/bin/python -m pytest tests/probe/test_testing.py tests/cli tests/lsp tests/program tests/source tests/workspace
+
+# Dask and Ray, each on a cluster of several processes here: an environment of its own, for Ray is large.
+test-engines: setup .cache/engines/.installed
+	.cache/engines/bin/python -m pytest tests/engines
+
+.cache/engines/.installed: pyproject.toml
+	$(PYTHON) -m venv .cache/engines
+	.cache/engines/bin/python -m pip install -e '.[dask,ray]' pytest
+	touch $@
 
 .cache/old/.installed:
 	$(OLD_PYTHON) -m venv .cache/old

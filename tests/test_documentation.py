@@ -25,6 +25,8 @@ def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         lines = [line for text in blocks(page, "sh") for line in text.splitlines()]
         lines += [each[1] for text in blocks(page, "yaml") for each in re.finditer(r"run: (.*)", text)]
+        # What a matrix gives.
+        lines = [re.sub(r"\$\{\{.*?\}\}", "1", line) for line in lines]
         for line in lines:
             if line.startswith("gradsense "):
                 yield page.name, line
@@ -45,7 +47,24 @@ def test_workflows_are_yaml_with_steps() -> None:
     assert any("jobs" in workflow for workflow in workflows)
     for workflow in workflows:
         if "jobs" in workflow:
-            assert all({"uses", "run"} & step.keys() for step in workflow["jobs"]["gradsense"]["steps"])
+            assert "gradsense" in workflow["jobs"]
+            for job in workflow["jobs"].values():
+                assert all({"uses", "run"} & step.keys() for step in job["steps"])
+
+
+def test_the_shards_of_the_matrix_are_merged() -> None:
+    workflows = [yaml.safe_load(text) for text in blocks(ROOT / "docs" / "ci.md", "yaml")]
+    (jobs,) = [flow["jobs"] for flow in workflows if "check" in flow.get("jobs", {})]
+    shards = jobs["check"]["strategy"]["matrix"]["shard"]
+    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    (check,) = [line for line in runs if line.startswith("gradsense check")]
+    made = []
+    for shard in shards:
+        command, _, log = check.replace("${{ matrix.shard }}", str(shard)).partition(" > ")
+        assert parsed(shlex.split(command)[1:]).shard == (shard, len(shards))
+        made.append(log)
+    (merge,) = [line for line in runs if line.startswith("gradsense merge")]
+    assert parsed(shlex.split(merge)[1:]).logs == made
 
 
 def test_the_hook_of_pre_commit_starts_a_command_of_ours() -> None:

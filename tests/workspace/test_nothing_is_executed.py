@@ -147,4 +147,12 @@ def test_the_command_line_executes_nothing(root: Path, marker: Path, monkeypatch
             [gradsense, *arguments], cwd=root, input=program, capture_output=True, text=True, check=False
         )
         assert done.returncode in (0, 1), done.stderr
+    # Enough of them for processes of their own, which start in this folder.
+    write_files(root, {f"many{number}.py": f"{program}{'# more' * 20_000}\n" for number in range(2)})
+    write_files(
+        root, {f"{name}.py": f"open({str(marker)!r}, 'a')\n" for name in ("multiprocessing", "pickle", "struct")}
+    )
+    many = [gradsense, "check", "--jobs", "2", "--verbose", "--cache-dir", str(marker.with_name("kept"))]
+    done = subprocess.run(many, cwd=root, capture_output=True, text=True, check=False)
+    assert "analysed by 2 processes" in done.stderr
     assert not marker.exists(), marker.read_text()

@@ -271,3 +271,13 @@ def test_the_first_analysis_waits_for_nothing(tmp_path: Path, monkeypatch: pytes
         return messages
 
     assert asyncio.run(scenario()) == ["0", "1"]
+
+
+def test_that_there_is_no_answer_is_news_for_who_waits_for_it(tmp_path: Path) -> None:
+    """What is told of suppressions does not depend on which file has asked before."""
+    text = "import torch\nimport zoo\n\n\nclass Net(zoo.Base):\n    size = 1  # gradsense: ignore\n"
+    session = session_on(tmp_path)
+    for name in ("first.py", "second.py"):
+        snapshot = Snapshot(str(tmp_path / name), text, Settings(enabled=frozenset({"GS901"})))
+        assert [finding.code for finding in session.solve(snapshot).findings] == ["GS901"]
+    session.close_now()

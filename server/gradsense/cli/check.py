@@ -251,7 +251,7 @@ class _Check:
         document, outcome = each.document, each.outcome
         assert outcome is not None
         if outcome.lost is not None:
-            self._fail(f"{document.name} is not checked: {outcome.lost}.")
+            self._fail(f"{plain(document.name)} is not checked: {outcome.lost}.")
         if not self.written.isdisjoint(outcome.files):
             # It was analysed when a file that it imports was not fixed yet.
             outcome = outcome_of(self.session, each.snapshot)
