@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-probe corpus mutants storm probe-truth compare bench-repository test-old test-engines docs rule package release-check clean
+.PHONY: setup demo test screenshots editor bench bench-typing bench-probe corpus mutants storm probe-truth compare bench-repository test-old test-engines docs rule package release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -34,6 +34,9 @@ editor: setup $(VSIX) .cache/vscode/.installed
 
 bench: setup
 	$(RUN) benchmarks/run.py
+
+bench-typing: setup
+	$(RUN) -m benchmarks.keystrokes $(SHORT)
 
 bench-probe: setup
 	$(RUN) -m benchmarks.probe_speed

@@ -81,7 +81,8 @@ class ProbeTargets:
     loops: tuple[Span, ...]
 
 
-_files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(256)
+# By characters: what a file of 2,000 lines was at the last dozen edits, or some dozens of files that others import.
+_files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(1_000_000)
 
 
 def _file(path: str, text: str, cells: tuple[int, ...] = ()) -> File:
@@ -89,7 +90,7 @@ def _file(path: str, text: str, cells: tuple[int, ...] = ()) -> File:
     file = _files.get(key)
     if file is None:
         file = File(path, read_document(text, cells))
-        _files.put(key, file)
+        _files.put(key, file, len(text))
     return file
 
 
@@ -173,6 +174,7 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
         kept = _finish(found, snapshot, document)
         if len(snapshot.cells) > 1:
             kept = _of_cells(kept, by_rules, snapshot, program, rules, asked)
+        program.let_go()
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
     questions = frozenset(program.imports.questions)
@@ -290,6 +292,7 @@ def _of_cells(
             at = (finding.code, finding.span)
             always[at] = min(finding.severity, always.get(at, finding.severity), key=_rank)
     looked_at |= program.imports.asked
+    program.let_go()
     return [
         _in_any_order(f, always.get((f.code, f.span))) if f.code in asked and (f.code, f.span) in by_rules else f
         for f in found
@@ -345,7 +348,9 @@ def insight_at(snapshot: Snapshot, offset: int) -> Insight | None:
     if not is_relevant(program.file.document):
         return None
     program.ensure_runs()
-    return describe(program, offset)
+    insight = describe(program, offset)
+    program.let_go()
+    return insight
 
 
 def coverage_of(snapshot: Snapshot) -> list[Coverage]:
@@ -356,7 +361,9 @@ def coverage_of(snapshot: Snapshot) -> list[Coverage]:
     if not is_relevant(program.file.document):
         return []
     program.ensure_runs()
-    return coverage(program)
+    found = coverage(program)
+    program.let_go()
+    return found
 
 
 def probe_targets(snapshot: Snapshot) -> ProbeTargets:
@@ -365,7 +372,9 @@ def probe_targets(snapshot: Snapshot) -> ProbeTargets:
     if not is_relevant(program.file.document):
         return ProbeTargets((), ())
     program.ensure_runs()
-    return ProbeTargets(tuple(_module_classes(program)), tuple(_training_loops(program)))
+    targets = ProbeTargets(tuple(_module_classes(program)), tuple(_training_loops(program)))
+    program.let_go()
+    return targets
 
 
 def _module_classes(program: Program) -> list[ModuleClass]:

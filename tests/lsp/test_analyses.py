@@ -94,6 +94,22 @@ async def test_a_burst_of_edits_is_one_analysis(monkeypatch: pytest.MonkeyPatch)
     assert bench.seen == [("x = 9", False)]
 
 
+async def test_who_types_without_a_pause_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.analyses.listeners.append(lambda result, edited: bench.type(f"{result.source.text}x"))
+    bench.type("x")
+    asked = bench.documents.revision(URI)
+    result = await asyncio.wait_for(bench.analyses.current(URI), 10)
+    assert result is not None
+    assert result.source.revision >= asked
+    newest = asyncio.ensure_future(bench.analyses.newest(URI))
+    while len(bench.seen) < 5:
+        await asyncio.sleep(0)
+    assert not newest.done()
+    bench.analyses.listeners.clear()
+    assert await asyncio.wait_for(newest, 10)
+
+
 async def test_messages_that_wait_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch)
     bench.waiting = 5

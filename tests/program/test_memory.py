@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import pkgutil
 
 import pytest
 
 import gradsense
+from gradsense import engine
 from gradsense.config import Settings
-from gradsense.engine import program_of
+from gradsense.engine import check_text, program_of
 from gradsense.program import program as memory
 from gradsense.program.facts import Step
+from gradsense.program.file import File
 from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.snapshot import Snapshot
@@ -130,6 +133,18 @@ def test_the_memory_of_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = "(net, optimizer):\n    net(1).backward()\n    optimizer.step()\n"
     program("import torch\n" + "".join(f"def f{number}{steps}" for number in range(100)))
     assert 0 < len(small) <= 20
+
+
+def test_no_run_keeps_the_text_that_it_was_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_memory", Memo(1000))
+    for number in range(50):
+        check_text(f"{TEXT}\n\ndef edited_{number}(net):\n    net.step()\n")
+    gc.collect()
+    files = {id(each) for each in gc.get_objects() if type(each) is File and "edited_" in each.document.text}
+    assert len(files) <= len(engine._files)
+    runs = [run for results, _ in memory._memory._young.values() for run, _ in results]
+    assert runs
+    assert not any("imports" in vars(run) for run in runs)
 
 
 def test_every_memory_is_bounded() -> None:

@@ -54,7 +54,7 @@ class Actions:
             await self._server.engine_imported()
             wanted = _wanted(types.CodeActionKind.QuickFix.value, params.context.only)
             return self._server.configuration.actions(params) if wanted else []
-        analysed = await self._server.analyses.current(uri)
+        analysed = await self._analysed(uri)
         if analysed is None or analysed.source.part_of(uri) is None:
             return []
         found: list[types.CodeAction] = []
@@ -73,7 +73,7 @@ class Actions:
         uri = asked.get("uri")
         if not isinstance(uri, str) or action.edit is not None:
             return action
-        analysed = await self._server.analyses.current(uri)
+        analysed = await self._analysed(uri)
         if analysed is None:
             return action
         way = asked.get("way")
@@ -84,6 +84,11 @@ class Actions:
         if finding is not None:
             action.edit = self._edit_for(analysed, finding, way, action.title)
         return action
+
+    async def _analysed(self, uri: str) -> Analysed | None:
+        """A client that takes versions makes no edit of another text than the one that it is for."""
+        analyses = self._server.analyses
+        return await (analyses.current(uri) if self._server.client.takes_document_changes else analyses.newest(uri))
 
     def _fix_all(self, kind: str, analysed: Analysed, uri: str) -> types.CodeAction:
         action = types.CodeAction(FIX_ALL_TITLE, kind=kind)

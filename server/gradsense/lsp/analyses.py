@@ -199,15 +199,25 @@ class Analyses:
         return unit.result if unit else None
 
     async def current(self, uri: str) -> Analysed | None:
-        """The result of the newest text, waited for; None if the document isn't open, or isn't Python."""
+        """The result of the text as it is now, waited for; None if the document isn't open, or isn't Python.
+
+        It is of a later text where one was analysed first: who types without a pause keeps nobody waiting.
+        """
+        asked = self._documents.revision(self._documents.unit_of(uri))
         while True:
             unit = self._documents.unit_of(uri)
             if self._documents.source(unit) is None and (unit not in self.closed or unit not in self._units):
                 return None
             result = self.latest(uri)
-            if result is not None and result.source.revision == self._revision(unit):
+            if result is not None and (not self._is_stale(result.source) or 0 < asked <= result.source.revision):
                 return result
             await self._news.wait()
+
+    async def newest(self, uri: str) -> Analysed | None:
+        """The same of the newest text, for what makes edits, or runs it: waits until nobody types."""
+        while (result := await self.current(uri)) is not None and self._is_stale(result.source):
+            await self._news.wait()
+        return result
 
     async def complete(self, uri: str) -> Analysed | None:
         """`current`, once all questions are answered and nothing is on its way."""

@@ -312,7 +312,7 @@ class Probes:
 
     async def _chosen(self, uri: str, target: str | None, position: types.Position | None) -> Run:
         """The class to probe, by name or position."""
-        analysed = await self._server.analyses.current(uri)
+        analysed = await self._server.analyses.newest(uri)
         if analysed is None or analysed.source.is_notebook:
             raise NoProbeError("The probe needs an open Python file. Open the one with the model, then run it.")
         text = analysed.source.text
