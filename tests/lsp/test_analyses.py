@@ -43,7 +43,12 @@ class World:
     def known(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
         return {q: self.known_answers[q] for q in questions if q in self.known_answers}
 
-    async def answer(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
+    def patience(self) -> None:
+        return None
+
+    async def answer(
+        self, questions: Iterable[Question], overlay: Mapping[str, str], patience: None
+    ) -> dict[Question, Answer]:
         self.asked += 1
         await self.answered.wait()
         self.known_answers = dict.fromkeys(questions, "2.13.0")
@@ -238,7 +243,9 @@ async def reading(monkeypatch: pytest.MonkeyPatch) -> Bench:
         def known(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
             return {q: SourceFile("/models.py", overlay["/models.py"]) for q in questions if q == READS}
 
-        async def answer(self, questions: Iterable[Question], overlay: Mapping[str, str]) -> dict[Question, Answer]:
+        async def answer(
+            self, questions: Iterable[Question], overlay: Mapping[str, str], patience: None
+        ) -> dict[Question, Answer]:
             return self.known(questions, overlay)
 
     def analysed(snapshot: Snapshot, begin: Callable[[str], None]) -> Analysis:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_ASKED = 500
+"""Questions of a document's earlier texts that are remembered, so that what is typed again needs no second look."""
+
 LONGEST_BURST_S = 0.5
 """How long an analysis waits for messages that keep coming."""
 
@@ -324,6 +327,8 @@ class Analyses:
             state.asked |= current.asked
             self._accept(state, source, snapshot, current.analysis.findings, complete=not current.asked)
             if not current.asked:
+                if len(state.asked) > MOST_ASKED + len(current.analysis.asked):
+                    state.asked = set(current.analysis.asked)
                 return
             async with state.answering:
                 if state.turn != turn or self._is_stale(source):
