@@ -1,25 +1,40 @@
-"""Lower a block to its event tree: one walk over the libcst tree, memoised by the block."""
+"""Lower a block to its event tree: one walk over the tree of Python's own parser, memoised by the block.
+
+That parser takes a tenth of libcst's time. libcst's tree of a block is made where a rule has something to look at there
+(`Lowered.nodes`), and where Python's own parser knows less than libcst: code in a newer syntax than the Python that the
+server runs on.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import libcst as cst
 
 from gradsense.program import ir
+from gradsense.program.concrete import lower_concrete
 from gradsense.source.blocks import Block
 from gradsense.source.memo import Memo
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Lowered:
-    """A block's statements; `nodes[at]` is the libcst node behind the event-tree node numbered `at`."""
+    """A block's event tree."""
 
-    statements: tuple[ir.Stmt, ...]
-    nodes: tuple[cst.CSTNode, ...]
+    def __init__(self, block: Block, skeleton: bool, statements: tuple[ir.Stmt, ...], count: int) -> None:
+        self.statements = statements
+        self._block = block
+        self._skeleton = skeleton
+        self._count = count
+
+    @cached_property
+    def nodes(self) -> tuple[cst.CSTNode, ...]:
+        """At `at`, the libcst node behind the event-tree node of that number; none where the two parsers disagree."""
+        nodes = lower_concrete(self._block.statements, self._skeleton)[1]
+        return nodes if len(nodes) == self._count else ()
 
 
 _memo: Memo[tuple[Block, bool], Lowered] = Memo(20_000)
@@ -38,464 +53,435 @@ def lower(block: Block, skeleton: bool) -> Lowered:
 def _lower(block: Block, skeleton: bool) -> Lowered:
     if block.hole is not None:
         hole = block.hole
-        return Lowered((ir.Hole(hole.defines, hole.mentions, hole.keyword),), ())
-    walk = _Lowering(skeleton)
-    statements: list[ir.Stmt] = []
-    for statement in block.statements:
-        walk.statement(statement, statements)
-    return Lowered(tuple(statements), tuple(walk.nodes))
-
-
-def dotted_name(node: cst.BaseExpression | None) -> str:
-    """`a.b.c` of a chain of attributes, or the empty string."""
-    if isinstance(node, cst.Name):
-        return node.value
-    if isinstance(node, cst.Attribute):
-        base = dotted_name(node.value)
-        return f"{base}.{node.attr.value}" if base else ""
-    return ""
-
-
-def _operator(node: cst.CSTNode) -> str:
-    return _OPERATORS.get(type(node), type(node).__name__)
-
-
-_OPERATORS: dict[type, str] = {
-    cst.Add: "+", cst.Subtract: "-", cst.Multiply: "*", cst.Divide: "/", cst.FloorDivide: "//", cst.Modulo: "%",
-    cst.Power: "**", cst.MatrixMultiply: "@", cst.BitAnd: "&", cst.BitOr: "|", cst.BitXor: "^",
-    cst.LeftShift: "<<", cst.RightShift: ">>", cst.Not: "not", cst.Minus: "-", cst.Plus: "+", cst.BitInvert: "~",
-    cst.Equal: "==", cst.NotEqual: "!=", cst.LessThan: "<", cst.LessThanEqual: "<=", cst.GreaterThan: ">",
-    cst.GreaterThanEqual: ">=", cst.Is: "is", cst.IsNot: "is not", cst.In: "in", cst.NotIn: "not in",
-    cst.AddAssign: "+", cst.SubtractAssign: "-", cst.MultiplyAssign: "*", cst.DivideAssign: "/",
-    cst.FloorDivideAssign: "//", cst.ModuloAssign: "%", cst.PowerAssign: "**", cst.MatrixMultiplyAssign: "@",
-    cst.BitAndAssign: "&", cst.BitOrAssign: "|", cst.BitXorAssign: "^", cst.LeftShiftAssign: "<<",
-    cst.RightShiftAssign: ">>", cst.And: "and", cst.Or: "or",
-}  # fmt: skip
+        return Lowered(block, skeleton, (ir.Hole(hole.defines, hole.mentions, hole.keyword),), 0)
+    syntax = block.take_syntax()
+    if syntax is None:
+        statements, nodes = lower_concrete(block.statements, skeleton)
+        return Lowered(block, skeleton, statements, len(nodes))
+    walk = _Lowering(syntax.source.split("\n") if skeleton else None)
+    return Lowered(block, skeleton, walk.all_of(syntax.statements), walk.count)
 
 
 class _Lowering:
-    def __init__(self, skeleton: bool) -> None:
-        self.nodes: list[cst.CSTNode] = []
-        self.skeleton = skeleton
+    """`lines`: those of the text, for a skeleton, whose bodies stand in blocks of their own."""
+
+    def __init__(self, lines: Sequence[str] | None) -> None:
+        self.lines = lines
+        self.count = 0
         self.slots = 0
         self.yields = False
 
-    def number(self, node: cst.CSTNode) -> int:
-        self.nodes.append(node)
-        return len(self.nodes) - 1
+    def number(self) -> int:
+        self.count += 1
+        return self.count - 1
 
     # -- expressions --
 
-    def expression(self, node: cst.CSTNode) -> ir.Expr:
+    def expression(self, node: ast.expr) -> ir.Expr:
         handler = _EXPRESSIONS.get(type(node))
-        if handler is None:
-            at = self.number(node)
-            operands = (self.expression(c) for c in node.children if isinstance(c, cst.BaseExpression))
-            return ir.Opaque(at, tuple(operands))
-        return handler(self, node)
+        return handler(self, node) if handler is not None else ir.Opaque(self.number(), ())
 
-    def _name(self, node: cst.Name) -> ir.Expr:
-        at = self.number(node)
-        constant = _CONSTANT_NAMES.get(node.value, _NO_CONSTANT)
-        return ir.Name(at, node.value) if constant is _NO_CONSTANT else ir.Constant(at, constant)
+    def _all(self, nodes: Iterable[ast.expr]) -> tuple[ir.Expr, ...]:
+        return tuple([self.expression(node) for node in nodes])
 
-    def _attribute(self, node: cst.Attribute) -> ir.Expr:
-        at = self.number(node)
-        return ir.Attribute(at, self.expression(node.value), node.attr.value)
+    def _name(self, node: ast.Name) -> ir.Expr:
+        return ir.Name(self.number(), node.id)
 
-    def _call(self, node: cst.Call) -> ir.Expr:
-        at = self.number(node)
+    def _attribute(self, node: ast.Attribute) -> ir.Expr:
+        at = self.number()
+        return ir.Attribute(at, self.expression(node.value), node.attr)
+
+    def _constant(self, node: ast.Constant) -> ir.Expr:
+        return ir.Constant(self.number(), node.value)
+
+    def _call(self, node: ast.Call) -> ir.Expr:
+        at = self.number()
         func = self.expression(node.func)
         args: list[ir.Expr] = []
         keywords: list[tuple[str | None, ir.Expr]] = []
-        for arg in node.args:
-            value = self.expression(arg.value)
-            if arg.keyword is not None:
-                keywords.append((arg.keyword.value, value))
-            elif arg.star == "**":
-                keywords.append((None, value))
-            elif arg.star == "*":
-                args.append(ir.Starred(self.number(arg), value))
+        given: list[ast.expr | ast.keyword] = [*node.args, *node.keywords]
+        if node.args and node.keywords and _place(node.args[-1]) > _place(node.keywords[0]):
+            given.sort(key=_place)
+        for each in given:
+            if isinstance(each, ast.keyword):
+                keywords.append((each.arg, self.expression(each.value)))
+            elif isinstance(each, ast.Starred):
+                value = self.expression(each.value)
+                args.append(ir.Starred(self.number(), value))
             else:
-                args.append(value)
+                args.append(self.expression(each))
         return ir.Call(at, func, tuple(args), tuple(keywords))
 
-    def _subscript(self, node: cst.Subscript) -> ir.Expr:
-        at = self.number(node)
+    def _subscript(self, node: ast.Subscript) -> ir.Expr:
+        at = self.number()
         value = self.expression(node.value)
-        if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
-            return ir.Subscript(at, value, self.expression(node.slice[0].slice.value))
-        parts: list[ir.Expr] = []
-        for element in node.slice:
-            part = element.slice
-            if isinstance(part, cst.Index):
-                parts.append(self.expression(part.value))
-            elif isinstance(part, cst.Slice):
-                bounds = (part.lower, part.upper, part.step)
-                parts.append(ir.Operation(self.number(part), "slice", self._all(b for b in bounds if b)))
-        index = parts[0] if len(parts) == 1 else ir.Sequence(at, "tuple", tuple(parts))
-        return ir.Subscript(at, value, index)
+        if not isinstance(node.slice, ast.Tuple):
+            return ir.Subscript(at, value, self.expression(node.slice))
+        parts = self._items(node.slice.elts)
+        return ir.Subscript(at, value, parts[0] if len(parts) == 1 else ir.Sequence(at, "tuple", parts))
 
-    def _all(self, nodes: Any) -> tuple[ir.Expr, ...]:
-        return tuple([self.expression(node) for node in nodes])
+    def _slice(self, node: ast.Slice) -> ir.Expr:
+        at = self.number()
+        return ir.Operation(at, "slice", self._all(b for b in (node.lower, node.upper, node.step) if b is not None))
 
-    def _integer(self, node: cst.Integer) -> ir.Expr:
-        text = node.value
-        return ir.Constant(self.number(node), int(text) if text.isdecimal() else _literal(text))
-
-    def _string(self, node: cst.SimpleString) -> ir.Expr:
-        text = node.value
-        plain = text[0] in "'\"" and "\\" not in text and text[:3] not in ("'''", '"""')
-        return ir.Constant(self.number(node), text[1:-1] if plain else _literal(text))
-
-    def _concatenated(self, node: cst.ConcatenatedString) -> ir.Expr:
-        return ir.Operation(self.number(node), "f-string", self._all((node.left, node.right)))
-
-    def _formatted(self, node: cst.FormattedString) -> ir.Expr:
-        at = self.number(node)
-        parts = [p.expression for p in node.parts if isinstance(p, cst.FormattedStringExpression)]
+    def _formatted(self, node: ast.JoinedStr) -> ir.Expr:
+        at = self.number()
+        parts = [part.value for part in node.values if isinstance(part, ast.FormattedValue)]
         return ir.Operation(at, "f-string", self._all(parts))
 
-    def _ellipsis(self, node: cst.Ellipsis) -> ir.Expr:
-        return ir.Constant(self.number(node), ...)
+    def _binary(self, node: ast.BinOp) -> ir.Expr:
+        at = self.number()
+        return ir.Operation(at, _OPERATORS[type(node.op)], (self.expression(node.left), self.expression(node.right)))
 
-    def _binary(self, node: cst.BinaryOperation) -> ir.Expr:
-        at = self.number(node)
-        return ir.Operation(at, _operator(node.operator), self._all((node.left, node.right)))
-
-    def _unary(self, node: cst.UnaryOperation) -> ir.Expr:
-        at = self.number(node)
-        operand = self.expression(node.expression)
+    def _unary(self, node: ast.UnaryOp) -> ir.Expr:
+        at = self.number()
+        operand = self.expression(node.operand)
         if isinstance(operand, ir.Constant) and isinstance(operand.value, (int, float)):
-            if isinstance(node.operator, cst.Minus):
+            if isinstance(node.op, ast.USub):
                 return ir.Constant(at, -operand.value)
-            if isinstance(node.operator, cst.Not):
+            if isinstance(node.op, ast.Not):
                 return ir.Constant(at, not operand.value)
-        return ir.Operation(at, _operator(node.operator), (operand,))
+        return ir.Operation(at, _OPERATORS[type(node.op)], (operand,))
 
-    def _comparison(self, node: cst.Comparison) -> ir.Expr:
-        at = self.number(node)
-        operands = self._all((node.left, *(c.comparator for c in node.comparisons)))
-        return ir.Operation(at, _operator(node.comparisons[0].operator), operands)
+    def _comparison(self, node: ast.Compare) -> ir.Expr:
+        at = self.number()
+        return ir.Operation(at, _OPERATORS[type(node.ops[0])], self._all((node.left, *node.comparators)))
 
-    def _boolean(self, node: cst.BooleanOperation) -> ir.Expr:
-        at = self.number(node)
-        return ir.Boolean(at, _operator(node.operator), self._all((node.left, node.right)))
+    def _boolean(self, node: ast.BoolOp) -> ir.Expr:
+        at = self.number()
+        return ir.Boolean(at, _OPERATORS[type(node.op)], self._all(node.values))
 
-    def _conditional(self, node: cst.IfExp) -> ir.Expr:
-        at = self.number(node)
+    def _conditional(self, node: ast.IfExp) -> ir.Expr:
+        at = self.number()
         test = self.expression(node.test)
         return ir.Conditional(at, test, self.expression(node.body), self.expression(node.orelse))
 
-    def _elements(self, node: cst.Tuple | cst.List | cst.Set) -> ir.Expr:
-        at = self.number(node)
-        items: list[ir.Expr] = []
-        for element in node.elements:
-            value = self.expression(element.value)
-            items.append(ir.Starred(value.at, value) if isinstance(element, cst.StarredElement) else value)
-        return ir.Sequence(at, type(node).__name__.lower(), tuple(items))
+    def _tuple(self, node: ast.Tuple) -> ir.Expr:
+        at = self.number()
+        return ir.Sequence(at, "tuple", self._items(node.elts))
 
-    def _dict(self, node: cst.Dict) -> ir.Expr:
-        at = self.number(node)
+    def _list(self, node: ast.List) -> ir.Expr:
+        at = self.number()
+        return ir.Sequence(at, "list", self._items(node.elts))
+
+    def _set(self, node: ast.Set) -> ir.Expr:
+        at = self.number()
+        return ir.Sequence(at, "set", self._items(node.elts))
+
+    def _items(self, elements: Iterable[ast.expr]) -> tuple[ir.Expr, ...]:
+        items: list[ir.Expr] = []
+        for element in elements:
+            if isinstance(element, ast.Starred):
+                value = self.expression(element.value)
+                items.append(ir.Starred(value.at, value))
+            else:
+                items.append(self.expression(element))
+        return tuple(items)
+
+    def _starred(self, node: ast.Starred) -> ir.Expr:
+        at = self.number()
+        return ir.Opaque(at, (self.expression(node.value),))
+
+    def _dict(self, node: ast.Dict) -> ir.Expr:
+        at = self.number()
         items: list[tuple[ir.Expr | None, ir.Expr]] = []
-        for element in node.elements:
-            key = self.expression(element.key) if isinstance(element, cst.DictElement) else None
-            items.append((key, self.expression(element.value)))
+        for key, value in zip(node.keys, node.values, strict=True):
+            items.append((self.expression(key) if key is not None else None, self.expression(value)))
         return ir.Mapping(at, tuple(items))
 
-    def _comprehension(self, node: Any) -> ir.Expr:
-        at = self.number(node)
+    def _list_comprehension(self, node: ast.ListComp) -> ir.Expr:
+        return self._comprehension("list", node.generators, node.elt)
+
+    def _set_comprehension(self, node: ast.SetComp) -> ir.Expr:
+        return self._comprehension("set", node.generators, node.elt)
+
+    def _generator(self, node: ast.GeneratorExp) -> ir.Expr:
+        return self._comprehension("generator", node.generators, node.elt)
+
+    def _dict_comprehension(self, node: ast.DictComp) -> ir.Expr:
+        return self._comprehension("dict", node.generators, node.value, node.key)
+
+    def _comprehension(
+        self, kind: str, generators: Iterable[ast.comprehension], element: ast.expr, key: ast.expr | None = None
+    ) -> ir.Expr:
+        at = self.number()
         clauses: list[tuple[ir.Expr, ir.Expr, tuple[ir.Expr, ...]]] = []
-        clause: cst.CompFor | None = node.for_in
-        while clause is not None:
+        for clause in generators:
             source, target = self.expression(clause.iter), self.expression(clause.target)
-            clauses.append((target, source, self._all(condition.test for condition in clause.ifs)))
-            clause = clause.inner_for_in
-        if isinstance(node, cst.DictComp):
-            key = self.expression(node.key)
-            return ir.Comprehension(at, "dict", key, self.expression(node.value), tuple(clauses))
-        kind = "list" if isinstance(node, cst.ListComp) else "set" if isinstance(node, cst.SetComp) else "generator"
-        return ir.Comprehension(at, kind, None, self.expression(node.elt), tuple(clauses))
+            clauses.append((target, source, self._all(clause.ifs)))
+        first = self.expression(key) if key is not None else None
+        return ir.Comprehension(at, kind, first, self.expression(element), tuple(clauses))
 
-    def _yield(self, node: cst.Yield) -> ir.Expr:
+    def _yield(self, node: ast.Yield | ast.YieldFrom) -> ir.Expr:
         self.yields = True
-        value = node.value.item if isinstance(node.value, cst.From) else node.value
-        return ir.Yield(self.number(node), self.expression(value) if value else None)
+        at = self.number()
+        return ir.Yield(at, self.expression(node.value) if node.value is not None else None)
 
-    def _await(self, node: cst.Await) -> ir.Expr:
-        return ir.Await(self.number(node), self.expression(node.expression))
+    def _await(self, node: ast.Await) -> ir.Expr:
+        at = self.number()
+        return ir.Await(at, self.expression(node.value))
 
-    def _named(self, node: cst.NamedExpr) -> ir.Expr:
-        at = self.number(node)
+    def _named(self, node: ast.NamedExpr) -> ir.Expr:
+        at = self.number()
         value = self.expression(node.value)
         return ir.NamedExpr(at, self.expression(node.target), value)
 
-    def _lambda(self, node: cst.Lambda) -> ir.Expr:
-        at = self.number(node)
-        params = self._parameters(node.params)
+    def _lambda(self, node: ast.Lambda) -> ir.Expr:
+        at = self.number()
+        params = self._parameters(node.args)
         return ir.Lambda(at, params, self.expression(node.body))
 
-    def _parameters(self, params: cst.Parameters) -> tuple[ir.Parameter, ...]:
+    def _parameters(self, args: ast.arguments) -> tuple[ir.Parameter, ...]:
         made: list[ir.Parameter] = []
 
-        def add(param: cst.Param, kind: str) -> None:
-            annotation = self.expression(param.annotation.annotation) if param.annotation else None
-            default = self.expression(param.default) if param.default else None
-            made.append(ir.Parameter(param.name.value, annotation, default, kind))
+        def add(arg: ast.arg, default: ast.expr | None, kind: str) -> None:
+            annotation = self.expression(arg.annotation) if arg.annotation is not None else None
+            value = self.expression(default) if default is not None else None
+            made.append(ir.Parameter(arg.arg, annotation, value, kind))
 
-        for param in (*params.posonly_params, *params.params):
-            add(param, "plain")
-        if isinstance(params.star_arg, cst.Param):
-            add(params.star_arg, "*")
-        for param in params.kwonly_params:
-            add(param, "keyword")
-        if params.star_kwarg is not None:
-            add(params.star_kwarg, "**")
+        plain = [*args.posonlyargs, *args.args]
+        without = len(plain) - len(args.defaults)
+        for number, arg in enumerate(plain):
+            add(arg, args.defaults[number - without] if number >= without else None, "plain")
+        if args.vararg is not None:
+            add(args.vararg, None, "*")
+        for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+            add(arg, default, "keyword")
+        if args.kwarg is not None:
+            add(args.kwarg, None, "**")
         return tuple(made)
 
     # -- statements --
 
-    def body(self, node: cst.BaseSuite | None) -> ir.Body:
-        if node is None:
-            return ()
-        if isinstance(node, cst.IndentedBlock):
-            if self.skeleton:
-                self.slots += 1
-                return ir.Slot(self.slots - 1)
-            statements: list[ir.Stmt] = []
-            for statement in node.body:
-                self.statement(statement, statements)
-            return tuple(statements)
-        statements = []
-        for small in node.body:
-            self.statement(small, statements)
-        return tuple(statements)
+    def all_of(self, statements: Iterable[ast.stmt]) -> tuple[ir.Stmt, ...]:
+        lowered: list[ir.Stmt] = []
+        for statement in statements:
+            handler = _STATEMENTS.get(type(statement))
+            if handler is not None:
+                lowered.append(handler(self, statement))
+        return tuple(lowered)
 
-    def statement(self, node: cst.CSTNode, out: list[ir.Stmt]) -> None:
-        if isinstance(node, cst.SimpleStatementLine):
-            for small in node.body:
-                self.statement(small, out)
-            return
-        handler = _STATEMENTS.get(type(node))
-        if handler is not None:
-            made = handler(self, node)
-            if made is not None:
-                out.append(made)
+    def body(self, statements: Sequence[ast.stmt]) -> ir.Body:
+        if self.lines is not None and len(statements) == 1 and self._is_filler(statements[0], self.lines):
+            self.slots += 1
+            return ir.Slot(self.slots - 1)
+        return self.all_of(statements)
 
-    def _expr(self, node: cst.Expr) -> ir.Stmt:
-        at = self.number(node)
+    @staticmethod
+    def _is_filler(statement: ast.stmt, lines: Sequence[str]) -> bool:
+        """Whether a statement is the `pass` that a skeleton has on a line of its own for a body."""
+        if not isinstance(statement, ast.Pass):
+            return False
+        line = statement.lineno - 1
+        return not lines[line][: statement.col_offset].strip() and not lines[line - 1].rstrip("\r\n").endswith("\\")
+
+    def _expr(self, node: ast.Expr) -> ir.Stmt:
+        at = self.number()
         return ir.Evaluate(at, self.expression(node.value))
 
-    def _assign(self, node: cst.Assign) -> ir.Stmt:
-        at = self.number(node)
+    def _assign(self, node: ast.Assign) -> ir.Stmt:
+        at = self.number()
         value = self.expression(node.value)
-        return ir.Assign(at, self._all(target.target for target in node.targets), value, None)
+        return ir.Assign(at, self._all(node.targets), value, None)
 
-    def _ann_assign(self, node: cst.AnnAssign) -> ir.Stmt:
-        at = self.number(node)
-        value = self.expression(node.value) if node.value else None
-        annotation = self.expression(node.annotation.annotation)
+    def _ann_assign(self, node: ast.AnnAssign) -> ir.Stmt:
+        at = self.number()
+        value = self.expression(node.value) if node.value is not None else None
+        annotation = self.expression(node.annotation)
         return ir.Assign(at, (self.expression(node.target),), value, annotation)
 
-    def _aug_assign(self, node: cst.AugAssign) -> ir.Stmt:
-        at = self.number(node)
+    def _aug_assign(self, node: ast.AugAssign) -> ir.Stmt:
+        at = self.number()
         value = self.expression(node.value)
-        return ir.AugAssign(at, self.expression(node.target), _operator(node.operator), value)
+        return ir.AugAssign(at, self.expression(node.target), _OPERATORS[type(node.op)], value)
 
-    def _return(self, node: cst.Return) -> ir.Stmt:
-        at = self.number(node)
-        return ir.Return(at, self.expression(node.value) if node.value else None)
+    def _return(self, node: ast.Return) -> ir.Stmt:
+        at = self.number()
+        return ir.Return(at, self.expression(node.value) if node.value is not None else None)
 
-    def _raise(self, node: cst.Raise) -> ir.Stmt:
-        at = self.number(node)
-        return ir.Raise(at, self.expression(node.exc) if node.exc else None)
+    def _raise(self, node: ast.Raise) -> ir.Stmt:
+        at = self.number()
+        return ir.Raise(at, self.expression(node.exc) if node.exc is not None else None)
 
-    def _if(self, node: cst.If) -> ir.Stmt:
-        at = self.number(node)
+    def _if(self, node: ast.If) -> ir.Stmt:
+        at = self.number()
         test = self.expression(node.test)
         body = self.body(node.body)
-        orelse: ir.Body = ()
-        if isinstance(node.orelse, cst.If):
-            orelse = (self._if(node.orelse),)
-        elif node.orelse is not None:
-            orelse = self.body(node.orelse.body)
-        return ir.If(at, test, body, orelse)
+        return ir.If(at, test, body, self.body(node.orelse))
 
-    def _for(self, node: cst.For) -> ir.Stmt:
-        at = self.number(node)
+    def _for(self, node: ast.For | ast.AsyncFor) -> ir.Stmt:
+        at = self.number()
         target, source = self.expression(node.target), self.expression(node.iter)
         body = self.body(node.body)
-        return ir.For(at, target, source, body, self.body(node.orelse.body if node.orelse else None))
+        return ir.For(at, target, source, body, self.body(node.orelse))
 
-    def _while(self, node: cst.While) -> ir.Stmt:
-        at = self.number(node)
+    def _while(self, node: ast.While) -> ir.Stmt:
+        at = self.number()
         test = self.expression(node.test)
         body = self.body(node.body)
-        return ir.While(at, test, body, self.body(node.orelse.body if node.orelse else None))
+        return ir.While(at, test, body, self.body(node.orelse))
 
-    def _with(self, node: cst.With) -> ir.Stmt:
-        at = self.number(node)
+    def _with(self, node: ast.With | ast.AsyncWith) -> ir.Stmt:
+        at = self.number()
         items = tuple(
-            (self.expression(item.item), self.expression(item.asname.name) if item.asname else None)
-            for item in node.items
+            [
+                (
+                    self.expression(item.context_expr),
+                    self.expression(item.optional_vars) if item.optional_vars is not None else None,
+                )
+                for item in node.items
+            ]
         )
         return ir.With(at, items, self.body(node.body))
 
-    def _try(self, node: cst.Try | cst.TryStar) -> ir.Stmt:
-        at = self.number(node)
+    def _try(self, node: Any) -> ir.Stmt:
+        # ast.Try, or ast.TryStar from Python 3.11 on.
+        at = self.number()
         body = self.body(node.body)
         handlers = tuple(
-            (
-                self.expression(handler.type) if handler.type else None,
-                dotted_name(handler.name.name) if handler.name else None,
-                self.body(handler.body),
-            )
-            for handler in node.handlers
+            [
+                (
+                    self.expression(handler.type) if handler.type is not None else None,
+                    handler.name,
+                    self.body(handler.body),
+                )
+                for handler in node.handlers
+            ]
         )
-        orelse = self.body(node.orelse.body if node.orelse else None)
-        return ir.Try(at, body, handlers, orelse, self.body(node.finalbody.body if node.finalbody else None))
+        orelse = self.body(node.orelse)
+        return ir.Try(at, body, handlers, orelse, self.body(node.finalbody))
 
-    def _match(self, node: cst.Match) -> ir.Stmt:
-        at = self.number(node)
+    def _match(self, node: ast.Match) -> ir.Stmt:
+        at = self.number()
         subject = self.expression(node.subject)
         cases = []
         for case in node.cases:
-            names = tuple(_bound_by(case.pattern))
-            anything = isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None and not case.guard
-            guard = self.expression(case.guard) if case.guard else None
+            names = tuple(sorted(_bound_by(case.pattern)))
+            anything = isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None and case.guard is None
+            guard = self.expression(case.guard) if case.guard is not None else None
             cases.append((names, guard, self.body(case.body), anything))
         return ir.Match(at, subject, tuple(cases))
 
-    def _function(self, node: cst.FunctionDef) -> ir.Stmt:
-        at = self.number(node)
-        decorators = self._all(decorator.decorator for decorator in node.decorators)
-        params = self._parameters(node.params)
-        returns = self.expression(node.returns.annotation) if node.returns else None
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ir.Stmt:
+        at = self.number()
+        decorators = self._all(node.decorator_list)
+        params = self._parameters(node.args)
+        returns = self.expression(node.returns) if node.returns is not None else None
         outer, self.yields = self.yields, False
         body = self.body(node.body)
         generator, self.yields = self.yields, outer
-        return ir.Function(at, node.name.value, params, decorators, returns, body, generator)
+        return ir.Function(at, node.name, params, decorators, returns, body, generator)
 
-    def _class(self, node: cst.ClassDef) -> ir.Stmt:
-        at = self.number(node)
-        decorators = self._all(decorator.decorator for decorator in node.decorators)
-        bases = self._all(base.value for base in node.bases)
-        return ir.Class(at, node.name.value, bases, decorators, self.body(node.body))
+    def _class(self, node: ast.ClassDef) -> ir.Stmt:
+        at = self.number()
+        decorators = self._all(node.decorator_list)
+        bases = self._all(base.value if isinstance(base, ast.Starred) else base for base in node.bases)
+        return ir.Class(at, node.name, bases, decorators, self.body(node.body))
 
-    def _import(self, node: cst.Import) -> ir.Stmt:
-        names = tuple(
-            (dotted_name(alias.name), dotted_name(alias.asname.name) if alias.asname else None) for alias in node.names
-        )
-        return ir.Import(self.number(node), names)
+    def _import(self, node: ast.Import) -> ir.Stmt:
+        return ir.Import(self.number(), tuple((alias.name, alias.asname) for alias in node.names))
 
-    def _import_from(self, node: cst.ImportFrom) -> ir.Stmt:
-        module = "." * len(node.relative) + dotted_name(node.module)
-        if isinstance(node.names, cst.ImportStar):
-            return ir.ImportFrom(self.number(node), module, (("*", "*"),))
-        names = tuple(
-            (
-                dotted_name(alias.name),
-                dotted_name(alias.asname.name) if alias.asname else dotted_name(alias.name),
-            )
-            for alias in node.names
-        )
-        return ir.ImportFrom(self.number(node), module, names)
+    def _import_from(self, node: ast.ImportFrom) -> ir.Stmt:
+        module = "." * node.level + (node.module or "")
+        names = tuple((alias.name, alias.asname or alias.name) for alias in node.names)
+        return ir.ImportFrom(self.number(), module, names)
 
-    def _del(self, node: cst.Del) -> ir.Stmt:
-        at = self.number(node)
-        target = node.target
-        items = [e.value for e in target.elements] if isinstance(target, cst.Tuple) else [target]
-        return ir.Delete(at, self._all(items))
+    def _del(self, node: ast.Delete) -> ir.Stmt:
+        at = self.number()
+        only = node.targets[0] if len(node.targets) == 1 else None
+        return ir.Delete(at, self._all(only.elts if isinstance(only, ast.Tuple) else node.targets))
 
-    def _assert(self, node: cst.Assert) -> ir.Stmt:
-        return ir.Assert(self.number(node), self.expression(node.test))
+    def _assert(self, node: ast.Assert) -> ir.Stmt:
+        return ir.Assert(self.number(), self.expression(node.test))
 
-    def _global(self, node: cst.Global | cst.Nonlocal) -> ir.Stmt:
-        return ir.Global(self.number(node), tuple(item.name.value for item in node.names))
+    def _global(self, node: ast.Global | ast.Nonlocal) -> ir.Stmt:
+        return ir.Global(self.number(), tuple(node.names))
 
-    def _break(self, node: cst.Break) -> ir.Stmt:
-        return ir.Jump(self.number(node), "break")
+    def _break(self, node: ast.Break) -> ir.Stmt:
+        return ir.Jump(self.number(), "break")
 
-    def _continue(self, node: cst.Continue) -> ir.Stmt:
-        return ir.Jump(self.number(node), "continue")
+    def _continue(self, node: ast.Continue) -> ir.Stmt:
+        return ir.Jump(self.number(), "continue")
 
 
-def _bound_by(pattern: cst.CSTNode) -> list[str]:
+def _place(node: ast.expr | ast.keyword) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _bound_by(pattern: ast.pattern) -> list[str]:
+    """The names that a pattern binds."""
     names: list[str] = []
-    stack: list[cst.CSTNode] = [pattern]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, (cst.MatchAs, cst.MatchStar)) and node.name is not None:
-            names.append(node.name.value)
-        elif isinstance(node, cst.MatchMapping) and node.rest is not None:
-            names.append(node.rest.value)
-        stack.extend(node.children)
+    for node in ast.walk(pattern):
+        if isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name is not None:
+            names.append(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest is not None:
+            names.append(node.rest)
     return names
 
 
-def _literal(text: str) -> object:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, OverflowError):
-        return None
-
-
-_NO_CONSTANT = object()
-_CONSTANT_NAMES: dict[str, object] = {"None": None, "True": True, "False": False}
+_OPERATORS: dict[type, str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
+    ast.MatMult: "@", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
+    ast.Not: "not", ast.USub: "-", ast.UAdd: "+", ast.Invert: "~", ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<",
+    ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Is: "is", ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in",
+    ast.And: "and", ast.Or: "or",
+}  # fmt: skip
 
 _EXPRESSIONS: dict[type, Callable[[_Lowering, Any], ir.Expr]] = {
-    cst.Name: _Lowering._name,
-    cst.Attribute: _Lowering._attribute,
-    cst.Call: _Lowering._call,
-    cst.Subscript: _Lowering._subscript,
-    cst.Integer: _Lowering._integer,
-    cst.Float: _Lowering._integer,
-    cst.Imaginary: _Lowering._integer,
-    cst.SimpleString: _Lowering._string,
-    cst.ConcatenatedString: _Lowering._concatenated,
-    cst.FormattedString: _Lowering._formatted,
-    cst.Ellipsis: _Lowering._ellipsis,
-    cst.BinaryOperation: _Lowering._binary,
-    cst.UnaryOperation: _Lowering._unary,
-    cst.Comparison: _Lowering._comparison,
-    cst.BooleanOperation: _Lowering._boolean,
-    cst.IfExp: _Lowering._conditional,
-    cst.Tuple: _Lowering._elements,
-    cst.List: _Lowering._elements,
-    cst.Set: _Lowering._elements,
-    cst.Dict: _Lowering._dict,
-    cst.ListComp: _Lowering._comprehension,
-    cst.SetComp: _Lowering._comprehension,
-    cst.DictComp: _Lowering._comprehension,
-    cst.GeneratorExp: _Lowering._comprehension,
-    cst.Yield: _Lowering._yield,
-    cst.Await: _Lowering._await,
-    cst.NamedExpr: _Lowering._named,
-    cst.Lambda: _Lowering._lambda,
+    ast.Name: _Lowering._name,
+    ast.Attribute: _Lowering._attribute,
+    ast.Constant: _Lowering._constant,
+    ast.Call: _Lowering._call,
+    ast.Subscript: _Lowering._subscript,
+    ast.Slice: _Lowering._slice,
+    ast.JoinedStr: _Lowering._formatted,
+    ast.BinOp: _Lowering._binary,
+    ast.UnaryOp: _Lowering._unary,
+    ast.Compare: _Lowering._comparison,
+    ast.BoolOp: _Lowering._boolean,
+    ast.IfExp: _Lowering._conditional,
+    ast.Tuple: _Lowering._tuple,
+    ast.List: _Lowering._list,
+    ast.Set: _Lowering._set,
+    ast.Starred: _Lowering._starred,
+    ast.Dict: _Lowering._dict,
+    ast.ListComp: _Lowering._list_comprehension,
+    ast.SetComp: _Lowering._set_comprehension,
+    ast.DictComp: _Lowering._dict_comprehension,
+    ast.GeneratorExp: _Lowering._generator,
+    ast.Yield: _Lowering._yield,
+    ast.YieldFrom: _Lowering._yield,
+    ast.Await: _Lowering._await,
+    ast.NamedExpr: _Lowering._named,
+    ast.Lambda: _Lowering._lambda,
 }
 
-_STATEMENTS: dict[type, Callable[[_Lowering, Any], ir.Stmt | None]] = {
-    cst.Expr: _Lowering._expr,
-    cst.Assign: _Lowering._assign,
-    cst.AnnAssign: _Lowering._ann_assign,
-    cst.AugAssign: _Lowering._aug_assign,
-    cst.Return: _Lowering._return,
-    cst.Raise: _Lowering._raise,
-    cst.If: _Lowering._if,
-    cst.For: _Lowering._for,
-    cst.While: _Lowering._while,
-    cst.With: _Lowering._with,
-    cst.Try: _Lowering._try,
-    cst.TryStar: _Lowering._try,
-    cst.Match: _Lowering._match,
-    cst.FunctionDef: _Lowering._function,
-    cst.ClassDef: _Lowering._class,
-    cst.Import: _Lowering._import,
-    cst.ImportFrom: _Lowering._import_from,
-    cst.Del: _Lowering._del,
-    cst.Assert: _Lowering._assert,
-    cst.Global: _Lowering._global,
-    cst.Nonlocal: _Lowering._global,
-    cst.Break: _Lowering._break,
-    cst.Continue: _Lowering._continue,
+_STATEMENTS: dict[type, Callable[[_Lowering, Any], ir.Stmt]] = {
+    ast.Expr: _Lowering._expr,
+    ast.Assign: _Lowering._assign,
+    ast.AnnAssign: _Lowering._ann_assign,
+    ast.AugAssign: _Lowering._aug_assign,
+    ast.Return: _Lowering._return,
+    ast.Raise: _Lowering._raise,
+    ast.If: _Lowering._if,
+    ast.For: _Lowering._for,
+    ast.AsyncFor: _Lowering._for,
+    ast.While: _Lowering._while,
+    ast.With: _Lowering._with,
+    ast.AsyncWith: _Lowering._with,
+    ast.Try: _Lowering._try,
+    ast.Match: _Lowering._match,
+    ast.FunctionDef: _Lowering._function,
+    ast.AsyncFunctionDef: _Lowering._function,
+    ast.ClassDef: _Lowering._class,
+    ast.Import: _Lowering._import,
+    ast.ImportFrom: _Lowering._import_from,
+    ast.Delete: _Lowering._del,
+    ast.Assert: _Lowering._assert,
+    ast.Global: _Lowering._global,
+    ast.Nonlocal: _Lowering._global,
+    ast.Break: _Lowering._break,
+    ast.Continue: _Lowering._continue,
 }
+if sys.version_info >= (3, 11):
+    _STATEMENTS[ast.TryStar] = _Lowering._try

@@ -13,10 +13,11 @@ from weakref import WeakValueDictionary
 import libcst as cst
 
 from gradsense.findings import Span
+from gradsense.source.bounds import is_bounded
 from gradsense.source.index import NodeIndex, children_of
 from gradsense.source.lines import LineIndex
 from gradsense.source.memo import Memo
-from gradsense.source.parse import Parsed, parse
+from gradsense.source.parse import Parsed, Syntax, parse, read_syntax
 from gradsense.source.positions import node_spans
 from gradsense.source.scan import Scan, scan
 from gradsense.source.structure import MOST_NESTING, Clause, Statement, clauses, nesting, statements
@@ -60,27 +61,47 @@ class Block:
     def __init__(self, text: str, *, parsable: bool) -> None:
         self.text = text
         self._parsable = parsable
+        self._syntax: Syntax | None = None
         self.notes: dict[object, Any] = {}
         """What others have worked out of the text alone: it is found, and forgotten, with the block."""
 
     @cached_property
     def _parsed(self) -> Parsed | None:
-        return parse(self.text) if self._parsable else None
+        return parse(self.text) if self._may_be_parsed else None
+
+    @cached_property
+    def _may_be_parsed(self) -> bool:
+        return self._parsable and is_bounded(self.text)
+
+    @cached_property
+    def parses(self) -> bool:
+        """Whether the block is no hole: Python's own parser understands it, or libcst's, which knows newer syntax."""
+        if self._may_be_parsed:
+            self._syntax = read_syntax(self.text)
+        return self._syntax is not None or self._parsed is not None
+
+    def take_syntax(self) -> Syntax | None:
+        """Python's own tree, which isn't kept: made again if it is asked for again. None if only libcst has one."""
+        syntax = self._syntax if self.parses else None
+        self._syntax = None
+        return syntax or (read_syntax(self.text) if self._may_be_parsed else None)
 
     @property
     def tree(self) -> cst.Module | None:
-        """The tree, with an `if 1:` line above if the block is indented; None for a hole."""
+        """libcst's tree, with an `if 1:` line above if the block is indented; None for a hole, and for the odd text that
+        only Python's own parser understands.
+        """
         return self._parsed.tree if self._parsed else None
 
     @property
     def statements(self) -> tuple[cst.CSTNode, ...]:
-        """The block's own statements in `tree`: normally one, none for a hole or mere comments."""
+        """The block's own statements in `tree`: normally one, none for a hole or mere comments, or without a tree."""
         return self._parsed.statements if self._parsed else ()
 
     @cached_property
     def hole(self) -> Hole | None:
         """What the block mentions, if it does not parse."""
-        if self._parsed:
+        if self.parses:
             return None
         mentions = frozenset(_IDENTIFIER.findall(self.text)).difference(keyword.kwlist)
         match = _HOLE_HEAD.match(self.text)
@@ -259,10 +280,10 @@ class BlockTree:
             return _block(text), (), ()
         if not self._is_long:
             block = _block(text)
-            if block.tree is not None:
+            if block.parses:
                 return block, (), ()
         cut = _skeleton(text, lines, parts)
-        if cut[0].tree is None:
+        if not cut[0].parses:
             return _block(text, parsable=False), (), ()
         return cut
 

@@ -1,14 +1,15 @@
-"""The text of a block to a libcst tree, or to nothing; never to an exception, a hang or a crash."""
+"""The text of a block to a tree of Python's own, or of libcst; or to nothing, never to an exception, a hang or a crash."""
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import libcst as cst
 
-from gradsense.source.bounds import is_bounded
 from gradsense.source.scan import BYTE_ORDER_MARK
 
 # Stands above an indented block, so that it is parsed as it is written: columns and multi-line strings stay.
@@ -32,14 +33,50 @@ class Parsed(NamedTuple):
     statements: tuple[cst.CSTNode, ...]
 
 
-def parse(text: str) -> Parsed | None:
-    """The tree of a block's text, indented or not; None if it isn't Python, or not safe to parse."""
-    if not is_bounded(text):
+class Syntax(NamedTuple):
+    """Python's own tree of a block: its statements, and the text that they count lines in."""
+
+    statements: list[ast.stmt]
+    source: str
+
+
+def read_syntax(text: str) -> Syntax | None:
+    """Python's own tree of a block's text that may be parsed, indented or not.
+
+    None if it isn't Python, or in a newer syntax than this interpreter's.
+    """
+    source, indented = _source_of(text)
+    try:
+        if "\\" in source:
+            with warnings.catch_warnings():
+                # Of an escape in a string that means nothing.
+                warnings.simplefilter("ignore")
+                statements = _syntax_of(source)
+        else:
+            statements = _syntax_of(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
+    if not indented:
+        return Syntax(statements, source)
+    only = statements[0] if len(statements) == 1 else None
+    return Syntax(only.body, source) if isinstance(only, ast.If) and not only.orelse else None
+
+
+def _syntax_of(source: str) -> list[ast.stmt]:
+    tree = compile(source, "<block>", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    assert isinstance(tree, ast.Module)
+    return tree.body
+
+
+def _source_of(text: str) -> tuple[str, bool]:
+    """What a parser is given for the text of a block, and whether that begins with the wrapper."""
     source = _printable(text)
-    indented = _INDENTED.match(source) is not None
-    if indented:
-        source = _WRAPPER + source
+    return (_WRAPPER + source, True) if _INDENTED.match(source) is not None else (source, False)
+
+
+def parse(text: str) -> Parsed | None:
+    """libcst's tree of a block's text that may be parsed, indented or not; None if it isn't Python."""
+    source, indented = _source_of(text)
     try:
         tree = _tree_of(source)
     except (KeyboardInterrupt, SystemExit):
