@@ -236,7 +236,7 @@ def findings_of(program: Program, rule: Rule) -> list[Finding]:
     """What one rule finds by itself: by its query, and at the nodes that match its pattern."""
     found = list(rule.check(program))
     if rule.pattern is not None:
-        for place in matches(program, rule.pattern):
+        for place in matches(program, rule.pattern, rule.pattern_text):
             found += rule.check_match(place, program)
     return found
 

@@ -83,6 +83,7 @@ def build_class(
 def register(run: Run, cls: ClassValue) -> None:
     """Take a class for what its name and place stand for from here on."""
     run.imports.orders.clear()
+    run.imports.found.clear()
     run.imports.classes.pop(cls, None)
     run.imports.classes[cls] = cls
 

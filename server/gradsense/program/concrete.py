@@ -7,8 +7,7 @@ than the Python that the server runs on.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import libcst as cst
@@ -135,11 +134,26 @@ class _Lowering:
         parts = list(_strings(node))
         if all(isinstance(part, cst.SimpleString) for part in parts):
             return ir.Constant(at, _literal(" ".join(part.value for part in parts)))  # type: ignore[attr-defined]
-        formatted = [part for part in parts if isinstance(part, cst.FormattedString)]
-        return ir.Operation(at, "f-string", self._all(chain.from_iterable(map(_expressions_of, formatted))))
+        return ir.Operation(at, "f-string", self._pieces(at, parts))
 
     def _formatted(self, node: cst.FormattedString) -> ir.Expr:
-        return ir.Operation(self.number(node), "f-string", self._all(_expressions_of(node)))
+        at = self.number(node)
+        return ir.Operation(at, "f-string", self._pieces(at, [node]))
+
+    def _pieces(self, at: int, strings: Iterable[cst.BaseString]) -> tuple[ir.Expr, ...]:
+        """What f-strings are made of; neighbouring texts as one."""
+        pieces: list[ir.Expr] = []
+        text = ""
+        for string in strings:
+            for part in string.parts if isinstance(string, cst.FormattedString) else (string,):
+                if isinstance(part, cst.FormattedStringExpression):
+                    if text:
+                        pieces.append(ir.Constant(at, text))
+                    text = ""
+                    pieces.append(self.expression(part.expression))
+                else:
+                    text += _text_of(string, part)
+        return (*pieces, ir.Constant(at, text)) if text else tuple(pieces)
 
     def _ellipsis(self, node: cst.Ellipsis) -> ir.Expr:
         return ir.Constant(self.number(node), ...)
@@ -421,8 +435,15 @@ def _strings(node: cst.BaseString) -> Iterator[cst.BaseString]:
     yield node
 
 
-def _expressions_of(node: cst.FormattedString) -> list[cst.BaseExpression]:
-    return [part.expression for part in node.parts if isinstance(part, cst.FormattedStringExpression)]
+def _text_of(string: cst.BaseString, part: cst.CSTNode) -> str:
+    """The text that a piece of a string stands for."""
+    if isinstance(string, cst.FormattedString) and isinstance(part, cst.FormattedStringText):
+        prefix = string.start.rstrip("\"'").lower().replace("f", "")
+        raw = part.value.replace("{{", "{").replace("}}", "}")
+        text = _literal(f"{prefix}{string.end}{raw}{string.end}")
+    else:
+        text = _literal(part.value) if isinstance(part, cst.SimpleString) else None
+    return text if isinstance(text, str) else ""
 
 
 def _operands(node: cst.BooleanOperation) -> list[cst.BaseExpression]:

@@ -207,12 +207,15 @@ class File:
 def _with_those_that_mention(loud: set[str], units: list[tuple[set[str], frozenset[str]]]) -> frozenset[str]:
     """`loud`, and what those of `units` define that mention any of it."""
     while True:
-        more = [unit for unit in units if not loud.isdisjoint(unit[1])]
-        if not more:
+        rest: list[tuple[set[str], frozenset[str]]] = []
+        for unit in units:
+            if loud.isdisjoint(unit[1]):
+                rest.append(unit)
+            else:
+                loud |= unit[0]
+        if len(rest) == len(units):
             return frozenset(loud)
-        for defines, _ in more:
-            loud |= defines
-        units = [unit for unit in units if unit not in more]
+        units = rest
 
 
 def blocks_below(where: Where, offset: int, tree: BlockTree) -> Iterator[tuple[Where, int, BlockTree]]:
@@ -278,6 +281,8 @@ class Imports:
         """The classes as they are now, for values that were made before an edit of their members."""
         self.orders: dict[ClassValue | Ref, tuple[list[ClassValue | Ref], bool, dict[str, tuple[str, ...] | None]]] = {}
         """Orders of look-up worked out so far, with the ancestries that they rest on."""
+        self.found: dict[tuple[object, ...], object] = {}
+        """What look-ups find now, by what runs have read: many have read the same."""
         self.asking: Run | None = None
         self.read: set[str] = set()
         self._telling: dict[str, frozenset[str]] = {}

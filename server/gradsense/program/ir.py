@@ -45,7 +45,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """Arithmetic, comparison, f-string, slice: `op` is the operator's spelling, or a word for the others."""
+    """Arithmetic, comparison, f-string, slice: `op` is the operator's spelling, or a word for the others.
+
+    The texts of an f-string are operands, too, as Constants with its own number.
+    """
 
     at: int
     op: str

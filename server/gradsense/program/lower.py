@@ -31,6 +31,27 @@ class Lowered:
         self._count = count
 
     @cached_property
+    def expression_statements(self) -> frozenset[int]:
+        """The numbers of the expressions that are statements by themselves."""
+        found: set[int] = set()
+        pending: list[object] = [self.statements]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, tuple):
+                pending += node
+            elif isinstance(node, ir.Evaluate):
+                found.add(node.value.at)
+            elif isinstance(node, (ir.If, ir.For, ir.While, ir.Try)):
+                pending += (node.body, node.orelse)
+                if isinstance(node, ir.Try):
+                    pending += (node.finalbody, *(body for _, _, body in node.handlers))
+            elif isinstance(node, (ir.With, ir.Function, ir.Class)):
+                pending.append(node.body)
+            elif isinstance(node, ir.Match):
+                pending += (body for _, _, body, _ in node.cases)
+        return frozenset(found)
+
+    @cached_property
     def nodes(self) -> tuple[cst.CSTNode, ...]:
         """At `at`, the libcst node behind the event-tree node of that number; none where the two parsers disagree."""
         nodes = lower_concrete(self._block.statements, self._skeleton)[1]
@@ -126,8 +147,13 @@ class _Lowering:
 
     def _formatted(self, node: ast.JoinedStr) -> ir.Expr:
         at = self.number()
-        parts = [part.value for part in node.values if isinstance(part, ast.FormattedValue)]
-        return ir.Operation(at, "f-string", self._all(parts))
+        operands: list[ir.Expr] = []
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                operands.append(self.expression(part.value))
+            elif isinstance(part, ast.Constant):
+                operands.append(ir.Constant(at, part.value))
+        return ir.Operation(at, "f-string", tuple(operands))
 
     def _binary(self, node: ast.BinOp) -> ir.Expr:
         at = self.number()

@@ -262,6 +262,13 @@ class Program:
         offset, tree = found
         return offset, tree, lower(tree.block, bool(tree.suites)).nodes
 
+    def is_statement(self, site: Site) -> bool:
+        """Whether the expression at a site of this file is a statement by itself."""
+        found = self.file.block_at(site.where) if site.where.path == self.file.path else None
+        if found is None:
+            return False
+        return site.at in lower(found[1].block, bool(found[1].suites)).expression_statements
+
     def site_of(self, place: Place) -> Site | None:
         """The site that names a node in facts; None if its event tree has left it out."""
         nodes = lower(place.block, bool(place.tree.suites)).nodes  # type: ignore[attr-defined]
@@ -479,7 +486,9 @@ class Program:
             elif read[0] == "member" and script and read[1] not in self.imports.classes:
                 continue
             else:
-                now = self._now(read)
+                now = self.imports.found.get(read, _GONE)
+                if now is _GONE:
+                    now = self.imports.found[read] = self._now(read)
             if now is not value and now != value:
                 return False
         return True

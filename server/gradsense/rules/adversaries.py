@@ -110,7 +110,7 @@ def _left_for_the_next_call(program: Program, run: Run) -> Iterator[Leftover]:
     """A method that makes one step with an optimizer of its object is called again and again: what one call leaves in
     parameters that it does not clear at its beginning, the next one applies.
     """
-    owner = next((each for each in program.classes.values() if run.entry.startswith(f"{each.name}.")), None)
+    owner = program.classes.get(run.entry.rpartition(".")[0])
     if owner is None or owner.kind is not Kind.OTHER or run.end is None:
         return
     if any(tree.holes for _, _, tree, _ in program.file.units):

@@ -50,6 +50,8 @@ class Rule:
     fix_safety: ClassVar[Safety | None] = None
     """How safe the rule's fixes are; None if it has none."""
     pattern: ClassVar[m.BaseMatcherNode | None] = None
+    pattern_text: ClassVar[re.Pattern[str] | None] = None
+    """What is found in the text of each node that the pattern is for: it is tried in such blocks only."""
     proven_by: ClassVar[frozenset[str]] = frozenset()
     """What a probe finds, at a line of the finding, where the rule is right: causes such as `probe-cut`."""
     examples: ClassVar[list[Example]]

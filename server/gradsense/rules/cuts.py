@@ -114,8 +114,8 @@ def _swallowed(program: Program, behind: dict[Site, tuple[Loss, Cut]]) -> Iterat
             trained -= option.sources if isinstance(option, (Tensor, Parameters)) else frozenset()
     for loss, cut in behind.values():
         sources = fresh(program, loss.run, cut.sources & trained)
-        place = program.place(cut.site)
-        if sources and place is not None:
+        place = program.place(cut.site) if sources else None
+        if place is not None:
             sources -= _used_outside(program, place, sources)
             names = names_of(program, loss.run, sources)
             if names:

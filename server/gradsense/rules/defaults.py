@@ -42,7 +42,7 @@ def _of_arguments(program: Program, name: str) -> set[float]:
     """`def __init__(self, tau=0.005)`."""
     return _numbers(
         each.node.default
-        for each in all_places(program, cst.Param)
+        for each in all_places(program, cst.Param, name)
         if isinstance(each.node, cst.Param) and each.node.name.value == name
     )
 
@@ -51,12 +51,12 @@ def _of_fields(program: Program, name: str) -> set[float]:
     """`tau: float = 0.005`, `TAU = 0.005`."""
     fields = (
         each.node.value
-        for each in all_places(program, cst.AnnAssign)
+        for each in all_places(program, cst.AnnAssign, name)
         if isinstance(each.node, cst.AnnAssign) and is_name(each.node.target, name)
     )
     names = (
         each.node.value
-        for each in all_places(program, cst.Assign)
+        for each in all_places(program, cst.Assign, name)
         if isinstance(each.node, cst.Assign) and any(is_name(target.target, name) for target in each.node.targets)
     )
     return _numbers(fields) | _numbers(names)
@@ -66,7 +66,7 @@ def _of_options(program: Program, name: str) -> set[float]:
     """`parser.add_argument("--tau", type=float, default=0.005)`."""
     options = (
         argument.value
-        for each in all_places(program, cst.Call)
+        for each in all_places(program, cst.Call, "add_argument")
         if isinstance(each.node, cst.Call) and _is_option(each.node, name)
         for argument in each.node.args
         if argument.keyword is not None and argument.keyword.value == "default"

@@ -37,10 +37,25 @@ def loss_calls(program: Program, names: tuple[str, ...]) -> Iterator[LossCall]:
 
     A class of the user's that is derived from a loss has a forward of its own: only torch's own classes count.
     """
+    known = program.derived(_known_calls)
     functions = [name for name in names if name.startswith("torch.nn.functional.")]
-    for run, call in program.calls(*functions):
-        yield _loss_call(run, call, call.name, None)
-    for run, forward in program.forwards(*names):
+    for name in (*functions, *(name for name in names if name not in functions)):
+        found = known.get(name)
+        if found is None:
+            found = known[name] = list(_calls_of(program, name))
+        yield from found
+
+
+def _known_calls(program: Program) -> dict[str, list[LossCall]]:
+    """Filled by name: several rules ask for the same losses."""
+    return {}
+
+
+def _calls_of(program: Program, name: str) -> Iterator[LossCall]:
+    if name.startswith("torch.nn.functional."):
+        for run, call in program.calls(name):
+            yield _loss_call(run, call, call.name, None)
+    for run, forward in program.forwards(name):
         if isinstance(forward.module.type, Ref):
             yield _loss_call(run, forward, forward.module.type.name, forward.module)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 
@@ -10,7 +11,7 @@ import libcst.matchers as m
 
 from gradsense.program.file import blocks_below
 from gradsense.program.program import Place, Program
-from gradsense.source.blocks import Block
+from gradsense.source.blocks import BlockTree
 from gradsense.source.index import NodeIndex
 from gradsense.source.memo import Memo
 
@@ -18,15 +19,19 @@ Found = tuple[tuple[int, tuple[cst.CSTNode, ...]], ...]
 """What matches in the blocks of a top-level statement: which block, and its nodes."""
 
 
-def matches(program: Program, pattern: m.BaseMatcherNode) -> Iterator[Place]:
-    """Every node of the file that matches `pattern`, in order of blocks."""
+def matches(program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] | None = None) -> Iterator[Place]:
+    """Every node of the file that matches `pattern`, in order of blocks.
+
+    `text`, if given, is found in the text of each node that is worth a look: a tree is made of such blocks only, and of
+    those that mention the names in the pattern.
+    """
     # Most patterns match nothing in most statements: to know that of a whole statement saves a look at its blocks.
     key = id(pattern)
     for unit, begin, whole, _ in program.file.units:
         found: Found | None = whole.notes.get(key)
         if found is None:
-            inside = [tree.block for _, _, tree in blocks_below(unit, begin, whole)]
-            each = ((number, _matching(block, pattern)) for number, block in enumerate(inside))
+            inside = enumerate(blocks_below(unit, begin, whole))
+            each = ((number, _matching(tree, pattern, text)) for number, (_, _, tree) in inside)
             found = whole.notes[key] = tuple((number, nodes) for number, nodes in each if nodes)
         if not found:
             continue
@@ -37,14 +42,33 @@ def matches(program: Program, pattern: m.BaseMatcherNode) -> Iterator[Place]:
                 yield Place(node, tree.block, where, offset, tree)
 
 
-def _matching(block: Block, pattern: m.BaseMatcherNode) -> tuple[cst.CSTNode, ...]:
+def _matching(tree: BlockTree, pattern: m.BaseMatcherNode, text: re.Pattern[str] | None) -> tuple[cst.CSTNode, ...]:
+    block = tree.block
     if block.hole is not None:
         return ()
     found: tuple[cst.CSTNode, ...] | None = block.notes.get(id(pattern))
     if found is None:
-        near = candidates(block.index, pattern)
-        found = block.notes[id(pattern)] = tuple(node for node in near if is_match(node, pattern))
+        found = ()
+        if (text is None or text.search(block.text)) and _is_mentioned(pattern, tree.names):
+            found = tuple(node for node in candidates(block.index, pattern) if is_match(node, pattern))
+        block.notes[id(pattern)] = found
     return found
+
+
+def _is_mentioned(pattern: object, names: frozenset[str]) -> bool:
+    """Whether all the names that a pattern asks for are among those of a text."""
+    if isinstance(pattern, m.OneOf):
+        return any(_is_mentioned(option, names) for option in pattern.options)
+    if isinstance(pattern, (list, tuple)):
+        return all(_is_mentioned(each, names) for each in pattern)
+    if isinstance(pattern, m.Name):
+        value: object = pattern.value
+        if isinstance(value, str):
+            return value in names
+        return not isinstance(value, m.MatchIfTrue) or any(map(value.func, names))
+    if not is_dataclass(pattern):
+        return True
+    return all(_is_mentioned(getattr(pattern, field.name), names) for field in fields(pattern))
 
 
 def is_match(node: cst.CSTNode, pattern: m.BaseMatcherNode) -> bool:

@@ -32,8 +32,13 @@ def facts_at(program: Program, kind: type[F], place: Place) -> list[F]:
     ]
 
 
-def places_below(program: Program, place: Place, *kinds: type[cst.CSTNode]) -> Iterator[Place]:
-    """Every node of some kinds at and below a place, in the bodies that stand in blocks of their own too."""
+def places_below(
+    program: Program, place: Place, *kinds: type[cst.CSTNode], mentions: str | None = None
+) -> Iterator[Place]:
+    """Every node of some kinds at and below a place, in the bodies that stand in blocks of their own too.
+
+    Of these, only blocks that mention a name are looked at, if one is given.
+    """
     whole = len(place.block.statements) == 1 and place.block.statements[0] is place.node
     for node in _nodes_of(place.block, kinds) if whole else _among(walk((place.node,)), kinds):
         yield place.at(node)
@@ -42,6 +47,8 @@ def places_below(program: Program, place: Place, *kinds: type[cst.CSTNode]) -> I
     depth = len(place.where.steps)
     for where, offset, tree in blocks_below(place.where, place.offset, place.tree):  # type: ignore[arg-type]
         if len(where.steps) == depth or tree.block.hole is not None:
+            continue
+        if mentions is not None and mentions not in tree.names:
             continue
         for node in _nodes_of(tree.block, kinds):
             yield Place(node, tree.block, where, offset, tree)
@@ -108,11 +115,11 @@ def statement_within(program: Program, place: Place, outer: Place | None) -> Pla
     return None
 
 
-def places_in(program: Program, code: Code, *kinds: type[cst.CSTNode]) -> Iterator[Place]:
-    """Every node of some kinds in a function or class."""
+def places_in(program: Program, code: Code, *kinds: type[cst.CSTNode], mentions: str | None = None) -> Iterator[Place]:
+    """Every node of some kinds in a function or class; as `places_below`."""
     place = program.place(code.site)
     if place is not None:
-        yield from places_below(program, place, *kinds)
+        yield from places_below(program, place, *kinds, mentions=mentions)
 
 
 def first_statement(program: Program, function: Code) -> Place | None:
@@ -130,10 +137,10 @@ def is_name(node: cst.CSTNode, name: str) -> bool:
     return isinstance(node, cst.Name) and node.value == name
 
 
-def all_places(program: Program, kind: type[cst.CSTNode]) -> Iterator[Place]:
-    """Every node of a kind in the file."""
+def all_places(program: Program, kind: type[cst.CSTNode], mentions: str | None = None) -> Iterator[Place]:
+    """Every node of a kind in the file; of blocks that mention a name only, if one is given."""
     for where, offset, tree in program.file.blocks():
-        if tree.block.hole is None:
+        if tree.block.hole is None and (mentions is None or mentions in tree.names):
             for node in tree.block.index.by_kind.get(kind, ()):
                 yield Place(node, tree.block, where, offset, tree)
 
@@ -183,7 +190,7 @@ def attributes_of_self(program: Program, function: Code, name: str) -> Iterator[
     own = getattr(function.node, "params", ())
     if not own:
         return
-    for place in places_in(program, function, cst.Attribute):
+    for place in places_in(program, function, cst.Attribute, mentions=name):
         node = place.node
         assert isinstance(node, cst.Attribute)
         if node.attr.value == name and isinstance(node.value, cst.Name) and node.value.value == own[0].name:

@@ -88,8 +88,9 @@ class Block:
 
     @property
     def tree(self) -> cst.Module | None:
-        """libcst's tree, with an `if 1:` line above if the block is indented; None for a hole, and for the odd text that
-        only Python's own parser understands.
+        """libcst's tree, with an `if 1:` line above if the block is indented.
+
+        None for a hole, and for the odd text that only Python's own parser understands.
         """
         return self._parsed.tree if self._parsed else None
 

@@ -1,4 +1,4 @@
-"""The text of a block to a tree of Python's own, or of libcst; or to nothing, never to an exception, a hang or a crash."""
+"""The text of a block to Python's own tree, or libcst's; or to nothing, never to an exception, a hang or a crash."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class FunctionContract(Rule):
     def _called(self, program: Program, cls: ClassValue) -> Iterator[Finding]:
         if "__call__" in cls.members:
             return
-        for place in all_places(program, cst.Call):
+        for place in all_places(program, cst.Call, cls.name):
             node = place.node
             if (
                 isinstance(node, cst.Call)

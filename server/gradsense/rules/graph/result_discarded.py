@@ -69,8 +69,8 @@ class ResultDiscarded(Rule):
         for call in program.selected(_without_effect):
             if call.site in told:
                 continue
-            place = program.place(call.site)
-            if place is None or not _is_a_statement(program, place, call):
+            place = program.place(call.site) if program.is_statement(call.site) else None
+            if place is None or not _is_without_effect(program, place, call):
                 continue
             told.add(call.site)
             yield from self.finding(place, *_in_words(place, call), fixes=(_fix(program, place, call),))
@@ -397,11 +397,8 @@ def _without_effect(here: FactsHere) -> Iterator[Call]:
                 yield call
 
 
-def _is_a_statement(program: Program, place: Place, call: Call) -> bool:
-    """Whether a call stands on its own, and does nothing to what it is called on for certain."""
-    alone = place.block.index.by_kind.get(cst.Expr, ())
-    if not any(each.value is place.node for each in alone):  # type: ignore[attr-defined]
-        return False
+def _is_without_effect(program: Program, place: Place, call: Call) -> bool:
+    """Whether a call that stands on its own does nothing to what it is called on for certain."""
     if program.file.path.endswith(".ipynb") and call.context.function is None and not call.context.rounds:
         return False
     receiver = call.receiver
@@ -437,7 +434,7 @@ def _is_used_as_tensor(program: Program, place: Place, call: Call) -> bool:
         return False
     asked = {
         each.node.attr.value
-        for each in _within(program, call, cst.Attribute)
+        for each in _within(program, call, cst.Attribute, name.value)
         if isinstance(each.node, cst.Attribute)
         and isinstance(each.node.value, cst.Name)
         and each.node.value.value == name.value
@@ -461,13 +458,15 @@ def _is_output(program: Program, call: Call, name: str) -> bool:
     return False
 
 
-def _within(program: Program, call: Call, kind: type[cst.CSTNode]) -> Iterator[Place]:
-    """The nodes of a kind in the function that a call is in; outside of functions, in the module's statements."""
+def _within(program: Program, call: Call, kind: type[cst.CSTNode], mentions: str) -> Iterator[Place]:
+    """The nodes of a kind in the function that a call is in, or in the module's statements outside of functions; of
+    blocks that mention a name.
+    """
     if call.context.function is not None:
-        yield from places_in(program, call.context.function, kind)
+        yield from places_in(program, call.context.function, kind, mentions=mentions)
         return
     for where, offset, tree in program.file.blocks():
-        if not where.unit:
+        if not where.unit and mentions in tree.names:
             for node in tree.block.index.by_kind.get(kind, ()):
                 yield Place(node, tree.block, where, offset, tree)
 

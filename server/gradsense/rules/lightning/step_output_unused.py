@@ -50,6 +50,7 @@ class StepOutputUnused(Rule):
     code, name, severity = "GS113", "step-output-unused", Severity.WARNING
     fix_safety = Safety.UNSAFE
     pattern = m.Call(func=m.Attribute(value=m.Attribute(value=m.Name()), attr=m.Name("append")))
+    pattern_text = re.compile(r"\w\s*\.\s*\w+\s*\.\s*append\b")
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         call = place.node

@@ -275,11 +275,11 @@ def _is_set_elsewhere(program: Program, name: str) -> bool:
     """Whether an attribute's values are changed in place or by `.data`, or it is assigned more than once."""
     own = m.Attribute(attr=m.Name(name))
     changed = m.Attribute(value=own, attr=m.Name(m.MatchIfTrue(_changes)))
-    if any(m.matches(place.node, changed) for place in all_places(program, cst.Attribute)):
+    if any(m.matches(place.node, changed) for place in all_places(program, cst.Attribute, name)):
         return True
-    if any(m.matches(place.node, m.AugAssign(target=own)) for place in all_places(program, cst.AugAssign)):
+    if any(m.matches(place.node, m.AugAssign(target=own)) for place in all_places(program, cst.AugAssign, name)):
         return True
-    return sum(m.matches(place.node, m.AssignTarget(own)) for place in all_places(program, cst.AssignTarget)) > 1
+    return sum(m.matches(place.node, m.AssignTarget(own)) for place in all_places(program, cst.AssignTarget, name)) > 1
 
 
 def _changes(name: str) -> bool:

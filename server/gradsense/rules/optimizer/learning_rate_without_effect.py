@@ -315,7 +315,7 @@ def _is_read(program: Program, target: Place, attr: str) -> bool:
         and place.node.attr.value == attr
         and not is_target(place)
         and place.code() == target.code()
-        for place in all_places(program, cst.Attribute)
+        for place in all_places(program, cst.Attribute, attr)
     )
 
 

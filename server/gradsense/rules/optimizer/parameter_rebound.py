@@ -53,6 +53,7 @@ class ParameterRebound(Rule):
     code, name, severity = "GS310", "parameter-rebound", Severity.ERROR
     fix_safety = Safety.SAFE
     pattern = _UPDATE
+    pattern_text = re.compile(r"\.\s*grad\b")
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assign = place.node
@@ -60,8 +61,6 @@ class ParameterRebound(Rule):
         target = assign.targets[0].target
         assert isinstance(target, cst.Name)
         name = target.value
-        if "grad" not in place.tree.names:  # type: ignore[attr-defined]
-            return
         if not _uses_gradient_of(assign.value, name) or _is_perturbation(place, assign.value):
             return
         around = compounds_around(program, place)

@@ -194,5 +194,5 @@ def is_read(program: Program, name: str) -> bool:
     """Whether some attribute of that name is read in the file."""
     return any(
         m.matches(place.node, m.Attribute(attr=m.Name(name))) and not is_target(place)
-        for place in all_places(program, cst.Attribute)
+        for place in all_places(program, cst.Attribute, name)
     )

@@ -167,4 +167,5 @@ def is_own_flag(program: Program, target: Place, store: Store) -> bool:
     if not own or not m.matches(target.node.value, m.Name(own[0].name)):
         return False
     flag = m.Attribute(m.Name(own[0].name), m.Name("requires_grad"))
-    return any(m.matches(place.node, flag) and not is_target(place) for place in all_places(program, cst.Attribute))
+    places = all_places(program, cst.Attribute, "requires_grad")
+    return any(m.matches(place.node, flag) and not is_target(place) for place in places)

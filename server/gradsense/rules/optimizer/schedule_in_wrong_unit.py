@@ -375,7 +375,7 @@ def _assigned(program: Program, place: Place, name: str) -> str:
     """The only expression that a variable of the same definition is assigned; empty if there are more."""
     values = [
         each.code(each.node.value)
-        for each in all_places(program, cst.Assign)
+        for each in all_places(program, cst.Assign, name)
         if each.where.unit == place.where.unit
         and isinstance(each.node, cst.Assign)
         and m.matches(each.node.targets[0].target, m.Name(name))

@@ -358,7 +358,12 @@ _KEEP_ZERO = frozenset(
 
 def _is_stepped(program: Program, run: Run, build: Build) -> bool:
     obj = build.optimizer.obj
-    return obj not in run.escaped and any(step.optimizer.obj == obj for step in program.facts(Step))
+    return obj not in run.escaped and obj in program.derived(_stepped)
+
+
+def _stepped(program: Program) -> frozenset[Obj]:
+    """The optimizers that make a step."""
+    return frozenset(step.optimizer.obj for step in program.facts(Step))
 
 
 def _is_lightnings(program: Program, run: Run, build: Build) -> bool:

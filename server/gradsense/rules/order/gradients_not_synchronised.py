@@ -94,8 +94,8 @@ class GradientsNotSynchronised(Rule):
             return
         passes: dict[object, Place] = {}
         for backward in program.facts(Backward):
-            place = program.place(backward.site)
-            if place is not None and backward.context.rounds:
+            place = program.place(backward.site) if backward.context.rounds else None
+            if place is not None:
                 passes[backward.site] = place
         around = [(place, _no_sync(program, place)) for place in passes.values()]
         if not around or any(manager is None for _, manager in around):

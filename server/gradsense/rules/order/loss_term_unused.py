@@ -279,8 +279,8 @@ def _is_loss(value: Tensor) -> bool:
 
 def _reads(program: Program, function: Code | None, name: str) -> list[Place]:
     """Where a name is read in a function, or anywhere in the file for a variable of the module."""
-    everywhere = syntax.all_places(program, cst.Name)
-    places = syntax.places_in(program, function, cst.Name) if function is not None else everywhere
+    everywhere = syntax.all_places(program, cst.Name, name)
+    places = syntax.places_in(program, function, cst.Name, mentions=name) if function is not None else everywhere
     return [
         place
         for place in places

@@ -78,8 +78,8 @@ class MethodNotCalled(Rule):
                 if (value := call.argument(0, keyword)) is not None
             ]
         for site, position, keyword, value in takers:
-            place = program.place(site)
-            argument = _argument(place, position, keyword) if place is not None and _gives_parameters(value) else None
+            place = program.place(site) if _gives_parameters(value) else None
+            argument = _argument(place, position, keyword) if place is not None else None
             if place is None or argument is None or not isinstance(place.node, cst.Call):
                 continue
             taker = place.code(place.node.func)

@@ -507,9 +507,9 @@ def _never_scaled(program: Program, run: Run, call: ScalerCall, backwards: list[
         )
         and call.scaler.obj not in run.escaped
         and not any(
-            node.attr.value in _SCALING  # type: ignore[attr-defined]
+            not _SCALING.isdisjoint(tree.names)
+            and any(node.attr.value in _SCALING for node in tree.block.index.by_kind.get(cst.Attribute, ()))  # type: ignore[attr-defined]
             for _, _, tree in program.file.blocks()
-            for node in tree.block.index.by_kind.get(cst.Attribute, ())
         )
     )
 

@@ -117,7 +117,7 @@ class NetworkAliased(Rule):
             other = _other_name(program, store)
             if other is not None and m.matches(value.node, m.Attribute() | m.Name() | _MOVED):
                 yield from self._alias(program, place, value, program.place(other.site), other.attr)
-        for place in matches(program, _SAME_NETWORK):
+        for place in matches(program, _SAME_NETWORK, _SAME_NETWORK_TEXT):
             yield from self._local(program, place)
 
     def _local(self, program: Program, place: Place) -> Iterator[Finding]:
@@ -311,6 +311,7 @@ class NetworkAliased(Rule):
 
 _MOVED = m.Call(func=m.Attribute(attr=m.Name("to") | m.Name("cuda") | m.Name("cpu") | m.Name("eval") | m.Name("train")))
 _SAME_NETWORK = m.Assign(targets=[m.AssignTarget(m.Name(_FOLLOWS))], value=m.Name())
+_SAME_NETWORK_TEXT = re.compile(r"=\s*[^\W\d]\w*[ \t]*(?:[#;\r\n]|$)")
 _PARAMETERS = m.Arg(m.Call(func=m.Attribute(attr=m.Name("parameters")), args=[]))
 _ZIPPED = m.Call(func=m.Name("zip"), args=[_PARAMETERS, _PARAMETERS])
 
@@ -370,10 +371,11 @@ def _other_name(program: Program, store: Store) -> Store | None:
 
 def _assigned_again(program: Program, target: Place) -> bool:
     """Whether a variable gets another value too."""
-    named = m.AssignTarget(m.Name(target.code()))
+    name = target.code()
+    named = m.AssignTarget(m.Name(name))
     found = [
         place
-        for place in all_places(program, cst.AssignTarget)
+        for place in all_places(program, cst.AssignTarget, name)
         if m.matches(place.node, named) and place.where.unit == target.where.unit
     ]
     return len(found) != 1

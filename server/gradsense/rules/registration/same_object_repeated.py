@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -21,6 +22,7 @@ from gradsense.rules.patterns import matches
 
 _ONE = m.List(elements=[m.Element()]) | m.Tuple(elements=[m.Element()])
 _PRODUCT = m.BinaryOperation(_ONE, m.Multiply()) | m.BinaryOperation(operator=m.Multiply(), right=_ONE)
+_PRODUCT_TEXT = re.compile(r"(?:\]|,\s*\))\s*\*|\*\s*(?:\[|\([^()]*(?:\([^()]*\)[^()]*)*,\s*\))")
 
 
 class SameObjectRepeated(Rule):
@@ -54,7 +56,7 @@ class SameObjectRepeated(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if next(matches(program, _PRODUCT), None) is None:
+        if next(matches(program, _PRODUCT, _PRODUCT_TEXT), None) is None:
             return
         products: dict[Site, Place | None] = {}
         told: set[Site] = set()

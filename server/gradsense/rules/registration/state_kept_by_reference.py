@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -57,8 +58,8 @@ class StateKeptByReference(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
         for run, call in program.calls("Module.state_dict", "Lightning.state_dict"):
-            place = program.place(call.site)
-            if place is None or call.site in told or not call.context.rounds:
+            place = program.place(call.site) if call.context.rounds and call.site not in told else None
+            if place is None:
                 continue
             if not call.context.conditions and not _is_in_branch(program, place):
                 continue
@@ -70,7 +71,7 @@ class StateKeptByReference(Rule):
                 continue
             told.add(call.site)
             yield from self._kept(program, target, place, "the weights that go on training, not a copy")
-        for place in matches(program, _SAME_NETWORK):
+        for place in matches(program, _SAME_NETWORK, _SAME_NETWORK_TEXT):
             yield from self._same_network(program, place)
 
     def _same_network(self, program: Program, place: Place) -> Iterator[Finding]:
@@ -317,6 +318,7 @@ class StateKeptByReference(Rule):
 _SAME_NETWORK = m.Assign(
     targets=[m.AssignTarget(m.Name(_BEST) | m.Attribute(attr=m.Name(_BEST)))], value=m.Name() | m.Attribute()
 )
+_SAME_NETWORK_TEXT = re.compile(r"=\s*[^\W\d][\w.]*[ \t]*(?:[#;\r\n]|$)")
 
 
 def _is_in_branch(program: Program, place: Place) -> bool:
@@ -357,7 +359,7 @@ def _is_read_later(program: Program, target: Place, function: Code | None, loops
         if not inside:
             return False
     read = False
-    for place in all_places(program, kind):
+    for place in all_places(program, kind, _last(target.node)):
         if place.node is target.node or _last(place.node) != _last(target.node):
             continue
         span = place.span

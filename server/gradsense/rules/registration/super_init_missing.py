@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import libcst as cst
-import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
-from gradsense.program import class_lookup
+from gradsense.program import class_lookup, ir
 from gradsense.program.facts import Store
+from gradsense.program.lower import lower
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import ClassValue, Code, FunctionValue, Ref, Tensor, Value
 from gradsense.rules import edits
@@ -17,6 +18,7 @@ from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent
 from gradsense.rules.modules import is_certainly_module
 from gradsense.rules.syntax import first_statement, places_in, precedes
+from gradsense.source.blocks import BlockTree
 
 _OWN_WAYS = frozenset({"__new__", "__setattr__", "__post_init__"})
 
@@ -218,17 +220,35 @@ class SuperInitMissing(Rule):
     ]
 
 
-_IT = m.SimpleStatementLine(body=[m.Expr(m.Call(m.Attribute(m.Call(m.Name("super")), m.Name("__init__"))))])
-
-
 def _begins_with_it(program: Program, init: Code) -> bool:
     """Whether the first statement of an `__init__` is `super().__init__(...)`."""
     notes = init.tree.notes  # type: ignore[attr-defined]
     known: bool | None = notes.get(_begins_with_it)
     if known is None:
-        first = first_statement(program, init)
-        known = notes[_begins_with_it] = first is not None and m.matches(first.node, _IT)
+        known = notes[_begins_with_it] = _is_it(next(_statements(init), None))
     return known
+
+
+def _statements(function: Code) -> Iterator[ir.Stmt]:
+    """A function's statements in order, behind its docstring."""
+    node, tree = function.node, function.tree
+    assert isinstance(node, ir.Function)
+    assert isinstance(tree, BlockTree)
+    blocks: Iterable[Iterable[ir.Stmt]] = [node.body] if isinstance(node.body, tuple) else []
+    if isinstance(node.body, ir.Slot):
+        children = (child for _, child in tree.suites[node.body.number].children)
+        blocks = (lower(child.block, bool(child.suites)).statements for child in children)
+    for statement in chain.from_iterable(blocks):
+        if not (isinstance(statement, ir.Evaluate) and isinstance(statement.value, ir.Constant)):
+            yield statement
+
+
+def _is_it(statement: ir.Stmt | None) -> bool:
+    call = statement.value if isinstance(statement, ir.Evaluate) else None
+    func = call.func if isinstance(call, ir.Call) else None
+    if not isinstance(func, ir.Attribute) or func.attr != "__init__" or not isinstance(func.value, ir.Call):
+        return False
+    return isinstance(func.value.func, ir.Name) and func.value.func.id == "super"
 
 
 def _is_simple(program: Program, facts: ClassFacts) -> bool:

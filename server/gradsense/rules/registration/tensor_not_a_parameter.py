@@ -317,9 +317,9 @@ def _is_handled(program: Program, name: str) -> bool:
     """Whether the program goes about an attribute's gradient or values itself."""
     own = m.Attribute(attr=m.Name(name))
     handled = m.Attribute(value=own, attr=m.Name(m.MatchIfTrue(_changes)))
-    if any(m.matches(place.node, handled) for place in all_places(program, cst.Attribute)):
+    if any(m.matches(place.node, handled) for place in all_places(program, cst.Attribute, name)):
         return True
-    if any(m.matches(place.node, m.AugAssign(target=own)) for place in all_places(program, cst.AugAssign)):
+    if any(m.matches(place.node, m.AugAssign(target=own)) for place in all_places(program, cst.AugAssign, name)):
         return True
     return any(
         any(m.matches(node, own) for arg in call.node.args for node in walk((arg,)))

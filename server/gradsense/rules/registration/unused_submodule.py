@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import libcst as cst
-import libcst.matchers as m
 
 from gradsense.findings import Finding, Severity, Tag
-from gradsense.program import class_lookup
+from gradsense.program import class_lookup, ir
 from gradsense.program.facts import Store
-from gradsense.program.file import blocks_below
+from gradsense.program.lower import lower
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.values import ClassValue, FunctionValue, Instance, Items, Obj, Where
+from gradsense.program.values import ClassValue, FunctionValue, Instance, Items, Obj
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import is_stub, subclasses
 from gradsense.rules.modules import held_by_optimizers, is_certainly_module, may_hold_others, trainable_below
-from gradsense.rules.patterns import is_match
-from gradsense.rules.syntax import in_broken_code, is_target, places_in, stores_on, value_assigned
+from gradsense.rules.syntax import in_broken_code, places_in, stores_on, value_assigned
 from gradsense.source.blocks import BlockTree
 
 _BY_NAME = frozenset(
@@ -28,7 +27,6 @@ _BY_NAME = frozenset(
 )
 """What may reach a layer without its name standing in the code."""
 _OWN_WAYS = ("__setattr__", "parameters")
-_OF_SELF = m.Attribute(value=m.Name("self"))
 _OVER_ALL = frozenset({"modules", "named_modules"})
 _PREPARING = ("init", "freeze", "reset", "load", "unfreeze", "__init__")
 
@@ -519,33 +517,31 @@ def _is_new(value: Place) -> bool:
 class _Mentions:
     """The names that stand in the file otherwise than as what is assigned to: attributes, and words in strings.
 
-    `own` says in which units of the file a name stands behind `self`; `networks` are the units of the Module classes.
+    `own` says in which Module classes of the file, by their units, a name stands behind `self`: another network's
+    `self.name` means that one's own.
     """
 
     anywhere: frozenset[str]
     own: Mapping[str, set[str]]
-    networks: frozenset[str]
 
     def may_mean(self, name: str, related: set[str]) -> bool:
-        """Whether a name may mean an attribute of a class that is defined, with its bases, in the units `related`.
-
-        Another network's `self.name` means that one's own.
-        """
-        return name in self.anywhere or any(
-            unit in related or unit not in self.networks for unit in self.own.get(name, ())
-        )
+        """Whether a name may mean an attribute of a class that is defined, with its bases, in the units `related`."""
+        return name in self.anywhere or not related.isdisjoint(self.own.get(name, ()))
 
 
 def _mentions(program: Program) -> _Mentions:
+    networks = {facts.site.where.unit for facts in program.module_classes if facts.known}
     anywhere: set[str] = set()
     own: dict[str, set[str]] = {}
     for unit, _, tree, _ in program.file.units:
-        names, of_self = _mentioned_below(unit, tree)
+        names, of_self = _mentioned_below(tree)
         anywhere |= names
-        for name in of_self:
-            own.setdefault(name, set()).add(unit.unit)
-    networks = frozenset(facts.site.where.unit for facts in program.module_classes if facts.known)
-    return _Mentions(frozenset(anywhere), own, networks)
+        if unit.unit not in networks:
+            anywhere |= of_self
+        else:
+            for name in of_self:
+                own.setdefault(name, set()).add(unit.unit)
+    return _Mentions(frozenset(anywhere), own)
 
 
 def _related(program: Program, facts: ClassFacts) -> set[str]:
@@ -554,26 +550,42 @@ def _related(program: Program, facts: ClassFacts) -> set[str]:
     return {cls.code.site.where.unit for cls in order if isinstance(cls, ClassValue)}
 
 
-def _mentioned_below(unit: Where, whole: BlockTree) -> tuple[frozenset[str], frozenset[str]]:
+def _mentioned_below(whole: BlockTree) -> tuple[frozenset[str], frozenset[str]]:
     """The names of a top-level statement: those that stand anywhere, and those behind `self`."""
     known: tuple[frozenset[str], frozenset[str]] | None = whole.notes.get(_mentioned_below)
     if known is None:
         anywhere: set[str] = set()
         own: set[str] = set()
-        for where, offset, tree in blocks_below(unit, 0, whole):
-            for kind in (cst.Attribute, cst.SimpleString, cst.FormattedStringText):
-                for node in tree.block.index.by_kind.get(kind, ()) if tree.block.hole is None else ():
-                    words = _words(Place(node, tree.block, where, offset, tree))
-                    (own if is_match(node, _OF_SELF) else anywhere).update(words)
+        pending: list[tuple[object, BlockTree]] = [(lower(whole.block, bool(whole.suites)).statements, whole)]
+        while pending:
+            node, tree = pending.pop()
+            if isinstance(node, ir.Slot):
+                children = (child for _, child in tree.suites[node.number].children)
+                pending += ((lower(child.block, bool(child.suites)).statements, child) for child in children)
+                continue
+            if isinstance(node, ir.Attribute):
+                (own if isinstance(node.value, ir.Name) and node.value.id == "self" else anywhere).add(node.attr)
+            elif isinstance(node, ir.Constant) and isinstance(node.value, str):
+                anywhere.update(_WORD.findall(node.value))
+            pending += ((part, tree) for part in _parts(node))
         known = whole.notes[_mentioned_below] = frozenset(anywhere), frozenset(own)
     return known
 
 
-def _words(place: Place) -> list[str]:
-    if isinstance(place.node, cst.Attribute):
-        return [] if is_target(place) else [place.node.attr.value]
-    text = place.node.value if isinstance(place.node, (cst.SimpleString, cst.FormattedStringText)) else ""
-    above = place.parent()
-    if above is not None and isinstance(above.node, cst.Expr):
-        return []
-    return "".join(c if c.isalnum() or c == "_" else " " for c in text).split()
+def _parts(node: object) -> Iterator[object]:
+    """What stands below a node of an event tree, without what is assigned to, and without docstrings."""
+    if isinstance(node, tuple):
+        yield from node
+    elif isinstance(node, ir.Evaluate) and isinstance(node.value, ir.Constant):
+        return
+    elif isinstance(node, ir.Assign):
+        yield from (target.value if isinstance(target, ir.Attribute) else target for target in node.targets)
+        yield from (node.value, node.annotation)
+    elif isinstance(node, ir.AugAssign):
+        yield node.target.value if isinstance(node.target, ir.Attribute) else node.target
+        yield node.value
+    elif type(node).__module__ == ir.__name__:
+        yield from (getattr(node, name) for name in type(node).__slots__)  # type: ignore[attr-defined]
+
+
+_WORD = re.compile(r"\w+")

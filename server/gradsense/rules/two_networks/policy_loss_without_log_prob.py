@@ -519,8 +519,11 @@ def _may_score(program: Program) -> bool:
     document = program.file.document
     if program.is_called_anywhere(_SCORES) or not _SCORING.isdisjoint(document.names):
         return True
-    parts = (each.node for each in all_places(program, cst.Attribute) if isinstance(each.node, cst.Attribute))
-    return any(node.attr.value in ("probs", "logits") for node in parts)
+    return any(
+        isinstance(place.node, cst.Attribute) and place.node.attr.value == name
+        for name in ("probs", "logits")
+        for place in all_places(program, cst.Attribute, name)
+    )
 
 
 def _sources_of(call: Call) -> frozenset[Obj]:
