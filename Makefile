@@ -32,8 +32,9 @@ screenshots: setup $(VSIX) .cache/vscode/.installed
 editor: setup $(VSIX) .cache/vscode/.installed
 	$(RUN) tests/e2e/real_vscode.py serve examples --extension $(VSIX)
 
+# `make bench FROM=folder` takes public training files from there, too, as owner+name; PARTS names some of its tables.
 bench: setup
-	$(RUN) benchmarks/run.py
+	$(RUN) -m benchmarks.speed $(PARTS) $(if $(FROM),--from $(FROM))
 
 bench-typing: setup
 	$(RUN) -m benchmarks.keystrokes $(SHORT)

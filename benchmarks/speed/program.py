@@ -119,3 +119,32 @@ def training_file(lines: int) -> str:
         parts.append(_MODEL.format(n=count, width=32 + 16 * (count % 5), classes=2 + count % 7))
         count += 1
     return "".join(parts) + _MAIN
+
+
+_STAGE = """
+    # Stage {n}.
+    stage_{n} = nn.Sequential(nn.Linear(16, {width}), nn.ReLU(), nn.Linear({width}, 2)).to(device)
+    optimizer_{n} = torch.optim.SGD(stage_{n}.parameters(), lr=args.lr, momentum=0.9)
+    losses_{n} = []
+    for epoch in range(args.epochs):
+        for inputs, targets in make_loader_0(256, 32):
+            inputs, targets = inputs.to(device), targets.to(device)
+            optimizer_{n}.zero_grad()
+            logits_{n} = stage_{n}(inputs)
+            loss_{n} = F.cross_entropy(logits_{n}, targets)
+            loss_{n}.backward()
+            optimizer_{n}.step()
+            losses_{n}.append(loss_{n}.item())
+        print(f"stage {n} epoch {{epoch}} loss {{sum(losses_{n}) / len(losses_{n}):.4f}}")
+"""
+
+
+def long_function_file(lines: int) -> str:
+    """A file of about `lines` lines, nearly all of them one function: training in many stages, all of them healthy."""
+    parts = [_HEADER, _MODEL.format(n=0, width=32, classes=2)]
+    parts.append("\n\ndef train_in_stages(args: argparse.Namespace) -> None:\n    device = torch.device('cpu')\n")
+    count = 0
+    while sum(part.count("\n") for part in parts) + _MAIN.count("\n") < lines:
+        parts.append(_STAGE.format(n=count, width=32 + 16 * (count % 5)))
+        count += 1
+    return "".join(parts) + _MAIN.replace("print(train_0(args))", "train_in_stages(args)")
