@@ -147,6 +147,8 @@ class _Lowering:
         for string in strings:
             for part in string.parts if isinstance(string, cst.FormattedString) else (string,):
                 if isinstance(part, cst.FormattedStringExpression):
+                    if part.equal is not None:
+                        text += cst.Module(()).code_for_node(part.expression) + "="
                     if text:
                         pieces.append(ir.Constant(at, text))
                     text = ""
