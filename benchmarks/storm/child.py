@@ -31,11 +31,12 @@ class Batch:
 class _Child:
     """A process that tries one batch after the other."""
 
-    def __init__(self, attempt: Attempt, options: Options, memory: int) -> None:
+    def __init__(self, attempt: Attempt, options: Options, limit: float, memory: int) -> None:
         # The place in the batch that it is at: what it was at when it died.
         self.place = _CONTEXT.RawValue("q", 0)
         self.connection, theirs = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(theirs, self.place, attempt, options, memory), daemon=True)
+        arguments = (theirs, self.place, attempt, options, limit, memory)
+        self.process = _CONTEXT.Process(target=_serve, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
         self.batch: Batch | None = None
@@ -64,6 +65,8 @@ class _Child:
         self.connection.close()
         if code is None:
             return "killed"
+        if hasattr(signal, "SIGPROF") and code == -signal.SIGPROF:
+            return "computed for too long"
         with contextlib.suppress(ValueError):
             return f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         return f"ended with {code}"
@@ -74,8 +77,9 @@ def try_all(
 ) -> Iterator[Result]:
     """What comes of each batch, as children finish them, in any order.
 
-    A child that is at one input for `limit` seconds is killed; `memory` is what it may have, in gigabytes, where the
-    system can bound that. The input is a failure, and another child goes on behind it.
+    A child that has computed on one input for `limit` seconds is killed, and one that has been at it for ten times as
+    long on the clock; `memory` is what it may have, in gigabytes. Windows can bound the clock's time alone. The input
+    is a failure, and another child goes on behind it.
     """
     waiting: deque[Batch] = deque()
     coming = iter(batches)
@@ -91,7 +95,7 @@ def try_all(
         for _ in range(options.processes):
             batch = following()
             if batch is not None:
-                children.append(_Child(attempt, options, memory))
+                children.append(_Child(attempt, options, limit, memory))
                 children[-1].give(batch)
         while children:
             ready = wait([child.connection for child in children], timeout=_LOOK_EVERY)
@@ -104,9 +108,9 @@ def try_all(
                         result = child.connection.recv()
                     except EOFError:
                         lost = child.end()
-                elif child.hangs(limit):
+                elif child.hangs(10 * limit):
                     child.end()
-                    lost = f"took longer than {limit:.0f} seconds"
+                    lost = f"took longer than {10 * limit:.0f} seconds"
                 if result is not None:
                     yield result
                 elif lost:
@@ -115,7 +119,7 @@ def try_all(
                     if place + 1 < len(batch.numbers):
                         waiting.append(Batch(batch.kind, batch.numbers[place + 1 :]))
                     children.remove(child)
-                    child = _Child(attempt, options, memory)
+                    child = _Child(attempt, options, limit, memory)
                     children.append(child)
                 else:
                     continue
@@ -131,7 +135,9 @@ def try_all(
             child.end()
 
 
-def _serve(connection: Connection, place: object, attempt: Attempt, options: Options, memory: int) -> None:
+def _serve(
+    connection: Connection, place: object, attempt: Attempt, options: Options, limit: float, memory: int
+) -> None:
     _bound_memory(memory)
     while True:
         try:
@@ -141,8 +147,16 @@ def _serve(connection: Connection, place: object, attempt: Attempt, options: Opt
         result = Result()
         for index, number in enumerate(batch.numbers):
             place.value = index  # type: ignore[attr-defined]
+            _bound_time(limit)
             result.add(attempt(options, batch.kind, number))
         connection.send(result)
+
+
+def _bound_time(seconds: float) -> None:
+    """Have the system end this process when it has computed for so long, native code or not."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _bound_memory(gigabytes: int) -> None:
