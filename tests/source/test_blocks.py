@@ -248,3 +248,25 @@ def test_a_broken_clause_is_a_hole_with_its_statement() -> None:
     text = f"a\nif b:\n{FILLER}elif c +:\n    d\ne\n"
     document = read_document(text)
     assert [tree.block.hole is not None for _, tree in document.blocks] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("def f():\n    a = 1\nb = 2\n    c = 3\n    d = 4\n\n\ne = 5\n", ["b = 2\n"]),
+        ("def f():\n    for x in y:\n        a\nb\n        c\n        d\n    e\n", ["b\n"]),
+        ("def f():\n    for x in y:\n        a\nb\n    c\n    d\n", ["b\n"]),
+        ("def f():\n    a\nfor x in y:\n        b\n        c\n    d\n    e\n", ["for x in y:\n        b\n        c\n"]),
+        (
+            "class A:\n    def f(self):\n        a\n    b\n        c\n        d\n    def g(self):\n        e\n",
+            ["    b\n"],
+        ),
+        ("class A:\n'''a'''\n    def f(self):\n        b\n    def g(self):\n        c\n", ["'''a'''\n"]),
+        ("class A:\n    def f(self):\n        b\ndef g(self):\n        c\n    d = 1\n", ["def g(self):\n        c\n"]),
+        # It is the second line that has strayed here, and what it says is at the top level.
+        ("def f():\n    a\nb = 1\n    c\nd\n", ["    c\n"]),
+        ("def f():\n    a\nif x\n    c\n    d\n", ["if x\n    c\n    d\n"]),
+    ],
+)
+def test_a_line_that_has_lost_its_indentation_is_lost_alone(text: str, lost: list[str]) -> None:
+    assert [block.text for block in corpus.holes(read_document(text))] == lost

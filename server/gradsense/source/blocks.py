@@ -306,7 +306,8 @@ def _skeleton(
             children = statements(lines, part.body, part.end)
             suites.append(Suite(tuple(_trees(text, lines, starts, children))))
             # As it is written: tabs and spaces don't mix.
-            indent = _INDENT.match(text, starts[children[0].header])
+            placed = next((child for child in children if not child.misplaced), children[0])
+            indent = _INDENT.match(text, starts[placed.header])
             filler = (indent[0] if indent is not None else "") + "pass\n"
             segments.append((length, 0, body))
             pieces.append(filler)

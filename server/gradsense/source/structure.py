@@ -63,13 +63,15 @@ def statements(scan: Scan, first: int, end: int, indent: int | None = None) -> l
             break
         here = lines[header].indent
         if indent is None:
-            indent = here
+            below = _next_code(scan, header + 1, end)
+            strayed = below < end and lines[below].indent > here and not lines[header].head and not lines[header].opens
+            indent = lines[below].indent if strayed else here
         while lines[header].head == "@":
             following = _next_code(scan, header + 1, end)
             if following == end or lines[following].indent != here:
                 break
             header = following
-        after = _statement_end(scan, header, end)
+        after = _statement_end(scan, header, end, max(here, indent))
         found.append(Statement(first, after, header, here != indent))
         first = after
     return found
@@ -90,7 +92,7 @@ def clauses(scan: Scan, statement: Statement) -> list[Clause] | None:
     found: list[Clause] = []
     first = statement.first
     while first < statement.end:
-        end = _outdent(scan, header + 1, statement.end, lines[header].indent)
+        end = _suite_end(scan, header + 1, statement.end, lines[header].indent)
         clause = _clause(scan, first, header, end)
         if clause is None:
             return None
@@ -134,11 +136,14 @@ def _clause(scan: Scan, first: int, header: int, end: int) -> Clause | None:
     return None if _next_code(scan, header + 1, end) == end else Clause(first, header + 1, end)
 
 
-def _statement_end(scan: Scan, header: int, end: int) -> int:
-    """Where the statement with that header ends: after its body, its clauses, and the comments in them."""
+def _statement_end(scan: Scan, header: int, end: int, indent: int) -> int:
+    """Where the statement with that header ends: after its body, its clauses, and the comments in them.
+
+    `indent` is what its body is indented deeper than: where the header has strayed, more than the header itself.
+    """
     line = scan.lines[header]
     compound = line.head in _CLAUSES or line.opens or line.head in _CONTINUATIONS
-    position = _body_end(scan, header + 1, end, line.indent) if compound else header + 1
+    position = _body_end(scan, header + 1, end, indent) if compound else header + 1
     following = _CLAUSES.get(line.head, ())
     while following:
         ahead = _next_code(scan, position, end)
@@ -147,7 +152,7 @@ def _statement_end(scan: Scan, header: int, end: int) -> int:
         clause = scan.lines[ahead]
         if clause.indent != line.indent or clause.head not in following:
             break
-        below = _body_end(scan, ahead + 1, end, line.indent)
+        below = _body_end(scan, ahead + 1, end, indent)
         if clause.opens and below == ahead + 1 and line.head != "try":
             break  # a clause that was only begun: what comes before it is whole without it
         position = below
@@ -159,12 +164,50 @@ def _body_end(scan: Scan, first: int, end: int, indent: int) -> int:
 
     It is `first` if there is no code among them.
     """
-    stop = _outdent(scan, first, end, indent)
+    stop = _suite_end(scan, first, end, indent)
     if _next_code(scan, first, stop) == stop:
         return first
     while scan.lines[stop - 1].indent <= indent:
         stop -= 1
     return stop
+
+
+def _suite_end(scan: Scan, first: int, end: int, indent: int) -> int:
+    """The next line with code that is indented no deeper than `indent` and was meant so, or `end`."""
+    stop = _outdent(scan, first, end, indent)
+    body = _next_code(scan, first, stop)
+    if body == stop and not scan.lines[first - 1].opens:
+        return stop
+    column = scan.lines[body].indent if body < stop else indent + 1
+    while stop < end and _has_strayed(scan, stop, end, indent, column):
+        stop = _outdent(scan, stop + 1, end, indent)
+    return stop
+
+
+# What may open a body of its own, and may have lost its indentation as any line may.
+_INNER = frozenset({"if", "for", "while", "with", "try", "def", "class", "async", "match"})
+
+
+def _has_strayed(scan: Scan, at: int, end: int, indent: int, body: int) -> bool:
+    """Whether a line that is indented no deeper than `indent` stands amid lines indented by `body`, which go on below
+    it as they can't in any program: it alone has lost its indentation.
+    """
+    lines = scan.lines
+    line = lines[at]
+    if line.head and line.head not in _INNER:
+        return False
+    below = _next_code(scan, at + 1, end)
+    if below == end or lines[below].indent < body:
+        return False
+    if line.opens:
+        # Its own body, and then lines that are in neither.
+        below = _outdent(scan, below + 1, end, lines[below].indent - 1)
+        return below < end and lines[below].indent >= body
+    if line.head:
+        return False
+    # One line alone would be the one that has strayed.
+    second = _next_code(scan, below + 1, end)
+    return second < end and lines[second].indent > indent
 
 
 # A suite takes one column at least.
