@@ -194,3 +194,11 @@ def test_broken_code_is_a_hole() -> None:
     ((_, tree),) = read_document("def first(:\n    return 1\n").blocks
     assert tree.block.hole is not None
     assert lower(tree.block, False).nodes == ()
+
+
+def test_expressions_that_are_statements() -> None:
+    text = "def f(x):\n    x.a()\n    y = x.b()\n    if x: x.c(); return x.d()\n    with x.e(): x\n    x.f().g()\n"
+    ((_, tree),) = read_document(text).blocks
+    lowered = lower(tree.block, False)
+    alone = [tree.block.code_of(lowered.nodes[number]) for number in sorted(lowered.expression_statements)]
+    assert alone == ["x.a()", "x.c()", "x", "x.f().g()"]

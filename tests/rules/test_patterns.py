@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import libcst as cst
 import libcst.matchers as m
 import pytest
 
-from gradsense.rules.patterns import is_match
+from gradsense.config import Settings
+from gradsense.engine import program_of
+from gradsense.rules.base import Rule
+from gradsense.rules.patterns import is_match, matches
 from gradsense.rules.registry import all_rules
+from gradsense.snapshot import Snapshot
 from gradsense.source.index import walk
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
@@ -39,3 +44,36 @@ def test_it_says_what_libcst_says(number: int) -> None:
 def test_the_patterns_match_something() -> None:
     nodes = [node for path in EXAMPLES for node in walk((cst.parse_module(path.read_text(encoding="utf-8")),))]
     assert sum(any(is_match(node, pattern) for node in nodes) for pattern in OWN) >= len(OWN) - 1
+
+
+RULES = [rule for rule in all_rules() if rule.pattern is not None]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.code for rule in RULES])
+def test_no_block_is_passed_by_that_holds_a_match(rule: type[Rule]) -> None:
+    assert rule.pattern is not None
+    found = 0
+    for each in all_rules():
+        for example in each.examples:
+            program = program_of(Snapshot("main.py", example.program, Settings()))
+            trees = [(tree.block, where) for where, _, tree in program.file.blocks() if tree.block.hole is None]
+            expected = [
+                (where, id(node))
+                for block, where in trees
+                for node in walk(block.statements)
+                if m.matches(node, rule.pattern)
+                and (rule.pattern_text is None or rule.pattern_text.search(block.code_of(node)))
+            ]
+            got = [(place.where, id(place.node)) for place in matches(program, rule.pattern, rule.pattern_text)]
+            assert set(expected) <= set(got)
+            found += len(got)
+    assert found
+
+
+def test_a_tree_is_made_of_blocks_that_mention_a_pattern() -> None:
+    program = program_of(Snapshot("main.py", "a = 1\nb.step()\nc.zero_grad()\nd = step\n", Settings()))
+    steps = m.Call(func=m.Attribute(attr=m.Name("step")))
+    assert [place.code() for place in matches(program, steps)] == ["b.step()"]
+    parsed = [tree.text for _, _, tree in program.file.blocks() if "_parsed" in vars(tree.block)]
+    assert parsed == ["b.step()\n", "d = step\n"]
+    assert [place.code() for place in matches(program, m.Assign(), re.compile("="))] == ["a = 1", "d = step"]
