@@ -63,6 +63,11 @@ compare: setup
 	test -x .cache/compare/bin/torchfix || ($(PYTHON) -m venv .cache/compare && .cache/compare/bin/pip install torchfix==0.7.0)
 	$(RUN) -m benchmarks.compare --torchfix .cache/compare/bin/torchfix
 
+# FROM is a folder with public repositories as <owner>+<name>/. WHOLE=1 checks all of them twice, too.
+bench-repository: setup
+	test -x .cache/compare/bin/torchfix || ($(PYTHON) -m venv .cache/compare && .cache/compare/bin/pip install torchfix==0.7.0)
+	$(RUN) -m benchmarks.repository --from $(or $(FROM),$(error make bench-repository FROM=folder)) --torchfix .cache/compare/bin/torchfix $(if $(WHOLE),--whole)
+
 # The oldest versions that all is made for: the probe under Python 3.9, the server and gradsense.testing under 3.10.
 OLD_PYTHON ?= python3.9
 OLD_SERVER_PYTHON ?= python3.10

@@ -141,6 +141,32 @@ def test_past_its_budget_it_is_killed_and_started_anew(
         os.kill(pids[0], 0)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no such clock")
+def test_its_budget_is_of_its_own_time(process: JediProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is: what only waits is not at the end of its time, what works is."""
+    with monkeypatch.context() as patched:
+        patched.setattr(jedi_process, "FIRST_BUDGET", 0.01)
+        patched.setattr(jedi_process, "WAIT", 12_000.0)
+
+        async def scenario() -> jedi_process.Told:
+            try:
+                return await process.ask(ClassAncestry("nets.Net", "a.py"))
+            finally:
+                await process.close()
+
+        told = asyncio.run(scenario())
+    assert (told.answer, told.lost, told.seconds) == (None, True, 0.01)
+    (told,) = asyncio.run(timed(process, CallResult("nets.create", "a.py")))
+    assert 0 < told.seconds < jedi_process.FIRST_BUDGET
+
+
+async def timed(process: JediProcess, question: CallResult) -> list[jedi_process.Told]:
+    try:
+        return [await process.ask(question)]
+    finally:
+        await process.close()
+
+
 def test_a_cancelled_question_leaves_no_answer_behind_for_the_next(process: JediProcess) -> None:
     async def scenario() -> list[Answer]:
         task = asyncio.create_task(process.ask(ClassAncestry("nets.Net", "a.py")))

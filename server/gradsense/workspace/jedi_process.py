@@ -11,7 +11,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +20,11 @@ from gradsense.snapshot import Answer, CallResult, ClassAncestry
 _WORKER = Path(__file__).with_name("jedi_worker.py")
 
 FIRST_BUDGET = 20.0
-"""Seconds for the first answer of a process: it imports jedi, and parses where nothing is cached."""
+"""Seconds of the process's time for its first answer: it imports jedi, and parses where nothing is cached."""
 BUDGET = 10.0
-"""Seconds for each further answer."""
+"""Seconds of its time for each further answer. What others do on the machine changes no answer, within bounds:"""
+WAIT = 6.0
+"""how many times as long may pass by the clock."""
 ATTEMPTS = 3
 """Processes that may be lost in a row before the session does without."""
 _LONGEST_LINE = 16 * 1024 * 1024
@@ -53,42 +54,44 @@ class JediProcess:
         self._turn = asyncio.Lock()
 
     async def ask(self, question: ClassAncestry | CallResult) -> Told:
-        """What there is to tell within the budget. The time is that of the process, without waiting for others."""
+        """What there is to tell within the budget. The seconds are those that the process has worked for it."""
         if not self._packages:
             return Told(None)
         if self._lost >= ATTEMPTS:
             return Told(None, lost=True)
         async with self._turn:
-            begin = time.monotonic()
+            budget = BUDGET if self._process is not None else FIRST_BUDGET
             try:
-                told = await self._asked(question)
+                return await self._asked(question, budget)
             except BaseException as error:
                 # Whatever happened, the process's next line would answer this question, not the next one.
                 await self._kill()
                 if not isinstance(error, OSError | ValueError | EOFError | asyncio.TimeoutError):
                     raise
                 self._lost += 1
-                told = Told(None, lost=True)
-            return told._replace(seconds=time.monotonic() - begin)
+                return Told(None, seconds=budget, lost=True)
 
-    async def _asked(self, question: ClassAncestry | CallResult) -> Told:
-        budget = BUDGET
+    async def _asked(self, question: ClassAncestry | CallResult, budget: float) -> Told:
         if self._process is None:
             self._process = await self._start()
-            budget = FIRST_BUDGET
         reading, writing = self._process.stdout, self._process.stdin
         assert reading is not None
         assert writing is not None
         kind = "ancestry" if isinstance(question, ClassAncestry) else "result"
-        writing.write(json.dumps({"kind": kind, "name": question.qualified}).encode() + b"\n")
+        order = {"kind": kind, "name": question.qualified, "seconds": budget}
+        writing.write(json.dumps(order).encode() + b"\n")
         await writing.drain()
-        line = await asyncio.wait_for(reading.readline(), budget)
+        line = await asyncio.wait_for(reading.readline(), budget * WAIT)
         if not line:
             raise EOFError
         self._lost = 0
         told = json.loads(line)
-        files = told.get("files")
-        return Told(_answer(question, told.get("answer")), tuple(map(str, files if isinstance(files, list) else ())))
+        files, seconds = told.get("files"), told.get("seconds")
+        return Told(
+            _answer(question, told.get("answer")),
+            tuple(map(str, files if isinstance(files, list) else ())),
+            float(seconds) if isinstance(seconds, int | float) else 0.0,
+        )
 
     async def _start(self) -> asyncio.subprocess.Process:
         try:

@@ -2,9 +2,10 @@
 
 Imports nothing of GradSense's.
 
-In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model"}`.
-Out: one line each, `{"answer": …, "files": […]}`: the dotted names of a class's bases in method resolution order, or
-the dotted name of the class of a call's result, and what was read for it. The user's packages are read, never executed.
+In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model", "seconds": 10}`.
+Out: one line each, `{"answer": …, "files": […], "seconds": …}`: the dotted names of a class's bases in method
+resolution order, or the dotted name of the class of a call's result, what was read for it, and the time it took. When
+the process has worked on an answer for as long as it may, it ends. The user's packages are read, never executed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,14 +50,25 @@ def main() -> None:
     for line in sys.stdin:
         question = json.loads(line)
         files.clear()
+        limit(question["seconds"])
+        begin = time.process_time()
         try:
             answer = (
                 ancestry(question["name"], infer) if question["kind"] == "ancestry" else result(question["name"], infer)
             )
         except Exception:  # jedi raises all sorts of errors on code that it doesn't understand
             answer = None
-        answers.write(json.dumps({"answer": answer, "files": sorted(files)}) + "\n")
+        limit(0)
+        told = {"answer": answer, "files": sorted(files), "seconds": time.process_time() - begin}
+        answers.write(json.dumps(told) + "\n")
         answers.flush()
+
+
+def limit(seconds: float) -> None:
+    """End this process when it has worked for some more seconds; 0: it may go on. Windows has no such clock: there the
+    parent's alone counts."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # nothing catches its signal, so it ends the process
 
 
 def note_files() -> set[str]:
