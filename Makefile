@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-typing bench-probe corpus mutants storm probe-truth compare bench-repository test-old test-engines docs rule package release-check clean
+.PHONY: setup demo test screenshots editor bench bench-typing bench-probe corpus mutants storm probe-truth compare bench-repository test-old test-engines docs rule package lock sbom audit release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -113,6 +113,20 @@ dist/gradsense-%.vsix: out/extension.js .venv/.installed
 	mkdir -p $(@D)
 	$(RUN) tools/bundle_server.py $*
 	npm run package -- --allow-package-all-secrets --allow-package-env-file --target $* --out $@
+
+# The hashes of everything that the extension is bundled of, after a version in tools/bundled.txt has changed.
+lock: setup
+	$(RUN) -m tools.lock
+
+# What a release is made of, as dist/gradsense.cdx.json.
+sbom: setup
+	$(RUN) -m tools.sbom
+
+# Known vulnerabilities in what is bundled. It asks the package indexes' advisory services, so it needs the network.
+audit: setup
+	test -x .cache/audit/bin/pip-audit || ($(PYTHON) -m venv .cache/audit && .cache/audit/bin/pip install pip-audit)
+	.cache/audit/bin/pip-audit --disable-pip --require-hashes --requirement tools/bundled.txt
+	npm audit --omit=dev
 
 release-check: setup
 	$(RUN) -m tools.release

@@ -66,7 +66,7 @@ FOUND_AT = "        optimizer.step()"
 KEYS_A_SECOND = 15
 REQUEST_EVERY = 5
 """Keys between a hover with a code action and the next."""
-PATIENCE = 60.0
+PATIENCE = 600.0
 LINES = 2000
 OTHERS = 9
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BUNDLED = REPOSITORY / "bundled"
+LOCK = REPOSITORY / "tools" / "bundled.txt"
 PYTHON_VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 UNUSED = {"bin", "tests", "stubs", "django-stubs"}
@@ -72,36 +74,57 @@ def this_platform() -> str:
 
 def bundle_libraries(target: str) -> None:
     """Fetch the libraries, unless those in the bundle are the ones asked for."""
-    lock = (REPOSITORY / "tools" / "bundled.txt").read_text(encoding="utf-8")
-    pins = json.dumps([target, lock, PYTHON_VERSIONS, sorted(UNUSED)])
+    made_of = json.dumps([target, LOCK.read_text(encoding="utf-8"), PYTHON_VERSIONS, sorted(UNUSED)])
     stamp = BUNDLED / "pins.json"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == pins:
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == made_of:
         return
     shutil.rmtree(BUNDLED, ignore_errors=True)
     for version in PYTHON_VERSIONS:
         with tempfile.TemporaryDirectory() as folder:
-            download(pinned(lock, version, PLATFORMS[target]), version, PLATFORMS[target], Path(folder))
+            download(version, PLATFORMS[target], Path(folder))
             for library in distributions(path=[folder]):
                 place = "python" if is_pure(library) else "cp" + version.replace(".", "")
                 move(library, Path(folder), BUNDLED / place)
-    stamp.write_text(pins, encoding="utf-8")
+    stamp.write_text(made_of, encoding="utf-8")
 
 
-def pinned(lock: str, version: str, on: Platform) -> list[str]:
-    """The libraries of the lock file that a Python version on a platform needs. pip itself would ask the Python that
-    runs it, whatever it installs for.
+class Pin(Requirement):
+    """A library of the lock file at its version, with the hashes of its wheels."""
+
+    def __init__(self, entry: str) -> None:
+        requirement, *self.hashes = re.split(r"\s+--hash=", entry.replace("\\\n", " ").strip())
+        super().__init__(requirement)
+
+
+def pins(lock: str) -> list[Pin]:
+    """What a lock file holds; an entry goes on where its line ends in a backslash."""
+    text = "".join(f"{line}\n" for line in lock.splitlines() if line and not line.startswith("#"))
+    return [Pin(entry) for entry in re.split(r"(?<!\\)\n", text) if entry.strip()]
+
+
+def wanted_by(version: str, on: Platform) -> list[Pin]:
+    """The libraries that a Python version on a platform needs. pip itself would ask the Python that runs it, whatever
+    it installs for.
     """
     environment = {"python_version": version, "sys_platform": on.system, "platform_machine": on.machine}
-    requirements = [Requirement(line) for line in lock.splitlines() if line and not line.startswith("#")]
-    wanted = (each for each in requirements if each.marker is None or each.marker.evaluate(environment))
-    return [f"{each.name}{each.specifier}" for each in wanted]
+    found = pins(LOCK.read_text(encoding="utf-8"))
+    return [pin for pin in found if pin.marker is None or pin.marker.evaluate(environment)]
 
 
-def download(requirements: list[str], version: str, on: Platform, folder: Path) -> None:
-    """Install libraries for that Python and platform, without running anything of them."""
+def download(version: str, on: Platform, folder: Path) -> None:
+    """Install libraries for that Python and platform, without running anything of them; what is not what was locked is
+    refused."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--target", str(folder)]
     tags = [argument for tag in on.tags for argument in ("--platform", tag)]
-    subprocess.run([*pip, "--only-binary", ":all:", "--python-version", version, *tags, *requirements], check=True)
+    lines = [
+        f"{pin.name}{pin.specifier} {' '.join(f'--hash={each}' for each in pin.hashes)}"
+        for pin in wanted_by(version, on)
+    ]
+    with tempfile.TemporaryDirectory() as place:
+        wanted = Path(place) / "wanted.txt"
+        wanted.write_text("\n".join(lines), encoding="utf-8")
+        locked = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(wanted)]
+        subprocess.run([*pip, "--python-version", version, *tags, *locked], check=True)
 
 
 def is_pure(library: Distribution) -> bool:

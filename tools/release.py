@@ -32,7 +32,8 @@ def main() -> None:
     others = [f"dist/gradsense-{target}.vsix" for target in PLATFORMS if target != this_platform()]
     run("make", *others)
     (DIST / "gradsense.vsix").replace(DIST / f"gradsense-{this_platform()}.vsix")
-    artefacts = sorted(path for path in DIST.iterdir() if path.suffix in (".whl", ".gz", ".vsix"))
+    run("make", "sbom")
+    artefacts = sorted(path for path in DIST.iterdir() if path.suffix in (".whl", ".gz", ".vsix", ".json"))
     sums = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in artefacts)
     (DIST / "SHA256SUMS").write_text(sums, encoding="utf-8")
     print(f"\ndist/ is ready:\n{sums}\nTo publish {version}:")

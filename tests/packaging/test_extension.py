@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
-from tools.bundle_server import PLATFORMS, PYTHON_VERSIONS, pinned, this_platform
+from tools.bundle_server import PLATFORMS, PYTHON_VERSIONS, this_platform, wanted_by
 
 from tests.packaging.speaking import codes_found
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK = (ROOT / "tools" / "bundled.txt").read_text(encoding="utf-8")
 NOT_NEEDED = {"pyyaml", "pyyaml-ft"}
 """libcst asks for them, for a command line that the server doesn't have."""
 
@@ -61,7 +60,7 @@ def test_the_lock_holds_what_the_package_asks_for() -> None:
 
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     for target, version in ((target, version) for target in PLATFORMS for version in PYTHON_VERSIONS):
-        locked = {each.name: each for each in map(Requirement, pinned(LOCK, version, PLATFORMS[target]))}
+        locked = {each.name: each for each in wanted_by(version, PLATFORMS[target])}
         for requirement in map(Requirement, asked):
             if requirement.marker is None or requirement.marker.evaluate({"python_version": version}):
                 (pin,) = locked[requirement.name].specifier
