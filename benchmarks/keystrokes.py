@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.program import training_file
+from benchmarks.speed.program import training_file
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 

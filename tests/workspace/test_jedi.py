@@ -109,6 +109,18 @@ def test_it_keeps_its_cache_in_its_own_folder(process: JediProcess, tmp_path: Pa
     assert any((tmp_path / "cache").rglob("*.pkl"))
 
 
+def test_killed_between_two_questions_it_loses_none(process: JediProcess) -> None:
+    async def scenario() -> list[Answer]:
+        first = await process.ask(CallResult("nets.create", "a.py"))
+        child = process._process
+        assert child is not None
+        child.kill()
+        await child.wait()
+        return [first.answer, *await answers(process, CallResult("nets.cached", "a.py"))]
+
+    assert asyncio.run(scenario()) == ["nets.deep.Net", "nets.deep.Net"]
+
+
 def test_without_an_environment_nothing_is_started(tmp_path: Path) -> None:
     assert ask(JediProcess((), tmp_path), ClassAncestry("nets.Net", "a.py")) == [None]
 

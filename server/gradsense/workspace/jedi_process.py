@@ -72,6 +72,8 @@ class JediProcess:
                 return Told(None, seconds=budget, lost=True)
 
     async def _asked(self, question: ClassAncestry | CallResult, budget: float) -> Told:
+        if self._process is not None and self._process.returncode is not None:
+            await self._kill()  # Somebody has, in between: that loses no question.
         if self._process is None:
             self._process = await self._start()
         reading, writing = self._process.stdout, self._process.stdin
