@@ -102,7 +102,7 @@ class _Session:
 
     def _start(self, options: Options) -> str:
         paths = training_files(options.laid_out)
-        text = read(self._chance.choice(paths)) if self._chance.random() < 0.5 else self._chance.choice(examples())
+        text = read(self._chance.choice(paths)) if self._chance.random() < 0.3 else self._chance.choice(examples())
         return text if len(text) < _LARGEST else self._chance.choice(examples())
 
     @property
@@ -120,7 +120,7 @@ class _Session:
         """Make one to three changes and send them as one message."""
         changes: list[types.TextDocumentContentChangeEvent] = []
         for _ in range(self._chance.choice((1, 1, 1, 1, 2, 3))):
-            if len(self.text) > 2 * _LARGEST or self._chance.random() < 0.01:
+            if len(self.text) > 2 * _LARGEST or self._chance.random() < 0.05:
                 self.text = self._first
                 changes.append(types.TextDocumentContentChangeWholeDocument(self.text))
                 continue
