@@ -8,6 +8,7 @@ from benchmarks.storm.part import Result
 
 from gradsense.engine import check_text
 from gradsense.findings import apply_edits
+from gradsense.source.blocks import read_document
 
 FOUND = {
     "many CRLFs in front of a statement": "import torch\r\n" + "# licence\r\n" * 60 + "x = 1\r\n",
@@ -46,3 +47,9 @@ def test_fixes_keep_what_people_say(text: str, end: str) -> None:
 @pytest.mark.parametrize("text", FOUND.values(), ids=FOUND)
 def test_it_stays_mended(text: str) -> None:
     assert wrong_with(text, (), Result()) is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", ["x = 1if y else 2\n", "x = [0x1for y in z]\n", "x = '\\d'\n"])
+def test_python_s_own_warnings_are_kept_to_ourselves(text: str) -> None:
+    assert [hole for _, tree in read_document(text).blocks for hole in tree.holes] == []

@@ -19,6 +19,7 @@ _INDENTED = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r(?!\n)))*[ \t\f]
 
 _VALIDATE = cst.CSTNode.__post_init__
 
+_RUN_ON = re.compile(r"\b\d\w*(?:and|else|for|if|in|is|not|or)\b")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 _FORM_FEED = re.compile(r"^[ \t]*\f[ \t\f]*", re.MULTILINE)
@@ -47,9 +48,9 @@ def read_syntax(text: str) -> Syntax | None:
     """
     source, indented = _source_of(text)
     try:
-        if "\\" in source:
+        if "\\" in source or _RUN_ON.search(source):
             with warnings.catch_warnings():
-                # Of an escape in a string that means nothing.
+                # Of an escape in a string that means nothing, and of a number that a keyword follows at once.
                 warnings.simplefilter("ignore")
                 statements = _syntax_of(source)
         else:
