@@ -24,6 +24,8 @@ def test_bash_offers_options_values_and_rules(run: Run) -> None:
     assert "--baseline" in offered(script, "gradsense", "check", "--b")
     assert offered(script, "gradsense", "check", "--format", "s") == ["sarif"]
     assert "closure-not-executed" in offered(script, "gradsense", "explain", "clos")
+    assert offered(script, "gradsense", "check", "--engine", "d") == ["dask"]
+    assert "merge" in offered(script, "gradsense", "m")
     assert "GS105" in offered(script, "gradsense", "check", "--select", "GS10")
 
 

@@ -12,7 +12,11 @@ from gradsense.cli.exits import CLEAN
 from gradsense.rules.registry import all_rules
 
 _RULES = ("select", "ignore", "rule")
-_FILES = ("paths", "target", "baseline", "write_baseline", "html", "compare", "interpreter", "stdin_filename")
+_ENGINES = ["processes", "dask", "ray"]
+_FILES = (
+    *("paths", "target", "baseline", "write_baseline", "html", "compare", "interpreter", "stdin_filename"),
+    *("logs", "output"),
+)
 
 
 def completion(options: argparse.Namespace) -> int:
@@ -31,5 +35,9 @@ def _tell_values(parser: argparse.ArgumentParser, rules: list[str]) -> None:
                 _tell_values(command, rules)
         elif action.dest in _RULES:
             action.choices = rules
+        elif action.dest == "engine":
+            action.choices = _ENGINES
+        elif action.dest == "cache_dir":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         elif action.dest in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
