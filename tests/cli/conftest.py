@@ -87,6 +87,12 @@ def analyse(snapshot: Snapshot) -> Analysis:
     return Analysis(tuple(shown), frozenset())
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is taken from the user's cache, nor put there."""
+    monkeypatch.setenv("GRADSENSE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project, the working directory."""
@@ -100,14 +106,12 @@ def run(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsysbinary: pytest.CaptureFixture[bytes],
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     """Runs `gradsense` with arguments and, where given, standard input."""
     monkeypatch.setattr(solve, "analyse", analyse)
     # This engine finds its words anywhere.
     monkeypatch.setattr(import_scan, "mention_in", lambda text: Mention.LIBRARY)
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("GRADSENSE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
     def run(*arguments: str, stdin: bytes | None = None) -> Result:
         if stdin is not None:

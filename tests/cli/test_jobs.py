@@ -62,11 +62,9 @@ def run(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     """The command on the real engine, and on workers for even a few lines."""
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("GRADSENSE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(engines, "WORTH_A_WORKER", 1)
 
     def run(*arguments: str) -> Result:
