@@ -13,6 +13,7 @@ PARTS = {
     "flicker": "lines of training files typed character by character",
     "containment": "one place in a file damaged, and the blocks lost besides its own",
     "fixes": "every fix of every finding, applied",
+    "protocol": "sessions with clients that keep no rules: malformed, out of order, cancelled",
 }
 """What each part does. `benchmarks/storm/<name>.py` has its `run`."""
 

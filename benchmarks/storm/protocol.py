@@ -1,0 +1,162 @@
+"""Random sessions of clients that keep no rules, with the real server: each request has one answer, nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from benchmarks.speed.program import training_file
+from benchmarks.storm.part import Failure, Options, Result
+
+SESSIONS = 1000
+MESSAGES = 300
+PATIENCE = 120.0
+METHODS = ("hover", "codeLens", "inlayHint", "codeAction", "documentLink", "completion", "diagnostic", "nothing")
+ENDS = ("exit", "end of the input")
+_LEFT = 4
+"""Descriptors and threads more than at the first answer: the pool of threads, and what waits to be closed."""
+
+
+def run(options: Options) -> Result:
+    result = Result()
+    for number in options.bounded(range(SESSIONS), SESSIONS):
+        case = f"protocol/{number}"
+        if options.case in (None, case):
+            result.add(_session(options.seed, number, case))
+    return result
+
+
+class _Client:
+    """A client of one server."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "gradsense", "server", "--stdio"]
+        pipe = subprocess.PIPE
+        self.server = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        self.received: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.answers: dict[object, int] = {}
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        source = self.server.stdout
+        assert source is not None
+        while line := source.readline():
+            length = int(line.partition(b":")[2]) if line.lower().startswith(b"content-length") else 0
+            while length and source.readline().strip():
+                pass
+            if length:
+                self.received.put(json.loads(source.read(length)))
+        self.received.put(None)
+
+    def send_bytes(self, data: bytes) -> None:
+        assert self.server.stdin is not None
+        self.server.stdin.write(data)
+        self.server.stdin.flush()
+
+    def send(self, method: str, params: Any, request: object = None) -> None:
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        body = json.dumps(message if request is None else {**message, "id": request}).encode()
+        self.send_bytes(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    def until_answered(self, requests: set[int]) -> None:
+        """Take what comes until each has an answer. Raises queue.Empty or EOFError."""
+        while not requests <= self.answers.keys():
+            message = self.received.get(timeout=PATIENCE)
+            if message is None:
+                raise EOFError("the server ended")
+            if "id" in message and "method" not in message:
+                self.answers[message["id"]] = self.answers.get(message["id"], 0) + 1
+
+    def held(self) -> int:
+        process = Path(f"/proc/{self.server.pid}")
+        return sum(len(os.listdir(process / kind)) for kind in ("fd", "task")) if process.exists() else 0
+
+
+def _session(seed: int, number: int, case: str) -> Result:
+    random, result, client = Random(f"{seed} {number}"), Result(), _Client()
+    requests = {1}
+    try:
+        client.send("initialize", {"processId": None, "rootUri": None, "capabilities": _capabilities(random)}, 1)
+        client.until_answered(requests)
+        client.send("initialized", {})
+        held = 0
+        for step in range(MESSAGES):
+            _misbehave(client, random, requests, result)
+            if step == MESSAGES // 3:
+                client.until_answered(requests)
+                held = client.held()
+        for uri in range(4):
+            client.send("textDocument/didClose", {"textDocument": {"uri": f"file:///storm/{uri}.py"}})
+        requests.add(2)
+        client.send("gradsense/explain", {"rule": "GS401"}, 2)
+        client.until_answered(requests)
+        wrong = {each: count for each, count in client.answers.items() if count != 1 and each in requests}
+        if wrong:
+            result.failures.append(Failure(case, f"answered more than once: {wrong}"))
+        if client.held() > held + _LEFT:
+            result.failures.append(Failure(case, f"{client.held() - held} descriptors and threads are left"))
+        how = random.choice(ENDS)
+        result.counts[f"ended by {how}"] += 1
+        if how == "exit":
+            client.send("shutdown", None, 3)
+            client.send("exit", None)
+        else:
+            assert client.server.stdin is not None
+            client.server.stdin.close()
+        client.server.wait(PATIENCE)
+    except (queue.Empty, EOFError, OSError, subprocess.TimeoutExpired) as error:
+        left = sorted(requests - client.answers.keys())[:5]
+        result.failures.append(Failure(case, f"{type(error).__name__} {error}; without an answer: {left}"))
+    finally:
+        client.server.kill()
+        client.server.wait()
+    result.counts["sessions"] += 1
+    result.counts["requests answered"] += len(client.answers)
+    return result
+
+
+def _capabilities(random: Random) -> dict[str, Any]:
+    return {"textDocument": {"diagnostic": {}}} if random.random() < 0.5 else {}
+
+
+def _misbehave(client: _Client, random: Random, requests: set[int], result: Result) -> None:
+    """Send something."""
+    uri = f"file:///storm/{random.randrange(4)}.py"
+    document: dict[str, Any] = {"uri": uri, "version": random.choice((0, 1, 2, 7, -1))}
+    kind = random.choice(("open", "change", "change", "close", "request", "request", "cancel", "junk", "length"))
+    result.counts[f"messages: {kind}"] += 1
+    if kind == "open":
+        text = training_file(100)[: random.randrange(4000)]
+        client.send("textDocument/didOpen", {"textDocument": {**document, "languageId": "python", "text": text}})
+    elif kind == "change":
+        at = [{"line": random.randrange(100), "character": random.randrange(80)} for _ in range(2)]
+        text = random.choice(("", "x", "\n", "(", '"""', "optimizer.step()\n", "\u2028", "\ud83d", "def f():\r"))
+        change = {"text": text} if random.random() < 0.1 else {"range": {"start": at[0], "end": at[1]}, "text": text}
+        client.send("textDocument/didChange", {"textDocument": document, "contentChanges": [change]})
+    elif kind == "close":
+        client.send("textDocument/didClose", {"textDocument": document})
+    elif kind == "request":
+        request = 10 + len(requests)
+        requests.add(request)
+        spot = {"line": random.randrange(-1, 100), "character": random.randrange(80)}
+        where = {"position": spot, "range": {"start": spot, "end": spot}, "context": {"diagnostics": []}}
+        client.send(f"textDocument/{random.choice(METHODS)}", {"textDocument": document, **where}, request)
+        if random.random() < 0.3:
+            client.send("$/cancelRequest", {"id": request})
+    elif kind == "cancel":
+        client.send("$/cancelRequest", {"id": random.choice((5, "x", -1))})
+    elif kind == "junk":
+        body = random.choice((b"", b"{", b"null", b"[1]", b"\xff\xfe", b'{"jsonrpc": "2.0", "id": 7, "result": 1}'))
+        client.send_bytes(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    else:
+        # Too short, too long by what the line after it gives, or none: what is left of it is passed by.
+        body = b'{"jsonrpc": "2.0", "method": "storm"}'
+        said = random.choice((b"5", b"-3", b"x", b"99999999999999999999"))
+        client.send_bytes(b"Content-Length: " + said + b"\r\n\r\n" + body + b"\r\n\r\n")
