@@ -111,7 +111,7 @@ def _cache_words(folders: Sequence[Path], source: Path, cache: Path, turns: int)
         "| | wall clock | CPU time |\n| --- | ---: | ---: |\n"
         f"| first run | {one.wall:.1f} s | {one.cpu:.1f} s |\n| second run | {two.wall:.1f} s | {two.cpu:.1f} s |\n\n"
         f"The second run takes {two.cpu / one.cpu:.1%} of the first one's CPU time, {two.wall / one.wall:.1%} by the "
-        f"wall clock. The results take {size / 1e6:.1f} MB."
+        f"wall clock. The results take {size / 1e3:,.0f} kB."
     )
 
 
