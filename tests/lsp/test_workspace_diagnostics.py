@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from lsprotocol import types
 
 from tests.lsp.editor import EXTENSION_OPTIONS, Editor, editor
 from tests.lsp.test_configuration import told
+from tests.lsp.test_notebooks import cell, opened
 
 pytestmark = pytest.mark.asyncio
 
@@ -188,6 +190,46 @@ async def test_all_files_are_pushed_to_a_client_that_does_not_pull(tmp_path: Pat
         running.client.workspace_did_delete_files(types.DeleteFilesParams([types.FileDelete(running.uri("d.py"))]))
         await shown(running, "d.py")
         assert running.uri("b.py") not in running.published
+
+
+def write_notebook(folder: Path, name: str, *cells: str) -> None:
+    """A notebook with a title above these code cells."""
+    title: dict[str, Any] = {"cell_type": "markdown", "metadata": {}, "source": ["# Title"]}
+    code = [{"cell_type": "code", "metadata": {}, "outputs": [], "source": text.splitlines(True)} for text in cells]
+    (folder / name).write_text(json.dumps({"cells": [title, *code], "metadata": {}, "nbformat": 4}))
+
+
+async def test_a_notebook_is_looked_at_and_told_of_cell_by_cell_once_it_is_open(tmp_path: Path) -> None:
+    write_notebook(tmp_path, "n.ipynb", "x = 1\n", "%time\nbad_call()")
+    (tmp_path / "broken.ipynb").write_text("{")
+    async with editor("vscode", tmp_path, OPTIONS) as running, pulling(running) as pull:
+        await pull.until("n.ipynb", "GS901")
+        (item,) = [item for _, value in running.progress for item in value.get("items", ())]
+        assert item["items"][0]["message"].startswith("Cell 3, line 2: ")
+        uri = running.uri("n.ipynb")
+        first = cell(running, "first.py", "odd_call()\n")
+        opened(running, "n.ipynb", [first])
+        await pull.until("n.ipynb")
+        assert [d.code for d in await running.diagnostics(first.uri)] == ["GS902"]
+        write_notebook(tmp_path, "n.ipynb", "bad_call()", "bad_call()")
+        told(running, "n.ipynb")
+        running.client.notebook_document_did_close(
+            types.DidCloseNotebookDocumentParams(
+                types.NotebookDocumentIdentifier(uri), [types.TextDocumentIdentifier(first.uri)]
+            )
+        )
+        await pull.until("n.ipynb", "GS901", "GS901")
+        write_notebook(tmp_path, "n.ipynb", "x = 1\n")
+        told(running, "n.ipynb")
+        await pull.until("n.ipynb")
+
+
+async def test_notebooks_are_pushed_as_files_until_they_are_open(tmp_path: Path) -> None:
+    write_notebook(tmp_path, "n.ipynb", "bad_call()")
+    async with editor("neovim@v0.7", tmp_path, OPTIONS) as running:
+        await shown(running, "n.ipynb", "GS901")
+        opened(running, "n.ipynb", [cell(running, "first.py", "x = 1\n")])
+        await shown(running, "n.ipynb")
 
 
 async def test_a_folder_that_is_renamed_takes_its_findings_along(tmp_path: Path) -> None:

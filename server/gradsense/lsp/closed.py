@@ -1,4 +1,4 @@
-"""The programs of the open folders that the client hasn't opened: their text as it is on disk.
+"""The programs and notebooks of the open folders that the client hasn't opened: their text as it is on disk.
 
 There are none unless the user wants findings in all files.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gradsense.lsp.convert import uri_of
 from gradsense.lsp.documents import Documents, Part, Source
 from gradsense.snapshot import ModuleSource, SourceFile
+from gradsense.source.notebook import Notebook
 
 if TYPE_CHECKING:
     from gradsense.workspace.session import Session
@@ -24,6 +25,7 @@ class _Kept:
     """The newest text of a file that was looked at, and the files that it imports."""
 
     text: str
+    cells: tuple[int, ...]
     revision: int
     imports: tuple[str, ...] | None = None
 
@@ -41,7 +43,7 @@ class ClosedFiles:
     def __contains__(self, uri: str) -> bool:
         """Whether a file is one of them now."""
         path = self._paths.get(uri)
-        return path is not None and self._documents.uri_for_path(path) is None
+        return path is not None and not self._documents.is_open(path)
 
     def uris(self) -> list[str]:
         """Each file that is not open."""
@@ -62,18 +64,35 @@ class ClosedFiles:
         return kept.revision if kept is not None else 0
 
     def source(self, uri: str) -> Source | None:
-        """The text of a file as it is now; None if it isn't there, or is open."""
-        text = self._session().text_of(self._paths[uri]) if uri in self else None
+        """The text of a file as it is now; None if it isn't there, or is open. A cell of a notebook is a part, all of
+        them under the URI of the file: cells have documents of their own in open ones only."""
+        notebook = self._notebook(uri)
+        text = notebook.text if notebook is not None else self._text(uri)
         if text is None:
             if uri in self:
                 del self._paths[uri]  # Until the next look, it is as good as gone.
             self._kept.pop(uri, None)
             return None
         kept = self._kept.get(uri)
-        if kept is None or kept.text != text:
+        cells = notebook.cells if notebook is not None else ()
+        if kept is None or (kept.text, kept.cells) != (text, cells):
             self._revisions -= 1
-            kept = self._kept[uri] = _Kept(text, self._revisions)
-        return Source(uri, kept.revision, (Part(uri, None, 0, text),))
+            kept = self._kept[uri] = _Kept(text, cells, self._revisions)
+        if notebook is None:
+            return Source(uri, kept.revision, (Part(uri, None, 0, text),))
+        parts = (Part(uri, None, start, cell) for start, cell in zip(notebook.cells, notebook.sources, strict=True))
+        return Source(uri, kept.revision, tuple(parts), notebook)
+
+    def _text(self, uri: str) -> str | None:
+        is_program = uri in self and not self._is_notebook(uri)
+        return self._session().text_of(self._paths[uri]) if is_program else None
+
+    def _notebook(self, uri: str) -> Notebook | None:
+        is_notebook = uri in self and self._is_notebook(uri)
+        return self._session().notebook_of(self._paths[uri]) if is_notebook else None
+
+    def _is_notebook(self, uri: str) -> bool:
+        return self._paths[uri].endswith(".ipynb")
 
     def imports(self, uri: str) -> tuple[str, ...]:
         """The URIs of the files that a file imports."""
@@ -93,5 +112,5 @@ class ClosedFiles:
 def _programs(roots: list[Path]) -> list[str]:
     from gradsense.workspace.discovery import python_files
 
-    found = {str(path): None for root in roots for path in python_files(root) if path.suffix == ".py"}
+    found = {str(path): None for root in roots for path in python_files(root) if path.suffix in (".py", ".ipynb")}
     return list(found)

@@ -31,6 +31,8 @@ WATCHED = (
     "**/requirements*.txt",
     "**/pyvenv.cfg",
 )
+NOTEBOOKS = "**/*.ipynb"
+PROGRAMS = (".py", ".ipynb")
 
 
 class Configuration:
@@ -52,7 +54,8 @@ class Configuration:
         """Ask the client to tell when files change that documents depend on."""
         if not self._server.client.watches_files:
             return
-        watchers = [types.FileSystemWatcher(pattern) for pattern in WATCHED]
+        patterns = (*WATCHED, NOTEBOOKS) if self._server.client.wants_all_files else WATCHED
+        watchers = [types.FileSystemWatcher(pattern) for pattern in patterns]
         options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
         registration = types.Registration("gradsense-files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
         self._server.request(types.CLIENT_REGISTER_CAPABILITY, types.RegistrationParams([registration]))
@@ -61,8 +64,9 @@ class Configuration:
         await self._server.engine_imported()
         self._server.files.watched(params.changes)
         # Of a program that is open, the editor's text counts; other files also say which versions are installed.
-        changed = [c for c in params.changes if not c.uri.endswith(".py") or self._server.documents.get(c.uri) is None]
-        anew = any(not change.uri.endswith(".py") for change in changed)
+        is_open = self._server.documents.is_open
+        changed = [c for c in params.changes if not c.uri.endswith(PROGRAMS) or not is_open(path_of(c.uri))]
+        anew = any(not change.uri.endswith(PROGRAMS) for change in changed)
         if anew:
             self._server.session.reload()
             self._tell_again(changed)

@@ -137,11 +137,10 @@ class Diagnostics:
                 if not is_open and uri not in analyses.closed and pull.known.pop(uri, None) is not None:
                     reports.append(types.WorkspaceFullDocumentDiagnosticReport(uri, []))
                 continue
-            (part,) = analysed.source.parts
-            if part.version is not None:
+            if any(part.version is not None for part in analysed.source.parts):
                 continue  # Closed, and not looked at since.
             state = self._state(analysed, uri)
-            items = self.of(analysed, part) if pull.known.get(uri) != state else []
+            items = self._of_file(analysed) if pull.known.get(uri) != state else []
             if items or (uri in pull.known and pull.known[uri] != state):
                 reports.append(types.WorkspaceFullDocumentDiagnosticReport(uri, items, result_id=state))
                 pull.known[uri] = state
@@ -166,12 +165,14 @@ class Diagnostics:
 
     def analysed(self, analysed: Analysed, edited: bool) -> None:
         """There is something new about a text; `edited` if the text itself is."""
+        is_closed = analysed.source.uri in self._server.analyses.closed
         if not self._server.client.pulls_diagnostics:
-            for part in analysed.source.parts:
-                self._publish(analysed, part)
-        elif self._changes_other_cells(analysed) or (
-            not edited and analysed.source.uri not in self._server.analyses.closed
-        ):
+            if is_closed:
+                self.push(analysed.source.uri, self._of_file(analysed))
+            else:
+                for part in analysed.source.parts:
+                    self._publish(analysed, part)
+        elif not is_closed and (self._changes_other_cells(analysed) or not edited):
             self.refresh()
 
     def _changes_other_cells(self, analysed: Analysed) -> bool:
@@ -260,6 +261,22 @@ class Diagnostics:
             if analysed.source.part_at(finding.span.start) is part and not self._is_refuted(analysed, part, finding)
         ]
         return own + self._server.probes.diagnostics(part.uri)
+
+    def _of_file(self, analysed: Analysed) -> list[types.Diagnostic]:
+        """The same of a file that is not open. A closed notebook's cells are no documents, and the lines of its file
+        are JSON: so the message tells the place."""
+        notebook = analysed.source.notebook
+        if notebook is None:
+            return self.of(analysed, analysed.source.parts[0])
+        told: list[types.Diagnostic] = []
+        for finding in analysed.findings:
+            diagnostic = self.diagnostic(analysed, finding)
+            place = notebook.position(finding.span.start)
+            diagnostic.message = f"Cell {place.cell + 1}, line {place.line + 1}: {diagnostic.message}"
+            diagnostic.range = types.Range(types.Position(0, 0), types.Position(0, 0))
+            diagnostic.related_information = diagnostic.data = None
+            told.append(diagnostic)
+        return told
 
     def _is_refuted(self, analysed: Analysed, part: Part, finding: Finding) -> bool:
         probes = self._server.probes

@@ -312,6 +312,10 @@ class Documents:
         """Everything that is analysed as one."""
         return [*self._notebooks, *(uri for uri in self._documents if uri not in self._notebook_of_cell)]
 
+    def is_open(self, path: str) -> bool:
+        """Whether the client has the file or notebook at `path` open."""
+        return self.uri_for_path(path) is not None or any(path_of(uri) == path for uri in self._notebooks)
+
     def uri_for_path(self, path: str) -> str | None:
         """The URI under which the client has opened the file at `path`."""
         return next((uri for uri in self._documents if path_of(uri) == path), None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PROGRAMS = types.FileOperationRegistrationOptions(
     [
-        types.FileOperationFilter(types.FileOperationPattern("**/*.py"), scheme="file"),
+        types.FileOperationFilter(types.FileOperationPattern("**/*.{py,ipynb}"), scheme="file"),
         types.FileOperationFilter(
             types.FileOperationPattern("**", matches=types.FileOperationPatternKind.Folder), scheme="file"
         ),

@@ -217,6 +217,8 @@ class Protocol(LanguageServerProtocol):
     def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> None:
         self._server.documents.open_notebook(params)
         self._server.changed(params.notebook_document.uri)
+        # What was told of the file is told of its cells from here on.
+        self._server.diagnostics.file_looked_at(params.notebook_document.uri)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
     def lsp_notebook_document__did_change(self, params: types.DidChangeNotebookDocumentParams) -> None:

@@ -31,9 +31,9 @@ class CellPosition(NamedTuple):
 class Notebook:
     """The code cells of a notebook as one text.
 
-    `sources` are their texts, with each one's number among all cells. `text` has as many characters for each,
+    It is made of their texts, with each one's number among all cells. `text` has as many characters for each,
     and a newline after those that don't end with one; `cells` are the offsets at which they begin, as
-    `read_document` wants them.
+    `read_document` wants them; `sources` are the texts as they are.
     """
 
     def __init__(self, sources: Sequence[tuple[int, str]]) -> None:
@@ -50,11 +50,11 @@ class Notebook:
         self.text = "".join(pieces)
         self.cells = tuple(starts)
         self._numbers = [number for number, _ in sources]
-        self._sources = [source for _, source in sources]
+        self.sources = [source for _, source in sources]
 
     @cached_property
     def _lines(self) -> list[LineIndex]:
-        return [LineIndex(source) for source in self._sources]
+        return [LineIndex(source) for source in self.sources]
 
     def cell_at(self, offset: int) -> int:
         """Which of the code cells an offset of `text` lies in, from 0; where two meet, the second."""
@@ -75,7 +75,7 @@ class Notebook:
         place = self.cell_at(edit.span.start)
         if crosses_cells(self.cells, edit.span):
             raise ValueError("an edit reaches into the next cell")
-        start, length = self.cells[place], len(self._sources[place])
+        start, length = self.cells[place], len(self.sources[place])
         return place, Edit(Span(*(min(end - start, length) for end in edit.span)), edit.text)
 
     def offset(self, position: CellPosition) -> int:

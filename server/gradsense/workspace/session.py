@@ -23,6 +23,7 @@ from gradsense.snapshot import (
     Snapshot,
     SourceFile,
 )
+from gradsense.source.notebook import Notebook
 from gradsense.workspace.class_answers import ClassAnswers, ClassQuestion, Packages, Patience
 from gradsense.workspace.configuration_file import ConfigurationFile, find_configuration
 from gradsense.workspace.environments import Environment, Surroundings
@@ -233,6 +234,10 @@ class Session:
     def text_of(self, path: str) -> str | None:
         """The text of a file of the folders as it is on disk; None if it can't be had."""
         return self._sources.text(path, _NO_OVERLAY, self._folder_of(path).real_roots)
+
+    def notebook_of(self, path: str) -> Notebook | None:
+        """The same for the cells of a notebook."""
+        return self._sources.notebook(path, self._folder_of(path).real_roots)
 
     def known(self, questions: Iterable[Question], overlay: Overlay = _NO_OVERLAY) -> dict[Question, Answer]:
         """The answers that need no waiting: files, versions, and what was asked before."""
