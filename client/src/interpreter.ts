@@ -77,7 +77,7 @@ export class Interpreters implements Disposable {
 
   /** The choice for a file, as far as it is known by now. */
   of(file: Uri | undefined): Interpreter | undefined {
-    const folder = file && workspace.getWorkspaceFolder(file);
+    const folder = file && workspace.getWorkspaceFolder(notebookOf(file) ?? file);
     return this.#known.get(keyOf(folder?.uri)) ?? this.#known.get(keyOf(undefined));
   }
 
@@ -143,6 +143,14 @@ export class Interpreters implements Disposable {
       }
     }
   }
+}
+
+/** The notebook that a document is a cell of: cells lie in no folder themselves. */
+function notebookOf(document: Uri): Uri | undefined {
+  const sought = document.toString();
+  return workspace.notebookDocuments.find((notebook) =>
+    notebook.getCells().some((cell) => cell.document.uri.toString() === sought),
+  )?.uri;
 }
 
 function keyOf(folder: Uri | undefined): string {

@@ -4,6 +4,7 @@ import {
   commands,
   type Disposable,
   l10n,
+  Position,
   ProgressLocation,
   type QuickPickItem,
   type TextDocument,
@@ -84,8 +85,8 @@ export class Probe implements Disposable {
       await askForTrust();
       return;
     }
-    const document = window.activeTextEditor?.document;
-    if (document?.languageId !== 'python') {
+    const document = programInFront()?.document;
+    if (!document) {
       tellThatNoFileIsOpen();
       return;
     }
@@ -164,13 +165,26 @@ function showVerdict(result: ProbeResult, buttons: string[]): Thenable<string | 
     : window.showWarningMessage(result.summary, ...buttons);
 }
 
-function modelAtCursor(): Pick<ProbeParams, 'uri' | 'target' | 'position'> | undefined {
+/** The program that the user looks at, and where; in a notebook whose cells nobody edits, the cell that is chosen. */
+function programInFront(): { document: TextDocument; position: Position } | undefined {
   const editor = window.activeTextEditor;
-  if (editor?.document.languageId !== 'python') {
+  const notebook = window.activeNotebookEditor;
+  const found = editor
+    ? { document: editor.document, position: editor.selection.active }
+    : notebook && {
+        document: notebook.notebook.cellAt(notebook.selection.start).document,
+        position: new Position(0, 0),
+      };
+  return found?.document.languageId === 'python' ? found : undefined;
+}
+
+function modelAtCursor(): Pick<ProbeParams, 'uri' | 'target' | 'position'> | undefined {
+  const front = programInFront();
+  if (!front) {
     return undefined;
   }
-  const { line, character } = editor.selection.active;
-  return { uri: editor.document.uri.toString(), target: null, position: { line, character } };
+  const { line, character } = front.position;
+  return { uri: front.document.uri.toString(), target: null, position: { line, character } };
 }
 
 function requestWithProgress(client: LanguageClient, params: ProbeParams): Promise<ProbeResult> {

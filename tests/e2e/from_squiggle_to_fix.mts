@@ -18,14 +18,14 @@ await scenario(async (workbench, step) => {
 
   await step('the light bulb opens the page of the rule', async () => {
     const menu = await workbench.openLightBulb(heldParameters);
-    await menu.getByText('Explain GS301').first().click();
+    await workbench.click(menu.getByText('Explain GS301').first());
     await workbench.webview.getByText('optimizer-misses-parameters').first().waitFor();
     await workbench.runCommand('View: Close Editor');
   });
 
   await step('the light bulb applies the fix', async () => {
     const menu = await workbench.openLightBulb(heldParameters);
-    await menu.getByText("Give `optimizer` all of `network`'s parameters").click();
+    await workbench.click(menu.getByText("Give `optimizer` all of `network`'s parameters").first());
     await menu.waitFor({ state: 'hidden' });
     await workbench.line('optim.Adam(network.parameters()').waitFor();
     await workbench.squiggles.first().waitFor({ state: 'detached' });

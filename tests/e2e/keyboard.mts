@@ -8,7 +8,7 @@ await scenario(async (workbench, step) => {
     await workbench.openFile('regression.py');
     await workbench.trustFolder();
     await page.keyboard.press('Control+p');
-    await page.locator('.quick-input-widget input').first().waitFor();
+    await workbench.quickInput.waitFor();
     await page.keyboard.type('dual_network.py');
     await workbench.choice('dual_network.py').waitFor();
     await page.keyboard.press('Enter');
@@ -34,7 +34,7 @@ await scenario(async (workbench, step) => {
 
   await step('the palette runs a probe of what is chosen', async () => {
     await page.keyboard.press('F1');
-    await page.locator('.quick-input-widget input').first().waitFor();
+    await workbench.quickInput.waitFor();
     await page.keyboard.type('GradSense: Run Probe on…');
     await workbench.choice('Run Probe on…').waitFor();
     await page.keyboard.press('Enter');

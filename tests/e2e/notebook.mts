@@ -17,7 +17,7 @@ await scenario(async (workbench, step) => {
   await step('a quick fix edits the cell', async () => {
     await workbench.click(cellLine('optimizer.step()').locator('span > span', { hasText: 'step' }).first());
     const menu = await workbench.quickFixes();
-    await menu.getByText('before `loss.backward()`').first().click();
+    await workbench.click(menu.getByText('before `loss.backward()`').first());
     await squiggle.first().waitFor({ state: 'detached' });
   });
 

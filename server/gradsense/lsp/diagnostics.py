@@ -287,10 +287,14 @@ class Diagnostics:
         return probes.confirms(uri, finding, self._lines(analysed, finding)[1]) if probes.has_reports else None
 
     def _lines(self, analysed: Analysed, finding: Finding) -> tuple[int, frozenset[int]]:
-        """The 1-based line of a finding, and with it those that take part in it."""
-        spans = [finding.span, *(related.span for related in finding.related if related.path is None)]
-        lines = [analysed.source.locate(span, self._server.client.encoding)[1].start.line + 1 for span in spans]
-        return lines[0], frozenset(lines)
+        """The 1-based line of a finding, and with it those of its document that take part in it."""
+        uri, where = analysed.source.locate(finding.span, self._server.client.encoding)
+        lines = {where.start.line + 1}
+        for related in finding.related:
+            if related.path is None:
+                other, at = analysed.source.locate(related.span, self._server.client.encoding)
+                lines |= {at.start.line + 1} if other == uri else set()
+        return where.start.line + 1, frozenset(lines)
 
     def diagnostic(self, analysed: Analysed, finding: Finding) -> types.Diagnostic:
         """One finding as the client takes it."""

@@ -214,13 +214,14 @@ class Documents:
         self._notebooks[notebook.uri] = notebook
         self._open_cells(notebook, params.cell_text_documents)
 
-    def change_notebook(self, params: types.DidChangeNotebookDocumentParams) -> list[str]:
-        """Make the changes of a message; the URIs of cells that were Python code of the notebook and no longer are:
-        deleted, or turned into prose or another language."""
+    def change_notebook(self, params: types.DidChangeNotebookDocumentParams) -> tuple[list[str], dict[str, list[Edit]]]:
+        """Make the changes of a message. Gives the URIs of cells that were Python code of the notebook and no longer
+        are (deleted, or turned into prose or another language), and the edits of each of the others."""
         notebook = self._notebooks.get(params.notebook_document.uri)
         cells = params.change.cells
+        edits: dict[str, list[Edit]] = {}
         if notebook is None or cells is None:
-            return []
+            return [], edits
         before = self._python_cells(notebook)
         if cells.structure is not None:
             array = cells.structure.array
@@ -236,12 +237,11 @@ class Documents:
         for content in cells.text_content or ():
             document = self._documents.get(content.document.uri)
             if document is not None:
-                for change in content.changes:
-                    document.apply(change)
+                edits[document.uri] = [document.apply(change) for change in content.changes]
                 document.version = content.document.version
         self._changed(notebook.uri)
         after = {document.uri for document in self._python_cells(notebook)}
-        return [document.uri for document in before if document.uri not in after]
+        return [document.uri for document in before if document.uri not in after], edits
 
     def close_notebook(self, uri: str) -> list[str]:
         """Forget a notebook; the URIs of its cells."""

@@ -222,8 +222,10 @@ class Protocol(LanguageServerProtocol):
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
     def lsp_notebook_document__did_change(self, params: types.DidChangeNotebookDocumentParams) -> None:
-        closed = self._server.documents.change_notebook(params)
+        closed, edits = self._server.documents.change_notebook(params)
         self._server.closed(closed)
+        for uri, made in edits.items():
+            self._server.probes.edited(uri, made)
         self._server.changed(params.notebook_document.uri)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)

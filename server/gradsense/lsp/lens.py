@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lsprotocol import types
 
 from gradsense.findings import Span
-from gradsense.lsp.analyses import Analysed
+from gradsense.lsp.convert import range_of
+from gradsense.lsp.documents import Part, Source
 from gradsense.probe.plan import SCRIPT
 from gradsense.source.lines import LineIndex
 
@@ -56,15 +57,21 @@ class Lenses:
         if not self._server.client.may_probe:
             return []
         analysed = await self._server.analyses.current(uri)
-        if analysed is None or analysed.source.is_notebook:
+        part = analysed.source.part_of(uri) if analysed is not None else None
+        if analysed is None or part is None:
             return []
-        targets, lines = analysed.targets, analysed.source.parts[0].lines
-        found = {model.span.start: model.qualname for model in targets.classes}
-        found |= dict.fromkeys((loop.start for loop in targets.loops), SCRIPT)
-        self._keep(analysed, found)
-        anchors = {offset: self._anchor(analysed.source.text, lines, offset, name) for offset, name in found.items()}
+        source, targets = analysed.source, analysed.targets
+        found = {
+            model.span.start - part.start: model.qualname
+            for model in targets.classes
+            if source.part_at(model.span.start) is part
+        }
+        if not source.is_notebook:
+            found |= dict.fromkeys((loop.start for loop in targets.loops), SCRIPT)
+        self._keep(source, part, found)
+        anchors = {offset: self._anchor(part, offset, name) for offset, name in found.items()}
         self._shown[uri] = list(anchors.values())
-        return [self._lens(analysed, found[offset], offset) for offset in sorted(found)]
+        return [self._lens(part, found[offset], offset) for offset in sorted(found)]
 
     def saved(self, uri: str) -> None:
         """What is in the text now is meant so."""
@@ -72,17 +79,17 @@ class Lenses:
         if uri in self._kept:
             self.refresh()
 
-    def _anchor(self, text: str, lines: LineIndex, offset: int, name: str) -> _Anchor:
-        number = lines.position(offset)[0]
-        return _Anchor(name, text[slice(*lines.line_span(number))].strip(), number)
+    def _anchor(self, part: Part, offset: int, name: str) -> _Anchor:
+        number = part.lines.position(offset)[0]
+        return _Anchor(name, part.text[slice(*part.lines.line_span(number))].strip(), number)
 
-    def _keep(self, analysed: Analysed, found: dict[int, str]) -> None:
+    def _keep(self, source: Source, part: Part, found: dict[int, str]) -> None:
         """Add what was shown before, and can't be told any more of a text that is being typed."""
         from gradsense.source.damage import is_damaged
 
-        uri, text = analysed.source.uri, analysed.source.text
-        lines = analysed.source.parts[0].lines
-        there = [self._anchor(text, lines, offset, name) for offset, name in found.items()]
+        uri, lines = part.uri, part.lines
+        text = source.text[part.start : part.start + len(part.text)]
+        there = [self._anchor(part, offset, name) for offset, name in found.items()]
         taken = {anchor.line for anchor in there}
         left = Counter((anchor.name, anchor.header if anchor.name == SCRIPT else "") for anchor in there)
         missing: list[_Anchor] = []
@@ -96,7 +103,7 @@ class Lenses:
         if not missing:
             return
         damaged = is_damaged(text)
-        if not damaged and self._saved.get(uri) == analysed.source.revision:
+        if not damaged and self._saved.get(uri) == source.revision:
             return
         for anchor in missing:
             place = _place_now(text, lines, anchor, taken, damaged)
@@ -115,12 +122,12 @@ class Lenses:
         self._saved.pop(uri, None)
         self._kept.discard(uri)
 
-    def _lens(self, analysed: Analysed, qualname: str, offset: int) -> types.CodeLens:
-        uri, where = analysed.source.locate(Span(offset, offset), self._server.client.encoding)
-        result = self._server.probes.words(uri, qualname)
+    def _lens(self, part: Part, qualname: str, offset: int) -> types.CodeLens:
+        where = range_of(part.lines, Span(offset, offset), self._server.client.encoding)
+        result = self._server.probes.words(part.uri, qualname)
         action = LOOP_TITLE if qualname == SCRIPT else TITLE
         title = f"{action} · {result}" if result else action
-        return types.CodeLens(where, self._server.probes.command_for(uri, qualname, title))
+        return types.CodeLens(where, self._server.probes.command_for(part.uri, qualname, title))
 
 
 _HEADER = re.compile(r"[ \t]*(?:async[ \t]+)?(class\b[ \t]*|for\b|while\b)")

@@ -28,6 +28,7 @@ from gradsense.source.lines import LineIndex, newline_of
 
 if TYPE_CHECKING:
     from gradsense.lsp.analyses import Analysed
+    from gradsense.lsp.documents import Part, Source
     from gradsense.lsp.language_server import Server
     from gradsense.probe.plan import ProbePlan
     from gradsense.probe.report import ProbeFinding, ProbeReport
@@ -114,6 +115,8 @@ class Run:
     """The offset at which it began when it was run."""
     lines: LineIndex
     """The lines of the text that runs."""
+    cells: dict[str, str] = field(default_factory=dict)
+    """In a notebook, the documents of its cells by what the report calls them."""
     edits: list[Edit] = field(default_factory=list)
     """What has been edited since the start, elsewhere in the file."""
     task: asyncio.Task[ProbeReport] | None = None
@@ -133,6 +136,19 @@ class Run:
         if first <= line <= last:
             return line - first + self.lines.position(self.began)[0] + 1
         return None if self.edited_elsewhere else line
+
+
+def _classes_in(analysed: Analysed, part: Part) -> dict[str, Span]:
+    """The model classes of a document, each with its span there."""
+    at = [(each.qualname, each.span.start) for each in analysed.targets.classes]
+    here = [(name, start - part.start) for name, start in at if analysed.source.part_at(start) is part]
+    return {name: class_span(part.text, start) for name, start in here}
+
+
+def _cell_names(source: Source) -> dict[str, int]:
+    """What a report calls each cell of a notebook, with the line (from 0) that it begins with in its text."""
+    lines = source.notebook.first_lines if source.notebook is not None else []
+    return {f"{source.path}:code cell {number + 1}": first for number, first in lines}
 
 
 def _proofs_of(finding: Finding) -> frozenset[str]:
@@ -174,33 +190,32 @@ class Probes:
 
         Of the class that the finding stands in, if a probe of that can tell; else of the script.
         """
-        if not self._server.client.may_probe or analysed.source.is_notebook or not _proofs_of(finding):
+        if not self._server.client.may_probe or not _proofs_of(finding):
             return None
-        text = analysed.source.text
-        around = [
-            model.qualname
-            for model in analysed.targets.classes
-            if (span := class_span(text, model.span.start)).start <= finding.span.start < span.end
-        ]
-        target = around[-1] if around else SCRIPT if analysed.targets.loops else None
-        return self.command_for(analysed.source.uri, target, CONFIRM) if target is not None else None
+        part = analysed.source.part_at(finding.span.start)
+        at = finding.span.start - part.start
+        around = [name for name, span in _classes_in(analysed, part).items() if span.start <= at < span.end]
+        has_script = analysed.targets.loops and not analysed.source.is_notebook
+        target = around[-1] if around else SCRIPT if has_script else None
+        return self.command_for(part.uri, target, CONFIRM) if target is not None else None
 
-    def hints_at(self, analysed: Analysed, line: int) -> Iterator[tuple[str, Edit]]:
-        """For the class whose probe made something up and whose header is on a line (0-based): a title, and the edit
-        that writes what it was above the class, to be corrected there."""
-        text, lines = analysed.source.text, analysed.source.parts[0].lines
+    def hints_at(self, analysed: Analysed, part: Part, line: int) -> Iterator[tuple[str, Edit]]:
+        """For the class whose probe made something up and whose header is on a line (0-based) of a document: a title,
+        and the edit that writes what it was above the class, to be corrected there."""
+        text, lines = part.text, part.lines
         for model in analysed.targets.classes:
-            run = self._runs.get((analysed.source.uri, model.qualname))
+            run = self._runs.get((part.uri, model.qualname))
             report = run.report if run is not None else None
-            if report is None or not report.hint_line:
+            if report is None or not report.hint_line or analysed.source.part_at(model.span.start) is not part:
                 continue
-            if lines.position(model.span.start)[0] != line:
+            if lines.position(model.span.start - part.start)[0] != line:
                 continue
-            start = class_span(text, model.span.start).start
+            start = class_span(text, model.span.start - part.start).start
             first = lines.offset(lines.position(start)[0], 0)
             rest = text[first:]
             comment = f"{rest[: len(rest) - len(rest.lstrip())]}{report.hint_line}{newline_of(text)}"
-            yield f"Write what the probe made up above {model.qualname}", Edit(Span(first, first), comment)
+            place = Span(part.start + first, part.start + first)
+            yield f"Write what the probe made up above {model.qualname}", Edit(place, comment)
 
     # --- asked for
 
@@ -257,7 +272,7 @@ class Probes:
         report = run.report
         assert report is not None
         folder = self._server.session.root_of(path_of(uri))
-        before = self._earlier.replaced((uri, run.qualname), report)
+        before = self._earlier.replaced((run.uri, run.qualname), report)
         return {
             "ok": report.error is None and all(parameter.learns for parameter in report.parameters),
             "summary": f"{report.target}: {report.summary()}",
@@ -288,7 +303,7 @@ class Probes:
         await self._server.engine_imported()
         run = await self._chosen(uri, target, position)
         work = self._begin(run, tell)
-        key = (uri, run.qualname)
+        key = (run.uri, run.qualname)
         if key in self._runs:
             self._drop(key)
         self._runs[key] = run
@@ -313,29 +328,35 @@ class Probes:
     async def _chosen(self, uri: str, target: str | None, position: types.Position | None) -> Run:
         """The class to probe, by name or position."""
         analysed = await self._server.analyses.newest(uri)
-        if analysed is None or analysed.source.is_notebook:
+        if analysed is None or not analysed.source.parts:
             raise NoProbeError("The probe needs an open Python file. Open the one with the model, then run it.")
-        text = analysed.source.text
-        spans = {model.qualname: class_span(text, model.span.start) for model in analysed.targets.classes}
-        if target is None and position is not None:
-            offset = offset_at(analysed.source.parts[0].lines, position, self._server.client.encoding)
+        source = analysed.source
+        here = source.part_of(uri)
+        if target is None and position is not None and here is not None:
+            offset = offset_at(here.lines, position, self._server.client.encoding)
+            spans = _classes_in(analysed, here)
             # Of several the innermost: it begins last.
             around = [name for name, span in spans.items() if span.start <= offset <= span.end]
-            target = max(around, key=lambda name: spans[name].start, default=SCRIPT if analysed.targets.loops else None)
-        if target == SCRIPT:
-            return Run(uri, SCRIPT, Span(0, len(text)), 0, analysed.source.parts[0].lines)
+            has_script = analysed.targets.loops and not source.is_notebook
+            target = max(around, key=lambda name: spans[name].start, default=SCRIPT if has_script else None)
+        if target == SCRIPT and not source.is_notebook:
+            (part,) = source.parts
+            return Run(part.uri, SCRIPT, Span(0, len(part.text)), 0, part.lines)
         if target is None:
             raise NoProbeError(
                 "There is no model class here, and no training loop that the script runs. Put the cursor into a class "
                 "that derives from `nn.Module` or `LightningModule`, then run the probe again."
             )
-        if target not in spans:
-            raise NoProbeError(f"`{target}` is no model class of this file. Use the lens above a class.")
-        return Run(uri, target, spans[target], spans[target].start, analysed.source.parts[0].lines)
+        for part in source.parts if here is None else (here, *source.parts):
+            span = _classes_in(analysed, part).get(target)
+            if span is not None:
+                return Run(part.uri, target, span, span.start, part.lines)
+        raise NoProbeError(f"`{target}` is no model class of this file. Use the lens above a class.")
 
     def _begin(self, run: Run, tell: Callable[[str], None]) -> Coroutine[Any, Any, ProbeReport]:
         """Plan a probe of the text as it is now. Raises NoProbeError."""
         from gradsense.probe.plan import (
+            Cell,
             ProbeError,
             ProbeOptions,
             ProbeTarget,
@@ -345,12 +366,18 @@ class Probes:
         )
 
         session = self._server.session
-        path = path_of(run.uri)
+        source = self._server.documents.source(self._server.documents.unit_of(run.uri))
+        if source is None:
+            raise NoProbeError("The file was closed. Open it, then run the probe again.")
+        path = source.path
         settings, _ = session.settings_for(path)
         interpreter = session.interpreter_for(path)
         if interpreter.path is None:
             raise NoProbeError(interpreter.why)
-        target = ProbeTarget(Path(path), self._server.documents[run.uri].text, run.qualname)
+        names = _cell_names(source)
+        cells = tuple(Cell(name, first + 1) for name, first in names.items())
+        run.cells = dict(zip(names, (part.uri for part in source.parts), strict=True)) if cells else {}
+        target = ProbeTarget(Path(path), source.text, run.qualname, cells)
         try:
             options = ProbeOptions(
                 time_limit_s=time_limit_for(run.qualname, settings.probe.time_limit),
@@ -546,7 +573,7 @@ class Probes:
         self._server.hints.refresh()
 
     def _spot(self, run: Run, path: str, line: int, column: int, end_line: int, end_column: int) -> Spot:
-        uri = self._server.documents.uri_for_path(path) or uri_of(path)
+        uri = run.cells.get(path) or self._server.documents.uri_for_path(path) or uri_of(path)
         told = types.Range(types.Position(line - 1, column), types.Position(end_line - 1, end_column))
         lines = run.lines if uri == run.uri else self._lines(uri)
         if lines is None:

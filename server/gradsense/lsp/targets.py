@@ -24,18 +24,20 @@ class Targets:
         self._server.handle(TARGETS_REQUEST, self.targets)
 
     async def targets(self, params: dict[str, Any]) -> list[dict[str, Any]]:
-        """The model classes of a document in its order, then the script, if it trains anything.
+        """The model classes of a document in its order, then the script, if it trains anything; of a notebook's cell
+        those in all cells.
 
         Each with the `target` to ask a probe for, its `kind`, the `line` (0-based) that it begins in, and the words on
         its last `result`, if there is one.
         """
         analysed = await self._server.analyses.current(str(params["uri"]))
-        if analysed is None or analysed.source.is_notebook:
+        if analysed is None:
             return []
         classes = [
             self._target(analysed, model.qualname, model.kind, model.span.start) for model in analysed.targets.classes
         ]
-        scripts = [self._target(analysed, SCRIPT, "script", loop.start) for loop in analysed.targets.loops[:1]]
+        loops = () if analysed.source.is_notebook else analysed.targets.loops[:1]
+        scripts = [self._target(analysed, SCRIPT, "script", loop.start) for loop in loops]
         return classes + scripts
 
     def _target(self, analysed: Analysed, target: str, kind: str, offset: int) -> dict[str, Any]:

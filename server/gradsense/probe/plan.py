@@ -6,10 +6,12 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from gradsense.config import is_device
 
@@ -30,15 +32,30 @@ class ProbeError(Exception):
     """The probe can't be planned; the message says why and what to do, for the user to read."""
 
 
+class Cell(NamedTuple):
+    """A code cell of a notebook: what to call it in the place of a path, and its first line (1-based) in the text."""
+
+    name: str
+    line: int
+
+
 @dataclass(frozen=True)
 class ProbeTarget:
     """A class to probe: the file's path, its text as the editor has it, and the class's qualified name; `SCRIPT` for
-    the file as a script.
+    the file as a script. `cells` are those of a notebook, whose text has all of them.
     """
 
     path: Path
     text: str
     qualname: str
+    cells: tuple[Cell, ...] = ()
+
+    def place_of(self, line: int) -> tuple[str, int]:
+        """What a line of the text is to people: a file, or a cell, and the line in that."""
+        cell = bisect_right(self.cells, line, key=lambda each: each.line) - 1
+        if cell < 0:
+            return str(self.path), line
+        return self.cells[cell].name, line - self.cells[cell].line + 1
 
     @property
     def is_script(self) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from gradsense.probe.report import (
 from gradsense.probe.verdict import Facts, judge
 
 _FRAME = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
+_LINE_IN_WORDS = re.compile(r"(?<=^line )\d+$|(?<=^as on line )\d+$|(?<=\(line )\d+(?=\)(?:[.]|$))")
+"""In the worker's own words, which name a line at their end."""
 _OUT_OF_MEMORY = 137  # worker/limits.py, where the system itself can't limit memory
 
 
@@ -40,6 +43,8 @@ class Told:
 
     def take(self, message: dict[str, Any]) -> None:
         """One message of the worker's."""
+        if self._plan.target.cells:
+            message = in_cells(message, self._plan.target)
         kind = message["kind"]
         if kind == "stage":
             self._stage = str(message["text"])
@@ -69,6 +74,9 @@ class Told:
     def ended(self, ending: Ending) -> None:
         """The worker ended, or was stopped, before it was done."""
         place = innermost(ending.trace, self._plan.target)
+        if place is not None:
+            path, line = self._plan.target.place_of(place.line)
+            place = replace(place, path=path, line=line, end_line=line)
         where = f" (line {place.line})" if place else ""
         stage = self._stage[:1].lower() + self._stage[1:]
         limit = f"{self._plan.options.time_limit_s:.3g} s"
@@ -109,9 +117,10 @@ class Told:
     def report(self, output: str, seconds: float) -> ProbeReport:
         """All of it; `output` is what the user's code printed."""
         target = self._plan.target
+        path, line = target.place_of(self._plan.line)
         facts = Facts(
             target=target.name,
-            path=str(target.path),
+            path=path,
             parameters=self._parts.get("parameters", []),
             optimizers=self._parts.get("optimizers", []),
             model_name=self._parts.get("constructor", {}).get("variable"),
@@ -125,8 +134,8 @@ class Told:
         constructor = self._parts.get("constructor", {})
         return ProbeReport(
             target=target.name,
-            path=str(target.path),
-            line=self._plan.line,
+            path=path,
+            line=line,
             ok=self._error is None,
             error=self._error,
             error_place=self._error_place,
@@ -143,6 +152,27 @@ class Told:
             device=self._plan.options.device,
             hint=self._parts.get("hint", ""),
         )
+
+
+def in_cells(told: Any, target: ProbeTarget) -> Any:
+    """What the worker says of a notebook's text, with each place in its cell."""
+    if isinstance(told, list):
+        return [in_cells(each, target) for each in told]
+    if isinstance(told, str):
+        return _LINE_IN_WORDS.sub(lambda found: _line_in_cell(int(found[0]), target), told)
+    if not isinstance(told, dict):
+        return told
+    told = {name: in_cells(each, target) for name, each in told.items()}
+    if told.get("path") == str(target.path) and {"line", "end_line"} <= told.keys():
+        lines = told["end_line"] - told["line"]
+        told["path"], told["line"] = target.place_of(told["line"])
+        told["end_line"] = told["line"] + lines
+    return told
+
+
+def _line_in_cell(line: int, target: ProbeTarget) -> str:
+    cell, number = target.place_of(line)
+    return f"{number} of {cell.rpartition(':')[2]}"
 
 
 def innermost(trace: Sequence[str], target: ProbeTarget) -> Place | None:

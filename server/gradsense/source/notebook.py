@@ -56,6 +56,12 @@ class Notebook:
     def _lines(self) -> list[LineIndex]:
         return [LineIndex(source) for source in self.sources]
 
+    @property
+    def first_lines(self) -> list[tuple[int, int]]:
+        """Of each code cell its number among all cells, and the line of `text` that it begins with, both from 0."""
+        lines = LineIndex(self.text)
+        return [(number, lines.position(at)[0]) for number, at in zip(self._numbers, self.cells, strict=True)]
+
     def cell_at(self, offset: int) -> int:
         """Which of the code cells an offset of `text` lies in, from 0; where two meet, the second."""
         return max(bisect_right(self.cells, offset) - 1, 0)
