@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 PROCESSES := tests/cli tests/e2e tests/lsp tests/packaging tests/probe tests/workspace
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test screenshots editor bench bench-typing bench-probe corpus mutants storm probe-truth compare bench-repository test-old test-engines docs rule package lock sbom audit release-check clean
+.PHONY: setup demo test screenshots editor bench bench-typing bench-probe corpus mutants storm probe-truth compare bench-repository test-old test-oldest-vscode test-engines docs rule package lock sbom audit release-check clean
 .DEFAULT_GOAL := setup
 
 setup: .venv/.installed out/extension.js
@@ -83,6 +83,16 @@ test-engines: setup .cache/engines/.installed
 .cache/engines/.installed: pyproject.toml
 	$(PYTHON) -m venv .cache/engines
 	.cache/engines/bin/python -m pip install -e '.[dask,ray]' pytest
+	touch $@
+
+# The main scenarios in an old VS Code; the newest one's Node runs them. Its install compiles for several minutes.
+test-oldest-vscode: setup $(VSIX) .cache/vscode/.installed .cache/vscode-oldest/.installed
+	tools/install_system_packages.sh chromium
+	GRADSENSE_VSCODE=oldest $(RUN) -m pytest tests/e2e/test_vscode.py -m main_scenario
+
+.cache/vscode-oldest/.installed: tests/e2e/real_vscode.py | .venv/.installed
+	tools/install_system_packages.sh compiler
+	GRADSENSE_VSCODE=oldest $(RUN) tests/e2e/real_vscode.py install
 	touch $@
 
 .cache/old/.installed:

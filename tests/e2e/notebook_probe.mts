@@ -36,7 +36,13 @@ await scenario(async (workbench, step) => {
 
   await step('a line of the report leads to its cell', async () => {
     await workbench.notification('Halves').getByRole('button', { name: 'Show report' }).click();
-    await workbench.webview
+    // The notebook has webviews of its own.
+    const report = page
+      .locator('iframe.webview[src*="extensionId=gradsense.gradsense"]')
+      .contentFrame()
+      .locator('iframe#active-frame')
+      .contentFrame();
+    await report
       .getByRole('button', { name: /line 8 of networks/ })
       .first()
       .focus();
