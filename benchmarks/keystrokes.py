@@ -163,8 +163,12 @@ async def start(command: list[str]) -> Session:
     text = types.TextDocumentClientCapabilities(
         publish_diagnostics=types.PublishDiagnosticsClientCapabilities(version_support=True)
     )
+    # Edits come with the version that they are for, as in every editor of today.
+    workspace = types.WorkspaceClientCapabilities(
+        workspace_edit=types.WorkspaceEditClientCapabilities(document_changes=True)
+    )
     await client.initialize_async(
-        types.InitializeParams(capabilities=types.ClientCapabilities(text_document=text), root_uri=None)
+        types.InitializeParams(capabilities=types.ClientCapabilities(workspace, text), root_uri=None)
     )
     client.initialized(types.InitializedParams())
     return session
