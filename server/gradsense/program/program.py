@@ -300,6 +300,11 @@ class Program:
         """Whether some code of the file does not parse."""
         return any(tree.holes for _, _, tree, _ in self.file.units)
 
+    @property
+    def has_damage(self) -> bool:
+        """Whether some code of the file does not parse or is half-typed: anything may be about to be written there."""
+        return bool(self._damaged)
+
     @cached_property
     def training_is_damaged(self) -> bool:
         """Whether a top-level block with broken or half-typed code in it may be about who trains what: then another

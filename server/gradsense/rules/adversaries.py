@@ -113,7 +113,7 @@ def _left_for_the_next_call(program: Program, run: Run) -> Iterator[Leftover]:
     owner = program.classes.get(run.entry.rpartition(".")[0])
     if owner is None or owner.kind is not Kind.OTHER or run.end is None:
         return
-    if any(tree.holes for _, _, tree, _ in program.file.units):
+    if program.has_damage:
         return  # what can't be read may clear them between the calls
     steps = run.facts_of(Step)
     elsewhere = [fact for each in program.runs if each is not run for fact in each.facts_of(Clear)]

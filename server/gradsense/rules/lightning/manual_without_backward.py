@@ -64,7 +64,7 @@ class ManualWithoutBackward(Rule):
             or not facts.known
             or optimizers is None
             or lightning.overridden(program, facts, "training_step")
-            or any(cls.broken for cls in lightning.class_values(program))
+            or any(program.is_damaged(cls.code.site.where) for cls in lightning.class_values(program))
         ):
             return
         handed_over = {facts.instance.obj, *(optimizer.obj for optimizer in optimizers)}

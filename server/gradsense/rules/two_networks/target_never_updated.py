@@ -74,7 +74,7 @@ class TargetNeverUpdated(Rule):
             for run, fact in program.runs_with_facts(Make)
             if isinstance(fact.instance.type, Ref) and fact.instance.type.name in AVERAGES
         ]
-        if not made or program.incomplete or program.has_holes or not program.facts_anywhere(Step):
+        if not made or program.incomplete or program.has_damage or not program.facts_anywhere(Step):
             return
         if any(fact.name == "Module.update_parameters" for fact in program.facts_anywhere(Call)):
             return
@@ -360,7 +360,7 @@ class Idle(NamedTuple):
 def _idle_targets(program: Program) -> Iterator[Idle]:
     """The targets that stay as they were."""
     found = [each for each in marked(program, "bootstrap") if cycle(each.backward.context) is not None]
-    if not found or program.incomplete or program.has_holes:
+    if not found or program.incomplete or program.has_damage:
         return
     if any(held.open for held in program.holdings.values()):
         return
