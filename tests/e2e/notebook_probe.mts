@@ -47,7 +47,9 @@ await scenario(async (workbench, step) => {
       .first()
       .focus();
     await page.keyboard.press('Enter');
-    await page.getByText('Ln 8, Col').waitFor();
+    // A notebook's status bar counts cells: the line is told by what is selected.
+    await page.getByText('Cell 2 of 3').waitFor();
+    await page.locator('.notebook-editor .selected-text').first().waitFor();
     await workbench.screenshot('notebook-report');
   });
 });
