@@ -6,6 +6,7 @@ import functools
 import gc
 import importlib
 import pkgutil
+from collections.abc import Mapping
 
 import pytest
 
@@ -14,11 +15,13 @@ from gradsense import engine
 from gradsense.config import Settings
 from gradsense.engine import check_text, program_of
 from gradsense.program import program as memory
+from gradsense.program.class_lookup import find_member
 from gradsense.program.facts import Step
 from gradsense.program.file import File
 from gradsense.program.program import Program
 from gradsense.program.run import Run
-from gradsense.snapshot import Snapshot
+from gradsense.program.values import Ref
+from gradsense.snapshot import Answer, ClassAncestry, Question, Snapshot
 from gradsense.source.memo import Memo
 
 TEXT = """\
@@ -111,6 +114,18 @@ def test_what_a_name_means_is_read_again() -> None:
         steps = program(text.format(body)).facts(Step)
         kinds.append({state.kind.name for step in steps for state in step.states})
     assert kinds[0] == kinds[2] != kinds[1]
+
+
+def test_what_a_kept_run_finds_in_a_class_is_what_is_known_of_it_now() -> None:
+    def asked(answers: Mapping[Question, Answer]) -> tuple[Run, str]:
+        program = program_of(Snapshot("main.py", "import torch\nstep = 1\n", Settings(), answers=answers))
+        run, _ = program.script
+        return run, find_member(run, Ref("lib.Base"), "forward")[0]
+
+    before, without = asked({})
+    after, known = asked({ClassAncestry("lib.Base", "main.py"): ("torch.nn.Module",)})
+    assert before is after
+    assert (without, known) == ("unknown", "external")
 
 
 def test_a_skeleton_is_not_taken_for_a_function_that_reads_like_it() -> None:

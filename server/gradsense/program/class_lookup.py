@@ -82,7 +82,7 @@ def build_class(
 
 def register(run: Run, cls: ClassValue) -> None:
     """Take a class for what its name and place stand for from here on."""
-    run.imports.registered += 1
+    run.imports.classes_as_of = object()
     run.imports.orders.clear()
     run.imports.found.clear()
     run.imports.classes.pop(cls, None)
@@ -106,9 +106,9 @@ def find_member(run: Run, cls: ClassValue | Ref, name: str, after: ClassValue | 
     Gives (`found`, value), (`external`, `Ref` of the base outside the user's files), or (`unknown`, UNKNOWN) where
     a base or broken code could define it. With `after`, the search begins behind that class (`super()`).
     """
-    if run.members_as_of != run.imports.registered:
+    if run.members_as_of is not run.imports.classes_as_of:
         run.members.clear()
-        run.members_as_of = run.imports.registered
+        run.members_as_of = run.imports.classes_as_of
     key = cls, name, after
     found = run.members.get(key)
     if found is None:

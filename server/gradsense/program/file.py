@@ -281,8 +281,8 @@ class Imports:
         """The classes as they are now, for values that were made before an edit of their members."""
         self.orders: dict[ClassValue | Ref, tuple[list[ClassValue | Ref], bool, dict[str, tuple[str, ...] | None]]] = {}
         """Orders of look-up worked out so far, with the ancestries that they rest on."""
-        self.registered = 0
-        """How many times a class has been registered: what was found in classes before may be found no more."""
+        self.classes_as_of = object()
+        """Another one whenever a class is registered: what was found in classes before may be found no more."""
         self.found: dict[tuple[object, ...], object] = {}
         """What look-ups find now, by what runs have read: many have read the same."""
         self.asking: Run | None = None

@@ -167,8 +167,8 @@ class Run:
         """What the run has looked up outside of itself, and what it found: while all of this stays equal, so does
         everything that the run saw."""
         self.members: dict[tuple[object, ...], tuple[str, Value]] = {}
-        """What was found in classes, as of so many registrations of classes."""
-        self.members_as_of = 0
+        """What was found in classes, as `imports` knew them then."""
+        self.members_as_of: object = None
         self.summaries: dict[tuple[object, ...], Summary] = {}
         self.outside_reads = 0
         """The outermost frame that something with attributes of its own was read from since a `forward` began."""
