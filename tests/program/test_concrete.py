@@ -14,7 +14,7 @@ from gradsense.program import ir
 from gradsense.program.concrete import lower_concrete
 from gradsense.program.lower import lower
 from gradsense.rules.registry import all_rules
-from gradsense.source.blocks import Block, BlockTree, read_document
+from gradsense.source.blocks import BlockTree, read_document
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,11 +108,11 @@ _KINDS = """
 """
 
 
-def _blocks(tree: BlockTree) -> Iterator[tuple[Block, bool]]:
-    yield tree.block, bool(tree.suites)
+def _trees(tree: BlockTree) -> Iterator[BlockTree]:
+    yield tree
     for suite in tree.suites:
         for _, child in suite.children:
-            yield from _blocks(child)
+            yield from _trees(child)
 
 
 def _shown(node: object) -> object:
@@ -128,12 +128,12 @@ def _assert_same(text: str) -> int:
     """Compare all blocks of a text; how many there were."""
     count = 0
     for _, top in read_document(text).blocks:
-        for block, skeleton in _blocks(top):
-            lowered = lower(block, skeleton)
+        for tree in _trees(top):
+            block, lowered = tree.block, lower(tree)
             if block.hole is not None:
                 continue
             assert block.tree is not None, block.text
-            statements, nodes = lower_concrete(block.statements, skeleton)
+            statements, nodes = lower_concrete(block.statements, bool(tree.suites))
             assert _shown(statements) == _shown(lowered.statements), block.text
             assert lowered.nodes == nodes, block.text
             count += 1
@@ -143,7 +143,7 @@ def _assert_same(text: str) -> int:
 def test_every_kind_of_syntax() -> None:
     text = textwrap.dedent(_KINDS)
     assert _assert_same(text) >= 40
-    assert not any(block.hole for _, top in read_document(text).blocks for block, _ in _blocks(top))
+    assert not any(tree.block.hole for _, top in read_document(text).blocks for tree in _trees(top))
 
 
 @pytest.mark.parametrize("indent", ["def f():\n", "class A:\n    def f(self):\n"])
@@ -174,7 +174,7 @@ def test_this_project() -> None:
 
 def test_nodes_are_those_of_the_numbers() -> None:
     ((_, tree),) = read_document("loss = model(x).mean()\n").blocks
-    lowered = lower(tree.block, False)
+    lowered = lower(tree)
     (assign,) = lowered.statements
     assert isinstance(assign, ir.Assign)
     assert assign.value is not None
@@ -185,7 +185,7 @@ def test_nodes_are_those_of_the_numbers() -> None:
 def test_newer_syntax_than_this_interpreters_is_no_hole() -> None:
     ((_, tree),) = read_document("def first[T](items: list[T]) -> T:\n    return items[0]\n").blocks
     assert tree.block.hole is None
-    (function,) = lower(tree.block, False).statements
+    (function,) = lower(tree).statements
     assert isinstance(function, ir.Function)
     assert function.name == "first"
 
@@ -193,12 +193,12 @@ def test_newer_syntax_than_this_interpreters_is_no_hole() -> None:
 def test_broken_code_is_a_hole() -> None:
     ((_, tree),) = read_document("def first(:\n    return 1\n").blocks
     assert tree.block.hole is not None
-    assert lower(tree.block, False).nodes == ()
+    assert lower(tree).nodes == ()
 
 
 def test_expressions_that_are_statements() -> None:
     text = "def f(x):\n    x.a()\n    y = x.b()\n    if x: x.c(); return x.d()\n    with x.e(): x\n    x.f().g()\n"
     ((_, tree),) = read_document(text).blocks
-    lowered = lower(tree.block, False)
+    lowered = lower(tree)
     alone = [tree.block.code_of(lowered.nodes[number]) for number in sorted(lowered.expression_statements)]
     assert alone == ["x.a()", "x.c()", "x", "x.f().g()"]

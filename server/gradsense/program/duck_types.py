@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradsense.program import ir, objects
-from gradsense.program.lower import Lowered, lower
+from gradsense.program.lower import Lowered, statements_in
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import OPEN, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import UNKNOWN, ClassValue, Code, FunctionValue, Instance, Kind, Obj, Ref, Value
@@ -237,8 +237,8 @@ def _walk(node: object, tree: BlockTree) -> Iterator[object]:
         for each in node:
             yield from _walk(each, tree)
     elif isinstance(node, ir.Slot):
-        for _, child in tree.suites[node.number].children:
-            yield from _walk(lower(child.block, bool(child.suites)).statements, child)
+        for statements, child in statements_in(node, tree):
+            yield from _walk(statements, child)
     elif type(node).__module__ == ir.__name__:
         yield node
         for name in type(node).__slots__:  # type: ignore[attr-defined]

@@ -47,7 +47,7 @@ class File:
         seen: dict[str, int] = {}
         statements_before = 0
         for offset, tree in self.document.blocks:
-            lowered = lower(tree.block, bool(tree.suites))
+            lowered = lower(tree)
             name = ""
             if len(lowered.statements) == 1:
                 only = lowered.statements[0]

@@ -70,7 +70,7 @@ _KEY = object()
 def _shown_names(tree: BlockTree) -> frozenset[str]:
     known: frozenset[str] | None = tree.notes.get(_KEY)
     if known is None:
-        known = frozenset(_shown(lower(tree.block, bool(tree.suites)).statements, tree))
+        known = frozenset(_shown(lower(tree).statements, tree))
         tree.notes[_KEY] = known
     return known
 

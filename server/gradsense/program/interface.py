@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from gradsense.program import ir
 from gradsense.program.definitions import is_plain, only_define
 from gradsense.program.file import Imports
-from gradsense.program.lower import lower
+from gradsense.program.lower import lower, statements_in
 from gradsense.source.blocks import BlockTree
 
 
@@ -19,7 +19,7 @@ class _Unit:
     """A top-level block of another file; `name` is what it defines, None where running it may do more than that."""
 
     def __init__(self, tree: BlockTree) -> None:
-        lowered = lower(tree.block, bool(tree.suites))
+        lowered = lower(tree)
         node = lowered.statements[0] if len(lowered.statements) == 1 else None
         is_definition = isinstance(node, (ir.Function, ir.Class)) and not tree.holes and _only_defines(tree, node)
         self.tree = tree
@@ -54,7 +54,8 @@ def _only_defines(tree: BlockTree, node: ir.Function | ir.Class) -> bool:
         return False
     if isinstance(node, ir.Function):
         return all(is_plain(parameter.default) for parameter in node.params)
-    return all(map(is_plain, node.bases)) and all(map(_only_names, _body(tree, node.body)))
+    body = (statement for statements, _ in statements_in(node.body, tree) for statement in statements)
+    return all(map(is_plain, node.bases)) and all(map(_only_names, body))
 
 
 def _only_names(node: ir.Stmt) -> bool:
@@ -62,11 +63,3 @@ def _only_names(node: ir.Stmt) -> bool:
     if isinstance(node, ir.Function):
         return all(map(is_plain, (*node.decorators, *(parameter.default for parameter in node.params))))
     return only_define((node,)) or (isinstance(node, ir.Evaluate) and is_plain(node.value))
-
-
-def _body(tree: BlockTree, body: ir.Body) -> Iterator[ir.Stmt]:
-    if not isinstance(body, ir.Slot):
-        yield from body
-        return
-    for _, child in tree.suites[body.number].children:
-        yield from lower(child.block, bool(child.suites)).statements

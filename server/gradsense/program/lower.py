@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import libcst as cst
 
 from gradsense.program import ir
 from gradsense.program.concrete import lower_concrete
-from gradsense.source.blocks import Block
+from gradsense.source.blocks import Block, BlockTree
 from gradsense.source.memo import Memo
 
 
@@ -62,13 +62,26 @@ _memo: Memo[tuple[Block, bool], Lowered] = Memo(20_000)
 """By block and whether it is a skeleton: that of a long function can read like a short one with a `pass`."""
 
 
-def lower(block: Block, skeleton: bool) -> Lowered:
-    """The event tree of `block`. `skeleton` tells that its indented bodies stand in blocks of their own."""
+def lower(tree: BlockTree) -> Lowered:
+    """The event tree of a statement's block; for bodies that stand in blocks of their own, it has slots."""
+    block, skeleton = tree.block, bool(tree.suites)
     lowered = _memo.get((block, skeleton))
     if lowered is None:
         lowered = _lower(block, skeleton)
         _memo.put((block, skeleton), lowered)
     return lowered
+
+
+def statements_in(body: ir.Body, tree: BlockTree) -> Iterator[tuple[tuple[ir.Stmt, ...], BlockTree]]:
+    """The statements of a body in order, each stretch of them with the tree that it stands in.
+
+    `tree` is that of the statement whose body it is.
+    """
+    if not isinstance(body, ir.Slot):
+        yield body, tree
+        return
+    for _, child in tree.suites[body.number].children:
+        yield lower(child).statements, child
 
 
 def _lower(block: Block, skeleton: bool) -> Lowered:

@@ -260,18 +260,18 @@ class Program:
         if found is None:
             return None
         offset, tree = found
-        return offset, tree, lower(tree.block, bool(tree.suites)).nodes
+        return offset, tree, lower(tree).nodes
 
     def is_statement(self, site: Site) -> bool:
         """Whether the expression at a site of this file is a statement by itself."""
         found = self.file.block_at(site.where) if site.where.path == self.file.path else None
         if found is None:
             return False
-        return site.at in lower(found[1].block, bool(found[1].suites)).expression_statements
+        return site.at in lower(found[1]).expression_statements
 
     def site_of(self, place: Place) -> Site | None:
         """The site that names a node in facts; None if its event tree has left it out."""
-        nodes = lower(place.block, bool(place.tree.suites)).nodes  # type: ignore[attr-defined]
+        nodes = lower(place.tree).nodes  # type: ignore[arg-type]
         at = next((number for number, node in enumerate(nodes) if node is place.node), None)
         return Site(place.where, at) if at is not None else None
 

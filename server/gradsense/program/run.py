@@ -294,7 +294,7 @@ def statements_of(frame: Frame, body: ir.Body) -> Iterable[tuple[Where, BlockTre
     assert frame.tree is not None
     where = frame.where
     for number, (_, child) in enumerate(frame.tree.suites[body.number].children):
-        lowered = lower(child.block, bool(child.suites))
+        lowered = lower(child)
         if lowered.statements:
             yield (
                 Where(where.path, where.unit, (*where.steps, body.number, number)),

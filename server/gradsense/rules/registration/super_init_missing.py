@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup, ir
 from gradsense.program.facts import Store
-from gradsense.program.lower import lower
+from gradsense.program.lower import statements_in
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import ClassValue, Code, FunctionValue, Ref, Tensor, Value
 from gradsense.rules import edits
@@ -231,16 +230,12 @@ def _begins_with_it(program: Program, init: Code) -> bool:
 
 def _statements(function: Code) -> Iterator[ir.Stmt]:
     """A function's statements in order, behind its docstring."""
-    node, tree = function.node, function.tree
-    assert isinstance(node, ir.Function)
-    assert isinstance(tree, BlockTree)
-    blocks: Iterable[Iterable[ir.Stmt]] = [node.body] if isinstance(node.body, tuple) else []
-    if isinstance(node.body, ir.Slot):
-        children = (child for _, child in tree.suites[node.body.number].children)
-        blocks = (lower(child.block, bool(child.suites)).statements for child in children)
-    for statement in chain.from_iterable(blocks):
-        if not (isinstance(statement, ir.Evaluate) and isinstance(statement.value, ir.Constant)):
-            yield statement
+    assert isinstance(function.node, ir.Function)
+    assert isinstance(function.tree, BlockTree)
+    for statements, _ in statements_in(function.node.body, function.tree):
+        for each in statements:
+            if not (isinstance(each, ir.Evaluate) and isinstance(each.value, ir.Constant)):
+                yield each
 
 
 def _is_it(statement: ir.Stmt | None) -> bool:

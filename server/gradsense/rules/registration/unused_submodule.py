@@ -11,7 +11,7 @@ import libcst as cst
 from gradsense.findings import Finding, Severity, Tag
 from gradsense.program import class_lookup, ir
 from gradsense.program.facts import Store
-from gradsense.program.lower import lower
+from gradsense.program.lower import lower, statements_in
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.values import ClassValue, FunctionValue, Instance, Items, Obj
 from gradsense.rules.base import Rule
@@ -556,12 +556,11 @@ def _mentioned_below(whole: BlockTree) -> tuple[frozenset[str], frozenset[str]]:
     if known is None:
         anywhere: set[str] = set()
         own: set[str] = set()
-        pending: list[tuple[object, BlockTree]] = [(lower(whole.block, bool(whole.suites)).statements, whole)]
+        pending: list[tuple[object, BlockTree]] = [(lower(whole).statements, whole)]
         while pending:
             node, tree = pending.pop()
             if isinstance(node, ir.Slot):
-                children = (child for _, child in tree.suites[node.number].children)
-                pending += ((lower(child.block, bool(child.suites)).statements, child) for child in children)
+                pending += statements_in(node, tree)
                 continue
             if isinstance(node, ir.Attribute):
                 (own if isinstance(node.value, ir.Name) and node.value.id == "self" else anywhere).add(node.attr)
