@@ -37,7 +37,7 @@ bench: setup
 	$(RUN) -m benchmarks.speed $(PARTS) $(if $(FROM),--from $(FROM))
 
 bench-typing: setup
-	$(RUN) -m benchmarks.keystrokes $(SHORT)
+	$(RUN) -m benchmarks.speed.keystrokes $(SHORT)
 
 bench-probe: setup
 	$(RUN) -m benchmarks.probe_speed

@@ -23,9 +23,18 @@ BARE_SERVER = textwrap.dedent(
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def changed(ls, params):
+        document = params.text_document
         ls.text_document_publish_diagnostics(
-            types.PublishDiagnosticsParams(uri=params.text_document.uri, diagnostics=[])
+            types.PublishDiagnosticsParams(uri=document.uri, version=document.version, diagnostics=[])
         )
+
+    @server.feature(types.TEXT_DOCUMENT_HOVER)
+    def hover(ls, params):
+        return None
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION)
+    def actions(ls, params):
+        return []
 
     server.start_io()
     """
@@ -34,7 +43,7 @@ BARE_SERVER = textwrap.dedent(
 
 MISTAKE = """
 
-def fit(inputs: torch.Tensor) -> None:
+def fit_at_the_end(inputs: torch.Tensor) -> None:
     model = nn.Linear(16, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(10):

@@ -24,9 +24,10 @@ def named_files(folder: Path) -> dict[str, str]:
     """
     texts = {}
     for entry in tomllib.loads(_FILES.read_text())["files"]:
-        path = folder / entry["repository"].replace("/", "+") / entry["path"]
+        repository = entry["repository"].replace("/", "+")
+        path = folder / repository / entry["path"]
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: clone {entry['repository']} as {path.parents[0].name}.")
+            raise FileNotFoundError(f"{path} is missing: clone {entry['repository']} there as {repository}.")
         texts[f"{entry['repository']}/{entry['path']}"] = path.read_text()
     return texts
 

@@ -21,46 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.speed.client import BARE_SERVER, MISTAKE, SERVER
 from benchmarks.speed.program import training_file
+from benchmarks.speed.timing import percentile
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-SERVER = [sys.executable, "-m", "gradsense", "server", "--stdio"]
-
-BARE_SERVER = """
-from lsprotocol import types
-from pygls.lsp.server import LanguageServer
-
-server = LanguageServer("bare", "1")
-
-@server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
-def changed(ls, params):
-    document = params.text_document
-    ls.text_document_publish_diagnostics(
-        types.PublishDiagnosticsParams(uri=document.uri, version=document.version, diagnostics=[])
-    )
-
-@server.feature(types.TEXT_DOCUMENT_HOVER)
-def hover(ls, params):
-    return None
-
-@server.feature(types.TEXT_DOCUMENT_CODE_ACTION)
-def actions(ls, params):
-    return []
-
-server.start_io()
-"""
-
-MISTAKE = """
-
-def fit_at_the_end(inputs: torch.Tensor) -> None:
-    model = nn.Linear(16, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(10):
-        model(inputs).pow(2).mean().backward()
-        optimizer.zero_grad()
-        optimizer.step()
-"""
 FOUND_AT = "        optimizer.step()"
 
 KEYS_A_SECOND = 15
@@ -217,12 +183,6 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def share(times: list[float], part: float) -> float:
-    """A percentile."""
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
-
-
 def keys() -> Iterator[str]:
     """Characters of lines as people type them, for ever."""
     while True:
@@ -282,13 +242,13 @@ async def typing(command: list[str], seconds: float, own: bool) -> str:
     await stop(session)
     cells = [
         f"{len(times)}",
-        *(f"{share(times, part) * 1e3:.1f} ms" for part in (0.5, 0.95, 0.99)),
+        *(f"{percentile(times, part) * 1e3:.1f} ms" for part in (0.5, 0.95, 0.99)),
         f"{max(times) * 1e3:.1f} ms",
         f"{spent / len(times) * 1e3:.1f} ms",
         f"{backlog}",
         f"{session.out_of_order + session.misplaced}",
-        f"{share(answers, 0.5) * 1e3:.1f} ms",
-        f"{share(answers, 0.99) * 1e3:.1f} ms",
+        f"{percentile(answers, 0.5) * 1e3:.1f} ms",
+        f"{percentile(answers, 0.99) * 1e3:.1f} ms",
         f"{opened:.0f} MB",
         f"{after:.0f} MB",
     ]
@@ -328,7 +288,7 @@ async def memory(command: list[str], edits: int, seed: int) -> None:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.keystrokes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.keystrokes", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--edits", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
