@@ -157,7 +157,7 @@ def test_no_run_keeps_the_text_that_it_was_made_of(monkeypatch: pytest.MonkeyPat
     gc.collect()
     files = {id(each) for each in gc.get_objects() if type(each) is File and "edited_" in each.document.text}
     assert len(files) <= len(engine._files)
-    runs = [run for results, _ in memory._memory._young.values() for run, _ in results]
+    runs = [run for results, _ in memory._memory._young.values() for _, run, _ in results]
     assert runs
     assert not any("imports" in vars(run) for run in runs)
 

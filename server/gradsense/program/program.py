@@ -84,6 +84,7 @@ _TRAINING_NAMES = frozenset(
 _VERSIONS = 3
 """Results kept of one entry: an edit and its undoing find theirs again."""
 _memory: Memo[tuple[object, ...], list[Any]] = Memo(1500)
+"""By entry, not by its content: who types for hours leaves no more behind than the last results of each."""
 
 
 class Place(NamedTuple):
@@ -336,9 +337,7 @@ class Program:
             self.incomplete.add("")
         self._frames = definitions.module_frames, defined
         in_order = self._in_order.script if self._in_order is not None else None
-        key = (
-            "script",
-            self.file.path,
+        content = (
             tuple(where if where.unit else tree for where, _, tree, _ in self.file.units),
             tuple(map(len, self.file.cells)),
             in_order and in_order[0],
@@ -357,7 +356,7 @@ class Program:
                 return None
             return run, state
 
-        made = self._remembered(key, work, script=True)
+        made = self._remembered("script", "", content, work)
         if made is None:
             self.incomplete.add("")
             return definitions, defined
@@ -453,15 +452,18 @@ class Program:
         return run
 
     def _remembered(
-        self, key: tuple[object, ...], work: Callable[[], tuple[Run, R] | None], script: bool = False
+        self, kind: str, name: str, content: tuple[object, ...], work: Callable[[], tuple[Run, R] | None]
     ) -> tuple[Run, R] | None:
-        """What `work` gives for `key`, from memory while everything that its run has read is still the same.
+        """What `work` gives for an entry of this file with this `content`, from memory while everything that its run
+        has read is still the same.
 
         What a `script` reads of its own variables is its own doing: only definitions and answers are compared.
         """
-        candidates: list[tuple[Run, R]] = _memory.get(key) or []
-        for run, result in candidates:
-            if self._holds(run, script):
+        script = kind == "script"
+        key = (kind, name, self.file.path, self._in_order is not None)
+        candidates: list[tuple[tuple[object, ...], Run, R]] = _memory.get(key) or []
+        for before, run, result in candidates:
+            if before == content and self._holds(run, script):
                 self._steps += STEPS - run.remaining
                 run.imports = self.imports
                 self._lent.append(run)
@@ -470,7 +472,7 @@ class Program:
         self.imports.asking = None
         self._steps += STEPS - made[0].remaining if made is not None else STEPS
         if made is not None and (script or all(_is_comparable(value) for value in made[0].reads.values())):
-            _memory.put(key, [made, *candidates[: _VERSIONS - 1]])
+            _memory.put(key, [(content, *made), *candidates[: _VERSIONS - 1]])
             self._lent.append(made[0])
         return made
 
@@ -560,9 +562,8 @@ class Program:
             ways = tuple(how for _, how in returns)
             return run, FunctionRun(function.code.name, function.code, ways, end, toggled, complete)
 
-        made = self._remembered(
-            ("function", name, function.code, base.token if base is not None else None, given), work
-        )
+        content = function.code, base.token if base is not None else None, given
+        made = self._remembered("function", name, content, work)
         if made is not None:
             self.runs.append(made[0])
         return made
@@ -654,7 +655,7 @@ class Program:
                     state.set_attribute(instance.obj, attr, UNKNOWN)
             return run, Entry(run, attributes, _changes(before, state.heap), state.modes, run)
 
-        made = self._remembered(("class", cls, loose, known), work)
+        made = self._remembered("class", cls.name, (cls, loose, known), work)
         if made is None:
             return None
         self.runs.append(made[0])
