@@ -1,5 +1,5 @@
-"""Neovim (Debian's, and a current one that asks for diagnostics) and Emacs, headless: findings arrive, the preferred
-fix is applied, the finding goes."""
+"""Neovim (Debian's, and a current one) and Emacs, headless: findings arrive, the preferred fix is applied, the finding
+goes."""
 
 from __future__ import annotations
 

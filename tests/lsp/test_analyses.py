@@ -89,6 +89,11 @@ class Bench:
         self.analyses.touch(uri)
 
 
+async def settled(bench: Bench) -> None:
+    while bench.analyses.is_busy:
+        await asyncio.sleep(0)
+
+
 async def test_a_burst_of_edits_is_one_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch)
     for i in range(10):
@@ -142,8 +147,7 @@ async def test_each_text_has_a_first_result_before_any_has_a_second(monkeypatch:
     uris = [f"file:///{name}.py" for name in "ab"]
     for uri in uris:
         bench.type(f"ask {uri}", uri=uri)
-    for uri in uris:
-        await bench.analyses.complete(uri)
+    await settled(bench)
     assert [answered for _, answered in bench.seen] == [False, False, True, True]
 
 
@@ -165,7 +169,8 @@ async def test_the_first_result_waits_for_no_answer(monkeypatch: pytest.MonkeyPa
     assert first is not None
     assert not first.complete
     bench.world.answered.set()
-    last = await bench.analyses.complete(URI)
+    await settled(bench)
+    last = bench.analyses.latest(URI)
     assert last is not None
     assert last.complete
     assert bench.seen == [("ask", False), ("ask", True)]
@@ -178,7 +183,7 @@ async def test_an_answer_for_an_older_text_starts_no_analysis(monkeypatch: pytes
     bench.type("ask 2")
     await bench.analyses.current(URI)
     bench.world.answered.set()
-    await bench.analyses.complete(URI)
+    await settled(bench)
     assert bench.seen == [("ask 1", False), ("ask 2", False), ("ask 2", True)]
     bench.type("ask 3")
     await bench.analyses.current(URI)
@@ -193,7 +198,7 @@ async def test_an_analysis_begun_anew_drops_the_older_one_of_the_same_text(monke
     while len(bench.seen) < 2:
         await asyncio.sleep(0)
     bench.world.answered.set()
-    await bench.analyses.complete(URI)
+    await settled(bench)
     assert bench.seen == [("ask", False), ("ask", False), ("ask", True)]
 
 
@@ -205,7 +210,7 @@ async def test_typing_while_questions_are_open_asks_them_once_more_at_most(
         bench.type(f"ask {i}")
         await bench.analyses.current(URI)
     bench.world.answered.set()
-    await bench.analyses.complete(URI)
+    await settled(bench)
     assert bench.world.asked <= 2
     assert bench.seen[-1] == ("ask 19", True)
 
@@ -216,7 +221,7 @@ async def test_listeners_hear_what_is_new_only(monkeypatch: pytest.MonkeyPatch) 
     bench.analyses.listeners.append(lambda result, edited: heard.append((result.source.text, edited)))
     bench.world.answered.set()
     bench.type("ask")
-    await bench.analyses.complete(URI)
+    await settled(bench)
     assert heard == [("ask", True)]
 
 
@@ -255,16 +260,11 @@ async def reading(monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench.world = Reading()
     monkeypatch.setattr(gradsense.workspace.solve, "analyse", analysed)
     bench.type("class Net:\n    size = 1\n\n\ndef plot():\n    pass\n", uri=MODELS)
-    await bench.analyses.complete(MODELS)
+    await settled(bench)
     bench.type("from models import Net\n")
-    await bench.analyses.complete(URI)
+    await settled(bench)
     bench.seen.clear()
     return bench
-
-
-async def settled(bench: Bench) -> None:
-    while bench.analyses.is_busy:
-        await asyncio.sleep(0)
 
 
 async def test_what_a_reader_has_not_seen_costs_it_no_analysis(monkeypatch: pytest.MonkeyPatch) -> None:

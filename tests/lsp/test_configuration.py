@@ -41,14 +41,22 @@ async def test_a_problem_is_told_at_its_key_until_it_is_repaired(profile: str, t
         file.write_text("[tool.gradsense]\nselct = 1\n")
         told(running, "pyproject.toml")
         await running.until(lambda: bool(running.last(uri).diagnostics))
+        file.write_text("[tool.other]\nselct = 1\n")
+        told(running, "pyproject.toml")
+        await running.until(lambda: not running.last(uri).diagnostics)
+        file.write_text("[tool.gradsense]\nselct = 1\n")
+        told(running, "pyproject.toml")
+        await running.until(lambda: bool(running.last(uri).diagnostics))
         file.unlink()
         event = types.FileEvent(uri, types.FileChangeType.Deleted)
         running.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
         await running.until(lambda: not running.last(uri).diagnostics)
 
 
-async def test_a_configuration_that_changes_changes_the_findings(tmp_path: Path) -> None:
-    async with editor("neovim@v0.7", tmp_path) as running:
+# The last one asks for diagnostics after edits alone.
+@pytest.mark.parametrize("profile", ["vscode", "neovim@v0.7", "neovim@v0.11"])
+async def test_a_configuration_that_changes_changes_the_findings(profile: str, tmp_path: Path) -> None:
+    async with editor(profile, tmp_path) as running:
         uri = running.open("a.py", "bad_call()\n")
         assert await running.diagnostics(uri, bool)
         (tmp_path / "pyproject.toml").write_text('[tool.gradsense]\nignore = ["GS901"]\n')
@@ -56,10 +64,11 @@ async def test_a_configuration_that_changes_changes_the_findings(tmp_path: Path)
         assert not await running.diagnostics(uri, lambda found: not found)
 
 
-async def test_a_file_that_changes_on_disk_changes_its_readers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("profile", ["vscode", "neovim@v0.7", "neovim@v0.11"])
+async def test_a_file_that_changes_on_disk_changes_its_readers(profile: str, tmp_path: Path) -> None:
     other = tmp_path / "other.py"
     other.write_text("right = 1\n")
-    async with editor("neovim@v0.7", tmp_path) as running:
+    async with editor(profile, tmp_path) as running:
         uri = running.open("a.py", "import other\n")
         assert not await running.diagnostics(uri)
         other.write_text("wrong = 1\n")
@@ -126,4 +135,15 @@ async def test_an_editor_that_watches_no_files_tells_by_what_it_saves(tmp_path: 
         other.write_text("wrong = 1\n")
         running.client.text_document_did_save(types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(uri)))
         assert await running.diagnostics(uri, bool)
+        configured = running.open("b.py", "bad_call()\n")
+        assert await running.diagnostics(configured, bool)
+        configuration = tmp_path / "gradsense.toml"
+        configuration.write_text('ignore = ["GS901"]\nselct = []\n')
+        running.client.text_document_did_save(types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(uri)))
+        assert not await running.diagnostics(configured, lambda found: not found)
+        assert await running.diagnostics(configuration.as_uri(), bool)
+        configuration.unlink()
+        running.client.text_document_did_save(types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(uri)))
+        assert await running.diagnostics(configured, bool)
+        assert not await running.diagnostics(configuration.as_uri(), lambda found: not found)
         assert running.registered == []

@@ -16,8 +16,9 @@ TEXT = "import torch\n\nbad_call()\nodd_call()\n"
 
 
 async def test_each_editor_gets_them_one_way_only(each_editor: Editor) -> None:
-    declared = each_editor.client.capabilities.text_document.diagnostic is not None
-    assert each_editor.pulls == declared
+    capabilities = each_editor.client.capabilities
+    can_be_asked_again = capabilities.workspace.diagnostics is not None
+    assert each_editor.pulls == (capabilities.text_document.diagnostic is not None and can_be_asked_again)
     uri = each_editor.open("one_way.py", TEXT)
     found = await each_editor.diagnostics(uri)
     assert [(d.code, d.severity, d.range.start.line) for d in found] == [
@@ -112,8 +113,6 @@ async def test_an_edit_of_one_file_refreshes_another(each_editor: Editor) -> Non
     assert not await each_editor.diagnostics(uri)
     other = each_editor.open("other.py", "right = 1\n")
     each_editor.edit(other, 2, (0, 0), (0, 5), "\n'é'; wrong")
-    if each_editor.pulls and each_editor.client.capabilities.workspace.diagnostics is None:
-        await each_editor.diagnostics(other)  # This editor asks again by itself only.
     found = await each_editor.diagnostics(uri, lambda found: len(found) == 1)
     if found[0].related_information:
         location = found[0].related_information[0].location
@@ -151,32 +150,6 @@ async def test_a_document_of_another_language_has_none(each_editor: Editor) -> N
     each_editor.close(uri)
     each_editor.open("language.py", TEXT, 3)
     assert await each_editor.diagnostics(uri, bool)
-
-
-def asks_again_by_itself_only(capabilities: types.ClientCapabilities) -> None:
-    """A client that takes related documents, and can't be asked to pull again."""
-    assert capabilities.text_document is not None
-    assert capabilities.workspace is not None
-    capabilities.text_document.diagnostic = types.DiagnosticClientCapabilities(related_document_support=True)
-    capabilities.workspace.diagnostics = None
-
-
-@pytest.mark.asyncio(loop_scope="function")
-async def test_an_edit_brings_the_documents_that_have_read_it_along(tmp_path: Path) -> None:
-    (tmp_path / "other.py").write_text("right = 1\n")
-    async with editor("vscode", tmp_path, adapt=asks_again_by_itself_only) as running:
-        reader = running.open("reader.py", "import other\n")
-        assert not (await running.pull(reader)).items
-        other = running.open("other.py", "right = 1\n")
-        first = await running.pull(other)
-        assert first.related_documents is None
-        running.edit(other, 2, (0, 0), (0, 5), "wrong")
-        report = await running.pull(other, first.result_id)
-        related = report.related_documents[reader]
-        assert [diagnostic.code for diagnostic in related.items] == ["GS903"]
-        # What came along needs no pull.
-        assert (await running.pull(reader, related.result_id)).kind == "unchanged"
-        assert (await running.pull(other, report.result_id)).related_documents is None
 
 
 @pytest.mark.asyncio(loop_scope="function")

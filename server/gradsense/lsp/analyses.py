@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -127,8 +126,6 @@ class Analyses:
         self._later: dict[str, None] = {}
         """The files that are not open among them."""
         self._works_later = False
-        self._followed = Counter[str]()
-        """How many analyses of each open text are on their way."""
         self._failures = Failures()
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
@@ -150,7 +147,6 @@ class Analyses:
         queued = self._queue.pop(unit, None) is not None
         self._queue[unit] = state
         if not queued:
-            self._followed[unit] += 1
             self._start(self._follow(unit))
 
     def _touch_closed(self, unit: str) -> None:
@@ -222,21 +218,9 @@ class Analyses:
             await self._news.wait()
         return result
 
-    async def complete(self, uri: str) -> Analysed | None:
-        """`current`, once all questions are answered and nothing is on its way."""
-        while (result := await self.current(uri)) is not None:
-            if result.complete and not self._followed[result.source.uri]:
-                break
-            await self._news.wait()
-        return result
-
     def is_current(self, analysed: Analysed) -> bool:
         """Whether a result is of its document's newest text."""
         return not self._is_stale(analysed.source)
-
-    def readers(self, path: str) -> list[str]:
-        """The open documents and notebooks that have read the text of the file at `path`."""
-        return [uri for uri, unit in self._units.items() if path in unit.reads and uri not in self.closed]
 
     def _revision(self, unit: str) -> int:
         return self._documents.revision(unit) if unit not in self.closed else self.closed.revision(unit)
@@ -244,17 +228,11 @@ class Analyses:
     async def _follow(self, unit: str) -> None:
         """Analyse the newest text of `unit`, answer what is asked, and analyse again, until nothing new is
         asked."""
-        try:
-            await self._ready()
-            state = await self._turn(unit)
-            source = self._documents.source(unit)
-            if source is not None:
-                await self._analyse(state, source)
-        finally:
-            self._followed[unit] -= 1
-            if not self._followed[unit]:
-                del self._followed[unit]
-            self._tell()
+        await self._ready()
+        state = await self._turn(unit)
+        source = self._documents.source(unit)
+        if source is not None:
+            await self._analyse(state, source)
 
     async def _follow_closed(self) -> None:
         """The same for files that are not open, as long as any waits."""

@@ -20,8 +20,7 @@ class Client:
 
     encoding: Encoding
     pulls_diagnostics: bool
-    refreshes_diagnostics: bool
-    takes_related_documents: bool
+    """Whether it asks for diagnostics, also when the server says that there are others than before."""
     refreshes_lenses: bool
     refreshes_hints: bool
     takes_versions: bool
@@ -88,9 +87,7 @@ class Client:
         interpreter, interpreters = by_folder(options)
         return cls(
             encoding=choose_encoding(capabilities),
-            pulls_diagnostics=pulled is not None,
-            refreshes_diagnostics=bool(workspace.diagnostics and workspace.diagnostics.refresh_support),
-            takes_related_documents=bool(pulled and pulled.related_document_support),
+            pulls_diagnostics=bool(pulled and workspace.diagnostics and workspace.diagnostics.refresh_support),
             refreshes_lenses=bool(workspace.code_lens and workspace.code_lens.refresh_support),
             refreshes_hints=bool(workspace.inlay_hint and workspace.inlay_hint.refresh_support),
             takes_versions=bool(pushed.version_support),

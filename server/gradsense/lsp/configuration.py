@@ -7,7 +7,6 @@ setting shows its effect while it is written, and half a line of it none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,19 +68,27 @@ class Configuration:
         anew = any(not change.uri.endswith(PROGRAMS) for change in changed)
         if anew:
             self._server.session.reload()
-            self._tell_again(changed)
+            self._tell_again()
         if changed:
             self._server.analyses.touch_all(anew)
 
-    def _tell_again(self, changed: Iterable[types.FileEvent]) -> None:
+    def read_again(self) -> bool:
+        """Take up what is on disk, for a client that doesn't tell what changes; whether findings depend on it."""
+        changed = self._server.session.read_configurations_again()
+        self._tell_again()
+        return changed
+
+    def _tell_again(self) -> None:
         """What is wrong with configurations may be different without any other finding being so."""
-        for change in changed:
-            if change.type is types.FileChangeType.Deleted:
-                self._tell(change.uri, [])
-        for unit in self._server.documents.units():
-            analysed = self._server.analyses.latest(unit)
-            if analysed is not None:
-                self.analysed(analysed, False)
+        analyses, documents = self._server.analyses, self._server.documents
+        results = [analyses.latest(unit) for unit in (*documents.units(), *analyses.closed.uris())]
+        known = [analysed for analysed in results if analysed is not None]
+        in_use = {self._server.session.configuration_for(analysed.snapshot.path).path for analysed in known}
+        for uri in self._told:
+            if not self.is_open(uri) and Path(path_of(uri)) not in in_use:
+                self._tell(uri, [])
+        for analysed in known:
+            self.analysed(analysed, False)
 
     def is_open(self, uri: str) -> bool:
         """Whether a document is a configuration file that the client has open."""

@@ -1,7 +1,8 @@
 """Diagnostics: pulled by clients that can, pushed to the others, never both.
 
 The rules' findings and the probe's travel the same way. A client that pulls is asked to do so again when
-something changes that is no edit of its own: the answer to a question, another file, a probe.
+something changes that is no edit of its own: the answer to a question, another file, a probe. One that pulls but
+can't be asked (Neovim 0.11) would go on showing what no longer holds: it gets them pushed.
 
 Files that are not open are told of where the user wants it. A client that pulls asks for them once, and the request is
 held as long as the session lasts: each result is sent as a part of the answer. To a client that takes no parts the
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 SOURCE = "gradsense"
 
-SECONDS_TO_COMPLETE = 2.0
-"""How long a client that can't be asked to pull again waits for the answers to the engine's questions."""
-
 
 class Diagnostics:
     """`textDocument/diagnostic` and `textDocument/publishDiagnostics`."""
@@ -43,8 +41,8 @@ class Diagnostics:
         """Tells the results of this process from those of one before, which a client may still name."""
         self._probed = Counter[str]()
         """How often the probe's findings in a document have changed."""
-        self._told: dict[str, str] = {}
-        """By open document, the result that the client has pulled last."""
+        self._pulled: set[str] = set()
+        """The open documents that the client has findings of."""
         self._cells: dict[str, dict[str, tuple[int | None, list[object]]]] = {}
         """By open notebook, its cells' versions with what was found in each."""
         self._pulls: list[_WorkspacePull] = []
@@ -66,39 +64,20 @@ class Diagnostics:
 
     async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         uri = params.text_document.uri
-        analysed = await self._analysed(uri)
+        analysed = await self._server.analyses.current(uri)
         part = analysed.source.part_of(uri) if analysed else None
         if analysed is None or part is None:
-            self._told.pop(uri, None)
+            self._pulled.discard(uri)
             return types.RelatedFullDocumentDiagnosticReport(items=[])
-        related = await self._related_documents(analysed) if self._server.client.takes_related_documents else None
-        state = self._told[uri] = self._state(analysed, uri)
+        self._pulled.add(uri)
+        state = self._state(analysed, uri)
         if params.previous_result_id == state:
-            return types.RelatedUnchangedDocumentDiagnosticReport(result_id=state, related_documents=related)
-        items = self.of(analysed, part)
-        return types.RelatedFullDocumentDiagnosticReport(items, related_documents=related, result_id=state)
+            return types.RelatedUnchangedDocumentDiagnosticReport(result_id=state)
+        return types.RelatedFullDocumentDiagnosticReport(self.of(analysed, part), result_id=state)
 
     def _state(self, analysed: Analysed, uri: str) -> str:
         """The name of what is known of a document."""
         return f"{self._session}.{analysed.serial}.{self._probed[uri]}"
-
-    async def _related_documents(
-        self, analysed: Analysed
-    ) -> dict[str, types.FullDocumentDiagnosticReport | types.UnchangedDocumentDiagnosticReport] | None:
-        """What is new about the documents that have read this one's text, and that the client has pulled before.
-
-        A client that can be asked to pull again needn't wait for it.
-        """
-        found: dict[str, types.FullDocumentDiagnosticReport | types.UnchangedDocumentDiagnosticReport] = {}
-        for unit in self._server.analyses.readers(analysed.snapshot.path):
-            other = await self._analysed(unit)
-            for part in other.source.parts if other is not None and unit != analysed.source.uri else ():
-                assert other is not None
-                state = self._state(other, part.uri)
-                if self._told.get(part.uri, state) != state:
-                    self._told[part.uri] = state
-                    found[part.uri] = types.FullDocumentDiagnosticReport(self.of(other, part), result_id=state)
-        return found or None
 
     async def pull_workspace(self, params: types.WorkspaceDiagnosticParams) -> types.WorkspaceDiagnosticReport:
         if not self._server.client.wants_all_files:
@@ -154,15 +133,6 @@ class Diagnostics:
         elif uri not in self._server.analyses.closed and self._server.documents.get(uri) is None:
             self.push(uri, self._server.probes.diagnostics(uri))
 
-    async def _analysed(self, uri: str) -> Analysed | None:
-        analyses = self._server.analyses
-        if not self._server.client.refreshes_diagnostics:
-            try:
-                return await asyncio.wait_for(analyses.complete(uri), SECONDS_TO_COMPLETE)
-            except asyncio.TimeoutError:
-                pass
-        return await analyses.current(uri)
-
     def analysed(self, analysed: Analysed, edited: bool) -> None:
         """There is something new about a text; `edited` if the text itself is."""
         is_closed = analysed.source.uri in self._server.analyses.closed
@@ -209,12 +179,13 @@ class Diagnostics:
     def closed(self, uri: str) -> None:
         """A document is no longer open; of a file that is looked at nevertheless, what is on disk counts now."""
         self._cells.pop(uri, None)
-        was_told = self._told.pop(uri, None) is not None
+        was_pulled = uri in self._pulled
+        self._pulled.discard(uri)
         is_followed = uri in self._server.analyses.closed
         if not self._server.client.pulls_diagnostics:
             if not is_followed:
                 self.push(uri, [])
-        elif was_told:
+        elif was_pulled:
             for pull in self._pulls:
                 # The client shows what it has pulled last, perhaps of a text that was never saved.
                 pull.known[uri] = ""
@@ -244,10 +215,9 @@ class Diagnostics:
 
     def refresh(self) -> None:
         """Have the client pull again; once for all that changes in one go."""
-        if self._refresh_wanted or not self._server.client.refreshes_diagnostics:
-            return
-        self._refresh_wanted = True
-        asyncio.get_running_loop().call_soon(self._refresh)
+        if not self._refresh_wanted:
+            self._refresh_wanted = True
+            asyncio.get_running_loop().call_soon(self._refresh)
 
     def _refresh(self) -> None:
         self._refresh_wanted = False

@@ -56,16 +56,18 @@ class Files:
     async def saved(self, params: types.DidSaveTextDocumentParams) -> None:
         self._server.lenses.saved(params.text_document.uri)
         if not self._server.client.watches_files:
-            await self._changed([])
+            await self._server.engine_imported()
+            await self._changed([], self._server.configuration.read_again())
 
-    async def _changed(self, gone: Iterable[str]) -> None:
-        """Files are others now; those at `gone`, or in these folders, are no longer there."""
+    async def _changed(self, gone: Iterable[str], anew: bool = False) -> None:
+        """Files are others now, configurations too if `anew`; those at `gone`, or in these folders, are no longer
+        there."""
         await self._server.engine_imported()
         for uri in gone:
             self._server.probes.gone(uri)
             self._server.diagnostics.gone(uri)
         self.look()
-        self._server.analyses.touch_all()
+        self._server.analyses.touch_all(anew)
 
     def watched(self, changes: Iterable[types.FileEvent]) -> None:
         """The client has seen files change on disk."""

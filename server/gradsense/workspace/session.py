@@ -171,15 +171,17 @@ class Session:
         return next((file for folder in folders if os.path.isfile(file := folder / "pyproject.toml")), None)
 
     def edit_configuration(self, path: Path | str, text: str | None) -> bool:
-        """Take `text` for what is in a configuration file, None for what is on disk again.
-
-        Whether any file that was asked about is configured otherwise now: whose analysis has to be made again.
-        """
+        """Take `text` for what is in a configuration file, None for what is on disk again; whether that changes
+        what applies to any file."""
         path = normal(path)
         if text is None:
             self._configuration_texts.pop(path, None)
         else:
             self._configuration_texts[path] = text
+        return self.read_configurations_again()
+
+    def read_configurations_again(self) -> bool:
+        """Whether any file that was asked about is configured otherwise now: whose analysis has to be made again."""
         before, self._configurations = self._configurations, {}
         self._settings.clear()
         changed = False

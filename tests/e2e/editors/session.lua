@@ -1,5 +1,5 @@
--- One headless Neovim session, from version 0.7 on: wait for the open file's findings, apply the preferred fix, save.
--- What was seen goes to $GRADSENSE_RESULT as JSON.
+-- One headless Neovim session, from version 0.7 on: wait for the open file's findings, switch the rule off and on again
+-- in a file that isn't open, apply the preferred fix, save. What was seen goes to $GRADSENSE_RESULT as JSON.
 local patience = 60000 -- milliseconds
 
 local function run()
@@ -15,6 +15,14 @@ local function run()
 
   assert(vim.wait(patience, seen), "no findings were published")
   local messages = vim.tbl_map(function(finding) return finding.message end, findings())
+
+  local configuration = vim.fn.getcwd() .. "/gradsense.toml"
+  vim.fn.writefile({ ('ignore = ["%s"]'):format(findings()[1].code) }, configuration)
+  vim.cmd("write") -- Neovim watches no files on Linux: the server looks at them when one is saved.
+  assert(vim.wait(patience, gone), "the finding stayed though its rule was off")
+  vim.fn.delete(configuration)
+  vim.cmd("write")
+  assert(vim.wait(patience, seen), "the finding stayed away though its rule was on again")
 
   local finding = findings()[1]
   local answers = vim.lsp.buf_request_sync(0, "textDocument/codeAction", {
