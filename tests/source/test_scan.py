@@ -128,12 +128,13 @@ def test_an_unclosed_quote_ends_with_its_line() -> None:
     assert pieces("print('abc)\ny = 2\n") == ["print('abc)\n", "y = 2\n"]
 
 
-def test_a_triple_quote_that_never_closes_ends_before_a_definition() -> None:
-    text = 'class A:\n    def f(self):\n        """Say so.\n        return 1\n\n    def g(self):\n        pass\n'
+def test_a_triple_quote_that_never_closes_ends_where_code_begins() -> None:
+    text = 'class A:\n    def f(self):\n        """Say so.\n\n        In words.\n        return 1\n\n    def g(self):\n'
     assert pieces(text)[2:] == [
-        '        """Say so.\n        return 1\n\n',
+        '        """Say so.\n\n        In words.\n',
+        "        return 1\n",
+        "\n",
         "    def g(self):\n",
-        "        pass\n",
     ]
 
 

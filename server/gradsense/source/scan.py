@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gradsense.source.lexical import TOKEN, TRIPLE_END, column_of
 from gradsense.source.memo import Memo
+from gradsense.source.quotes import NOTHING_MISSING, Missing, missing_quotes
 
 _COMMENT_COLUMN = 0x4000
 _BLANK_COLUMN = "\u9000"
-_TAB = 8
 BYTE_ORDER_MARK = "\ufeff"
 _ADDRESSED = "gradsense:"
 
@@ -71,6 +73,11 @@ class _Chunk(NamedTuple):
     lines: tuple[LogicalLine, ...]
     columns: str
     length: int
+    is_all: bool
+    """Whether that is the whole piece."""
+
+
+_NO_LINES = _Chunk((), "", 0, False)
 
 
 def scan(text: str) -> Scan:
@@ -78,69 +85,62 @@ def scan(text: str) -> Scan:
 
     A keyword that can't begin a line inside of brackets ends an unclosed bracket, and so does any line that
     is indented no deeper, once it is clear that the bracket is unclosed; an unclosed quote ends with its
-    line; a triple quote that never closes, before a definition or an import that is indented no deeper.
+    line; a triple quote that is missing is where the text reads best with it (`quotes.py`).
     """
     if text.startswith(BYTE_ORDER_MARK):
         text = "\f" + text[1:]  # whitespace that moves no column, either
-    plain = _scan(text, guess=False)
+    plain = _scan(text, None)
     if plain is not None and (not plain.damage or ('"""' not in text and "'''" not in text)):
         return plain
-    guessed = _scan(text, guess=True)
-    assert guessed is not None
-    return plain if plain is not None and _implausible(plain) <= _implausible(guessed) else guessed
+    missing = missing_quotes(text)
+    if plain is not None and missing is NOTHING_MISSING:
+        return plain
+    best = _scan(text, missing)
+    assert best is not None
+    return best
 
 
 def line_end(text: str, start: int) -> int:
     """Where the logical line ends that begins at `start`."""
-    line = _simple_line(text, start) or _line(text, start, guess=True, cut=False)
+    line = _simple_line(text, start) or _line(text, start, NOTHING_MISSING)
     assert line is not None
     return start + line.length
 
 
-def _implausible(scan: Scan) -> int:
-    """How unlikely it is that the author meant these lines.
-
-    After an unclosed triple quote what was prose is code, whose apostrophes and brackets don't pair, and the
-    definitions are in strings. It may seem closed at the end all the same, as such an apostrophe swallows
-    another triple quote.
-    """
-    return 2 * scan.damage - sum(line.head in ("def", "class") for line in scan.lines)
-
-
 # As many characters: some 25,000 lines, which take about 5 MB.
-_chunks: Memo[tuple[str, bool], _Chunk] = Memo(1_000_000)
+_chunks: Memo[str, _Chunk] = Memo(1_000_000)
 
 # A chunk has so many characters at least, and ends before the next line that is blank or begins with one of
 # these words: where a chunk ends depends on what is there, so that an edit does not move the ends of all
-# chunks after it.
+# chunks after it. Where no such line comes it ends all the same: what is damaged is looked at anew behind each line.
 _CHUNK_LENGTH = 900
+_CHUNK_MOST = 3_000
 _CHUNK_END = re.compile(
     r"\n(?<!\\\n)(?<!\\\r\n)"
     r"(?=\r?\n|[ \t]*(?:def|class|if|for|while|with|try|return|else|import|from|self|@)\b)"
 )
+_LINE_END = re.compile(r"\n(?<!\\\n)(?<!\\\r\n)|\r(?<!\\\r)(?!\n)")
 
 
-def _scan(text: str, *, guess: bool) -> Scan | None:
-    """The lines of `text`; None where a triple quote never closes, unless that is what to `guess` about."""
+def _scan(text: str, missing: Missing | None) -> Scan | None:
+    """The lines of `text` with the quotes that are `missing`; None where a triple quote never closes, as long as nobody
+    has looked for those.
+    """
     damage = 0
     lines: list[LogicalLine] = []
     columns: list[str] = []
+    places = sorted((*missing.ends, *missing.begins)) if missing else []
     position, size = 0, len(text)
     while position < size:
-        boundary = _CHUNK_END.search(text, position + _CHUNK_LENGTH)
-        piece = text[position : boundary.end() if boundary else size]
-        chunk = _chunks.get((piece, guess))
-        if chunk is None:
-            chunk = _chunk(piece, guess=guess)
-            _chunks.put((piece, guess), chunk, len(piece))
+        chunk = _chunk_at(text, position, places, missing)
         lines += chunk.lines
         columns.append(chunk.columns)
         position += chunk.length
-        if chunk.length < len(piece):
+        if not chunk.is_all:
             # What begins here doesn't end in the chunk, or is damaged: what follows tells how far it reaches.
-            line = _line(text, position, guess=guess, cut=False)
+            line = _line(text, position, missing)
             if line is not None and line.damaged:
-                line = _line(text, position, guess=guess, cut=True)
+                line = _line(text, position, missing, cut=True)
             if line is None:
                 return None
             lines.append(line)
@@ -150,16 +150,34 @@ def _scan(text: str, *, guess: bool) -> Scan | None:
     return Scan(lines, "".join(columns), damage)
 
 
-def _chunk(text: str, *, guess: bool) -> _Chunk:
+def _chunk_at(text: str, position: int, places: list[int], missing: Missing | None) -> _Chunk:
+    """The chunk at `position`, up to the next one of the `places` where quotes are missing."""
+    if missing and position in missing.begins:
+        return _NO_LINES
+    most = position + _CHUNK_MOST
+    boundary = _CHUNK_END.search(text, position + _CHUNK_LENGTH, most) or _LINE_END.search(text, most)
+    end = boundary.end() if boundary else len(text)
+    if places:
+        following = bisect_right(places, position)
+        end = min([end, *places[following : following + 1]])
+    piece = text[position:end]
+    chunk = _chunks.get(piece)
+    if chunk is None:
+        chunk = _chunk(piece)
+        _chunks.put(piece, chunk, len(piece))
+    return chunk
+
+
+def _chunk(text: str) -> _Chunk:
     lines: list[LogicalLine] = []
     position, size = 0, len(text)
     while position < size:
-        line = _simple_line(text, position) or _line(text, position, guess=guess, cut=False)
+        line = _simple_line(text, position) or _line(text, position, None)
         if line is None or line.damaged:
             break
         lines.append(line)
         position += line.length
-    return _Chunk(tuple(lines), "".join([line.column for line in lines]), position)
+    return _Chunk(tuple(lines), "".join([line.column for line in lines]), position, position == size)
 
 
 # The words that a line's head is told for.
@@ -197,12 +215,12 @@ def _simple_line(text: str, start: int) -> LogicalLine | None:
     if begin == code:
         if comment:
             marks = ((len(indent), length - len(newline)),) if _ADDRESSED in comment else ()
-            return LogicalLine(length, _column(indent), "#", False, False, marks)
+            return LogicalLine(length, column_of(indent), "#", False, False, marks)
         return _BLANK if length == 1 else LogicalLine(length, -1, "", False, False, ())
     marks = ((code - start, length - len(newline)),) if comment and _ADDRESSED in comment else ()
     last = text[code - 1]
     opens = last == ":" or (last in " \t\f" and text[begin:code].rstrip(" \t\f").endswith(":"))
-    return LogicalLine(length, _column(indent), _head(head, text, begin, code), opens, False, marks)
+    return LogicalLine(length, column_of(indent), _head(head, text, begin, code), opens, False, marks)
 
 
 def _head(word: str, text: str, start: int, end: int) -> str:
@@ -216,39 +234,16 @@ _INDENT = re.compile(r"[ \t\f]*(?:\\(?:\r\n|\n|\r)[ \t\f]*)*")
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _REST = re.compile(r"[^\r\n]*")
 _WORD = re.compile(r"[^\W\d]\w*|@")
-# What changes the state. A comment, string and newline are taken whole where they end as they should.
-_TOKEN = re.compile(
-    r"""(?P<newline>\r\n|\n|\r)
-    |(?P<open>[(\[{])
-    |(?P<close>[)\]}])
-    |(?P<comment>\#[^\r\n]*)
-    |(?P<triple>\"\"\"|''')
-    |(?P<string>"[^"\\\r\n]*(?:\\(?:\r\n|[\s\S])[^"\\\r\n]*)*"
-    |'[^'\\\r\n]*(?:\\(?:\r\n|[\s\S])[^'\\\r\n]*)*')
-    |(?P<quote>["'])
-    |(?P<joined>\\(?:\r\n|\n|\r))""",
-    re.VERBOSE,
-)
-_TRIPLE_END = {
-    '"""': re.compile(r'[^"\\]*(?:(?:\\[\s\S]|"(?!""))[^"\\]*)*"""'),
-    "'''": re.compile(r"[^'\\]*(?:(?:\\[\s\S]|'(?!''))[^'\\]*)*'''"),
-}
 # What no line inside of brackets begins with.
 _STATEMENT = re.compile(
     r"[ \t\f]*(?:(?:def|class|import|return|with|while|try|raise|del|pass|break|continue|global|nonlocal"
     r"|assert|except|finally|elif)\b(?!\s*=[^=])|async\s+def\b|from\s+[\w.]+\s+import\b)"
 )
-# What no line of prose begins with: `with` and `return` are English, too.
-_DEFINITION = re.compile(
-    r"[ \t\f]*(?:(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|from\s+[\w.]+\s+import\b"
-    r"|@[\w.]+(?:\(|[ \t]*[\r\n])"
-    r"|import\s+[\w.]+(?:\s+as\s+\w+)?[ \t]*[\r\n]|if\s+__name__\b)"
-)
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
-def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | None:
-    """The logical line at `start`; None where a triple quote never closes, unless it may `guess`.
+def _line(text: str, start: int, missing: Missing | None, *, cut: bool = False) -> LogicalLine | None:
+    """The logical line at `start`; None where a triple quote never closes, as long as nobody knows what is `missing`.
 
     With `cut`, brackets and unclosed strings reach no further than to the next line that is indented no
     deeper.
@@ -256,7 +251,7 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | Non
     match = _INDENT.match(text, start)
     assert match
     position = match.end()
-    column = _column(match[0])
+    column = column_of(match[0])
     size = len(text)
     if position == size or text[position] in "\r\n":
         newline = _NEWLINE.match(text, position)
@@ -270,8 +265,12 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | Non
     marks: list[tuple[int, int]] = []
     last = position  # the end of what was last seen that is not a comment or whitespace
     end = size
+    if missing and start in missing.begins:
+        closing = TRIPLE_END[missing.begins[start]].match(text, start)
+        head, damaged = "", True
+        last = position = closing.end() if closing else size
     while True:
-        token = _TOKEN.search(text, position)
+        token = TOKEN.search(text, position)
         stop = token.start() if token else size
         code = text[position:stop].rstrip(" \t\f")
         if code:
@@ -285,7 +284,8 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | Non
             if not brackets:
                 end = position
                 break
-            if _STATEMENT.match(text, position) or (cut and _dedents(text, position, column)):
+            is_begun = missing is not None and position in missing.begins
+            if is_begun or _STATEMENT.match(text, position) or (cut and _dedents(text, position, column)):
                 damaged = True
                 end = position
                 break
@@ -307,18 +307,18 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | Non
             assert rest
             last = position = rest.end()
         elif kind == "triple":
-            closing = _TRIPLE_END[token[0]].match(text, position)
+            closing = TRIPLE_END[token[0]].match(text, position)
             if closing is None:
-                if not guess:
+                if missing is None:
                     return None
                 damaged = True
             last = closing.end() if closing else size
-            if guess:
-                guessed = _guessed_end(text, position, last, column)
-                if guessed is not None:
-                    damaged = True
-                    end = guessed
-                    break
+            ends = missing.ends if missing else ()
+            following = bisect_right(ends, position)
+            if following < len(ends) and ends[following] < last:
+                damaged = True
+                end = ends[following]
+                break
             position = last
     if head in _CONTINUATIONS:
         head = _head(head, text, start, end)
@@ -326,34 +326,9 @@ def _line(text: str, start: int, *, guess: bool, cut: bool) -> LogicalLine | Non
     return LogicalLine(end - start, column, head, opens, damaged, tuple(marks))
 
 
-def _column(indent: str) -> int:
-    if "\t" not in indent and "\f" not in indent and "\\" not in indent:
-        return len(indent)
-    column = 0
-    for character in indent:
-        if character == " ":
-            column += 1
-        elif character == "\t":
-            column = (column // _TAB + 1) * _TAB
-        elif character == "\f":
-            column = 0
-        else:
-            break
-    return column
-
-
 def _dedents(text: str, position: int, column: int) -> bool:
     """Whether the line at `position` is indented no deeper than `column`, and closes no bracket."""
     match = _INDENT.match(text, position)
     assert match
     following = text[match.end() : match.end() + 1]
-    return following not in ("", "\r", "\n", "#", ")", "]", "}") and _column(match[0]) <= column
-
-
-def _guessed_end(text: str, position: int, limit: int, column: int) -> int | None:
-    """Where a string from `position` to `limit` ends if it was never meant to reach that far."""
-    for newline in _NEWLINE.finditer(text, position, limit):
-        following = newline.end()
-        if _DEFINITION.match(text, following) and _dedents(text, following, column):
-            return following
-    return None
+    return following not in ("", "\r", "\n", "#", ")", "]", "}") and column_of(match[0]) <= column
