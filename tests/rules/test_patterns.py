@@ -49,25 +49,39 @@ def test_the_patterns_match_something() -> None:
 RULES = [rule for rule in all_rules() if rule.pattern is not None]
 
 
+PROGRAMS = [Snapshot("main.py", example.program, Settings()) for rule in all_rules() for example in rule.examples]
+
+
 @pytest.mark.parametrize("rule", RULES, ids=[rule.code for rule in RULES])
 def test_no_block_is_passed_by_that_holds_a_match(rule: type[Rule]) -> None:
     assert rule.pattern is not None
     found = 0
-    for each in all_rules():
-        for example in each.examples:
-            program = program_of(Snapshot("main.py", example.program, Settings()))
-            trees = [(tree.block, where) for where, _, tree in program.file.blocks() if tree.block.hole is None]
-            expected = [
-                (where, id(node))
-                for block, where in trees
-                for node in walk(block.statements)
-                if m.matches(node, rule.pattern)
-                and (rule.pattern_text is None or rule.pattern_text.search(block.code_of(node)))
-            ]
-            got = [(place.where, id(place.node)) for place in matches(program, rule.pattern, rule.pattern_text)]
-            assert set(expected) <= set(got)
-            found += len(got)
+    for program in map(program_of, PROGRAMS):
+        trees = [(tree.block, where) for where, _, tree in program.file.blocks() if tree.block.hole is None]
+        expected = [
+            (where, id(node))
+            for block, where in trees
+            for node in walk(block.statements)
+            if m.matches(node, rule.pattern)
+        ]
+        assert {(place.where, id(place.node)) for place in matches(program, rule.pattern)} == set(expected)
+        found += len(expected)
     assert found
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.pattern_text is not None], ids=lambda rule: rule.code)
+def test_no_block_is_passed_by_that_a_rule_has_something_to_say_of(rule: type[Rule]) -> None:
+    assert rule.pattern is not None
+    for program in map(program_of, PROGRAMS):
+        everywhere = [
+            finding for place in matches(program, rule.pattern) for finding in rule().check_match(place, program)
+        ]
+        looked_at = [
+            finding
+            for place in matches(program, rule.pattern, rule.pattern_text)
+            for finding in rule().check_match(place, program)
+        ]
+        assert looked_at == everywhere
 
 
 def test_a_tree_is_made_of_blocks_that_mention_a_pattern() -> None:

@@ -29,7 +29,7 @@ from gradsense.program import (
     training,
 )
 from gradsense.program.assigned import assigned_attributes
-from gradsense.program.facts import Call, Forward, Gradients, GradState, Holdings, Lost, Mode, Returned, Store
+from gradsense.program.facts import Call, Gradients, GradState, Holdings, Lost, Mode, Returned, Store
 from gradsense.program.file import TELLING_NAMES, File, Imports, run_cells_again, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
@@ -263,12 +263,12 @@ class Program:
         offset, tree = found
         return offset, tree, lower(tree).nodes
 
-    def is_statement(self, site: Site) -> bool:
-        """Whether the expression at a site of this file is a statement by itself."""
-        found = self.file.block_at(site.where) if site.where.path == self.file.path else None
-        if found is None:
-            return False
-        return site.at in lower(found[1]).expression_statements
+    def text_at(self, where: Where) -> str:
+        """The text of the statement at `where`, its body included: a look at that costs nothing, a place makes a tree.
+        Empty for another file.
+        """
+        found = self.file.block_at(where) if where.path == self.file.path else None
+        return found[1].text if found is not None else ""
 
     def site_of(self, place: Place) -> Site | None:
         """The site that names a node in facts; None if its event tree has left it out."""
@@ -791,23 +791,6 @@ class Program:
         """The calls of everything whose canonical name begins with `prefix` (`torch.optim.lr_scheduler.`)."""
         return [found for name in self._calls_by_name if name.startswith(prefix) for found in self.calls(name)]
 
-    def forwards(self, *names: str) -> list[tuple[Run, Forward]]:
-        """The calls of Modules whose nearest class from outside the user's files is one of `names`."""
-        return [found for name in names for found in self._forwards_by_class.get(name, ())]
-
-    @cached_property
-    def _forwards_by_class(self) -> dict[str, list[tuple[Run, Forward]]]:
-        by_class: dict[str, list[tuple[Run, Forward]]] = {}
-        # By id: to look a class up by its value costs as much as to find its bases.
-        names: dict[int, str] = {}
-        for run, forwards in self.selected(_by_class):
-            kind = forwards[0].module.type
-            name = names.get(id(kind))
-            if name is None:
-                name = names[id(kind)] = class_lookup.external_class(forwards[0].module, run)
-            by_class.setdefault(name, []).extend((run, forward) for forward in forwards)
-        return by_class
-
     @cached_property
     def holdings(self) -> dict[Obj, Holdings]:
         """What each optimizer holds in the end, over all runs."""
@@ -838,14 +821,6 @@ class Program:
     @property
     def module_classes(self) -> list[ClassFacts]:
         return [facts for facts in self.classes.values() if facts.is_module]
-
-
-def _by_class(here: FactsHere) -> Iterable[tuple[Run, list[Forward]]]:
-    """A run's calls of Modules, those of one class together."""
-    found: dict[int, list[Forward]] = {}
-    for _, forward in here.facts(Forward):
-        found.setdefault(id(forward.module.type), []).append(forward)
-    return [(here.run, forwards) for forwards in found.values()]
 
 
 def _enter(

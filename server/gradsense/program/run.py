@@ -278,6 +278,13 @@ class FactsHere:
         """The facts of a kind, each with the run."""
         return self.by_kind.get(kind, [])
 
+    def is_statement(self, site: Site) -> bool:
+        """Whether the expression at a site of the file is a statement by itself. While the run is remembered, so is
+        the block that it has run.
+        """
+        found = self.run.imports.main.block_at(site.where)
+        return found is not None and site.at in lower(found[1]).expression_statements
+
     def selected(self, select: Callable[[FactsHere], Iterable[F]]) -> list[F]:
         """What `select` gives for these facts, worked out once: it must look at nothing else."""
         found = self._selected.get(select)

@@ -12,7 +12,7 @@ from gradsense.program.facts import Call, Forward, Store
 from gradsense.program.program import Place, Program
 from gradsense.program.values import Activation, ClassValue, Site, Tensor, TupleValue, Value, options_of
 from gradsense.rules import edits
-from gradsense.rules.loss_calls import LossCall, argument_node, loss_calls
+from gradsense.rules.loss_calls import LossCall, argument_node, losses_of_activations
 from gradsense.rules.naming import assigned_name
 
 _ORDER_ONLY = frozenset(f"{owner}.{name}" for owner in ("torch", "Tensor") for name in ("argmax", "argmin", "argsort"))
@@ -41,8 +41,8 @@ class Activated(NamedTuple):
 
 def activated(program: Program, losses: tuple[str, ...], *kinds: str) -> Iterator[Activated]:
     """Each call of some losses whose input is, for certain, the result of activations of some kinds."""
-    for loss in loss_calls(program, losses):
-        found = activations_of(loss.input, *kinds)
+    for loss in program.selected(losses_of_activations):
+        found = activations_of(loss.input, *kinds) if loss.name in losses else ()
         place = program.place(loss.site) if found else None
         if place is not None:
             node = argument_node(place, 0, "input")

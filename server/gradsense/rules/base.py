@@ -51,7 +51,8 @@ class Rule:
     """How safe the rule's fixes are; None if it has none."""
     pattern: ClassVar[m.BaseMatcherNode | None] = None
     pattern_text: ClassVar[re.Pattern[str] | None] = None
-    """What is found in the text of each node that the pattern is for: it is tried in such blocks only."""
+    """What is found in the text of each block with a node that there is something to say of: a tree of libcst's is made
+    of such blocks only."""
     proven_by: ClassVar[frozenset[str]] = frozenset()
     """What a probe finds, at a line of the finding, where the rule is right: causes such as `probe-cut`."""
     examples: ClassVar[list[Example]]

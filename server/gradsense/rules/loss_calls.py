@@ -9,13 +9,20 @@ import libcst as cst
 
 from gradsense.program.facts import Call, Context, Forward
 from gradsense.program.program import Place, Program
-from gradsense.program.run import Run
-from gradsense.program.values import Instance, Ref, Site, Value
+from gradsense.program.run import FactsHere, Run
+from gradsense.program.values import Instance, Ref, Site, Tensor, Value
 
 CROSS_ENTROPY = "torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss"
 NLL = "torch.nn.functional.nll_loss", "torch.nn.NLLLoss", "torch.nn.NLLLoss2d"
 BCE = "torch.nn.functional.binary_cross_entropy", "torch.nn.BCELoss"
 BCE_WITH_LOGITS = "torch.nn.functional.binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss"
+REGRESSION = tuple(
+    f"torch.nn.{name}"
+    for name in """functional.mse_loss functional.l1_loss functional.smooth_l1_loss functional.huber_loss MSELoss L1Loss
+    SmoothL1Loss HuberLoss""".split()
+)
+_ALL = frozenset((*CROSS_ENTROPY, *NLL, *BCE, *BCE_WITH_LOGITS, *REGRESSION))
+_FUNCTIONS = tuple(name for name in sorted(_ALL) if name.startswith("torch.nn.functional."))
 
 
 class LossCall(NamedTuple):
@@ -33,31 +40,37 @@ class LossCall(NamedTuple):
 
 
 def loss_calls(program: Program, names: tuple[str, ...]) -> Iterator[LossCall]:
-    """Each call of some losses, by canonical names of functions and classes.
+    """Each call of some of the losses above, by canonical names of functions and classes.
 
     A class of the user's that is derived from a loss has a forward of its own: only torch's own classes count.
     """
-    known = program.derived(_known_calls)
-    functions = [name for name in names if name.startswith("torch.nn.functional.")]
-    for name in (*functions, *(name for name in names if name not in functions)):
-        found = known.get(name)
-        if found is None:
-            found = known[name] = list(_calls_of(program, name))
-        yield from found
+    known = program.derived(_by_name)
+    for name in names:
+        yield from known.get(name, ())
 
 
-def _known_calls(program: Program) -> dict[str, list[LossCall]]:
-    """Filled by name: several rules ask for the same losses."""
-    return {}
+def losses_of_activations(here: FactsHere) -> Iterator[LossCall]:
+    """Those of a run that may get the result of an activation, for `Program.selected`."""
+    for loss in here.selected(_in_run):
+        if isinstance(loss.input, Tensor) and loss.input.activations:
+            yield loss
 
 
-def _calls_of(program: Program, name: str) -> Iterator[LossCall]:
-    if name.startswith("torch.nn.functional."):
-        for run, call in program.calls(name):
-            yield _loss_call(run, call, call.name, None)
-    for run, forward in program.forwards(name):
-        if isinstance(forward.module.type, Ref):
-            yield _loss_call(run, forward, forward.module.type.name, forward.module)
+def _by_name(program: Program) -> dict[str, list[LossCall]]:
+    found: dict[str, list[LossCall]] = {}
+    for loss in program.selected(_in_run):
+        found.setdefault(loss.name, []).append(loss)
+    return found
+
+
+def _in_run(here: FactsHere) -> Iterator[LossCall]:
+    for name in _FUNCTIONS:
+        for run, call in here.calls.get(name, ()):
+            yield _loss_call(run, call, name, None)
+    for run, forward in here.facts(Forward):
+        kind = forward.module.type
+        if isinstance(kind, Ref) and kind.name in _ALL:
+            yield _loss_call(run, forward, kind.name, forward.module)
 
 
 def _loss_call(run: Run, fact: Call | Forward, name: str, module: Instance | None) -> LossCall:

@@ -51,6 +51,7 @@ def _networks(program: Program, run: Run) -> list[Network]:
                 assert isinstance(fact.result, Instance)
                 made.setdefault(fact.result.obj, (fact.result, fact.site))
     found: list[Network] = []
+    outer: list[tuple[Instance, Site, dict[Obj, str]]] = []
     inner: set[Obj] = set()
     for facts in program.classes.values():
         if facts.is_module and run.entry.startswith(f"{facts.name}."):
@@ -60,7 +61,12 @@ def _networks(program: Program, run: Run) -> list[Network]:
     for instance, site in made.values():
         below, parts = _parts(run, state, instance)
         inner |= below.union(parts) - {instance.obj}  # a layer made for its weight alone is the attribute that has it
-        found.append(Network(instance, assigned_name(program.place(site)), site, parts))
+        outer.append((instance, site, parts))
+    found += [
+        Network(instance, assigned_name(program.place(site)), site, parts)
+        for instance, site, parts in outer
+        if instance.obj not in inner and parts
+    ]
     return [network for network in found if network.instance.obj not in inner and network.parts]
 
 

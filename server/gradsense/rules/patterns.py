@@ -22,11 +22,11 @@ Found = tuple[tuple[int, tuple[cst.CSTNode, ...]], ...]
 def matches(program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] | None = None) -> Iterator[Place]:
     """Every node of the file that matches `pattern`, in order of blocks.
 
-    `text`, if given, is found in the text of each node that is worth a look: a tree is made of such blocks only, and of
-    those that mention the names in the pattern.
+    `text`, if given, is found in the text of each block with a node that is worth a look: a tree is made of such blocks
+    only, and of those that mention the names in the pattern.
     """
     # Most patterns match nothing in most statements: to know that of a whole statement saves a look at its blocks.
-    key = id(pattern)
+    key = id(pattern), text
     for unit, begin, whole, _ in program.file.units:
         found: Found | None = whole.notes.get(key)
         if found is None:
@@ -46,12 +46,12 @@ def _matching(tree: BlockTree, pattern: m.BaseMatcherNode, text: re.Pattern[str]
     block = tree.block
     if block.hole is not None:
         return ()
-    found: tuple[cst.CSTNode, ...] | None = block.notes.get(id(pattern))
+    found: tuple[cst.CSTNode, ...] | None = block.notes.get((id(pattern), text))
     if found is None:
         found = ()
-        if (text is None or text.search(block.text)) and _is_mentioned(pattern, tree.names):
+        if (text is None or text.search(block.text)) and _is_mentioned(pattern, block.names):
             found = tuple(node for node in candidates(block.index, pattern) if is_match(node, pattern))
-        block.notes[id(pattern)] = found
+        block.notes[id(pattern), text] = found
     return found
 
 

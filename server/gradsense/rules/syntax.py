@@ -48,7 +48,7 @@ def places_below(
     for where, offset, tree in blocks_below(place.where, place.offset, place.tree):  # type: ignore[arg-type]
         if len(where.steps) == depth or tree.block.hole is not None:
             continue
-        if mentions is not None and mentions not in tree.names:
+        if mentions is not None and mentions not in tree.block.names:
             continue
         for node in _nodes_of(tree.block, kinds):
             yield Place(node, tree.block, where, offset, tree)
@@ -140,7 +140,7 @@ def is_name(node: cst.CSTNode, name: str) -> bool:
 def all_places(program: Program, kind: type[cst.CSTNode], mentions: str | None = None) -> Iterator[Place]:
     """Every node of a kind in the file; of blocks that mention a name only, if one is given."""
     for where, offset, tree in program.file.blocks():
-        if tree.block.hole is None and (mentions is None or mentions in tree.names):
+        if tree.block.hole is None and (mentions is None or mentions in tree.block.names):
             for node in tree.block.index.by_kind.get(kind, ()):
                 yield Place(node, tree.block, where, offset, tree)
 

@@ -100,6 +100,11 @@ class Block:
         return self._parsed.statements if self._parsed else ()
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """Every identifier in the text, in strings and comments too."""
+        return frozenset(_IDENTIFIER.findall(self.text))
+
+    @cached_property
     def hole(self) -> Hole | None:
         """What the block mentions, if it does not parse."""
         if self.parses:
@@ -238,7 +243,7 @@ class BlockTree:
         """Every identifier in the text, in strings and comments too."""
         if self._is_long and self.suites:
             inside = (child.names for suite in self.suites for _, child in suite.children)
-            return frozenset(_IDENTIFIER.findall(self.block.text)).union(*inside)
+            return self.block.names.union(*inside)
         return frozenset(_IDENTIFIER.findall(self.text))
 
     @cached_property

@@ -15,7 +15,7 @@ from gradsense.program.values import Parameters, Site, Tensor, Unknown
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent
-from gradsense.rules.syntax import places_in
+from gradsense.rules.reads import attributes_asked
 
 _KEPT_ALIKE = """detach to cuda cpu float double half bfloat16 type view reshape flatten squeeze unsqueeze transpose
     permute contiguous expand repeat clone""".split()
@@ -69,7 +69,7 @@ class ResultDiscarded(Rule):
         for call in program.selected(_without_effect):
             if call.site in told:
                 continue
-            place = program.place(call.site) if program.is_statement(call.site) else None
+            place = program.place(call.site)
             if place is None or not _is_without_effect(program, place, call):
                 continue
             told.add(call.site)
@@ -390,10 +390,11 @@ _NAMES = (
 
 
 def _without_effect(here: FactsHere) -> Iterator[Call]:
-    """The calls of what only gives a result."""
+    """The calls, as statements of their own, of what only gives a result."""
     for name in _NAMES:
         for _, call in here.calls.get(name, ()):
-            if not isinstance(call.receiver, Parameters) or call.receiver.shape in _SINGLE:
+            one = not isinstance(call.receiver, Parameters) or call.receiver.shape in _SINGLE
+            if one and here.is_statement(call.site):
                 yield call
 
 
@@ -432,13 +433,7 @@ def _is_used_as_tensor(program: Program, place: Place, call: Call) -> bool:
     name = node.func.value
     if not isinstance(name, cst.Name):
         return False
-    asked = {
-        each.node.attr.value
-        for each in _within(program, call, cst.Attribute, name.value)
-        if isinstance(each.node, cst.Attribute)
-        and isinstance(each.node.value, cst.Name)
-        and each.node.value.value == name.value
-    }
+    asked = attributes_asked(program, call.context.function, name.value)
     if not asked <= _TELLING | _USUAL:
         return False
     if call.name == "Unknown.detach" and _is_output(program, call, name.value):
@@ -456,19 +451,6 @@ def _is_output(program: Program, call: Call, name: str) -> bool:
             if any(isinstance(target, cst.Name) and target.value == name for target in targets):
                 return True
     return False
-
-
-def _within(program: Program, call: Call, kind: type[cst.CSTNode], mentions: str) -> Iterator[Place]:
-    """The nodes of a kind in the function that a call is in, or in the module's statements outside of functions; of
-    blocks that mention a name.
-    """
-    if call.context.function is not None:
-        yield from places_in(program, call.context.function, kind, mentions=mentions)
-        return
-    for where, offset, tree in program.file.blocks():
-        if not where.unit and mentions in tree.names:
-            for node in tree.block.index.by_kind.get(kind, ()):
-                yield Place(node, tree.block, where, offset, tree)
 
 
 def _is_given_to_loss(program: Program, call: Call, name: str) -> bool:

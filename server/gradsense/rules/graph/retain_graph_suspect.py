@@ -52,9 +52,9 @@ class RetainGraphSuspect(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for run, backward in program.runs_with_facts(Backward):
             found = rounds.carriers(backward) if backward.retains else []
-            called = program.place(backward.site)
+            called = program.place(backward.site) if found else None
             argument = _argument(called) if called is not None else None
-            if not found or called is None or argument is None:
+            if called is None or argument is None:
                 continue
             if any(_passes(run, carrier.loop) != {backward.site} for carrier in found):
                 continue

@@ -87,10 +87,10 @@ class MisnamedHook(Rule):
         for site, statement in lightning.body_of(facts.value.code):
             if not isinstance(statement, ir.Function) or statement.name not in HOOKS or statement.decorators:
                 continue
-            earlier, again = first.get(statement.name), program.place(site)
+            earlier = first.get(statement.name)
             first[statement.name] = site
-            place = program.place(earlier)
-            if earlier is None or place is None or again is None:
+            place, again = program.place(earlier), program.place(site) if earlier is not None else None
+            if place is None or again is None:
                 continue
             yield from self.finding(
                 place.at(place.node.name),  # type: ignore[attr-defined]

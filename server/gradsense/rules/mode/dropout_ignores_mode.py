@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -21,6 +22,12 @@ _DROPS = frozenset(f"torch.nn.functional.{name}" for name in ("dropout", "dropou
 _ATTENTION = "torch.nn.functional.scaled_dot_product_attention"
 _LAYERS = frozenset(f"torch.nn.{name}" for name in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"))
 _LAST_NAMES = sorted({name.rpartition(".")[2] for name in (*_DROPS, *_LAYERS, _ATTENTION)})
+_GIVEN_AWAY = (
+    r"[ \t]*(?:\w+\.\w+[ \t]*=[ \t]*[\w.]*Dropout\w*\([^()\r\n]*\)"
+    r"|(?:\w+[ \t]*=[ \t]*)?[\w.]*Dropout\w*\([^()\r\n]*\),)[ \t]*(?:#[^\r\n]*)?$"
+)
+"""A line that gives a new layer to an attribute, or to the call around it: nothing to report, and what nearly every
+network has."""
 
 
 class DropoutIgnoresMode(Rule):
@@ -62,6 +69,10 @@ class DropoutIgnoresMode(Rule):
         *(m.Call(func=m.Name(name)) for name in _LAST_NAMES),
         *(m.Call(func=m.Attribute(attr=m.Name(name))) for name in _LAST_NAMES),
     )
+    pattern_text = re.compile(
+        rf"(?<!self\.)dropout[123]?d?\s*\(|{_ATTENTION.rpartition('.')[2]}\s*\(|^(?!{_GIVEN_AWAY}).*Dropout\w*\s*\(",
+        re.MULTILINE,
+    )
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         call = place.node
@@ -81,7 +92,7 @@ class DropoutIgnoresMode(Rule):
             return
         name = place.code(call.func)
         training = f"{own}.training"
-        if any(_tests(test, training) for test in places_below(program, within, cst.If)):
+        if any(_tests(test, training) for test in places_below(program, within, cst.If, mentions="training")):
             return
         if called in _DROPS:
             fix = _add_argument(place, call, f"training={training}")

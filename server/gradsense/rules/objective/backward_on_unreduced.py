@@ -54,11 +54,10 @@ class BackwardOnUnreduced(Rule):
             if loss.how not in ("backward", "training_step", "manual_backward") or loss.site in given:
                 continue
             unreduced = activations_of(loss.value, UNREDUCED)
-            place = program.place(loss.site)
-            if place is None or not (unreduced or _has_many_numbers(loss.value)):
-                continue
-            node = _loss_node(place)
-            if node is None:
+            many = unreduced or _has_many_numbers(loss.value)
+            place = program.place(loss.site) if many else None
+            node = _loss_node(place) if place is not None else None
+            if place is None or node is None:
                 continue
             code = place.code(node)
             edit = edits.append_call(program, place, node, ".mean()")

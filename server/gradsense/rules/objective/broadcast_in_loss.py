@@ -16,7 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules.activations import activations_of
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent, Trains, Warns
-from gradsense.rules.loss_calls import BCE, BCE_WITH_LOGITS, argument_node, loss_calls
+from gradsense.rules.loss_calls import BCE, BCE_WITH_LOGITS, REGRESSION, argument_node, loss_calls
 
 
 class BroadcastInLoss(Rule):
@@ -54,7 +54,7 @@ class BroadcastInLoss(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for loss in loss_calls(program, _BROADCASTING + BCE + BCE_WITH_LOGITS):
+        for loss in loss_calls(program, REGRESSION + BCE + BCE_WITH_LOGITS):
             if loss.input is None or loss.target is None or not shapes.is_outer(loss.input, loss.target):
                 continue
             place = program.place(loss.site)
@@ -273,13 +273,6 @@ class BroadcastInLoss(Rule):
             """
         ),
     ]
-
-
-_BROADCASTING = tuple(
-    f"torch.nn.{name}"
-    for name in """functional.mse_loss functional.l1_loss functional.smooth_l1_loss functional.huber_loss MSELoss L1Loss
-    SmoothL1Loss HuberLoss""".split()
-)
 
 
 def _rank(value: Value) -> int:

@@ -56,6 +56,7 @@ class RequiresGradMisspelt(Rule):
     code, name, severity = "GS309", "requires-grad-misspelt", Severity.ERROR
     fix_safety = Safety.SAFE
     pattern = m.Assign(targets=[m.AssignTarget(m.Attribute(attr=m.Name(m.MatchIfTrue(_is_misspelt))))])
+    pattern_text = re.compile(r"(?i)\.\s*re?q\w+\s*=(?!=)")
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assert isinstance(place.node, cst.Assign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -46,6 +47,7 @@ class RequiresGradOnModule(Rule):
     code, name, severity = "GS308", "requires-grad-on-module", Severity.ERROR
     fix_safety = Safety.SAFE
     pattern = m.Assign(targets=[m.AssignTarget(m.Attribute(attr=m.Name("requires_grad")))])
+    pattern_text = re.compile(r"(?i)\.\s*re?q\w+\s*=(?!=)")
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assert isinstance(place.node, cst.Assign)

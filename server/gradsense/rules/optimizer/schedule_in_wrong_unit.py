@@ -13,7 +13,7 @@ from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Call, SchedulerStep, Step
 from gradsense.program.program import ClassFacts, Place, Program
 from gradsense.program.run import Run
-from gradsense.program.values import Instance
+from gradsense.program.values import Instance, Where
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
@@ -53,26 +53,28 @@ class ScheduleInWrongUnit(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        built = [
-            (run, call, size)
-            for run, call in program.calls(*(f"torch.optim.lr_scheduler.{name}" for name in _LENGTHS))
-            if (size := _size_of(program, call)) is not None
-        ]
-        for run, call, size in built:
+        built = program.calls(*(f"torch.optim.lr_scheduler.{name}" for name in _LENGTHS))
+        for run, call in built:
             for stepped in run.facts_of(SchedulerStep):
                 if isinstance(call.result, Instance) and stepped.scheduler.obj == call.result.obj:
-                    yield from self._in_loop(program, run, call, stepped, size)
+                    yield from self._in_loop(program, run, call, stepped)
         for facts in program.lightning_classes if built else ():
-            yield from self._in_lightning(program, facts, [(call, size) for _, call, size in built])
+            yield from self._in_lightning(program, facts, [call for _, call in built])
 
-    def _in_loop(self, program: Program, run: Run, call: Call, stepped: SchedulerStep, size: Size) -> Iterator[Finding]:
-        place, rounds = program.place(stepped.site), stepped.context.rounds
+    def _in_loop(self, program: Program, run: Run, call: Call, stepped: SchedulerStep) -> Iterator[Finding]:
+        rounds = stepped.context.rounds
         steps = [
             fact for fact in run.facts_of(Step) if fact.optimizer.obj in stepped.optimizers and fact.context.rounds
         ]
-        if place is None or not rounds or not steps:
+        if not rounds or not steps:
             return
         inner = next((s for s in steps if len(s.context.rounds) > len(rounds) and _within(s, rounds[-1].site)), None)
+        with_each = len(rounds) > 1 and any(s.context.rounds == rounds for s in steps)
+        if not with_each and (inner is None or not _may_count_batches(program, call)):
+            return
+        place, size = program.place(stepped.site), _size_of(program, call)
+        if place is None or size is None:
+            return
         if size.in_batches and inner is not None:
             yield from self.finding(
                 place,
@@ -81,7 +83,7 @@ class ScheduleInWrongUnit(Rule):
                 related=(self.related(program, call.site, "sized in batches"),),
                 fixes=(_move_behind(program, place, program.place(inner.site)),),
             )
-        elif not size.in_batches and len(rounds) > 1 and any(s.context.rounds == rounds for s in steps):
+        elif not size.in_batches and with_each:
             epochs = program.place(rounds[-2].site)
             if epochs is not None and _count_alike(_bound_of(epochs), size.told):
                 yield from self.finding(
@@ -91,9 +93,10 @@ class ScheduleInWrongUnit(Rule):
                     related=(self.related(program, call.site, "sized in epochs"),),
                 )
 
-    def _in_lightning(self, program: Program, facts: ClassFacts, built: list[tuple[Call, Size]]) -> Iterator[Finding]:
+    def _in_lightning(self, program: Program, facts: ClassFacts, built: list[Call]) -> Iterator[Finding]:
         run = facts.runs.get("configure_optimizers")
-        if run is None:
+        own = [call for call in built if run is not None and call.context.function == run.code]
+        if run is None or not any(_may_count_batches(program, call) for call in own):
             return
         strings = {
             place.node.evaluated_value
@@ -102,8 +105,9 @@ class ScheduleInWrongUnit(Rule):
         }
         if strings & {"interval", "step"} or "interval" in program.file.document.names:
             return
-        for call, size in built:
-            if size.in_batches and call.context.function == run.code:
+        for call in own:
+            size = _size_of(program, call)
+            if size is not None and size.in_batches:
                 yield from self.finding(
                     program.place(call.site),
                     f"Lightning steps this schedule once an epoch, and it is `{size.told}` batches long: the learning "
@@ -350,6 +354,16 @@ _LENGTHS = {
 }
 """The position and name of the argument that says how long a schedule, or a stretch of it, is (PyTorch 2.13)."""
 _IN_BATCHES = ("len(", "estimated_stepping_batches", "steps_per_epoch", "num_training_batches")
+_WORDS = frozenset(word.rstrip("(") for word in _IN_BATCHES)
+
+
+def _may_count_batches(program: Program, call: Call) -> bool:
+    """Whether the definition that a schedule is made in, or the file where it is made at the top level, has any of the
+    words at all.
+    """
+    where = call.site.where
+    found = program.file.block_at(Where(where.path, where.unit, ())) if where.unit else None
+    return not _WORDS.isdisjoint(found[1].names if found is not None else program.file.document.names)
 
 
 def _size_of(program: Program, call: Call) -> Size | None:

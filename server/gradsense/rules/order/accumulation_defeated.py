@@ -341,8 +341,10 @@ def _every(program: Program, step: Step, loop: Site) -> Every | None:
         if isinstance(by, cst.CSTNode):
             return Every(branch.code(by))
         return _counted(program, branch, branch, _REACHED)
+    if "continue" not in program.text_at(loop.where):
+        return None
     place, around = program.place(step.site), program.place(loop)
-    if place is None or around is None or "continue" not in around.tree.names:  # type: ignore[attr-defined]
+    if place is None or around is None:
         return None
     for guard in places_below(program, around, cst.If):
         if isinstance(guard.node, cst.If) and m.matches(guard.node, _LEAVES_OUT) and not _is_behind_place(guard, place):

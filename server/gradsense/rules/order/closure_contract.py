@@ -50,12 +50,12 @@ class ClosureContract(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for run, step in program.runs_with_facts(Step):
-            place = program.place(step.site)
+            needs = isinstance(step.optimizer.type, Ref) and step.optimizer.type.name in CLOSURE_OPTIMIZERS
+            place = program.place(step.site) if needs or step.closure is not None else None
             if place is None or not isinstance(place.node, cst.Call):
                 continue
-            needs = isinstance(step.optimizer.type, Ref) and step.optimizer.type.name in CLOSURE_OPTIMIZERS
             if step.closure is None:
-                if needs and step.scaler is None and not place.node.args:
+                if step.scaler is None and not place.node.args:
                     yield from self._missing(place)
             elif isinstance(step.closure, (Tensor, Const)):
                 yield from self._called(place)

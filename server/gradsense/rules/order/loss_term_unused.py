@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Severity
-from gradsense.program.facts import Backward, Local
+from gradsense.program.facts import Backward, Local, Round
 from gradsense.program.program import Place, Program
 from gradsense.program.run import FactsHere
 from gradsense.program.values import Code, Site, Tensor
 from gradsense.rules import syntax
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Unmoved
+from gradsense.rules.reads import is_called_on, is_read
 
 
 class LossTermUnused(Rule):
@@ -50,40 +51,47 @@ class LossTermUnused(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         terms = program.selected(_terms_in_rounds)
-        backwards = [fact for fact in program.facts(Backward) if fact.context.rounds] if terms else []
-        functions = {fact.context.function for fact in backwards}
+        backwards: dict[_Loop, list[Backward]] = {}
+        for backward in program.facts(Backward) if terms else ():
+            if backward.context.rounds:
+                backwards.setdefault(_loop_of(backward), []).append(backward)
+        functions = {function for function, _ in backwards}
         seen: set[Site] = set()
         for fact, is_loss in terms:
             if fact.context.function not in functions or fact.site in seen:
                 continue
             seen.add(fact.site)
-            yield from (self._unread if is_loss else self._partly)(program, fact, backwards)
+            yield from (self._unread if is_loss else self._partly)(program, fact, backwards.get(_loop_of(fact), []))
 
-    def _unread(self, program: Program, loss: Local, backwards: list[Backward]) -> Iterator[Finding]:
+    def _unread(self, program: Program, loss: Local, here: list[Backward]) -> Iterator[Finding]:
+        if is_read(program, loss.context.function, loss.name):
+            return
         place = program.place(loss.site)
         if place is None or syntax.value_assigned(place) is None or _reads(program, loss.context.function, loss.name):
             return
-        backward = _in_same_loop(loss, backwards)
-        used = program.place(backward.site) if backward is not None else None
-        if used is None or backward is None or program.is_damaged(place.where):
+        used = program.place(here[0].site) if here else None
+        if used is None or program.is_damaged(place.where):
             return
         yield from self.finding(
             place,
             f"`{loss.name}` is computed on each round and never read, so nothing learns from it: `{used.code()}` goes "
             "without it. Add it to the loss that is back-propagated, or delete it.",
-            related=(self.related(program, backward.site, "goes without it"),),
+            related=(self.related(program, here[0].site, "goes without it"),),
         )
 
-    def _partly(self, program: Program, total: Local, backwards: list[Backward]) -> Iterator[Finding]:
+    def _partly(self, program: Program, total: Local, here: list[Backward]) -> Iterator[Finding]:
+        if not here or any(is_called_on(program, fact.site.where, total.name, "backward") for fact in here):
+            return
+        on = {fact.site: _receiver(program, fact) for fact in here}
+        if None in on.values():
+            return
         place = program.place(total.site)
         value = syntax.value_assigned(place) if place is not None else None
         if place is None or value is None:
             return
         terms = _terms(value)
-        here = [fact for fact in backwards if _shares_a_loop(total, fact)]
-        on = {fact.site: _receiver(program, fact) for fact in here}
         done = [site for site, name in on.items() if name in terms]
-        if len(terms) < 2 or not done or None in on.values() or total.name in on.values():
+        if len(terms) < 2 or not done:
             return
         if set(on.values()) >= terms or program.is_damaged(place.where):
             return
@@ -299,12 +307,12 @@ def _is_written(place: Place) -> bool:
     return isinstance(node, cst.Arg) and node.keyword is place.node
 
 
-def _shares_a_loop(local: Local, backward: Backward) -> bool:
-    return backward.context.function == local.context.function and backward.context.rounds == local.context.rounds
+_Loop = tuple[Code | None, tuple[Round, ...]]
 
 
-def _in_same_loop(local: Local, backwards: list[Backward]) -> Backward | None:
-    return next((fact for fact in backwards if _shares_a_loop(local, fact)), None)
+def _loop_of(fact: Local | Backward) -> _Loop:
+    """The function that something happens in, and the loops around it."""
+    return fact.context.function, fact.context.rounds
 
 
 def _receiver(program: Program, backward: Backward) -> str | None:

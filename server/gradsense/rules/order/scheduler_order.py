@@ -52,8 +52,8 @@ class SchedulerOrder(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for run, called in program.runs_with_facts(SchedulerStep):
             first = _step_behind(program, run, called)
-            place = program.place(called.site)
-            if first is None or place is None or not _is_torchs(called):
+            place = program.place(called.site) if first is not None and _is_torchs(called) else None
+            if first is None or place is None:
                 continue
             step = program.place(first.site)
             name = place.code(place.node.func.value) if _is_method_call(place) else "the scheduler"  # type: ignore[attr-defined]

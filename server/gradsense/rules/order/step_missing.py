@@ -69,7 +69,6 @@ class StepMissing(Rule):
                 and build.optimizer.obj not in run.escaped | built_in.escaped
                 and not _held_by_stepped(run, build, backward)
             ]
-            place = program.place(backward.site)
             certain = len(mine) == len(backward.optimizers) or any(_is_meant_to_step(run, b, backward) for b in mine)
             if len(mine) < len(backward.optimizers):
                 # A generator's loss reaches the discriminator too, whose optimizer steps.
@@ -78,7 +77,8 @@ class StepMissing(Rule):
                     for build in mine
                     if _is_meant_to_step(run, build, backward) or _is_never_used(program, run, build)
                 ]
-            if not mine or place is None:
+            place = program.place(backward.site) if mine else None
+            if place is None:
                 continue
             obj = mine[0].optimizer.obj
             local = name_in(program, run, obj, backward.context.function)

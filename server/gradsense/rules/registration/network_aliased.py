@@ -62,7 +62,7 @@ class NetworkAliased(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
         for run, call in program.calls("Module.load_state_dict", "Lightning.load_state_dict"):
-            place = program.place(call.site)
+            place = program.place(call.site) if _STATE.search(program.text_at(call.site.where)) else None
             source = _only_argument(place, "state_dict")
             if place is None or source is None or call.site in told:
                 continue
@@ -92,7 +92,7 @@ class NetworkAliased(Rule):
         assert isinstance(place.node, cst.Call)
         first, second = (place.at(arg.value) for arg in place.node.args)
         for run, call in program.calls("Module.parameters", "Lightning.parameters"):
-            there = program.place(call.site)
+            there = program.place(call.site) if call.site.where == place.where else None
             if there is None or there.node is not first.node:
                 continue
             other = _receiver_at(program, run, second, call, "parameters")
@@ -309,6 +309,7 @@ class NetworkAliased(Rule):
     ]
 
 
+_STATE = re.compile(r"(?<!\w)state_dict\s*\(")
 _MOVED = m.Call(func=m.Attribute(attr=m.Name("to") | m.Name("cuda") | m.Name("cpu") | m.Name("eval") | m.Name("train")))
 _SAME_NETWORK = m.Assign(targets=[m.AssignTarget(m.Name(_FOLLOWS))], value=m.Name())
 _SAME_NETWORK_TEXT = re.compile(r"=\s*[^\W\d]\w*[ \t]*(?:[#;\r\n]|$)")
@@ -341,7 +342,7 @@ def _receiver_at(program: Program, run: Run, place: Place, call: Call, method: s
     """The object that a method is called on at another place, on the way on which `call` is reached."""
     for other, fact in program.calls(f"Module.{method}", f"Lightning.{method}"):
         if other is run and fact.context.calls == call.context.calls and fact.context.rounds == call.context.rounds:
-            there = program.place(fact.site)
+            there = program.place(fact.site) if fact.site.where == place.where else None
             if there is not None and there.node is place.node:
                 return fact.receiver if isinstance(fact.receiver, Instance) else None
     return None

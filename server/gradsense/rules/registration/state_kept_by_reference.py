@@ -58,16 +58,15 @@ class StateKeptByReference(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
         for run, call in program.calls("Module.state_dict", "Lightning.state_dict"):
-            place = program.place(call.site) if call.context.rounds and call.site not in told else None
+            loops = {round_.site for round_ in call.context.rounds}
+            may_be_kept = call.site not in told and _ASSIGNED.search(program.text_at(call.site.where))
+            place = program.place(call.site) if may_be_kept and _steps_in(run, loops) else None
             if place is None:
                 continue
             if not call.context.conditions and not _is_in_branch(program, place):
                 continue
             target = _kept_in(place)
-            loops = {round_.site for round_ in call.context.rounds}
-            if target is None or not _steps_in(run, loops):
-                continue
-            if not _is_read_later(program, target, call.context.function, loops):
+            if target is None or not _is_read_later(program, target, call.context.function, loops):
                 continue
             told.add(call.site)
             yield from self._kept(program, target, place, "the weights that go on training, not a copy")
@@ -319,6 +318,9 @@ _SAME_NETWORK = m.Assign(
     targets=[m.AssignTarget(m.Name(_BEST) | m.Attribute(attr=m.Name(_BEST)))], value=m.Name() | m.Attribute()
 )
 _SAME_NETWORK_TEXT = re.compile(r"=\s*[^\W\d][\w.]*[ \t]*(?:[#;\r\n]|$)")
+
+
+_ASSIGNED = re.compile(r"=[^={}]*\.\s*state_dict\s*\(")
 
 
 def _is_in_branch(program: Program, place: Place) -> bool:

@@ -54,17 +54,17 @@ class TargetNetworkTrained(Rule):
         seen: set[Site] = set()
         for found in marked(program, "compared"):
             step = applying_step(found.run, found.backward, found.mark.sources)
-            place = program.place(found.mark.site)
-            if step is None or place is None or found.mark.site in seen:
+            place = program.place(found.mark.site) if step is not None and found.mark.site not in seen else None
+            if step is None or place is None:
                 continue
             seen.add(found.mark.site)
             yield from self._report(program, found, place, step.site)
         for found in marked(program, "bootstrap"):
-            place = program.place(found.mark.site)
-            if place is None or not found.mark.sources or found.mark.site in seen:
+            if not found.mark.sources or found.mark.site in seen:
                 continue
             copied = found.mark.sources & followers(program, found.run)
-            if not copied:
+            place = program.place(found.mark.site) if copied else None
+            if place is None:
                 continue
             seen.add(found.mark.site)
             yield from self._report_copy(program, found, place, copied)

@@ -1,0 +1,77 @@
+"""What is done with the variables of a statement, told by its event tree: none of libcst's is made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradsense.program import ir
+from gradsense.program.lower import lower, statements_in
+from gradsense.program.program import Program
+from gradsense.program.values import Code, Where
+from gradsense.source.blocks import BlockTree
+
+
+def is_read(program: Program, function: Code | None, name: str) -> bool:
+    """Whether a variable is read in a function, or anywhere in the file for a variable of the module."""
+    trees = [function.tree] if function is not None else [tree for _, _, tree, _ in program.file.units]
+    return any(name in names_read(tree) for tree in trees if name in tree.names)  # type: ignore[attr-defined, arg-type]
+
+
+def attributes_asked(program: Program, function: Code | None, name: str) -> frozenset[str]:
+    """What a variable is asked for in a function, or in the module's statements outside of definitions: the attributes
+    of `name.attribute`, whether it is read or assigned to.
+    """
+    if function is not None:
+        return _asked_in(function.tree, name)  # type: ignore[arg-type]
+    outside = [tree for where, _, tree, _ in program.file.units if not where.unit and name in tree.names]
+    return frozenset().union(*(_asked_in(tree, name) for tree in outside))
+
+
+def is_called_on(program: Program, where: Where, name: str, method: str) -> bool:
+    """Whether the statement at `where` calls a method on a variable, in its body included."""
+    found = program.file.block_at(where)
+    return found is not None and method in _asked_in(found[1], name)
+
+
+def names_read(whole: BlockTree) -> frozenset[str]:
+    """The names in a statement and its body that stand otherwise than as what is assigned to or deleted."""
+    known: frozenset[str] | None = whole.notes.get(names_read)
+    if known is None:
+        known = whole.notes[names_read] = frozenset(node.id for node in _nodes(whole) if isinstance(node, ir.Name))
+    return known
+
+
+def _asked_in(whole: BlockTree, name: str) -> frozenset[str]:
+    known: dict[str, frozenset[str]] | None = whole.notes.get(_asked_in)
+    if known is None:
+        found: dict[str, set[str]] = {}
+        for node in _nodes(whole):
+            if isinstance(node, ir.Attribute) and isinstance(node.value, ir.Name):
+                found.setdefault(node.value.id, set()).add(node.attr)
+        known = whole.notes[_asked_in] = {variable: frozenset(asked) for variable, asked in found.items()}
+    return known.get(name, frozenset())
+
+
+def _nodes(whole: BlockTree) -> Iterator[object]:
+    """The nodes of the event trees of a statement and its body, without names that are assigned to or deleted."""
+    pending: list[tuple[object, BlockTree]] = [(lower(whole).statements, whole)]
+    while pending:
+        node, tree = pending.pop()
+        if isinstance(node, ir.Slot):
+            pending += statements_in(node, tree)
+        elif isinstance(node, tuple):
+            pending += ((each, tree) for each in node)
+        elif type(node).__module__ == ir.__name__:
+            yield node
+            pending += ((part, tree) for part in _parts(node))
+
+
+def _parts(node: object) -> Iterator[object]:
+    """What stands below a node, without the names that are assigned to or deleted."""
+    written: tuple[str, ...] = ()
+    if isinstance(node, (ir.Assign, ir.Delete)):
+        written = ("targets",)
+        yield from (target for target in node.targets if not isinstance(target, ir.Name))
+    elif isinstance(node, ir.AugAssign) and isinstance(node.target, ir.Name):
+        written = ("target",)
+    yield from (getattr(node, slot) for slot in type(node).__slots__ if slot not in written)  # type: ignore[attr-defined]
