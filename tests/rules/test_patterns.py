@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from gradsense.config import Settings
 from gradsense.engine import program_of
+from gradsense.program.program import Program
 from gradsense.rules.base import Rule
 from gradsense.rules.patterns import is_match, matches
 from gradsense.rules.registry import all_rules
@@ -49,20 +51,24 @@ def test_the_patterns_match_something() -> None:
 RULES = [rule for rule in all_rules() if rule.pattern is not None]
 
 
-PROGRAMS = [Snapshot("main.py", example.program, Settings()) for rule in all_rules() for example in rule.examples]
+@functools.cache
+def programs() -> list[Program]:
+    """Those of all rules' examples."""
+    examples = (example for rule in all_rules() for example in rule.examples)
+    return [program_of(Snapshot("main.py", example.program, Settings())) for example in examples]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.code for rule in RULES])
 def test_no_block_is_passed_by_that_holds_a_match(rule: type[Rule]) -> None:
     assert rule.pattern is not None
     found = 0
-    for program in map(program_of, PROGRAMS):
+    for program in programs():
         trees = [(tree.block, where) for where, _, tree in program.file.blocks() if tree.block.hole is None]
         expected = [
             (where, id(node))
             for block, where in trees
             for node in walk(block.statements)
-            if m.matches(node, rule.pattern)
+            if is_match(node, rule.pattern)
         ]
         assert {(place.where, id(place.node)) for place in matches(program, rule.pattern)} == set(expected)
         found += len(expected)
@@ -72,7 +78,7 @@ def test_no_block_is_passed_by_that_holds_a_match(rule: type[Rule]) -> None:
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule.pattern_text is not None], ids=lambda rule: rule.code)
 def test_no_block_is_passed_by_that_a_rule_has_something_to_say_of(rule: type[Rule]) -> None:
     assert rule.pattern is not None
-    for program in map(program_of, PROGRAMS):
+    for program in programs():
         everywhere = [
             finding for place in matches(program, rule.pattern) for finding in rule().check_match(place, program)
         ]
