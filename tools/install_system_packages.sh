@@ -3,9 +3,10 @@
 #   install_system_packages.sh TOOL...       where TOOL is one of the names below
 set -euo pipefail
 
-declare -A command_of=([compiler]=g++ [chromium]=chromium [ripgrep]=rg [neovim]=nvim [emacs]=emacs)
+declare -A command_of=([compiler]=g++ [chromium]=chromium [ripgrep]=rg [neovim]=nvim [emacs]=emacs
+                     [pngquant]=pngquant)
 declare -A packages_of=([compiler]='g++ make' [chromium]=chromium [ripgrep]=ripgrep [neovim]=neovim
-                        [emacs]='emacs-nox elpa-eglot')
+                        [emacs]='emacs-nox elpa-eglot' [pngquant]=pngquant)
 
 missing_tools=() packages=()
 for tool in "$@"; do

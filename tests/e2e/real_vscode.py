@@ -42,6 +42,8 @@ class Release:
     """What its native module of that purpose is called."""
     npm_options: tuple[str, ...] = ()
     serves_itself: bool = True
+    brings_ripgrep: bool = True
+    """Whether its package holds what it finds files with. Others download it as they are installed."""
 
     @property
     def cache(self) -> Path:
@@ -78,6 +80,7 @@ RELEASES = {
         # What it depends on says no longer of itself that it fits together.
         ("--legacy-peer-deps",),
         serves_itself=False,
+        brings_ripgrep=False,
     ),
 }
 RELEASE = RELEASES[os.environ.get("GRADSENSE_VSCODE", "newest")]
@@ -118,7 +121,17 @@ def install(release: Release = RELEASE) -> None:
     for module in release.native_modules:
         command = [str(node), str(gyp), "rebuild", f"--nodedir={release.node_home}", "--jobs=max"]
         subprocess.run(command, cwd=release.server / "node_modules" / module, check=True)
+    if not release.brings_ripgrep:
+        _link_ripgrep(release.server / "node_modules" / "@vscode" / "ripgrep" / "bin")
     stamp.write_text(pins)
+
+
+def _link_ripgrep(folder: Path) -> None:
+    found = shutil.which("rg")
+    if found is None:
+        raise RuntimeError("ripgrep is not installed. `make test-oldest-vscode` installs it.")
+    folder.mkdir(exist_ok=True)
+    (folder / "rg").symlink_to(found)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ export async function scenario(
       await act();
     } catch (error) {
       await workbench.screenshot('failure');
+      process.stdout.write(`The console's last lines:\n${workbench.console.join('\n')}\n`);
       throw new Error(`${what}: failed; failure.png shows the workbench`, { cause: error });
     }
     process.stdout.write(`${what}: ok\n`);

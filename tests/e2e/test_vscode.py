@@ -19,9 +19,6 @@ from tests.e2e.real_vscode import NODE, REPOSITORY, VSCode, address_of, install,
 HERE = Path(__file__).parent
 VSIX = REPOSITORY / "dist" / "gradsense.vsix"
 
-main_scenario = pytest.mark.main_scenario
-"""What `make test-oldest-vscode` runs."""
-
 
 @contextlib.contextmanager
 def installed(data: Path, settings: Mapping[str, object], *others: Path) -> Iterator[str]:
@@ -47,7 +44,7 @@ def vscode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pictures go: `make screenshots` asks for docs/images."""
+    """Where the pictures go: `make screenshots` asks for them."""
     wanted = os.environ.get("GRADSENSE_SCREENSHOTS")
     return Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
 
@@ -94,7 +91,6 @@ def loop_cell(notebook: Path) -> str:
     return "".join(json.loads(notebook.read_text())["cells"][-1]["source"])
 
 
-@main_scenario
 def test_restricted_mode_has_findings_but_runs_nothing_of_the_project(
     vscode: str, project: Path, witness: Path, screenshots: Path
 ) -> None:
@@ -107,13 +103,11 @@ def test_trust_lets_the_project_choose(vscode: str, project: Path, witness: Path
     assert witness.exists()
 
 
-@main_scenario
 def test_a_mistake_is_seen_and_fixed_while_typing(vscode: str, project: Path, screenshots: Path) -> None:
     play("typing", address_of(vscode, project), screenshots)
     assert_cleared_before_backward((project / "regression.py").read_text())
 
 
-@main_scenario
 def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> None:
     play("from_squiggle_to_fix", address_of(vscode, project), screenshots)
     fixed = (project / "dual_network.py").read_text()
@@ -124,7 +118,6 @@ def test_hovers_tell_what_was_understood(vscode: str, project: Path, screenshots
     play("facts", address_of(vscode, project), screenshots)
 
 
-@main_scenario
 def test_the_probe_tells_what_will_not_learn(vscode: str, project: Path, screenshots: Path) -> None:
     play("probe", address_of(vscode, project), screenshots)
 
@@ -137,7 +130,6 @@ def test_the_probe_runs_the_script_above_its_loop(vscode: str, project: Path, sc
     play("loop", address_of(vscode, project), screenshots)
 
 
-@main_scenario
 def test_a_notebook_is_checked_across_its_cells(vscode: str, project: Path, screenshots: Path) -> None:
     play("notebook", address_of(vscode, project), screenshots)
     assert_cleared_before_backward(loop_cell(project / "notebook.ipynb"))

@@ -21,11 +21,17 @@ export class Workbench {
   readonly page: Page;
   readonly #browser: Browser;
   readonly #screenshots: string;
+  /** The newest of what it has told developers: where something is wrong in VS Code itself, the reason is among it. */
+  readonly console: string[] = [];
 
   private constructor(browser: Browser, page: Page, screenshots: string) {
     this.#browser = browser;
     this.page = page;
     this.#screenshots = screenshots;
+    page.on('console', (message) => {
+      this.console.push(`${message.type()}: ${message.text()}`);
+      this.console.splice(0, this.console.length - 30);
+    });
   }
 
   /** Opens a fresh profile, in which the folder is not trusted yet; the browser's language is the display language. */
@@ -38,13 +44,14 @@ export class Workbench {
       permissions: ['clipboard-read', 'clipboard-write'],
     });
     page.setDefaultTimeout(Number(process.env.GRADSENSE_PATIENCE_MS ?? 30_000));
+    const workbench = new Workbench(browser, page, screenshots);
     await page.goto(address);
     await page.locator('.monaco-workbench').waitFor();
     if (isOldest) {
       // It asks about trust as soon as it is there. The newest one opens in Restricted Mode without a word.
       await page.getByRole('button', { name: "No, I don't trust the authors" }).click();
     }
-    return new Workbench(browser, page, screenshots);
+    return workbench;
   }
 
   async close(): Promise<void> {
