@@ -162,6 +162,19 @@ def test_no_run_keeps_the_text_that_it_was_made_of(monkeypatch: pytest.MonkeyPat
     assert not any("imports" in vars(run) for run in runs)
 
 
+def test_what_is_no_longer_remembered_is_gone_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_memory", Memo(1000))
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            check_text(f"{TEXT}\n\ndef edited(net, loss):\n    loss.backward()\n    net.step({number})\n")
+        runs = [each for each in gc.get_objects() if type(each) is Run and each.entry == "edited"]
+        assert 0 < len(runs) <= memory._VERSIONS
+    finally:
+        gc.enable()
+
+
 def test_every_memory_is_bounded() -> None:
     """What a module keeps between two analyses is a Memo, or a cache with a limit or with few keys."""
     few = {"all_rules", "families", "_by_key", "_node_fields", "_no_deeper", "_outer_comment"}

@@ -473,6 +473,8 @@ class Program:
         self._steps += STEPS - made[0].remaining if made is not None else STEPS
         if made is not None and (script or all(_is_comparable(value) for value in made[0].reads.values())):
             _memory.put(key, [(content, *made), *candidates[: _VERSIONS - 1]])
+            for _, dropped, _ in candidates[_VERSIONS - 1 :]:
+                dropped.let_go()
             self._lent.append(made[0])
         return made
 

@@ -246,6 +246,12 @@ class Run:
             self._here = FactsHere(self, path)
         return self._here
 
+    def let_go(self) -> None:
+        """Nobody asks for the run any more: without what refers to it from within, it is gone at once, not when the
+        garbage collector comes by.
+        """
+        self._here = None
+
 
 class FactsHere:
     """A run's facts with a place in one file, each with the run, in the order in which they were seen first: by kind,
