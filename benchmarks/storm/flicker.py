@@ -1,8 +1,11 @@
-"""Lines of training files, typed character by character: what is shown on the way that was not there and won't be."""
+"""Lines of training files, typed character by character: what is shown on the way that was not there and won't be.
+
+Shown is what the server tells of the engine's findings while the caret is behind what was typed last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -13,6 +16,9 @@ from benchmarks.storm.texts import read, training_files
 from gradsense.collector import relax_collector
 from gradsense.config import Settings
 from gradsense.engine import analyse
+from gradsense.findings import Finding
+from gradsense.lsp.documents import Part, Source
+from gradsense.lsp.half_typed import HalfTyped
 from gradsense.snapshot import Snapshot
 
 FILES = 200
@@ -68,19 +74,32 @@ def attempt(options: Options, kind: str, number: int) -> Result:
     above, line, below = "".join(lines[:place]), lines[place], "".join(lines[place + 1 :])
     end = line[len(line.rstrip("\r\n")) :]
     typed = line.rstrip("\r\n")
-    known = _found(above + below) | _found(text)
+    known = _said(_analysed(above + below)) | _said(_analysed(text))
+    half_typed = HalfTyped()
+    half_typed.told(_source(above + end + below, None), _analysed(above + end + below))
     result.counts["lines"] += 1
     for length in range(len(typed) - len(typed.lstrip()) + 1, len(typed)):
         result.counts["states"] += 1
-        new = _found(above + typed[:length] + end + below) - known
-        if new:
+        now = above + typed[:length] + end + below
+        found = _analysed(now)
+        told = _said(half_typed.told(_source(now, len(above) + length), found)) - known
+        result.counts["states of which the engine, without a caret, has one"] += bool(_said(found) - known)
+        if told:
             result.counts["states with a finding of their own"] += 1
-            codes = ", ".join(sorted({code for code, _ in new}))
+            codes = ", ".join(sorted({code for code, _ in told}))
             result.counts[f"of {codes}"] += 1
             result.notes.append(Failure(f"flicker/line/{number}", f"{codes} behind {typed[:length].strip()!r}"))
     return result
 
 
-def _found(text: str) -> set[tuple[str, str]]:
-    analysis = analyse(Snapshot("main.py", text, Settings()))
-    return {(finding.code, finding.message) for finding in analysis.findings}
+def _analysed(text: str) -> tuple[Finding, ...]:
+    return analyse(Snapshot("main.py", text, Settings())).findings
+
+
+def _source(text: str, typed_at: int | None) -> Source:
+    """A document as the server has it."""
+    return Source("main.py", 1, (Part("main.py", 1, 0, text),), typed_at=typed_at)
+
+
+def _said(findings: Iterable[Finding]) -> set[tuple[str, str]]:
+    return {(finding.code, finding.message) for finding in findings}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -23,6 +23,7 @@ from gradsense.findings import Finding, Fix, Related
 from gradsense.lsp.analyses import Analysed
 from gradsense.lsp.convert import SEVERITIES, TAGS, is_within, range_of, uri_of
 from gradsense.lsp.documents import Part
+from gradsense.lsp.half_typed import SECONDS, HalfTyped
 
 if TYPE_CHECKING:
     from gradsense.lsp.language_server import Server
@@ -45,6 +46,9 @@ class Diagnostics:
         """The open documents that the client has findings of."""
         self._cells: dict[str, dict[str, tuple[int | None, list[object]]]] = {}
         """By open notebook, its cells' versions with what was found in each."""
+        self._half_typed = HalfTyped()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        """By text that is half typed, until it counts as meant so."""
         self._pulls: list[_WorkspacePull] = []
         """The requests for findings in files that are not open, as long as they are held."""
 
@@ -77,7 +81,8 @@ class Diagnostics:
 
     def _state(self, analysed: Analysed, uri: str) -> str:
         """The name of what is known of a document."""
-        return f"{self._session}.{analysed.serial}.{self._probed[uri]}"
+        held = "h" if len(self._findings(analysed)) < len(analysed.findings) else ""
+        return f"{self._session}.{analysed.serial}.{self._probed[uri]}{held}"
 
     async def pull_workspace(self, params: types.WorkspaceDiagnosticParams) -> types.WorkspaceDiagnosticReport:
         if not self._server.client.wants_all_files:
@@ -136,6 +141,7 @@ class Diagnostics:
     def analysed(self, analysed: Analysed, edited: bool) -> None:
         """There is something new about a text; `edited` if the text itself is."""
         is_closed = analysed.source.uri in self._server.analyses.closed
+        self._wait_until_meant(analysed)
         if not self._server.client.pulls_diagnostics:
             if is_closed:
                 self.push(analysed.source.uri, self._of_file(analysed))
@@ -159,6 +165,37 @@ class Diagnostics:
         self._cells[source.uri] = now
         return any(before[uri] != now[uri] for uri in now if uri in before and before[uri][0] == now[uri][0])
 
+    def _findings(self, analysed: Analysed) -> Sequence[Finding]:
+        """The findings that may be told: all of a file that is not open."""
+        if analysed.source.uri in self._server.analyses.closed:
+            return analysed.findings
+        return self._half_typed.told(analysed.source, analysed.findings)
+
+    def _wait_until_meant(self, analysed: Analysed) -> None:
+        """Tell what is held back while its line is typed as soon as nobody types."""
+        unit, revision = analysed.source.uri, analysed.source.revision
+        timer = self._timers.pop(unit, None)
+        if timer is not None:
+            timer.cancel()
+        if len(self._findings(analysed)) < len(analysed.findings):
+            loop = asyncio.get_running_loop()
+            self._timers[unit] = loop.call_later(SECONDS, self._meant, unit, revision)
+
+    def saved(self, uri: str) -> None:
+        """A text was saved: it is meant so."""
+        unit = self._server.documents.unit_of(uri)
+        self._meant(unit, self._server.documents.revision(unit))
+
+    def _meant(self, unit: str, revision: int) -> None:
+        timer = self._timers.pop(unit, None)
+        self._half_typed.meant(unit, revision)
+        if timer is None:
+            return
+        timer.cancel()
+        analysed = self._server.analyses.latest(unit)
+        if analysed is not None and self._server.analyses.is_current(analysed):
+            self.analysed(analysed, edited=False)
+
     def changed(self, uris: Iterable[str]) -> None:
         """The probe's findings in these files have changed."""
         uris = list(uris)
@@ -179,6 +216,9 @@ class Diagnostics:
     def closed(self, uri: str) -> None:
         """A document is no longer open; of a file that is looked at nevertheless, what is on disk counts now."""
         self._cells.pop(uri, None)
+        self._half_typed.closed(uri)
+        if (timer := self._timers.pop(uri, None)) is not None:
+            timer.cancel()
         was_pulled = uri in self._pulled
         self._pulled.discard(uri)
         is_followed = uri in self._server.analyses.closed
@@ -227,7 +267,7 @@ class Diagnostics:
         """Everything known about one document, the probe's findings included."""
         own = [
             self.diagnostic(analysed, finding)
-            for finding in analysed.findings
+            for finding in self._findings(analysed)
             if analysed.source.part_at(finding.span.start) is part and not self._is_refuted(analysed, part, finding)
         ]
         return own + self._server.probes.diagnostics(part.uri)

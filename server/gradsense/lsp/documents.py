@@ -20,6 +20,7 @@ from gradsense.lsp.convert import Encoding, path_of, range_of
 from gradsense.source.lines import LineIndex
 from gradsense.source.notebook import Notebook
 
+_NEWLINE = re.compile(r"[\r\n]")
 _LINE_WITH_CR = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)")
 
 
@@ -43,6 +44,8 @@ class TextDocument:
         self._encoding = encoding
         self._lines = split_lines(item.text)
         self._text: str | None = item.text
+        self.typed_at: int | None = None
+        """Behind the last edit, if that was within a line."""
 
     @property
     def text(self) -> str:
@@ -58,6 +61,7 @@ class TextDocument:
     def apply(self, change: types.TextDocumentContentChangeEvent) -> Edit:
         """Make one edit, and tell it in code points of the text before it."""
         if isinstance(change, types.TextDocumentContentChangeWholeDocument):
+            self.typed_at = None
             return self._replace_all(change.text)
         first, first_column = self._locate(change.range.start)
         last, last_column = self._locate(change.range.end)
@@ -70,6 +74,7 @@ class TextDocument:
         else:
             end = start - first_column + sum(map(len, islice(lines, first, last))) + last_column
 
+        self.typed_at = start + len(change.text) if first == last and not _NEWLINE.search(change.text) else None
         merged = lines[first][:first_column] + change.text + lines[last][last_column:]
         if first and merged.startswith("\n") and lines[first - 1].endswith("\r"):
             first -= 1  # A lone CR has become half of a CRLF.
@@ -125,6 +130,8 @@ class Source:
     revision: int
     parts: tuple[Part, ...]
     notebook: Notebook | None = None
+    typed_at: int | None = None
+    """Where its user types: an offset of `text`, behind a change within a line that was the only one of its message."""
 
     @property
     def is_notebook(self) -> bool:
@@ -183,6 +190,8 @@ class Documents:
         self._notebook_of_cell: dict[str, str] = {}
         self._revisions: dict[str, int] = {}
         """Of what is open."""
+        self._typed: dict[str, tuple[str, int]] = {}
+        """By what is analysed as one, the document that was changed last, if its user types there, and where."""
         self._changes = 0
 
     def __getitem__(self, uri: str) -> TextDocument:
@@ -203,11 +212,14 @@ class Documents:
         replacements = [document.apply(change) for change in params.content_changes]
         document.version = params.text_document.version
         self._changed(document.uri)
+        if len(replacements) == 1:
+            self._typed_in(document)
         return replacements
 
     def close(self, uri: str) -> None:
         self._documents.pop(uri, None)
         self._revisions.pop(uri, None)
+        self._typed.pop(uri, None)
 
     def open_notebook(self, params: types.DidOpenNotebookDocumentParams) -> None:
         notebook = OpenNotebook(params.notebook_document.uri, list(params.notebook_document.cells))
@@ -240,6 +252,8 @@ class Documents:
                 edits[document.uri] = [document.apply(change) for change in content.changes]
                 document.version = content.document.version
         self._changed(notebook.uri)
+        if cells.structure is None and list(map(len, edits.values())) == [1]:
+            self._typed_in(self._documents[next(iter(edits))])
         after = {document.uri for document in self._python_cells(notebook)}
         return [document.uri for document in before if document.uri not in after], edits
 
@@ -251,6 +265,7 @@ class Documents:
             self._documents.pop(cell, None)
             del self._notebook_of_cell[cell]
         self._revisions.pop(uri, None)
+        self._typed.pop(uri, None)
         return cells
 
     def _open_cells(self, notebook: OpenNotebook, items: Iterable[types.TextDocumentItem]) -> None:
@@ -259,7 +274,12 @@ class Documents:
             self._notebook_of_cell[item.uri] = notebook.uri
         self._changed(notebook.uri)
 
+    def _typed_in(self, document: TextDocument) -> None:
+        if document.typed_at is not None:
+            self._typed[self.unit_of(document.uri)] = document.uri, document.typed_at
+
     def _changed(self, uri: str) -> None:
+        self._typed.pop(uri, None)
         # Never a number again, whatever is closed and opened in between.
         self._changes += 1
         self._revisions[uri] = self._changes
@@ -282,7 +302,8 @@ class Documents:
         if document is None or document.language_id != "python":
             return None
         part = Part(document.uri, document.version, 0, document.text)
-        return Source(unit, self.revision(unit), (part,))
+        _, typed_at = self._typed.get(unit, ("", None))
+        return Source(unit, self.revision(unit), (part,), typed_at=typed_at)
 
     def _source_of(self, notebook: OpenNotebook) -> Source:
         known = notebook.source
@@ -290,7 +311,11 @@ class Documents:
             cells = self._python_cells(notebook)
             joined = Notebook([(number, document.text) for number, document in enumerate(cells)])
             parts = [Part(d.uri, d.version, at, d.text) for d, at in zip(cells, joined.cells, strict=True)]
-            known = notebook.source = Source(notebook.uri, self.revision(notebook.uri), tuple(parts), joined)
+            cell, typed_at = self._typed.get(notebook.uri, ("", 0))
+            places = [part.start + typed_at for part in parts if part.uri == cell]
+            known = notebook.source = Source(
+                notebook.uri, self.revision(notebook.uri), tuple(parts), joined, typed_at=places[0] if places else None
+            )
         return known
 
     def _python_cells(self, notebook: OpenNotebook) -> list[TextDocument]:
