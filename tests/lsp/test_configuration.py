@@ -64,6 +64,25 @@ async def test_a_configuration_that_changes_changes_the_findings(profile: str, t
         assert not await running.diagnostics(uri, lambda found: not found)
 
 
+@pytest.mark.parametrize("profile", ["vscode", "emacs@v29.1"])
+async def test_a_configuration_that_breaks_is_told_and_mended(profile: str, tmp_path: Path) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_text('[tool.gradsense]\nignore = ["GS901"]\n')
+    async with editor(profile, tmp_path, EXTENSION_OPTIONS) as running:
+        uri = running.open("a.py", "bad_call()\n")
+        assert not await running.diagnostics(uri, lambda found: not found)
+        file.write_bytes(b"[tool.gradsense\n\xff")
+        told(running, "pyproject.toml")
+        assert await running.diagnostics(uri, bool)
+        await running.until(lambda: bool(running.last(file.as_uri())))
+        (problem,) = running.last(file.as_uri()).diagnostics
+        assert "defaults apply" in problem.message
+        file.write_text('[tool.gradsense]\nignore = ["GS901"]\n')
+        told(running, "pyproject.toml")
+        assert not await running.diagnostics(uri, lambda found: not found)
+        await running.until(lambda: not running.last(file.as_uri()).diagnostics)
+
+
 @pytest.mark.parametrize("profile", ["vscode", "neovim@v0.7", "neovim@v0.11"])
 async def test_a_file_that_changes_on_disk_changes_its_readers(profile: str, tmp_path: Path) -> None:
     other = tmp_path / "other.py"

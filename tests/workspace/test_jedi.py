@@ -109,6 +109,11 @@ def test_it_keeps_its_cache_in_its_own_folder(process: JediProcess, tmp_path: Pa
     assert any((tmp_path / "cache").rglob("*.pkl"))
 
 
+def test_without_a_place_for_its_cache_it_says_the_same(process: JediProcess, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file, where a folder should be")
+    assert ask(process, CallResult("nets.cached", "a.py")) == ["nets.deep.Net"]
+
+
 def test_killed_between_two_questions_it_loses_none(process: JediProcess) -> None:
     async def scenario() -> list[Answer]:
         first = await process.ask(CallResult("nets.create", "a.py"))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from gradsense.cli.documents import Document
 from gradsense.cli.exits import CommandError
 from gradsense.findings import Finding
-from gradsense.workspace.files import UnreadableFile, decode, read_bytes, write_atomically
+from gradsense.workspace.files import UnreadableFile, decode, read_bytes, reason_of, write_atomically
 
 _VERSION = 1
 
@@ -103,7 +103,7 @@ class Baseline:
         try:
             write_atomically(path, text.encode("utf-8", "backslashreplace"))
         except OSError as error:
-            raise CommandError(f"the baseline {path} can't be written: {error}") from None
+            raise CommandError(f"the baseline {path} can't be written: {reason_of(error)}") from None
         return sum(entry["count"] for entry in entries)
 
 

@@ -22,6 +22,7 @@ from gradsense.workspace.files import (
     decode,
     normal,
     read_bytes,
+    reason_of,
     write_atomically,
 )
 from gradsense.workspace.roots import project_root
@@ -118,7 +119,8 @@ class Document:
             else:
                 write_atomically(self.path, data)
         except (OSError, UnreadableFile) as error:
-            raise CommandError(f"{plain(self.name)} can't be written, and is as it was: {error}") from None
+            reason = reason_of(error) if isinstance(error, OSError) else error
+            raise CommandError(f"{plain(self.name)} can't be written, and is as it was: {reason}") from None
 
 
 def read_document(path: Path, working_directory: Path) -> Document:

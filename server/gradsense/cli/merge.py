@@ -11,7 +11,7 @@ from typing import Any
 
 from gradsense.cli.exits import CLEAN, ERROR, FINDINGS, CommandError
 from gradsense.cli.sarif_report import SHARD
-from gradsense.workspace.files import UnreadableFile, decode, read_bytes, write_atomically
+from gradsense.workspace.files import UnreadableFile, decode, read_bytes, reason_of, write_atomically
 
 _LARGEST = 1024 * 1024 * 1024
 
@@ -108,4 +108,4 @@ def _write(text: str, output: str | None) -> None:
     try:
         write_atomically(Path(output), text.encode("utf-8", "surrogatepass"))
     except OSError as error:
-        raise CommandError(f"{output} can't be written: {error}") from None
+        raise CommandError(f"{output} can't be written: {reason_of(error)}") from None

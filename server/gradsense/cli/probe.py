@@ -29,7 +29,7 @@ from gradsense.probe.plan import (
 )
 from gradsense.probe.report import ProbeReport
 from gradsense.probe.table import styled
-from gradsense.workspace.files import UnreadableFile, read_bytes, write_atomically
+from gradsense.workspace.files import UnreadableFile, read_bytes, reason_of, write_atomically
 from gradsense.workspace.roots import project_root
 from gradsense.workspace.session import Session
 
@@ -134,8 +134,8 @@ def _write_page(report: ProbeReport, name: str, here: Path, before: ProbeReport 
         # A name may hold half of a surrogate pair, which UTF-8 doesn't have.
         write_atomically(here / name, text.encode("utf-8", "xmlcharrefreplace"))
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise CommandError(f"{name} can't be written: {reason}. Give --html a path in a folder that exists.") from None
+        reason = reason_of(error)
+        raise CommandError(f"{name} can't be written: {reason}. Give --html a path where files can be made.") from None
 
 
 def _tell(stage: str) -> None:

@@ -85,10 +85,15 @@ def read_bytes(path: Path, largest: int | None = None) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(largest + 1)  # what a file of the system says of its size means nothing
     except OSError as error:
-        raise UnreadableFile(error.strerror or str(error)) from None
+        raise UnreadableFile(reason_of(error)) from None
     if len(data) > largest:
         raise UnreadableFile(f"larger than {largest // 1024 // 1024} MiB")
     return data
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says of an error, for people: without its number, and without names of temporary files."""
+    return error.strerror or str(error)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

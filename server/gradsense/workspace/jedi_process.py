@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,10 +97,10 @@ class JediProcess:
     async def _start(self) -> asyncio.subprocess.Process:
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
-            cache = self._cache
+            folder = self._cache
         except OSError:
-            # It is slower then, and says the same.
-            cache = Path(tempfile.gettempdir())
+            # It is slower then, and says the same. A folder for temporary files may be missing just as well.
+            folder = _WORKER.parent
         options = {
             "libraries": _library_folders(),
             "sys_path": [*map(str, self._packages), sysconfig.get_path("stdlib")],
@@ -118,7 +117,7 @@ class JediProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=cache,  # never the user's folder
+            cwd=folder,  # never the user's folder
             env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
             limit=_LONGEST_LINE,
         )
