@@ -8,6 +8,7 @@ from gradsense.program.knowledge import activations as known
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
 from gradsense.program.values import (
+    NOTHING,
     PLAIN,
     Activation,
     Collection,
@@ -40,7 +41,7 @@ def after_method(
         return _with(result, _cast(tensor.activations, args, keywords))
     if name == "log":
         return _with(result, _logs(frame, tensor.activations, at))
-    return _with(result, frozenset())
+    return _with(result, NOTHING)
 
 
 def after_function(
@@ -180,7 +181,7 @@ def _cast(activations: frozenset[Activation], args: tuple[Value, ...], keywords:
 def _logs(frame: Frame, activations: frozenset[Activation], at: int) -> frozenset[Activation]:
     """The logarithm of softmax, where it is that for certain."""
     if not activations or any(activation.kind != known.SOFTMAX for activation in activations):
-        return frozenset()
+        return NOTHING
     return frozenset(
         Activation(known.LOG_OF_SOFTMAX, frame.site(at), None, activation.axis, activation.axis_given, activation.site)
         for activation in activations

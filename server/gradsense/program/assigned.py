@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradsense.program import ir
 from gradsense.program.run import Frame, statements_of
-from gradsense.program.values import Closure, Code
+from gradsense.program.values import NOTHING, Closure, Code
 from gradsense.source.memo import Memo
 
 
@@ -16,7 +16,7 @@ def assigned_attributes(code: Code) -> frozenset[str]:
     node = code.node
     assert isinstance(node, ir.Function)
     if not node.params:
-        return frozenset()
+        return NOTHING
     self_name = node.params[0].name
     found: set[str] = set()
     frame = Frame(0, None, code.where, code.tree, code, Closure(""), (), ())  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ from gradsense.program.run import DEPTH, Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
 from gradsense.program.values import (
     NONE,
+    NOTHING,
     PLAIN,
     UNKNOWN,
     Choice,
@@ -654,14 +655,14 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
         if isinstance(value, (Tensor, Unknown))
     ]
     requires = bool(sources) if layer else None
-    own = Tensor(sources, frozenset(), requires, is_open or not layer)
+    own = Tensor(sources, NOTHING, requires, is_open or not layer)
 
     if layer and state.attribute(instance.obj, "inplace") == Const(True):
         in_place.by_layer(run, frame, state, inputs, name, at)
     result = combine([own, *inputs], made_by=name)
     if sources and isinstance(result, Tensor) and result.marks:
         # What a layer gives is no return or score, whatever it was given.
-        result = result._replace(marks=frozenset())
+        result = result._replace(marks=NOTHING)
     if len(inputs) == 2 and classes.is_loss(name):
         result = marking.compared(frame, inputs[0], inputs[1], result, at)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):

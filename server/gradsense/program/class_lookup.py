@@ -10,6 +10,7 @@ from gradsense.program.knowledge.names import canonical
 from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.state import State
 from gradsense.program.values import (
+    NOTHING,
     UNKNOWN,
     Choice,
     ClassValue,
@@ -34,7 +35,7 @@ def build_class(
     body.closure = Closure(frame.file.path, (frame.number, *frame.closure.frames))
     holes: set[str] = set()
     broken = False
-    value = ClassValue(code.name, code, bases, {}, frozenset(), False)
+    value = ClassValue(code.name, code, bases, {}, NOTHING, False)
     body.owner = value
     outer_where, outer_tree = frame.where, frame.tree
     flow = statements.Flow()

@@ -11,6 +11,7 @@ from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
     NONE,
+    NOTHING,
     Choice,
     ClassValue,
     Collection,
@@ -49,7 +50,7 @@ def parameters_from_elements(element: Value, source: Value, filtered: bool, kind
         return element._replace(
             shape=shape,
             partial=element.partial or filtered,
-            whole=frozenset() if filtered else element.whole,
+            whole=NOTHING if filtered else element.whole,
             of=None if filtered else element.of,
             site=site,
         )

@@ -10,6 +10,7 @@ from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
 from gradsense.program.values import (
+    NOTHING,
     PLAIN,
     UNKNOWN,
     Choice,
@@ -210,7 +211,7 @@ def _sliced(frame: Frame, state: State, receiver: Instance, at: int) -> Instance
 def _picked(value: Value) -> Value:
     """An item taken out by an index that is not known: whoever collects such items need not get all of them."""
     if isinstance(value, Parameters) and value.shape == "element":
-        return value._replace(partial=True, whole=frozenset())
+        return value._replace(partial=True, whole=NOTHING)
     return value
 
 

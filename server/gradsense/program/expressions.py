@@ -26,6 +26,7 @@ from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
     NONE,
+    NOTHING,
     PLAIN,
     UNKNOWN,
     Choice,
@@ -275,7 +276,7 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
         requires=False,
         open=False,
         python=python or value.python,
-        gradients=frozenset() if python else value.gradients,
+        gradients=NOTHING if python else value.gradients,
         data=value.data,
         marks=marking.without_gradient(value.marks),
     )
@@ -283,7 +284,7 @@ def cut(run: Run, frame: Frame, value: Value, how: str, at: int, python: bool = 
 
 def history_ends(frame: Frame, how: str, at: int) -> Tensor:
     """A tensor without a gradient, whatever it was made of: that isn't known, but where it was cut off."""
-    return Tensor(cuts=frozenset((Cut(how, frame.site(at), frozenset()),)), requires=False)
+    return Tensor(cuts=frozenset((Cut(how, frame.site(at), NOTHING),)), requires=False)
 
 
 def with_labels(args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> tuple[Value, ...]:

@@ -29,6 +29,7 @@ from gradsense.program.state import ITEMS, OPEN, State
 from gradsense.program.values import (
     DATA,
     NONE,
+    NOTHING,
     NUMBER,
     PLAIN,
     UNKNOWN,
@@ -106,7 +107,7 @@ def _result(
         return _rewrapped(run, frame, state, name, args, keywords, at)
     if name in classes.REPLACING and args and isinstance(args[0], Instance):
         lost, _ = composition.parameter_sources(run, state, args[0])
-        training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
+        training.replaced(run, frame, state, name.rpartition(".")[2], lost, NOTHING, at)
         return args[0]
     if name in classes.TRANSPARENT or name.startswith(("torch.nn.utils.prune.", "torch.nn.utils.parametrize.")):
         return args[0] if args else UNKNOWN
@@ -298,7 +299,7 @@ def _construct_module(
     elif name in classes.WRAPPERS:
         if name in classes.REPLACING and args and isinstance(args[0], Instance):
             lost, _ = composition.parameter_sources(run, state, args[0])
-            training.replaced(run, frame, state, name.rpartition(".")[2], lost, frozenset(), at)
+            training.replaced(run, frame, state, name.rpartition(".")[2], lost, NOTHING, at)
         state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
     elif known_graph_layers.is_graph_layer(name):
         graph_layers.note(state, instance, name, args, keywords)
@@ -332,7 +333,7 @@ def _parameter(run: Run, frame: Frame, state: State, args: tuple[Value, ...], ke
     obj = Obj(frame.site(at), frame.calls, "parameter")
     requires = args[1] if len(args) > 1 else dict(keywords).get("requires_grad", Const(True))
     on = bool(requires.value) if isinstance(requires, Const) else None
-    sources = frozenset((obj,)) if on is not False else frozenset()
+    sources = frozenset((obj,)) if on is not False else NOTHING
     return Tensor(sources, requires=on, parameter=obj, made_by="torch.nn.Parameter")
 
 
@@ -342,7 +343,7 @@ def _autograd_grad(run: Run, frame: Frame, state: State, args: tuple[Value, ...]
     create = dict(keywords).get("create_graph")
     graph = isinstance(create, Const) and bool(create.value)
     value = args[0] if args else UNKNOWN
-    sources = value.sources if isinstance(value, Tensor) and graph else frozenset()
+    sources = value.sources if isinstance(value, Tensor) and graph else NOTHING
     return Tensor(sources, requires=graph, open=graph, gradients=frozenset((frame.site(at),)))
 
 
@@ -391,7 +392,7 @@ def _chain(run: Run, frame: Frame, state: State, args: tuple[Value, ...], keywor
     for arg in args:
         each = arg if isinstance(arg, Parameters) else _parameters_of(run, state, arg)
         if each is None:
-            return iterators.made(frame, state, Parameters(frozenset(), True, site=frame.site(at)))
+            return iterators.made(frame, state, Parameters(NOTHING, True, site=frame.site(at)))
         iterators.gone_through(run, frame, state, each, "chain", at)
         parts.append(each)
     if not parts:
@@ -506,9 +507,7 @@ def _builtin(
     if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):
         iterators.gone_through(run, frame, state, args[1], "filter", at)
         kept = args[1]._replace(shape="iterator", site=frame.site(at))
-        return iterators.made(
-            frame, state, kept if _keeps_all(first) else kept._replace(partial=True, whole=frozenset())
-        )
+        return iterators.made(frame, state, kept if _keeps_all(first) else kept._replace(partial=True, whole=NOTHING))
     if name == "namedtuple":
         return _named(run, state, first, args[1:], keywords)
     if name in ("enumerate", "zip", "range"):

@@ -10,6 +10,7 @@ from gradsense.program.facts import Need
 from gradsense.program.run import Frame
 from gradsense.program.state import State
 from gradsense.program.values import (
+    NOTHING,
     Carrier,
     Choice,
     Items,
@@ -142,7 +143,7 @@ def _carried(state: State, held: dict[str, Any], loop: Site, owner: Obj | None) 
                 return tensor
             freed = next((state.spent[node] for node in sorted(tensor.trace.nodes) if node in state.spent), None)
             carriers = tensor.trace.carried | {Carrier(loop, name, owner, freed)}
-            return tensor._replace(trace=tensor.trace._replace(nodes=frozenset(), carried=carriers))
+            return tensor._replace(trace=tensor.trace._replace(nodes=NOTHING, carried=carriers))
 
         marked = _in_attribute(value, lambda each: _mapped(each, mark))
         if marked is not value:

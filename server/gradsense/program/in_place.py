@@ -9,7 +9,7 @@ from operator import is_
 from gradsense.program.facts import InPlace
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
-from gradsense.program.values import Parameters, Tensor, Trace, Value, combine
+from gradsense.program.values import NOTHING, Parameters, Tensor, Trace, Value, combine
 
 _OF_FLAGS = frozenset({"requires_grad_", "detach_", "share_memory_", "resize_", "rename_"})
 """Methods that end in an underscore and leave the numbers alone."""
@@ -42,7 +42,7 @@ def change(
 def through_data(state: State, tensor: Tensor) -> None:
     """The numbers of `tensor` were changed by way of `.data`: what its last operation told of them is over."""
     if tensor.activations:
-        put(state, tensor, tensor._replace(activations=frozenset()))
+        put(state, tensor, tensor._replace(activations=NOTHING))
 
 
 def by_layer(run: Run, frame: Frame, state: State, inputs: Sequence[Value], name: str, at: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradsense.program.run import Frame
-from gradsense.program.values import PLAIN, Const, Mark, Obj, Parameters, Tensor, Unknown, Value
+from gradsense.program.values import NOTHING, PLAIN, Const, Mark, Obj, Parameters, Tensor, Unknown, Value
 
 _LASTING = frozenset({"bootstrap", "share"})
 _PRODUCTS = frozenset({"*", "torch.mul", "torch.multiply", "Tensor.mul", "Tensor.multiply"})
@@ -17,7 +17,7 @@ def without_gradient(marks: frozenset[Mark]) -> frozenset[Mark]:
     if not marks:
         return marks
     return frozenset(
-        mark._replace(sources=frozenset(), behind=mark.sources | mark.behind) if mark.kind == "bootstrap" else mark
+        mark._replace(sources=NOTHING, behind=mark.sources | mark.behind) if mark.kind == "bootstrap" else mark
         for mark in marks
         if mark.kind in _LASTING
     )
@@ -101,7 +101,7 @@ def _ratio(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -
 
 def _scored(value: Value) -> frozenset[Obj]:
     if not isinstance(value, Tensor):
-        return frozenset()
+        return NOTHING
     return frozenset().union(*(mark.sources for mark in value.marks if mark.kind == "score"))
 
 
@@ -111,7 +111,7 @@ def _unscored(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int
             continue
         sampled = frozenset().union(*(cut.sources for cut in one.cuts if cut.how == "sample"))
         if sampled and sampled <= other.sources:
-            mark = Mark("unscored", frame.site(at), frozenset(), sampled, number)
+            mark = Mark("unscored", frame.site(at), NOTHING, sampled, number)
             return result._replace(marks=result.marks | {mark})
     return result
 

@@ -25,6 +25,7 @@ from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State, after_backward
 from gradsense.program.values import (
     NONE,
+    NOTHING,
     PLAIN,
     UNKNOWN,
     Choice,
@@ -116,7 +117,7 @@ def _unknown(
             return Tensor(requires=False, python=True, open=False)
         if name in ("parameters", "named_parameters"):
             shape = "pairs" if name == "named_parameters" else "iterator"
-            return iterators.made(frame, state, Parameters(frozenset(), True, shape=shape, site=frame.site(at)))
+            return iterators.made(frame, state, Parameters(NOTHING, True, shape=shape, site=frame.site(at)))
         if name in ("train", "eval"):
             modes.blur(run, state)
     elif name == "step":
@@ -321,7 +322,7 @@ def external_attribute(run: Run, frame: Frame, state: State, instance: Instance,
         return _module_attribute(run, frame, state, instance, name)
     if instance.kind is Kind.OPTIMIZER and name == "param_groups":
         held = run.holdings.get(instance.obj)
-        sources = held.sources if held is not None else frozenset()
+        sources = held.sources if held is not None else NOTHING
         group = Obj(instance.obj.site, instance.obj.calls, "group")
         whole = instance.obj if held is not None and len(held.groups) == 1 else None
         params = Parameters(sources, held is None or held.open, shape="list", of=whole)
@@ -462,7 +463,7 @@ def _module(
         whole = frozenset(composition.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
         shape = "pairs" if name == "named_parameters" else "iterator"
         partial = objects.SLICED in state.attributes(module.obj)
-        made = Parameters(sources, is_open, frozenset() if partial else whole, shape, partial, frame.site(at))
+        made = Parameters(sources, is_open, NOTHING if partial else whole, shape, partial, frame.site(at))
         made = made if partial else made._replace(of=module.obj)
         return iterators.made(frame, state, made)
     if name in ("train", "eval"):
@@ -528,7 +529,7 @@ def _module(
         sources, _ = composition.parameter_sources(run, state, module)
         run.loaded |= sources
         if dict(keywords).get("assign") == Const(True):
-            training.replaced(run, frame, state, "load_state_dict", sources, frozenset(), at)
+            training.replaced(run, frame, state, "load_state_dict", sources, NOTHING, at)
     if name == "update_parameters" and class_lookup.external_class(module, run) in classes.AVERAGES:
         run.loaded |= composition.parameter_sources(run, state, module)[0]
         return NONE

@@ -13,6 +13,7 @@ from gradsense.program.run import Frame, Run
 from gradsense.program.state import OPEN, State
 from gradsense.program.values import (
     NONE,
+    NOTHING,
     PLAIN,
     UNKNOWN,
     Choice,
@@ -199,7 +200,7 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
 
 def _note_reading(run: Run, site: Site, of: frozenset[Obj] | None) -> None:
     """The program reads the gradient of some parameters; None if it can't be told of which."""
-    before = run.gradients_read.get(site, frozenset())
+    before = run.gradients_read.get(site, NOTHING)
     run.gradients_read[site] = None if of is None or before is None else before | of
 
 

@@ -81,7 +81,7 @@ _TRAINING_NAMES = frozenset(
     requires_grad_ add_param_group load_state_dict loss criterion autograd""".split()
 )
 
-_VERSIONS = 3
+_VERSIONS = 2
 """Results kept of one entry: an edit and its undoing find theirs again."""
 _memory: Memo[tuple[object, ...], list[Any]] = Memo(1500)
 """By entry, not by its content: who types for hours leaves no more behind than the last results of each."""
@@ -462,8 +462,9 @@ class Program:
         script = kind == "script"
         key = (kind, name, self.file.path, self._in_order is not None)
         candidates: list[tuple[tuple[object, ...], Run, R]] = _memory.get(key) or []
-        for before, run, result in candidates:
+        for number, (before, run, result) in enumerate(candidates):
             if before == content and self._holds(run, script):
+                candidates.insert(0, candidates.pop(number))
                 self._steps += STEPS - run.remaining
                 run.imports = self.imports
                 self._lent.append(run)

@@ -272,9 +272,10 @@ class FactsHere:
         for fact in run.facts.values():
             if fact.site.where.path != path:
                 continue
-            self.by_kind.setdefault(type(fact), []).append((run, fact))
+            seen = run, fact
+            self.by_kind.setdefault(type(fact), []).append(seen)
             if isinstance(fact, Call):
-                self.calls.setdefault(fact.name, []).append((run, fact))
+                self.calls.setdefault(fact.name, []).append(seen)  # type: ignore[arg-type]
             elif isinstance(fact, Store):
                 self.stores.setdefault(fact.attr, []).append(fact)
                 if isinstance(fact.receiver, Instance):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from gradsense.program.facts import Gradients, GradState, Mode, Need, Replacement, ScalerStage
 from gradsense.program.values import (
+    NOTHING,
     UNKNOWN,
     Collection,
     Instance,
@@ -162,7 +163,7 @@ class State:
         self.spent: dict[Obj, Site] = {}
         self.needs: dict[Obj, Need] = {}
         self.used_up: dict[tuple[Site, tuple[Site, ...]], Site] = {}
-        self.exclusive: frozenset[frozenset[Obj]] = frozenset()
+        self.exclusive: frozenset[frozenset[Obj]] = NOTHING
         self.modes: dict[Obj, frozenset[Mode]] = {}
         self.grad: bool | None = True
         self.switch: Site | None = None
@@ -311,7 +312,7 @@ def _common(
 ) -> dict[Obj, frozenset[Replacement]]:
     if not left or not right:
         return {}
-    return {obj: found & right[obj] for obj, found in left.items() if found & right.get(obj, frozenset())}
+    return {obj: found & right[obj] for obj, found in left.items() if found & right.get(obj, NOTHING)}
 
 
 def _join_needs(left: dict[Obj, Need], right: dict[Obj, Need]) -> dict[Obj, Need]:
@@ -426,7 +427,7 @@ def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> f
 
 def _before(state: GradState, site: Site) -> frozenset[Site]:
     """The passes whose gradients are there when the one at `site` adds its own; beyond a few only the last of them."""
-    last = frozenset() if state.backward in (None, site) else frozenset((state.backward,))
+    last = NOTHING if state.backward in (None, site) else frozenset((state.backward,))
     return (state.earlier | last if len(state.earlier) < _MOST_PASSES else last) - {site}
 
 

@@ -28,6 +28,7 @@ from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.state import State
 from gradsense.program.values import (
     NONE,
+    NOTHING,
     PLAIN,
     UNKNOWN,
     ClassValue,
@@ -142,7 +143,7 @@ def _note_uncalled(run: Run, frame: Frame, node: ir.Expr, value: Value, how: str
 def _names_in(node: ir.Expr) -> frozenset[str]:
     while isinstance(node, ir.Attribute):
         node = node.value
-    return frozenset((node.id,)) if isinstance(node, ir.Name) else frozenset()
+    return frozenset((node.id,)) if isinstance(node, ir.Name) else NOTHING
 
 
 def _assign(run: Run, frame: Frame, node: ir.Assign, state: State, flow: Flow) -> list[State]:

@@ -43,6 +43,7 @@ from gradsense.program.state import (
 from gradsense.program.values import (
     NO_TRACE,
     NONE,
+    NOTHING,
     UNKNOWN,
     Choice,
     Collection,
@@ -129,7 +130,7 @@ def replaced(
         held = run.holdings.get(optimizer)
         if held is not None and held.sources & lost:
             replacement = Replacement(frame.site(at), how, held.sources & lost, new, frame.calls, dropped)
-            state.replaced[optimizer] = state.replaced.get(optimizer, frozenset()) | {replacement}
+            state.replaced[optimizer] = state.replaced.get(optimizer, NOTHING) | {replacement}
 
 
 def module_replaced(run: Run, frame: Frame, state: State, old: object, new: Value, at: int) -> None:
@@ -177,7 +178,7 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
     if isinstance(params, Tensor):
         # A layer is one source: its weight alone is a part of it.
         of_layer = params.parameter is not None and params.parameter.part not in ("parameter", "leaf")
-        return Holdings(params.sources, params.open, frozenset(), (params.sources,), of_layer)
+        return Holdings(params.sources, params.open, NOTHING, (params.sources,), of_layer)
     if isinstance(params, Collection) and params.kind == "dict":
         return _group_holdings(run, state, params)
     items = containers.exact_items(run, state, params)
@@ -188,7 +189,7 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
     elif items is None and isinstance(params, Collection):
         element = state.items(params.obj).element
     if items is None and element is None:
-        return Holdings(frozenset(), True, frozenset())
+        return Holdings(NOTHING, True, NOTHING)
     parts = [holdings_of(run, state, item) for item in (items if items is not None else (element or UNKNOWN,))]
     whole: frozenset[Obj] = frozenset()
     sources: frozenset[Obj] = frozenset()
@@ -208,7 +209,7 @@ def _group_holdings(run: Run, state: State, group: Collection) -> Holdings:
     items = state.items(group.obj)
     if items.exact is not None and items.keys is not None and "params" in items.keys:
         return holdings_of(run, state, items.exact[items.keys.index("params")])
-    return Holdings(frozenset(), True, frozenset())
+    return Holdings(NOTHING, True, NOTHING)
 
 
 def add_group(run: Run, state: State, optimizer: Instance, group: Value) -> None:
@@ -271,7 +272,7 @@ def _towards_inputs(run: Run, state: State, value: Value, keywords: dict[str, Va
         return value
     wanted = holdings_of(run, state, inputs)
     if wanted.open:
-        return value._replace(sources=frozenset(), open=True)
+        return value._replace(sources=NOTHING, open=True)
     return value._replace(sources=value.sources & wanted.sources)
 
 
@@ -300,7 +301,7 @@ def step(
     elif isinstance(closure, Unknown):
         state.gradients[optimizer.obj] = UNKNOWN_GRADIENTS
     states = state.gradients[optimizer.obj]
-    replacements = state.replaced.get(optimizer.obj, frozenset())
+    replacements = state.replaced.get(optimizer.obj, NOTHING)
     scaled = state.scaled.get(optimizer.obj)
     run.record(
         Step(frame.site(at), run.context(frame), optimizer, states, closure, scaler, replacements, scaled), frame
@@ -327,7 +328,7 @@ def clear_optimizer(run: Run, frame: Frame, state: State, optimizer: Obj, at: in
 
 def clear_unknown(run: Run, frame: Frame, state: State, by: str, at: int) -> None:
     """Something clears gradients; whose, can't be told."""
-    _clear(run, frame, state, frozenset(), frozenset(state.gradients), by, at, halfway=frozenset(state.gradients))
+    _clear(run, frame, state, NOTHING, frozenset(state.gradients), by, at, halfway=frozenset(state.gradients))
 
 
 def _clear(
@@ -450,7 +451,7 @@ def under_grad_mode(run: Run, state: State, result: Value) -> Value:
         sources = result.sources.union(*(cut.sources for cut in same))
         cuts = cuts - same | {Cut("no_grad", state.switch, sources, state.switch)}
     return result._replace(
-        sources=frozenset(),
+        sources=NOTHING,
         cuts=cuts,
         requires=False,
         open=False,

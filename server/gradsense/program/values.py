@@ -9,9 +9,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gradsense.program.knowledge.functions import keeps_its_result
+
+NOTHING: frozenset[Any] = frozenset()
+"""The empty set: `frozenset()` makes another one of 216 bytes each time, and facts hold tens of thousands."""
 
 
 class Where(NamedTuple):
@@ -115,9 +118,9 @@ class Trace(NamedTuple):
     earlier round. `changed`: in-place changes, on the way, of results that the functions which gave them still need.
     """
 
-    nodes: frozenset[Obj] = frozenset()
-    carried: frozenset[Carrier] = frozenset()
-    changed: frozenset[Site] = frozenset()
+    nodes: frozenset[Obj] = NOTHING
+    carried: frozenset[Carrier] = NOTHING
+    changed: frozenset[Site] = NOTHING
 
     def with_(self, other: Trace) -> Trace:
         """The graph of what depends on both."""
@@ -187,7 +190,7 @@ class Mark(NamedTuple):
     kind: str
     site: Site
     sources: frozenset[Obj]
-    behind: frozenset[Obj] = frozenset()
+    behind: frozenset[Obj] = NOTHING
     number: float = 0
 
 
@@ -200,15 +203,15 @@ class Tensor(NamedTuple):
     `parameter`: the parameter that it is. `python`: it has left torch (`item`, `float`, `numpy`).
     """
 
-    sources: frozenset[Obj] = frozenset()
-    cuts: frozenset[Cut] = frozenset()
+    sources: frozenset[Obj] = NOTHING
+    cuts: frozenset[Cut] = NOTHING
     requires: bool | None = None
     open: bool = False
     leaf: Site | None = None
     parameter: Obj | None = None
     scaler: Obj | None = None
     python: bool = False
-    gradients: frozenset[Site] = frozenset()
+    gradients: frozenset[Site] = NOTHING
     """The `torch.autograd.grad` calls that it holds results of."""
     made_by: str = ""
     """The canonical name of the function or layer class whose direct result it is."""
@@ -217,10 +220,10 @@ class Tensor(NamedTuple):
     trace: Trace = NO_TRACE
     needed: bool = False
     """It is the very result that the function which gave it keeps for its gradient (`sigmoid`, `exp`)."""
-    activations: frozenset[Activation] = frozenset()
+    activations: frozenset[Activation] = NOTHING
     """What the last operation on its values was, one of these for certain; empty: can't tell."""
     shape: Shape | None = None
-    marks: frozenset[Mark] = frozenset()
+    marks: frozenset[Mark] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +270,7 @@ class Parameters(NamedTuple):
 
     sources: frozenset[Obj]
     open: bool = False
-    whole: frozenset[Obj] = frozenset()
+    whole: frozenset[Obj] = NOTHING
     shape: str = "iterator"
     partial: bool = False
     site: Site | None = None
@@ -287,7 +290,7 @@ class Parts:
 
     module: Instance
     shape: str = "iterator"
-    classes: frozenset[str] = frozenset()
+    classes: frozenset[str] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,7 +457,7 @@ def join(left: Value, right: Value) -> Value:
         return join_tensors(left, right)
     if isinstance(left, Parameters) and isinstance(right, Parameters) and left.shape == right.shape:
         return left._replace(
-            sources=left.sources | right.sources,
+            sources=united(left.sources, right.sources),
             open=left.open or right.open,
             whole=left.whole & right.whole,
             partial=left.partial or right.partial,
@@ -495,22 +498,22 @@ def options_of(value: Value) -> tuple[Value, ...]:
 def join_tensors(left: Tensor, right: Tensor) -> Tensor:
     """A tensor that may be either."""
     return Tensor(
-        sources=left.sources | right.sources,
-        cuts=left.cuts | right.cuts,
+        sources=united(left.sources, right.sources),
+        cuts=united(left.cuts, right.cuts),
         requires=left.requires if left.requires == right.requires else None,
         open=left.open or right.open,
         leaf=left.leaf if left.leaf == right.leaf else None,
         parameter=left.parameter if left.parameter == right.parameter else None,
         scaler=left.scaler if left.scaler == right.scaler else None,
         python=left.python and right.python,
-        gradients=left.gradients | right.gradients,
+        gradients=united(left.gradients, right.gradients),
         made_by=left.made_by if left.made_by == right.made_by else "",
         data=left.data and right.data,
         trace=left.trace.common(right.trace),
         needed=left.needed and right.needed,
         activations=_joined_activations(left.activations, right.activations),
         shape=_joined_shapes(left.shape, right.shape),
-        marks=left.marks | right.marks,
+        marks=united(left.marks, right.marks),
     )
 
 
@@ -523,38 +526,48 @@ def _joined_shapes(left: Shape | None, right: Shape | None) -> Shape | None:
     return Shape(axes, left.open, left.arranged or right.arranged)
 
 
+E = TypeVar("E")
+
+
+def united(left: frozenset[E], right: frozenset[E]) -> frozenset[E]:
+    """Both sets in one; one of the two, where that has everything."""
+    if left >= right:
+        return left
+    return right if left <= right else left | right
+
+
 def _joined_activations(left: frozenset[Activation], right: frozenset[Activation]) -> frozenset[Activation]:
     if left == right:
         return left
     both = left | right
-    return both if left and right and len(both) <= _MOST_OPTIONS else frozenset()
+    return both if left and right and len(both) <= _MOST_OPTIONS else NOTHING
 
 
 def combine(operands: Iterable[Value], made_by: str = "") -> Value:
     """The result of a differentiable operation on `operands` (tensors, numbers, unknowns)."""
     operands = tuple(operands)
-    sources: frozenset[Obj] = frozenset()
-    cuts: frozenset[Cut] = frozenset()
-    gradients: frozenset[Site] = frozenset()
+    sources: frozenset[Obj] = NOTHING
+    cuts: frozenset[Cut] = NOTHING
+    gradients: frozenset[Site] = NOTHING
     requires: bool | None = False
     is_open = False
     tensor = False
     python = data = True
     scaler: Obj | None = None
     trace = NO_TRACE
-    marks: frozenset[Mark] = frozenset()
+    marks: frozenset[Mark] = NOTHING
     for operand in operands:
         if isinstance(operand, Tensor):
             tensor = True
-            sources |= operand.sources
-            cuts |= operand.cuts
-            gradients |= operand.gradients
+            sources = united(sources, operand.sources)
+            cuts = united(cuts, operand.cuts)
+            gradients = united(gradients, operand.gradients)
             is_open = is_open or operand.open
             python = python and operand.python
             data = data and operand.data
             scaler = scaler or operand.scaler
             trace = trace.with_(operand.trace)
-            marks = marks | operand.marks if operand.marks else marks
+            marks = united(marks, operand.marks)
             if operand.requires:
                 requires = True
             elif operand.requires is None and requires is False:
@@ -562,7 +575,7 @@ def combine(operands: Iterable[Value], made_by: str = "") -> Value:
         elif isinstance(operand, Parameters):
             tensor = True
             python = data = False
-            sources |= operand.sources
+            sources = united(sources, operand.sources)
             is_open = is_open or operand.open
             requires = requires or (True if operand.shape != "gradient" else requires)
         elif not isinstance(operand, (Const, Ref)) and operand != PLAIN:
