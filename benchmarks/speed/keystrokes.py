@@ -266,7 +266,11 @@ async def memory(command: list[str], edits: int, seed: int) -> None:
     begin = time.perf_counter()
     while done < edits:
         document = choose.choice(documents)
-        places = [n for n, line in enumerate(document.lines) if line.startswith("        ") and line.endswith(")")]
+        places = [
+            n
+            for n, line in enumerate(document.lines)
+            if line.startswith("        ") and line.endswith(")") and line != FOUND_AT
+        ]
         line = choose.choice(places)
         column = len(document.lines[line])
         word = f" + {''.join(choose.choices(string.ascii_lowercase, k=5))}"

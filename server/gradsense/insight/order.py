@@ -24,7 +24,7 @@ def describe_step(program: Program, site: Site) -> list[str]:
 
 
 def _events(program: Program, run: Run, step: Step) -> Iterator[tuple[str, str, str]]:
-    for fact in run.facts.values():
+    for fact in run.facts:
         if fact.context.rounds != step.context.rounds:
             continue
         place, line = program.place(fact.site), line_at(program, fact.site)

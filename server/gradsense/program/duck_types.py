@@ -8,14 +8,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradsense.program import ir, objects
 from gradsense.program.lower import Lowered, statements_in
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import OPEN, UNKNOWN_GRADIENTS, State
-from gradsense.program.values import UNKNOWN, ClassValue, Code, FunctionValue, Instance, Kind, Obj, Ref, Value
+from gradsense.program.values import (
+    NOTHING,
+    UNKNOWN,
+    ClassValue,
+    Code,
+    FunctionValue,
+    Instance,
+    Kind,
+    Obj,
+    Ref,
+    Value,
+    united,
+)
 from gradsense.source.blocks import BlockTree
 from gradsense.source.memo import Memo
 
@@ -29,14 +41,14 @@ class Usage:
     itself called, and the attributes of `self` that it is kept in.
     """
 
-    methods: set[str] = field(default_factory=set)
-    given_to: set[str] = field(default_factory=set)
+    methods: frozenset[str] = NOTHING
+    given_to: frozenset[str] = NOTHING
     is_called: bool = False
-    kept_as: set[str] = field(default_factory=set)
+    kept_as: frozenset[str] = NOTHING
 
     def merge(self, other: Usage) -> None:
-        self.methods |= other.methods
-        self.given_to |= other.given_to
+        self.methods = united(self.methods, other.methods)
+        self.given_to = united(self.given_to, other.given_to)
         self.is_called = self.is_called or other.is_called
 
 
@@ -167,7 +179,7 @@ def _usages_of_module(file: File) -> Mapping[str, Usage]:
 
 def _collected(body: object, tree: BlockTree, own: str) -> dict[str, Usage]:
     found: dict[str, Usage] = defaultdict(Usage)
-    assigned = found[_ASSIGNED].methods
+    assigned: set[str] = set()
     for inner in _walk(body, tree):
         if isinstance(inner, ir.Call):
             _note_call(inner, own, found)
@@ -176,6 +188,7 @@ def _collected(body: object, tree: BlockTree, own: str) -> dict[str, Usage]:
             assigned.update(target.id for target in inner.targets if isinstance(target, ir.Name))
         elif isinstance(inner, (ir.For, ir.With)):
             assigned.update(node.id for node in _walk(_bound(inner), tree) if isinstance(node, ir.Name))
+    found[_ASSIGNED].methods = frozenset(assigned)
     return dict(found)
 
 
@@ -190,9 +203,9 @@ def _note_call(call: ir.Call, own: str, found: dict[str, Usage]) -> None:
         found[called].is_called = True
     method = func.attr if isinstance(func, ir.Attribute) else ""
     if isinstance(func, ir.Attribute) and (receiver := _spelt(func.value, own)):
-        found[receiver].methods.add(method)
+        found[receiver].methods |= {method}
     if call.args and (given := _spelt(call.args[0], own)):
-        found[given].given_to.add(method or (func.id if isinstance(func, ir.Name) else ""))
+        found[given].given_to |= {method or (func.id if isinstance(func, ir.Name) else "")}
 
 
 def _note_assignment(node: ir.Assign, own: str, found: dict[str, Usage]) -> None:
@@ -203,7 +216,7 @@ def _note_assignment(node: ir.Assign, own: str, found: dict[str, Usage]) -> None
         return
     for target in node.targets:
         if isinstance(target, ir.Attribute) and isinstance(target.value, ir.Name) and target.value.id == own:
-            found[value.id].kept_as.add(target.attr)
+            found[value.id].kept_as |= {target.attr}
 
 
 _SAME = frozenset({"to", "cuda", "cpu", "train", "eval"})

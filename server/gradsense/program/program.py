@@ -471,6 +471,8 @@ class Program:
                 return run, result
         made = work()
         self.imports.asking = None
+        if made is not None:
+            made[0].finish()
         self._steps += STEPS - made[0].remaining if made is not None else STEPS
         if made is not None and (script or all(_is_comparable(value) for value in made[0].reads.values())):
             _memory.put(key, [(content, *made), *candidates[: _VERSIONS - 1]])

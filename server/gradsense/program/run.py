@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradsense.program import ir
@@ -111,7 +111,8 @@ class Run:
     def __init__(self, imports: Imports, entry: str) -> None:
         self.imports = imports
         self.entry = entry
-        self.facts: dict[tuple[object, ...], Fact] = {}
+        self._recorded: dict[tuple[object, ...], Fact] = {}
+        self._facts: tuple[Fact, ...] | None = None
         self._by_kind: dict[type, list[Fact]] = {}
         self._by_kinds: dict[tuple[type, ...], list[Fact]] = {}
         self._calls: dict[str, list[Call]] = {}
@@ -217,12 +218,24 @@ class Run:
                 which = fact.optimizer
             elif isinstance(fact, Forward):
                 which = fact.module.obj
-            self.facts[(type(fact), fact.site, frame.calls, frame.rounds, which)] = fact
+            self._recorded[(type(fact), fact.site, frame.calls, frame.rounds, which)] = fact
+
+    @property
+    def facts(self) -> Collection[Fact]:
+        """All that was seen, in the order in which it was seen first; of a run that is over, the same object always."""
+        return self._recorded.values() if self._facts is None else self._facts
+
+    def finish(self) -> None:
+        """Nothing more is recorded: what only a run that goes on needs to know is forgotten."""
+        self._facts = tuple(self._recorded.values())
+        self._recorded.clear()
+        self.summaries.clear()
+        self.recursions.clear()
 
     def facts_of(self, kind: type[F]) -> list[F]:
         """The facts of a kind, in the order in which they were seen first; for a run that has ended."""
         if not self._by_kind:
-            for fact in self.facts.values():
+            for fact in self.facts:
                 self._by_kind.setdefault(type(fact), []).append(fact)
         return self._by_kind.get(kind, [])  # type: ignore[return-value]
 
@@ -230,7 +243,7 @@ class Run:
         """The facts of several kinds, in the order in which they were seen first; for a run that has ended."""
         found = self._by_kinds.get(kinds)
         if found is None:
-            found = self._by_kinds[kinds] = [fact for fact in self.facts.values() if type(fact) in kinds]
+            found = self._by_kinds[kinds] = [fact for fact in self.facts if type(fact) in kinds]
         return found
 
     def calls(self) -> dict[str, list[Call]]:
@@ -269,7 +282,7 @@ class FactsHere:
         self.calls: dict[str, list[tuple[Run, Call]]] = {}
         self.stores: dict[str, list[Store]] = {}
         self.stores_on: dict[Obj, list[Store]] = {}
-        for fact in run.facts.values():
+        for fact in run.facts:
             if fact.site.where.path != path:
                 continue
             seen = run, fact

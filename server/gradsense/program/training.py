@@ -157,7 +157,7 @@ def network_rebound(run: Run, frame: Frame, state: State, old: Value | None, new
         return
     if run.muted or any(
         isinstance(fact, Make) and old.obj in state.reachable((*fact.args, *(value for _, value in fact.keywords)))
-        for fact in run.facts.values()
+        for fact in run.facts
     ):
         # What a Module was made of may live on in it.
         return

@@ -268,7 +268,7 @@ def hook_facts(program: Program, facts: ClassFacts, *names: str) -> Iterator[tup
     for run in program.runs:
         entered = run.entry in wanted if names else run.entry.startswith(f"{facts.name}.")
         if entered:
-            for fact in run.facts.values():
+            for fact in run.facts:
                 yield run, fact
 
 

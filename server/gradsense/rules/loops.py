@@ -23,7 +23,7 @@ def cycle(context: Context) -> Site | None:
 
 def comes_first(run: Run, one: Site, other: Site) -> bool | None:
     """Whether one event comes before another in a loop's first round; None if it has seen neither."""
-    for fact in run.facts.values():
+    for fact in run.facts:
         if fact.site in (one, other):
             return fact.site == one
     return None
@@ -32,7 +32,7 @@ def comes_first(run: Run, one: Site, other: Site) -> bool | None:
 def passes_for(run: Run, step: Step) -> list[Backward]:
     """The backward passes of a step's round right before it: since the step before, and since its optimizer's clear."""
     found: list[Backward] = []
-    for fact in run.facts.values():
+    for fact in run.facts:
         if fact is step:
             break
         if isinstance(fact, Backward) and fact.context.rounds == step.context.rounds:

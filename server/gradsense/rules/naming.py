@@ -40,7 +40,7 @@ def assigned_name(place: Place | None) -> str | None:
 
 def name_in(program: Program, run: Run, obj: Obj, function: Code | None) -> str | None:
     """How a function calls an object: by a method call on it there, or where it is made there; None if it does not."""
-    for fact in run.facts.values():
+    for fact in run.facts:
         if fact.context.function != function:
             continue
         if isinstance(fact, Call) and isinstance(fact.receiver, Instance) and fact.receiver.obj == obj:

@@ -44,7 +44,7 @@ def _networks(program: Program, run: Run) -> list[Network]:
     state = run.end or program.script[1]
     made: dict[Obj, tuple[Instance, Site]] = {}
     for source in runs_before(program, run):
-        for fact in source.facts.values():
+        for fact in source.facts:
             if isinstance(fact, Make):
                 made.setdefault(fact.instance.obj, (fact.instance, fact.site))
             elif isinstance(fact, Call) and fact.name == "copy.deepcopy" and class_lookup.is_module(fact.result):

@@ -33,7 +33,7 @@ def marked(program: Program, kind: str) -> Iterator[Marked]:
 
 def applying_step(run: Run, backward: Backward, sources: frozenset[Obj]) -> Step | None:
     """A step that applies, on every path, what a pass has left in some parameters."""
-    for fact in run.facts.values():
+    for fact in run.facts:
         if not isinstance(fact, Step):
             continue
         held = run.holdings.get(fact.optimizer.obj)

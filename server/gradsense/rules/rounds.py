@@ -30,7 +30,7 @@ def names_of(found: list[Carrier]) -> str:
 
 def assignments(program: Program, run: Run, carrier: Carrier) -> Iterator[tuple[Place, Value]]:
     """Where the variable gets what it carries on: places in the loop, with the value."""
-    for fact in run.facts.values():
+    for fact in run.facts:
         if not any(each.site == carrier.loop for each in fact.context.rounds):
             continue
         if isinstance(fact, Local):

@@ -30,7 +30,7 @@ class Update(NamedTuple):
 
 def updates(program: Program, run: Run) -> Iterator[Update]:
     """Everything that a run writes into weights, optimizers aside."""
-    for fact in run.facts.values():
+    for fact in run.facts:
         if isinstance(fact, Call) and fact.name in _LOADS and isinstance(fact.receiver, Instance):
             given = fact.args[0] if fact.args else None
             held = parts(program, run, fact.receiver)

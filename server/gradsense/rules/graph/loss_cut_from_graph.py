@@ -95,7 +95,7 @@ class LossCutFromGraph(Rule):
         called = program.place(backward.site)
         if called is None:
             return
-        for fact in run.facts.values():
+        for fact in run.facts:
             if (
                 isinstance(fact, Call)
                 and fact.name in REWRAPPING

@@ -509,7 +509,7 @@ def _evaluates(run: Run, forward: Forward, mode: Mode) -> bool:
         and fact.grad is False
         and (fact.site, fact.context.calls) != (forward.site, forward.context.calls)
         and mode in fact.modes
-        for fact in run.facts.values()
+        for fact in run.facts
     )
 
 

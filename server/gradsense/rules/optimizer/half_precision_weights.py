@@ -195,7 +195,7 @@ def _parts_of(program: Program, run: Run, call: Call) -> frozenset[Obj]:
 
 def _put_back(run: Run, halved: Call) -> bool:
     """Whether the weights become float32 again, or were turned into float16 behind the training."""
-    facts = [fact for fact in run.facts.values() if isinstance(fact, (Call, Step))]
+    facts = [fact for fact in run.facts if isinstance(fact, (Call, Step))]
     behind = facts[facts.index(halved) :]
     return not any(isinstance(fact, Step) for fact in behind) or any(
         isinstance(fact, Call) and fact.name in ("Module.float", "Module.bfloat16") and fact.receiver == halved.receiver

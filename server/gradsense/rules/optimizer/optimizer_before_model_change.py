@@ -309,7 +309,7 @@ def _is_trained_after(run: Run, replacement: Replacement, step: Step) -> bool:
     """Whether a loss after the replacement reaches what is new, and none what was lost."""
     after = False
     reaches = False
-    for fact in run.facts.values():
+    for fact in run.facts:
         after = after or _is_at(fact, replacement)
         if not after or not isinstance(fact, Backward):
             continue
@@ -331,7 +331,7 @@ def _holds_none_made_later(program: Program, run: Run, build: Build, new: frozen
         return False
     if "add_param_group" in program.file.document.names:
         return False
-    made = [fact for fact in run.facts.values() if isinstance(fact, Build | Make)]
+    made = [fact for fact in run.facts if isinstance(fact, Build | Make)]
     earlier = {fact.instance.obj for fact in made[: made.index(build)] if isinstance(fact, Make)}
     return earlier.isdisjoint(new) and all(
         any(isinstance(fact, Make) and fact.instance.obj == obj for fact in made) for obj in new

@@ -517,7 +517,7 @@ def add_network(program: Program, run: Run, build: Build, place: Place, network:
     assert isinstance(place.node, cst.Call)
     if len(calls) != 1 or place.node.args[0].value is not calls[0] or not network.variable:
         return None
-    for fact in run.facts.values():
+    for fact in run.facts:
         if isinstance(fact, Build) and fact.site == build.site:
             return None
         if isinstance(fact, Make) and fact.instance.obj == network.instance.obj:

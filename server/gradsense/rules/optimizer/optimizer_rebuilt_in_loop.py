@@ -239,7 +239,7 @@ def keeps_state(build: Build) -> bool:
 def _unit(program: Program, run: Run, build: Build) -> str | None:
     """`step` or `epoch`, by the loops between the construction and the step; None for anything longer."""
     loop = build.context.rounds[-1].site
-    for step in run.facts.values():
+    for step in run.facts:
         if not isinstance(step, Step) or step.optimizer.obj != build.optimizer.obj:
             continue
         sites = [round_.site for round_ in step.context.rounds]
@@ -267,7 +267,7 @@ _LENGTH = m.Call(m.Name("len"))
 def _starts_afresh(run: Run, build: Build) -> bool:
     """Whether the loop sets weights or the optimizer's state itself."""
     loop = build.context.rounds[-1].site
-    for fact in run.facts.values():
+    for fact in run.facts:
         if (
             isinstance(fact, Call)
             and fact.name.rpartition(".")[2] in _RESETS

@@ -227,7 +227,7 @@ def _beside_others(here: FactsHere) -> Iterator[tuple[SchedulerStep, Obj, list[O
 
 def _like(program: Program, run: Run, call: SchedulerStep) -> object:
     """What two schedulers have in common that are built alike: class and arguments, the optimizer aside."""
-    for fact in (*run.facts.values(), *program.script[0].facts.values()):
+    for fact in (*run.facts, *program.script[0].facts):
         if isinstance(fact, Call) and isinstance(fact.result, Instance) and fact.result.obj == call.scheduler.obj:
             place = program.place(fact.site)
             if place is None or not isinstance(place.node, cst.Call):
@@ -256,7 +256,7 @@ def _several(here: FactsHere) -> Iterator[tuple[Run, list[SchedulerStep]]]:
 
 
 def _steps_the_unknown(run: Run) -> bool:
-    return any(getattr(fact, "name", "") in _UNKNOWN_STEPS for fact in run.facts.values())
+    return any(getattr(fact, "name", "") in _UNKNOWN_STEPS for fact in run.facts)
 
 
 _UNKNOWN_STEPS = frozenset({"Unknown.step", "Engine.step", "Engine.backward"})

@@ -356,7 +356,7 @@ def is_one_object(program: Program, obj: Obj, seen_at: Build | Step) -> bool:
                 return False
             here = here.parent()
     around = {round_.site for round_ in seen_at.context.rounds}
-    made = [fact for run in program.runs for fact in run.facts.values() if _makes(fact, obj)]
+    made = [fact for run in program.runs for fact in run.facts if _makes(fact, obj)]
     return bool(made) and all(round_.site in around for fact in made for round_ in fact.context.rounds)
 
 

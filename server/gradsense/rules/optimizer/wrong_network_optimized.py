@@ -322,7 +322,7 @@ def _loss_elsewhere(run: Run, step: Step, mine: Holdings) -> Backward | None:
     """A loss in the step's loop, if no loss of the run can reach what the optimizer holds."""
     found: Backward | None = None
     hidden = is_hidden(run, mine)
-    for fact in run.facts.values():
+    for fact in run.facts:
         if not isinstance(fact, Backward):
             continue
         if not isinstance(fact.value, Tensor) or (fact.value.open and not hidden) or fact.value.sources & mine.sources:

@@ -419,7 +419,7 @@ def _is_mean(run: Run, backward: Backward) -> bool:
         head == "torch.nn.functional" and last.endswith(("_loss", "cross_entropy"))
     ):
         return False
-    made = [fact for fact in run.facts.values() if isinstance(fact, (Make, Call)) and _name(fact) == value.made_by]
+    made = [fact for fact in run.facts if isinstance(fact, (Make, Call)) and _name(fact) == value.made_by]
     return bool(made) and all(
         dict(fact.keywords).get("reduction", Const("mean")) == Const("mean") and "**" not in dict(fact.keywords)
         for fact in made

@@ -198,7 +198,7 @@ def _computed_otherwise(program: Program, run: Run, step: Step) -> bool:
     if step.optimizer.obj in run.escaped:
         return True
     loops = {r.site for r in step.context.rounds}
-    for fact in run.facts.values():
+    for fact in run.facts:
         if isinstance(fact, Backward) and not loops.isdisjoint(r.site for r in fact.context.rounds):
             held = run.holdings.get(step.optimizer.obj)
             reached = fact.value.sources if isinstance(fact.value, Tensor) else frozenset()
@@ -227,7 +227,7 @@ def _loss_of(program: Program, run: Run, step: Step) -> Local | None:
     loops = {r.site for r in step.context.rounds}
     found: Local | None = None
     called = False
-    for fact in run.facts.values():
+    for fact in run.facts:
         if fact.site == step.site and fact.context == step.context:
             break
         if isinstance(fact, Forward) and not loops.isdisjoint(r.site for r in fact.context.rounds):

@@ -332,7 +332,7 @@ def _computes_gradients(fact: Fact) -> bool:
 def _computed_between(run: Run, clip: Clip, step: Step) -> bool:
     """Whether a backward pass for the clipped parameters comes between the clip and the step."""
     begun = False
-    for fact in run.facts.values():
+    for fact in run.facts:
         if fact is clip:
             begun = True
         elif fact is step:

@@ -107,7 +107,7 @@ class ClosureContract(Rule):
     ) -> Iterator[Finding]:
         inside = [
             fact
-            for fact in run.facts.values()
+            for fact in run.facts
             if fact.context.calls[: len(step.context.calls) + 1] == (*step.context.calls, step.site)
         ]
         function = program.place(closure.code.site)
@@ -363,9 +363,9 @@ class ClosureContract(Rule):
 def _returns_what_is_there(run: Run, step: Step) -> bool:
     """Whether a closure does nothing but to return a loss that was computed before the step."""
     inside = (*step.context.calls, step.site)
-    if any(fact.context.calls[: len(inside)] == inside for fact in run.facts.values()):
+    if any(fact.context.calls[: len(inside)] == inside for fact in run.facts):
         return False
-    made = next((fact for fact in run.facts.values() if isinstance(fact, Call) and fact.site == step.site), None)
+    made = next((fact for fact in run.facts if isinstance(fact, Call) and fact.site == step.site), None)
     return made is not None and isinstance(made.result, Tensor) and bool(made.result.sources)
 
 

@@ -694,7 +694,7 @@ def _first_backward(run: Run, step: Step) -> Backward | None:
     """
     first: Backward | None = None
     depth = len(step.context.rounds)
-    for fact in run.facts.values():
+    for fact in run.facts:
         if isinstance(fact, Step):
             if fact is step:
                 return first

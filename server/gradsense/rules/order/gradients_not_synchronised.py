@@ -730,7 +730,7 @@ def _is_trained(run: Run, forward: Forward) -> bool:
                 and (isinstance(fact.value, Unknown) or (isinstance(fact.value, Tensor) and fact.value.open))
             )
         )
-        for fact in run.facts.values()
+        for fact in run.facts
     )
 
 

@@ -121,7 +121,7 @@ class ScalerMisuse(Rule):
             return
         scaler = _receiver(place)
         last = place
-        for fact in run.facts.values():
+        for fact in run.facts:
             if (
                 isinstance(fact, ScalerCall)
                 and (fact.scaler.obj, fact.method) == (call.scaler.obj, "step")

@@ -90,7 +90,7 @@ class StepMissing(Rule):
                 related=(self.related(program, mine[0].site, "never stepped"),),
                 fixes=(_insert_step(program, place, local) if certain else None,),
                 # What an object holds from its `__init__` on, others may step from outside.
-                severity=None if certain and mine[0] in run.facts.values() else Severity.WARNING,
+                severity=None if certain and mine[0] in run.facts else Severity.WARNING,
             )
 
     examples = [
@@ -299,14 +299,14 @@ def _is_the_only_one(run: Run, build: Build, backward: Backward) -> bool:
         and fact.by == "optimizer"
         and build.optimizer.obj in fact.optimizers
         and not loops.isdisjoint(r.site for r in fact.context.rounds)
-        for fact in run.facts.values()
+        for fact in run.facts
     )
 
 
 def _is_meant_to_step(run: Run, build: Build, backward: Backward) -> bool:
     """Whether the loop clears this optimizer's gradients, and no other's, right before `backward` computes them."""
     cleared: frozenset[Obj] = frozenset()
-    for fact in run.facts.values():
+    for fact in run.facts:
         if isinstance(fact, Clear):
             cleared |= fact.optimizers if fact.by == "optimizer" and fact.context.rounds else run.optimizers.keys()
         elif isinstance(fact, Backward) and fact.site == backward.site:

@@ -342,8 +342,7 @@ def _kept_in(place: Place) -> Place | None:
 def _steps_in(run: Run, loops: set[Site]) -> bool:
     """Whether an optimizer steps in one of these loops."""
     return any(
-        isinstance(fact, Step) and any(round_.site in loops for round_ in fact.context.rounds)
-        for fact in run.facts.values()
+        isinstance(fact, Step) and any(round_.site in loops for round_ in fact.context.rounds) for fact in run.facts
     )
 
 

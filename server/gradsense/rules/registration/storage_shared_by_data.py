@@ -215,7 +215,7 @@ def _is_followed(run: Run, store: Store) -> bool:
         isinstance(fact, Step)
         and (held := run.holdings.get(fact.optimizer.obj)) is not None
         and not held.sources.isdisjoint(value.sources)
-        for fact in run.facts.values()
+        for fact in run.facts
     )
 
 

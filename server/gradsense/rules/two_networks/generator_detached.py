@@ -359,7 +359,7 @@ def _comes_between(found: Leftover, call: Forward) -> bool:
     """Whether a call comes in the round of the loss that is in the way, and before it."""
     if (call.context.rounds, call.context.function) != (found.left.context.rounds, found.left.context.function):
         return False
-    for fact in found.run.facts.values():
+    for fact in found.run.facts:
         if fact is call:
             return True
         if fact is found.left:

@@ -80,7 +80,7 @@ class TargetNeverUpdated(Rule):
             return
         for run, fact in made:
             place = program.place(fact.site)
-            trains = any(isinstance(each, Step) for each in run.facts.values())
+            trains = any(isinstance(each, Step) for each in run.facts)
             if place is None or not trains or fact.instance.obj in run.escaped or fact.context.in_later_round:
                 continue
             name = assigned_name(place) or "The average"
@@ -389,7 +389,7 @@ def _idle_targets(program: Program) -> Iterator[Idle]:
 
 def _made_in_loops(run: Run, in_loop: bool) -> Iterator[Instance]:
     """The networks that a run makes or copies, in a loop's rounds or outside of any."""
-    for fact in run.facts.values():
+    for fact in run.facts:
         if isinstance(fact, Make):
             made = fact.instance
         elif isinstance(fact, Call) and fact.name == "copy.deepcopy" and isinstance(fact.result, Instance):
@@ -402,7 +402,7 @@ def _made_in_loops(run: Run, in_loop: bool) -> Iterator[Instance]:
 
 def _call_of(run: Run, instance: Instance) -> Forward | None:
     """A call of a network by the program itself, not by a network around it."""
-    calls = (fact for fact in run.facts.values() if isinstance(fact, Forward) and fact.module.obj == instance.obj)
+    calls = (fact for fact in run.facts if isinstance(fact, Forward) and fact.module.obj == instance.obj)
     return next(calls, None)
 
 
@@ -410,7 +410,7 @@ def _is_replaced(run: Run, instance: Instance) -> bool:
     """Whether an attribute that held the network gets another one."""
     return any(
         isinstance(fact, Store) and isinstance(fact.old, Instance) and fact.old.obj == instance.obj
-        for fact in run.facts.values()
+        for fact in run.facts
     )
 
 
