@@ -67,8 +67,8 @@ def runs(text: str) -> dict[str, Run]:
 
 
 def fresh(before: dict[str, Run], after: dict[str, Run]) -> set[str]:
-    """The entries that were run again: what was seen is no longer the same object."""
-    return {entry for entry, run in after.items() if entry not in before or run.facts is not before[entry].facts}
+    """The entries that were run again."""
+    return {entry for entry, run in after.items() if entry not in before or run.token is not before[entry].token}
 
 
 def test_an_edit_inside_one_function_leaves_the_other_runs() -> None:

@@ -448,7 +448,7 @@ class Program:
             run.optimizers.update(base.optimizers)
             run.copies.update(base.copies)
         run.inherited = dict(run.holdings)
-        run.world = script.facts
+        run.world = script.token
         return run
 
     def _remembered(
@@ -483,7 +483,7 @@ class Program:
 
     def _holds(self, run: Run, script: bool) -> bool:
         frames, state = self._frames
-        changed = not script and run.world is not self.script[0].facts
+        changed = not script and run.world is not self.script[0].token
         for read, value in run.reads.items():
             now: object
             if read[0] == "name":

@@ -157,8 +157,10 @@ class Run:
         """The loops around each event, by its place and the calls down to it."""
         self.inherited: dict[Obj, Holdings] = {}
         """What the optimizers held before the run began."""
+        self.token = object()
+        """Stands for what the run has seen: it is the same while the run is remembered."""
         self.world: object = None
-        """The facts of the script from whose end the run began."""
+        """The token of the script from whose end the run began."""
         self.changes: Changes | None = None
         """What the cells of a notebook change for each other, where the run has gone through several."""
         self.end: State | None = None
@@ -222,7 +224,7 @@ class Run:
 
     @property
     def facts(self) -> Collection[Fact]:
-        """All that was seen, in the order in which it was seen first; of a run that is over, the same object always."""
+        """All that was seen, in the order in which it was seen first."""
         return self._recorded.values() if self._facts is None else self._facts
 
     def finish(self) -> None:
