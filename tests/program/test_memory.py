@@ -14,7 +14,7 @@ import gradsense
 from gradsense import engine
 from gradsense.config import Settings
 from gradsense.engine import check_text, program_of
-from gradsense.program import program as memory
+from gradsense.program import memory
 from gradsense.program.class_lookup import find_member
 from gradsense.program.facts import Step
 from gradsense.program.file import File
@@ -143,34 +143,58 @@ def test_a_skeleton_is_not_taken_for_a_function_that_reads_like_it() -> None:
         assert counts == [40 if text is long else 0 for text in texts]
 
 
-def test_the_memory_of_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_memory", small := Memo(10))
-    steps = "(net, optimizer):\n    net(1).backward()\n    optimizer.step()\n"
-    program("import torch\n" + "".join(f"def f{number}{steps}" for number in range(100)))
-    assert 0 < len(small) <= 20
+@pytest.fixture
+def memories(monkeypatch: pytest.MonkeyPatch) -> Memo[tuple[str, bool], memory.Memory]:
+    """What is remembered of files, nothing so far."""
+    made: Memo[tuple[str, bool], memory.Memory] = Memo(10)
+    monkeypatch.setattr(memory, "_memories", made)
+    return made
 
 
-def test_no_run_keeps_the_text_that_it_was_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_memory", Memo(1000))
+STEPS = "(net, optimizer):\n    net(1).backward()\n    optimizer.step()\n"
+
+
+def test_a_file_is_remembered_however_many_functions_it_has(memories: Memo[tuple[str, bool], memory.Memory]) -> None:
+    text = "import torch\n" + "".join(f"def f{number}{STEPS}" for number in range(100))
+    before = runs(text)
+    assert len(before) > 100
+    assert fresh(before, runs(text)) == set()
+
+
+def test_of_many_files_the_last_ones_are_remembered(memories: Memo[tuple[str, bool], memory.Memory]) -> None:
+    for number in range(100):
+        check_text(f"import torch\ndef f{STEPS}", path=f"{number}.py")
+    assert len(memory.memory_of("99.py", False)) > 0
+    assert len(memories) <= 20
+
+
+def test_what_was_typed_on_the_way_is_forgotten(memories: Memo[tuple[str, bool], memory.Memory]) -> None:
+    """Who types for hours leaves no more behind than the last results of each entry, and of those that there were."""
+    for number in range(300):
+        check_text(f"{TEXT}\n\ndef edited_{number // 3}(net):\n    net.step({number})\n", path="memory.py")
+    one = runs(TEXT)
+    assert len(memory.memory_of("memory.py", False)) <= 2 * len(one) + 2 * 64
+
+
+def test_no_run_keeps_the_text_that_it_was_made_of(memories: Memo[tuple[str, bool], memory.Memory]) -> None:
     for number in range(50):
         check_text(f"{TEXT}\n\ndef edited_{number}(net):\n    net.step()\n")
     gc.collect()
     files = {id(each) for each in gc.get_objects() if type(each) is File and "edited_" in each.document.text}
     assert len(files) <= len(engine._files)
-    runs = [run for results, _ in memory._memory._young.values() for _, run, _ in results]
-    assert runs
-    assert not any("imports" in vars(run) for run in runs)
+    kept = [each for each in gc.get_objects() if type(each) is Run and each.entry.startswith("edited_")]
+    assert kept
+    assert not any("imports" in vars(run) for run in kept)
 
 
-def test_what_is_no_longer_remembered_is_gone_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_memory", Memo(1000))
+def test_what_is_no_longer_remembered_is_gone_at_once(memories: Memo[tuple[str, bool], memory.Memory]) -> None:
     gc.collect()
     gc.disable()
     try:
         for number in range(20):
             check_text(f"{TEXT}\n\ndef edited(net, loss):\n    loss.backward()\n    net.step({number})\n")
-        runs = [each for each in gc.get_objects() if type(each) is Run and each.entry == "edited"]
-        assert 0 < len(runs) <= memory._VERSIONS
+        kept = [each for each in gc.get_objects() if type(each) is Run and each.entry == "edited"]
+        assert 0 < len(kept) <= 2
     finally:
         gc.enable()
 
@@ -192,4 +216,4 @@ def test_every_memory_is_bounded() -> None:
                 assert value, f"{found.name}.{name} begins empty: what fills it, and up to where?"
     assert unlimited <= few
     assert all(len(memo) <= 2 * memo._size for memo in memos)
-    assert len(memos) >= 8
+    assert len(memos) >= 5

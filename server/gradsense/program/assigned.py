@@ -5,21 +5,22 @@ from __future__ import annotations
 from gradsense.program import ir
 from gradsense.program.run import Frame, statements_of
 from gradsense.program.values import NOTHING, Closure, Code
-from gradsense.source.memo import Memo
+from gradsense.source.blocks import BlockTree
 
 
 def assigned_attributes(code: Code) -> frozenset[str]:
     """The names X of all `self.X = ...` in a method."""
-    known = _assigned.get(code)
+    node, tree = code.node, code.tree
+    assert isinstance(node, ir.Function)
+    assert isinstance(tree, BlockTree)
+    known: frozenset[str] | None = tree.notes.get((assigned_attributes, node))
     if known is not None:
         return known
-    node = code.node
-    assert isinstance(node, ir.Function)
     if not node.params:
         return NOTHING
     self_name = node.params[0].name
     found: set[str] = set()
-    frame = Frame(0, None, code.where, code.tree, code, Closure(""), (), ())  # type: ignore[arg-type]
+    frame = Frame(0, None, code.where, tree, code, Closure(""), (), ())  # type: ignore[arg-type]
 
     def targets(expression: ir.Expr) -> None:
         if isinstance(expression, ir.Attribute):
@@ -31,8 +32,8 @@ def assigned_attributes(code: Code) -> frozenset[str]:
 
     def walk(body: ir.Body) -> None:
         outer = frame.where, frame.tree
-        for where, tree, inside in statements_of(frame, body):
-            frame.where, frame.tree = where, tree
+        for where, below, inside in statements_of(frame, body):
+            frame.where, frame.tree = where, below
             for statement in inside:
                 if isinstance(statement, ir.Assign):
                     for target in statement.targets:
@@ -48,9 +49,5 @@ def assigned_attributes(code: Code) -> frozenset[str]:
         frame.where, frame.tree = outer
 
     walk(node.body)
-    result = frozenset(found)
-    _assigned.put(code, result)
-    return result
-
-
-_assigned: Memo[Code, frozenset[str]] = Memo(8192)
+    known = tree.notes[assigned_attributes, node] = frozenset(found)
+    return known

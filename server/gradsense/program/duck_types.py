@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradsense.program import ir, objects
-from gradsense.program.lower import Lowered, statements_in
+from gradsense.program.lower import statements_in
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import OPEN, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
@@ -29,7 +29,6 @@ from gradsense.program.values import (
     united,
 )
 from gradsense.source.blocks import BlockTree
-from gradsense.source.memo import Memo
 
 if TYPE_CHECKING:
     from gradsense.program.file import File
@@ -144,19 +143,15 @@ def _is_telling(names: frozenset[str]) -> bool:
     return not _TELLING.isdisjoint(names)
 
 
-_of_functions: Memo[Code, dict[str, Usage]] = Memo(4096)
-_of_blocks: Memo[Lowered, dict[str, Usage]] = Memo(4096)
-
-
 def _usages_of(code: Code) -> Mapping[str, Usage]:
     """What a function does with its variables (`x`) and with the attributes of its first argument (`self.x`)."""
-    known = _of_functions.get(code)
+    node, tree = code.node, code.tree
+    assert isinstance(node, ir.Function)
+    assert isinstance(tree, BlockTree)
+    known: dict[str, Usage] | None = tree.notes.get((_usages_of, node))
     if known is None:
-        node = code.node
-        assert isinstance(node, ir.Function)
         own = node.params[0].name if node.params else ""
-        known = _collected(node.body, code.tree, own)  # type: ignore[arg-type]
-        _of_functions.put(code, known)
+        known = tree.notes[_usages_of, node] = _collected(node.body, tree, own)
     return known
 
 
@@ -168,10 +163,9 @@ def _usages_of_module(file: File) -> Mapping[str, Usage]:
     for _, _, tree, lowered in file.units:
         if not lowered.statements or isinstance(lowered.statements[0], (ir.Function, ir.Class)):
             continue
-        known = _of_blocks.get(lowered)
+        known: dict[str, Usage] | None = tree.notes.get(_usages_of_module)
         if known is None:
-            known = _collected(lowered.statements, tree, "")
-            _of_blocks.put(lowered, known)
+            known = tree.notes[_usages_of_module] = _collected(lowered.statements, tree, "")
         for name, usage in known.items():
             total[name].merge(usage)
     return total

@@ -1,4 +1,4 @@
-"""Lower a block to its event tree: one walk over the tree of Python's own parser, memoised by the block.
+"""Lower a block to its event tree: one walk over the tree of Python's own parser, kept with the block.
 
 That parser takes a tenth of libcst's time. libcst's tree of a block is made where a rule has something to look at there
 (`Lowered.nodes`), and where Python's own parser knows less than libcst: code in a newer syntax than the Python that the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,6 @@ import libcst as cst
 from gradsense.program import ir
 from gradsense.program.concrete import lower_concrete
 from gradsense.source.blocks import Block, BlockTree
-from gradsense.source.memo import Memo
 
 
 class Lowered:
@@ -26,7 +26,7 @@ class Lowered:
 
     def __init__(self, block: Block, skeleton: bool, statements: tuple[ir.Stmt, ...], count: int) -> None:
         self.statements = statements
-        self._block = block
+        self._block = weakref.ref(block)  # which holds this one among its notes
         self._skeleton = skeleton
         self._count = count
 
@@ -54,21 +54,19 @@ class Lowered:
     @cached_property
     def nodes(self) -> tuple[cst.CSTNode, ...]:
         """At `at`, the libcst node behind the event-tree node of that number; none where the two parsers disagree."""
-        nodes = lower_concrete(self._block.statements, self._skeleton)[1]
+        block = self._block()
+        assert block is not None, "an event tree is asked for its nodes while its block is in use"
+        nodes = lower_concrete(block.statements, self._skeleton)[1]
         return nodes if len(nodes) == self._count else ()
-
-
-_memo: Memo[tuple[Block, bool], Lowered] = Memo(20_000)
-"""By block and whether it is a skeleton: that of a long function can read like a short one with a `pass`."""
 
 
 def lower(tree: BlockTree) -> Lowered:
     """The event tree of a statement's block; for bodies that stand in blocks of their own, it has slots."""
-    block, skeleton = tree.block, bool(tree.suites)
-    lowered = _memo.get((block, skeleton))
+    # The skeleton of a long function can read like a short one with a `pass`.
+    block, key = tree.block, (lower, bool(tree.suites))
+    lowered: Lowered | None = block.notes.get(key)
     if lowered is None:
-        lowered = _lower(block, skeleton)
-        _memo.put((block, skeleton), lowered)
+        lowered = block.notes[key] = _lower(block, key[1])
     return lowered
 
 

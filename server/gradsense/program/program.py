@@ -34,6 +34,7 @@ from gradsense.program.file import TELLING_NAMES, File, Imports, run_cells_again
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
+from gradsense.program.memory import memory_of, remember
 from gradsense.program.run import STEPS, Exhausted, FactsHere, Frame, Run
 from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
@@ -60,7 +61,6 @@ from gradsense.program.values import (
 )
 from gradsense.snapshot import SourceFile
 from gradsense.source.blocks import Block, BlockTree
-from gradsense.source.memo import Memo
 from gradsense.source.notebook import pinned_in_cells
 
 F = TypeVar("F")
@@ -80,11 +80,6 @@ _TRAINING_NAMES = frozenset(
     """backward step zero_grad optim Optimizer optimizer optimizers parameters named_parameters requires_grad
     requires_grad_ add_param_group load_state_dict loss criterion autograd""".split()
 )
-
-_VERSIONS = 2
-"""Results kept of one entry: an edit and its undoing find theirs again."""
-_memory: Memo[tuple[object, ...], list[Any]] = Memo(1500)
-"""By entry, not by its content: who types for hours leaves no more behind than the last results of each."""
 
 
 class Place(NamedTuple):
@@ -213,6 +208,8 @@ class Program:
         self._frames: tuple[dict[str, int], State] = {}, State()
         self._derived: dict[Callable[[Program], object], object] = {}
         self._lent: list[Run] = []
+        self._memory = memory_of(file.path, in_order is not None)
+        self._memory.begin()
 
     def let_go(self) -> None:
         """What this program was asked for has been told: the runs that are remembered hold its file no longer.
@@ -224,6 +221,7 @@ class Program:
             with contextlib.suppress(AttributeError):
                 del run.imports
         self._lent.clear()
+        remember(self.file.path, self._in_order is not None, self._memory)
 
     def lightning_version(self) -> str | None:
         """Lightning's version: configured, pinned or installed; None (take the newest) if nothing tells."""
@@ -459,25 +457,22 @@ class Program:
 
         What a `script` reads of its own variables is its own doing: only definitions and answers are compared.
         """
-        script = kind == "script"
-        key = (kind, name, self.file.path, self._in_order is not None)
-        candidates: list[tuple[tuple[object, ...], Run, R]] = _memory.get(key) or []
-        for number, (before, run, result) in enumerate(candidates):
-            if before == content and self._holds(run, script):
-                candidates.insert(0, candidates.pop(number))
+        script, entry = kind == "script", (kind, name)
+        for result in self._memory.results(entry, content):
+            run = result.run
+            if self._holds(run, script):
+                self._memory.use(entry, result)
                 self._steps += STEPS - run.remaining
                 run.imports = self.imports
                 self._lent.append(run)
-                return run, result
+                return run, result.value
         made = work()
         self.imports.asking = None
         if made is not None:
             made[0].finish()
         self._steps += STEPS - made[0].remaining if made is not None else STEPS
         if made is not None and (script or all(_is_comparable(value) for value in made[0].reads.values())):
-            _memory.put(key, [(content, *made), *candidates[: _VERSIONS - 1]])
-            for _, dropped, _ in candidates[_VERSIONS - 1 :]:
-                dropped.let_go()
+            self._memory.keep(entry, content, *made)
             self._lent.append(made[0])
         return made
 

@@ -49,7 +49,6 @@ from gradsense.program.values import (
     options_of,
 )
 from gradsense.source.blocks import BlockTree
-from gradsense.source.memo import Memo
 
 _MOST_STATES = 4
 _MOST_ROUNDS = 4
@@ -457,20 +456,16 @@ def _tests_in(frame: Frame, body: ir.Body, found: Counter[tuple[object, ...]]) -
     return any_event
 
 
-_conditions: Memo[tuple[int, int], tuple[object, object, Counter[tuple[object, ...]]]] = Memo(4096)
-
-
 def note_conditions(frame: Frame, body: ir.Body) -> None:
     """Count the tests of a function around training events: only those that come twice split the state."""
-    key = (id(body), id(frame.tree))
-    known = _conditions.get(key)
-    if known is not None and known[0] is body and known[1] is frame.tree:
-        frame.assumable = known[2]
-        return
-    found: Counter[tuple[object, ...]] = Counter()
-    _tests_in(frame, body, found)
-    frame.assumable = Counter({key: count for key, count in found.items() if count > 1})
-    _conditions.put(key, (body, frame.tree, frame.assumable))
+    assert frame.tree is not None
+    key = note_conditions, body
+    known: Counter[tuple[object, ...]] | None = frame.tree.notes.get(key)
+    if known is None:
+        found: Counter[tuple[object, ...]] = Counter()
+        _tests_in(frame, body, found)
+        known = frame.tree.notes[key] = Counter({key: count for key, count in found.items() if count > 1})
+    frame.assumable = known
 
 
 def _if(run: Run, frame: Frame, node: ir.If, state: State, flow: Flow) -> list[State]:

@@ -16,7 +16,6 @@ from gradsense.program.values import Code, Ref, Tensor
 from gradsense.rules.edits import statement_of
 from gradsense.source.blocks import Block
 from gradsense.source.index import walk
-from gradsense.source.memo import Memo
 
 F = TypeVar("F", bound=Fact)
 
@@ -89,17 +88,15 @@ _COMPOUND = (cst.FunctionDef, cst.ClassDef, cst.For, cst.While, cst.If, cst.With
 def precedes(one: Place, other: Place) -> bool:
     """Whether one place begins before another of the same file; False where that can't be told."""
     if one.where == other.where:
-        key = (one.node, other.node)
-        known = _order.get(key)
+        key = precedes, one.node, other.node
+        known: bool | None = one.block.notes.get(key)
         if known is None:
-            known = next((node is one.node for node in walk(one.block.statements) if node in key), False)
-            _order.put(key, known)
+            both = one.node, other.node
+            known = next((node is one.node for node in walk(one.block.statements) if node in both), False)
+            one.block.notes[key] = known
         return known
     here, there = one.span, other.span
     return here is not None and there is not None and here.start < there.start
-
-
-_order: Memo[tuple[cst.CSTNode, cst.CSTNode], bool] = Memo(4096)
 
 
 def statement_within(program: Program, place: Place, outer: Place | None) -> Place | None:

@@ -344,8 +344,8 @@ def _trees(text: str, lines: Scan, starts: list[int], found: Iterable[Statement]
 # What is alive is found by its text; the memo keeps alive what was used last.
 _live_blocks: WeakValueDictionary[tuple[str, bool], Block] = WeakValueDictionary()
 _live_trees: WeakValueDictionary[tuple[str, bool], BlockTree] = WeakValueDictionary()
-# As many characters; with tree and index a block takes some 40 bytes for each.
-_recent: Memo[tuple[str, bool], BlockTree] = Memo(1_000_000)
+# As many characters, those of statements within others counted again. The trees of files that are open live by these.
+_recent: Memo[tuple[str, bool], BlockTree] = Memo(250_000)
 
 
 def _block(text: str, *, parsable: bool = True) -> Block:

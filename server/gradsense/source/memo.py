@@ -38,12 +38,14 @@ class Memo(Generic[K, V]):
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
         """Remember `value` under `key`. What is heavier than the memo is the first to go."""
-        if key not in self._young:
-            if self._weight + weight > self._size:
-                self._old = self._young
-                self._young = {}
-                self._weight = 0
-            self._weight += weight
+        before = self._young.pop(key, None)
+        if before is not None:
+            self._weight -= before[1]
+        if self._weight + weight > self._size:
+            self._old = self._young
+            self._young = {}
+            self._weight = 0
+        self._weight += weight
         self._young[key] = (value, weight)
 
     def __len__(self) -> int:
