@@ -1,4 +1,7 @@
-"""Random sessions of clients that keep no rules, with the real server: each request has one answer, nothing is left."""
+"""Random sessions of clients that keep no rules, with the real server: each request has one answer, nothing is left.
+
+Besides them, a client that opens and closes thousands of files, and one that asks and never reads.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,35 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks.speed.keystrokes import cpu_seconds, resident
 from benchmarks.speed.program import training_file
 from benchmarks.storm.part import Failure, Options, Result
 
 SESSIONS = 1000
 MESSAGES = 300
 PATIENCE = 120.0
+VISITS = 10_000
+"""Files that are opened and closed."""
+ANSWERS = 1_000
+"""Large ones, to a client that reads none of them."""
+_WARM = 10
+"""The first one in so many, after which memory is looked at for the first time."""
+_MEGABYTES_LEFT = 10.0
+_PAUSE = 3.0
+_START = {"line": 0, "character": 0}
+_PULLS = {
+    "workspace": {"diagnostics": {"refreshSupport": True}},
+    "textDocument": {"diagnostic": {}},
+}
+_LARGE = "import torch\n" + "x = 1  # gradsense: ignore[GS999]\n" * 500
+"""Its findings are some 200 KB."""
+_MOST_MEGABYTES = 200.0
+"""Of a server whose answers nobody takes: what may wait to be written, and itself."""
 METHODS = ("hover", "codeLens", "inlayHint", "codeAction", "documentLink", "completion", "diagnostic", "nothing")
 ENDS = ("exit", "end of the input")
 _LEFT = 4
@@ -25,7 +47,13 @@ _LEFT = 4
 
 
 def run(options: Options) -> Result:
+    """`inputs` is the number of sessions; for each there are ten files to open and close, and ten large answers."""
     result = Result()
+    most = 10 * options.inputs if options.inputs is not None else VISITS
+    if options.case in (None, "protocol/visits"):
+        result.add(_visits(min(VISITS, most)))
+    if options.case in (None, "protocol/deaf"):
+        result.add(_deaf(min(ANSWERS, most)))
     for number in options.bounded(range(SESSIONS), SESSIONS):
         case = f"protocol/{number}"
         if options.case in (None, case):
@@ -42,6 +70,15 @@ class _Client:
         self.server = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         self.received: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.answers: dict[object, int] = {}
+
+    def begin(self, capabilities: dict[str, Any]) -> None:
+        """Read from here on, and say hello."""
+        self.listen()
+        self.send("initialize", {"processId": None, "rootUri": None, "capabilities": capabilities}, 1)
+        self.until_answered({1})
+        self.send("initialized", {})
+
+    def listen(self) -> None:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -83,9 +120,7 @@ def _session(seed: int, number: int, case: str) -> Result:
     random, result, client = Random(f"{seed} {number}"), Result(), _Client()
     requests = {1}
     try:
-        client.send("initialize", {"processId": None, "rootUri": None, "capabilities": _capabilities(random)}, 1)
-        client.until_answered(requests)
-        client.send("initialized", {})
+        client.begin(_capabilities(random))
         held = 0
         for step in range(MESSAGES):
             _misbehave(client, random, requests, result)
@@ -120,6 +155,72 @@ def _session(seed: int, number: int, case: str) -> Result:
     result.counts["sessions"] += 1
     result.counts["requests answered"] += len(client.answers)
     return result
+
+
+def _visits(count: int) -> Result:
+    """Open and close files, one after the other, and see what is left of them."""
+    result, client = Result(), _Client()
+    text = training_file(100)
+    held, memory = 0, 0.0
+    try:
+        client.begin({})
+        for number in range(count):
+            document = {"uri": f"file:///storm/visited_{number}.py", "languageId": "python", "version": 1}
+            client.send("textDocument/didOpen", {"textDocument": {**document, "text": f"{text}\nnumber = {number}\n"}})
+            client.send("textDocument/hover", {"textDocument": document, "position": _START}, 10 + number)
+            client.send("textDocument/didClose", {"textDocument": document})
+            client.until_answered({10 + number})
+            if number == max(1, count // _WARM) - 1:
+                held, memory = client.held(), resident(client.server.pid)
+        left, grown = client.held() - held, resident(client.server.pid) - memory
+        result.counts["files opened and closed"] = count
+        said = f"{left} descriptors and threads, {grown:.1f} MB more than after the first {max(1, count // _WARM):,}"
+        is_flat = left <= _LEFT and grown <= _MEGABYTES_LEFT
+        (result.figures if is_flat else result.limits)[f"left of {count:,} files"] = said
+    except (queue.Empty, EOFError, OSError) as error:
+        result.failures.append(Failure("protocol/visits", f"{type(error).__name__} {error}"))
+    finally:
+        client.server.kill()
+        client.server.wait()
+    return result
+
+
+def _deaf(count: int) -> Result:
+    """Ask, and read no answer until the server waits for somebody who does; then all of them."""
+    result, client = Result(), _Client()
+    document = {"uri": "file:///storm/deaf.py", "languageId": "python", "version": 1}
+    requests = set(range(10, 10 + count))
+    try:
+        client.send("initialize", {"processId": None, "rootUri": None, "capabilities": _PULLS}, 1)
+        client.send("initialized", {})
+        client.send("textDocument/didOpen", {"textDocument": {**document, "text": _LARGE}})
+        asking = threading.Thread(target=_ask, args=(client, document, requests), daemon=True)
+        asking.start()
+        _wait_until_idle(client.server.pid)
+        memory = resident(client.server.pid)
+        client.listen()
+        client.until_answered(requests)
+        said = f"{memory:.0f} MB, while a client reads none of {count:,} answers of 200 KB"
+        (result.figures if memory <= _MOST_MEGABYTES else result.limits)["the server's memory"] = said
+    except (queue.Empty, EOFError, OSError) as error:
+        result.failures.append(Failure("protocol/deaf", f"{type(error).__name__} {error}"))
+    finally:
+        client.server.kill()
+        client.server.wait()
+    return result
+
+
+def _ask(client: _Client, document: dict[str, Any], requests: set[int]) -> None:
+    for request in sorted(requests):
+        client.send("textDocument/diagnostic", {"textDocument": document}, request)
+
+
+def _wait_until_idle(pid: int) -> None:
+    """Wait until a process has computed next to nothing for a while."""
+    before = -_PAUSE
+    while (now := cpu_seconds(pid)) > before + _PAUSE / 10:
+        before = now
+        time.sleep(_PAUSE)
 
 
 def _capabilities(random: Random) -> dict[str, Any]:

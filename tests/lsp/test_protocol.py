@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from gradsense.lsp.language_server import MOST_UNANSWERED, Server
-from gradsense.lsp.stdio import LARGEST_MESSAGE
+from gradsense.lsp.stdio import LARGEST_MESSAGE, MessageReader, Room
 from tests.lsp.editor import PATIENCE, SCRIPTED
 from tests.lsp.test_lifecycle import INITIALIZE, Wire, opened, server
 
@@ -308,6 +309,40 @@ class Kept:
 
     def write(self, data: bytes) -> None:
         self.sent.append(json.loads(data.partition(b"\r\n\r\n")[2]))
+
+
+async def test_no_diagnostics_are_made_for_a_client_that_does_not_read(tmp_path: Path) -> None:
+    kept, room = Kept(), Room(0)
+    running = Server()
+    protocol = running.protocol
+    protocol.set_writer(cast(Any, kept))
+    source = io.BufferedReader(io.BytesIO())  # type: ignore[arg-type]
+    running.reader = MessageReader(source, asyncio.get_running_loop(), protocol.receive, lambda: None, room)
+
+    def send(method: str, params: Any, request: int | None = None) -> None:
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        protocol.receive(json.dumps(message if request is None else {**message, "id": request}).encode())
+
+    async def answered(request: int) -> None:
+        while not any(each.get("id") == request and "method" not in each for each in kept.sent):
+            await asyncio.sleep(0)
+
+    pulls = {"workspace": {"diagnostics": {"refreshSupport": True}}, "textDocument": {"diagnostic": {}}}
+    send("initialize", {**INITIALIZE, "rootUri": tmp_path.as_uri(), "capabilities": pulls}, 1)
+    await answered(1)
+    send("initialized", {})
+    send("textDocument/didOpen", opened("import torch\n"))
+    room.take(1)
+    where = {"textDocument": {"uri": URI}}
+    send("textDocument/diagnostic", where, 2)
+    send("textDocument/diagnostic", where, 3)
+    send("textDocument/hover", {**where, "position": {"line": 0, "character": 0}}, 4)
+    await answered(4)
+    assert not {2, 3} & {each.get("id") for each in kept.sent}
+    room.give_back(1)
+    await answered(2)
+    await answered(3)
+    await running._close()
 
 
 def sizes(server: Server) -> dict[str, int]:

@@ -46,6 +46,8 @@ class Diagnostics:
         """The open documents that the client has findings of."""
         self._cells: dict[str, dict[str, tuple[int | None, list[object]]]] = {}
         """By open notebook, its cells' versions with what was found in each."""
+        self._turn = asyncio.Lock()
+        """Of the pull that is answered."""
         self._half_typed = HalfTyped()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         """By text that is half typed, until it counts as meant so."""
@@ -68,14 +70,21 @@ class Diagnostics:
 
     async def pull(self, params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
         uri = params.text_document.uri
-        analysed = await self._server.analyses.current(uri)
+        await self._server.analyses.current(uri)
+        # One at a time, and each is on its way before the next is made.
+        async with self._turn:
+            await asyncio.sleep(0)
+            await self._server.heard()
+            return self._report(uri, await self._server.analyses.current(uri), params.previous_result_id)
+
+    def _report(self, uri: str, analysed: Analysed | None, known: str | None) -> types.DocumentDiagnosticReport:
         part = analysed.source.part_of(uri) if analysed else None
         if analysed is None or part is None:
             self._pulled.discard(uri)
             return types.RelatedFullDocumentDiagnosticReport(items=[])
         self._pulled.add(uri)
         state = self._state(analysed, uri)
-        if params.previous_result_id == state:
+        if known == state:
             return types.RelatedUnchangedDocumentDiagnosticReport(result_id=state)
         return types.RelatedFullDocumentDiagnosticReport(self.of(analysed, part), result_id=state)
 

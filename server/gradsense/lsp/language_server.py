@@ -391,6 +391,11 @@ class Server(LanguageServer):
 
     # --- the workspace
 
+    async def heard(self) -> None:
+        """Wait until the client has read most of what it was sent: what is large is made for those who read it."""
+        if self.reader is not None:
+            await self.reader.heard()
+
     @property
     def session(self) -> Session:
         """What lies outside the documents."""

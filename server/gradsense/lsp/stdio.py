@@ -29,6 +29,9 @@ FLUSH_SECONDS = 2.0
 MOST_WAITING = 32 * 1024 * 1024
 """Bytes that may wait to be handled, and to be written, before the client has to wait."""
 
+_SECONDS_BETWEEN_LOOKS = 0.05
+"""At a client that reads nothing."""
+
 LARGEST_MESSAGE = 256 * 1024 * 1024
 """Bytes. A length above that is none: to wait for so much would be to wait for ever."""
 
@@ -76,6 +79,12 @@ class Room:
             self._held -= size
             self._changed.notify_all()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is too much."""
+        with self._changed:
+            return self._held > self._most
+
     def wait(self) -> None:
         """Wait until there is room."""
         with self._changed:
@@ -112,6 +121,11 @@ class MessageReader:
     def pending(self) -> bool:
         """Whether messages have been read that nobody has handled yet."""
         return bool(self._waiting)
+
+    async def heard(self) -> None:
+        """Wait until the client has read most of what it was sent."""
+        while self._outgoing.is_full:
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def start(self) -> None:
         # A daemon: it may be blocked in a read when the process ends.
