@@ -143,6 +143,17 @@ def test_a_skeleton_is_not_taken_for_a_function_that_reads_like_it() -> None:
         assert counts == [40 if text is long else 0 for text in texts]
 
 
+def test_two_files_whose_last_statements_begin_alike_are_told_apart() -> None:
+    """The headers of both are one block: what is done in the bodies is another matter."""
+    file = "import torch\nfrom elsewhere import make\n\nif __name__ == '__main__':\n    optimizer = make()\n{}"
+    steps = "    optimizer.zero_grad()\n    torch.zeros(1, requires_grad=True).backward()\n    optimizer.step()\n"
+    rest = "    print()\n" * 30 + "    make().eval()\n"
+    for path, body, optimizers in (("one.py", rest, 0), ("two.py", steps + rest, 1), ("three.py", rest, 0)):
+        made = program_of(Snapshot(path, file.format(body), Settings()))
+        made.ensure_runs()
+        assert len({step.optimizer for step in made.facts(Step)}) == optimizers
+
+
 @pytest.fixture
 def memories(monkeypatch: pytest.MonkeyPatch) -> Memo[tuple[str, bool], memory.Memory]:
     """What is remembered of files, nothing so far."""
