@@ -13,6 +13,7 @@ from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Const, FunctionValue, Ref, Unknown, Value, Where
 from gradsense.source.blocks import BlockTree
+from gradsense.source.memo import Memo
 
 _FIXED = (Const, FunctionValue, Ref, Unknown)
 """Values of a class's members that hold nothing on the heap."""
@@ -21,8 +22,13 @@ _FIXED = (Const, FunctionValue, Ref, Unknown)
 class _Made(NamedTuple):
     """What a definition gave, and the module's variables of the names in it as they were before."""
 
+    tree: BlockTree
     value: FunctionValue | ClassValue
     named: dict[str, Value]
+
+
+_made: Memo[Where, _Made] = Memo(10_000)
+"""The last of each place. It refers to its tree: among that one's notes it would stay until the collector comes by."""
 
 
 def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, BlockTree, Lowered], ...]) -> None:
@@ -69,12 +75,12 @@ def _define(
 ) -> None:
     where, _, tree, _ = unit
     named = _named(state.frames[frame.number], tree, node)
-    made: _Made | None = tree.notes.get((define, where))
-    if made is None or not _is_same(made.named, named):
+    made = _made.get(where)
+    if made is None or made.tree is not tree or not _is_same(made.named, named):
         statements.run_units(run, frame, state, (unit,))
         value = state.variable(frame.number, node.name)
         if isinstance(value, (FunctionValue, ClassValue)) and _is_fixed(value):
-            tree.notes[define, where] = _Made(value, named)
+            _made.put(where, _Made(tree, value, named))
         return
     state.set_variable(frame.number, node.name, made.value)
     if isinstance(made.value, ClassValue):

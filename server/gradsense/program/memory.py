@@ -78,8 +78,10 @@ def _let_go(results: Iterable[Result]) -> None:
         result.run.let_go()
 
 
-_memories: Memo[tuple[str, bool], Memory] = Memo(1500)
-"""By the file's path, and whether it is a notebook whose cells run in any order; together as many results."""
+_memories: Memo[tuple[str, bool], Memory] = Memo(600)
+"""By the file's path, and whether it is a notebook whose cells run in any order; together as many results, of which
+each takes 50 to 100 KB, and all of the file that was analysed last.
+"""
 
 
 def memory_of(path: str, in_any_order: bool) -> Memory:
