@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from typing import NamedTuple
 
 import libcst as cst
 import libcst.matchers as m
@@ -30,7 +31,9 @@ def matches(program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] 
     for unit, begin, whole, _ in program.file.units:
         found: Found | None = whole.notes.get(key)
         if found is None:
-            inside = enumerate(blocks_below(unit, begin, whole))
+            # A name of the whole may stand in any of its blocks; so does what the text is asked for.
+            may = _is_mentioned(pattern, whole.names) and (text is None or text.search(whole.text))
+            inside = enumerate(blocks_below(unit, begin, whole)) if may else ()
             each = ((number, _matching(tree, pattern, text)) for number, (_, _, tree) in inside)
             found = whole.notes[key] = tuple((number, nodes) for number, nodes in each if nodes)
         if not found:
@@ -55,20 +58,47 @@ def _matching(tree: BlockTree, pattern: m.BaseMatcherNode, text: re.Pattern[str]
     return found
 
 
+class _Mention(NamedTuple):
+    """What a text must mention for a pattern to match in it: some names, and one that passes each of the tests."""
+
+    names: frozenset[str]
+    tests: tuple[Callable[[str], bool], ...]
+
+
+_NO_MENTION = _Mention(frozenset(), ())
+_mentions: Memo[int, tuple[object, tuple[_Mention, ...]]] = Memo(1000)
+
+
 def _is_mentioned(pattern: object, names: frozenset[str]) -> bool:
     """Whether all the names that a pattern asks for are among those of a text."""
+    known = _mentions.get(id(pattern))
+    if known is None:
+        known = pattern, tuple(_mentions_in(pattern))
+        _mentions.put(id(pattern), known)
+    return any(each.names <= names and all(any(map(test, names)) for test in each.tests) for each in known[1])
+
+
+def _mentions_in(pattern: object) -> list[_Mention]:
+    """The alternatives of what a pattern asks for."""
     if isinstance(pattern, m.OneOf):
-        return any(_is_mentioned(option, names) for option in pattern.options)
-    if isinstance(pattern, (list, tuple)):
-        return all(_is_mentioned(each, names) for each in pattern)
+        return [mention for option in pattern.options for mention in _mentions_in(option)]
     if isinstance(pattern, m.Name):
         value: object = pattern.value
         if isinstance(value, str):
-            return value in names
-        return not isinstance(value, m.MatchIfTrue) or any(map(value.func, names))
-    if not is_dataclass(pattern):
-        return True
-    return all(_is_mentioned(getattr(pattern, field.name), names) for field in fields(pattern))
+            return [_Mention(frozenset({value}), ())]
+        return [_Mention(frozenset(), (value.func,)) if isinstance(value, m.MatchIfTrue) else _NO_MENTION]
+    if isinstance(pattern, (list, tuple)):
+        parts: Iterable[object] = pattern
+    elif is_dataclass(pattern):
+        parts = [getattr(pattern, field.name) for field in fields(pattern)]
+    else:
+        return [_NO_MENTION]
+    found = [_NO_MENTION]
+    for part in parts:
+        inner = _mentions_in(part)
+        if inner != [_NO_MENTION]:
+            found = [_Mention(one.names | two.names, (*one.tests, *two.tests)) for one in found for two in inner]
+    return found
 
 
 def is_match(node: cst.CSTNode, pattern: m.BaseMatcherNode) -> bool:
