@@ -422,7 +422,10 @@ def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> f
             reached.add(GradState(Gradients.REUSED, site))
         else:
             reached.add(GradState(Gradients.FRESH, site))
-    return frozenset(reached) if certain else frozenset(reached) | states
+    found = frozenset(reached) if certain else frozenset(reached) | states
+    if len(found) > _MOST_STATES:
+        return frozenset(state._replace(earlier=NOTHING) for state in found)
+    return found
 
 
 def _before(state: GradState, site: Site) -> frozenset[Site]:
@@ -432,6 +435,10 @@ def _before(state: GradState, site: Site) -> frozenset[Site]:
 
 
 _MOST_PASSES = 4
+_MOST_STATES = 64
+"""Of so many possible states none is told by what came before its last pass: forty passes in a row that may each reach
+a gradient give 91,000 choices of four.
+"""
 
 
 def after_clear(states: frozenset[GradState], site: Site, by: str) -> frozenset[GradState]:
