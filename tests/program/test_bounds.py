@@ -14,7 +14,8 @@ def test_many_passes_that_may_each_reach_a_gradient() -> None:
     nets = "".join(f"    net_{number} = nn.Linear(4, 1)\n" for number in range(40))
     text = (
         "import torch\nfrom torch import nn\n\ndef train(parameters, data):\n"
-        f"    optimizer = torch.optim.SGD(parameters, lr=0.1)\n{nets}    for x in data:\n{passes}        optimizer.step()\n"
+        f"    optimizer = torch.optim.SGD(parameters, lr=0.1)\n{nets}    for x in data:\n{passes}"
+        "        optimizer.step()\n"
     )
     program = program_of(Snapshot("main.py", text, Settings()))
     program.ensure_runs()
