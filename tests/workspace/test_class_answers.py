@@ -54,6 +54,41 @@ def asked(tmp_path: Path) -> Asked:
     return Asked(tmp_path)
 
 
+def test_several_processes_tell_at_a_time(tmp_path: Path, packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many analyses ask; one that is free is asked again before there is another."""
+    names = [f"zoo.Cat{number}" for number in range(6)]
+    (packages[0] / "zoo.py").write_text("".join(f"class Cat{number}(object): pass\n" for number in range(6)))
+    asked: set[JediProcess] = set()
+    busy = 0
+    most = 0
+    ask = JediProcess.ask
+
+    async def counted(process: JediProcess, question: ClassQuestion) -> Told:
+        nonlocal busy, most
+        asked.add(process)
+        busy += 1
+        most = max(most, busy)
+        try:
+            return await ask(process, question)
+        finally:
+            busy -= 1
+
+    monkeypatch.setattr(JediProcess, "ask", counted)
+
+    async def scenario() -> list[Answer]:
+        answers = ClassAnswers(cache=tmp_path / "jedi", processes=2)
+        try:
+            first = await answers.ask(packages, ClassAncestry(names[0], "a.py"), Patience())
+            assert len(asked) == 1
+            rest = (answers.ask(packages, ClassAncestry(name, "a.py"), Patience()) for name in names[1:])
+            return [first, *await asyncio.gather(*rest)]
+        finally:
+            await answers.close()
+
+    assert asyncio.run(scenario()) == [()] * 6
+    assert most == len(asked) == 2
+
+
 def test_a_second_session_asks_nobody(asked: Asked, packages: Packages) -> None:
     assert asked.answer(packages) == asked.answer(packages) == ("animals.Animal",)
     assert asked.questions == ["zoo.Cat"]

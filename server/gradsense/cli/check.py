@@ -26,7 +26,7 @@ from gradsense.failures import Failures
 from gradsense.findings import Finding
 from gradsense.fixes import fix
 from gradsense.snapshot import Snapshot
-from gradsense.workspace.class_answers import kept_class_answers
+from gradsense.workspace.class_answers import ClassAnswers, kept_class_answers
 from gradsense.workspace.files import UnreadableFile, normal
 from gradsense.workspace.import_scan import ImportScan
 from gradsense.workspace.kept_outcomes import KeptOutcomes
@@ -34,6 +34,8 @@ from gradsense.workspace.outcomes import Outcome, outcome_of
 from gradsense.workspace.roots import project_root
 from gradsense.workspace.session import Session
 from gradsense.workspace.store import Store, cache_folder
+
+_WORKERS_FOR_ONE_JEDI = 4
 
 _FORMATS: dict[str, Callable[..., None]] = {
     "text": text_report.write,
@@ -62,7 +64,10 @@ def check(options: argparse.Namespace) -> int:
     named = [options.stdin_filename or "."] if options.paths == [STDIN] else options.paths
     roots = {project_root(here / name, here) for name in named}
     cache = None if options.no_cache else cache_folder(options.cache_dir)
-    session = Session(sorted(roots), classes=kept_class_answers(cache) if cache is not None else None)
+    # Many workers have more to ask than one can tell.
+    asked = max(1, (options.jobs or cores()) // _WORKERS_FOR_ONE_JEDI)
+    classes = kept_class_answers(cache, asked) if cache is not None else ClassAnswers(processes=asked)
+    session = Session(sorted(roots), classes=classes)
     relax_collector()
     try:
         run = _Check(options, session, here, cache)

@@ -42,13 +42,21 @@ class Patience:
 class ClassAnswers:
     """Answers by environment: from memory, from the store, and from jedi's process. Belongs to one event loop."""
 
-    def __init__(self, store: Store | None = None, look_up: LookUp | None = None, cache: Path | None = None) -> None:
-        """`store` keeps answers from run to run. `look_up` is who knows more (default: a process with jedi for each
-        environment, which keeps what it parses in the folder `cache`)."""
+    def __init__(
+        self,
+        store: Store | None = None,
+        look_up: LookUp | None = None,
+        cache: Path | None = None,
+        processes: int = 1,
+    ) -> None:
+        """`store` keeps answers from run to run. `look_up` is who knows more (default: `processes` with jedi at most at
+        a time, which keep what they parse in the folder `cache`)."""
         self._store = store
         self._cache = cache
         self._look_up = look_up or self._asked_of_jedi
-        self._processes: dict[Packages, JediProcess] = {}
+        self._processes: list[JediProcess] = []
+        self._idle: dict[Packages, list[JediProcess]] = {}
+        self._room = asyncio.Semaphore(processes)
         self._turns: dict[tuple[Packages, str, str], asyncio.Lock] = {}
         self.forget()
 
@@ -107,15 +115,23 @@ class ClassAnswers:
         return told
 
     async def _asked_of_jedi(self, packages: Packages, question: ClassQuestion) -> Told:
-        if packages not in self._processes:
-            self._processes[packages] = JediProcess(packages, self._cache or cache_folder() / "jedi")
-        return await self._processes[packages].ask(question)
+        async with self._room:
+            idle = self._idle.setdefault(packages, [])
+            if not idle:
+                idle.append(JediProcess(packages, self._cache or cache_folder() / "jedi"))
+                self._processes += idle
+            process = idle.pop()
+            try:
+                return await process.ask(question)
+            finally:
+                idle.append(process)
 
     async def close(self) -> None:
         """End the processes."""
-        for process in self._processes.values():
+        for process in self._processes:
             await process.close()
         self._processes.clear()
+        self._idle.clear()
         if self._store is not None:
             self._store.prune()
 
@@ -157,9 +173,9 @@ class ClassAnswers:
         return Told(answer) if isinstance(answer, str) else None
 
 
-def kept_class_answers(cache: Path) -> ClassAnswers:
+def kept_class_answers(cache: Path, processes: int = 1) -> ClassAnswers:
     """Answers that are kept from run to run in a cache's folder."""
-    return ClassAnswers(Store(cache, "classes"), cache=cache / "jedi")
+    return ClassAnswers(Store(cache, "classes"), cache=cache / "jedi", processes=processes)
 
 
 def _listed(folder: Path) -> list[str]:
