@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
 from gradsense.findings import Finding, Safety, Severity, Span
+from gradsense.program import memory
 from gradsense.program.facts import Step
 from gradsense.program.file import TELLING_NAMES, File, Imports
 from gradsense.program.interface import interfaces
@@ -330,6 +331,11 @@ def _is_suppressed(finding: Finding, document: Document) -> bool:
         if suppression.kind == "file" or line in suppression.lines:
             return True
     return False
+
+
+def forget(path: str) -> None:
+    """Remember nothing of a file that nobody looks at any more."""
+    memory.forget(path)
 
 
 def check_text(text: str, path: str = "example.py", settings: Settings | None = None) -> list[Finding]:

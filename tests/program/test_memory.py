@@ -179,6 +179,13 @@ def test_of_many_files_the_last_ones_are_remembered(memories: Memo[tuple[str, bo
     assert len(memories) <= 20
 
 
+def test_a_file_that_nobody_looks_at_is_forgotten(memories: Memo[tuple[str, bool], memory.Memory]) -> None:
+    before = runs(TEXT)
+    memory.forget("memory.py")
+    assert len(memories) == 0
+    assert fresh(before, runs(TEXT)) == before.keys()
+
+
 def test_what_was_typed_on_the_way_is_forgotten(memories: Memo[tuple[str, bool], memory.Memory]) -> None:
     """Who types for hours leaves no more behind than the last results of each entry, and of those that there were."""
     for number in range(300):

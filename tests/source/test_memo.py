@@ -47,3 +47,25 @@ def test_heavy_entries_leave_less_room() -> None:
 def test_a_memo_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Memo(0)
+
+
+def test_what_is_dropped_weighs_nothing() -> None:
+    memo: Memo[str, int] = Memo(10)
+    memo.put("a", 1, 6)
+    memo.drop("a")
+    memo.drop("b")
+    memo.put("c", 2, 6)
+    memo.put("d", 3, 4)
+    assert (memo.get("a"), memo.get("c"), memo.get("d")) == (None, 2, 3)
+    assert len(memo._young) == 2
+
+
+def test_a_value_that_has_grown_weighs_more() -> None:
+    memo: Memo[str, int] = Memo(10)
+    memo.put("a", 1)
+    memo.put("b", 2)
+    memo.put("a", 3, 9)
+    assert (memo.get("a"), memo.get("b")) == (3, 2)
+    memo.put("c", 4)
+    assert memo.get("a") == 3
+    assert len(memo) == 3

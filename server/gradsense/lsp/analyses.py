@@ -152,7 +152,10 @@ class Analyses:
     def _touch_closed(self, unit: str) -> None:
         if unit not in self.closed:
             self._later.pop(unit, None)
-            if self._units.pop(unit, None) is not None:
+            left = self._units.pop(unit, None)
+            if left is not None:
+                if left.result is not None:
+                    self._forget(left.result.snapshot.path)
                 self.at_progress(unit)
             self._tell()
             return
@@ -161,6 +164,12 @@ class Analyses:
         if not self._works_later:
             self._works_later = True
             self._start(self._follow_closed())
+
+    def _forget(self, path: str) -> None:
+        """Nobody looks at a file any more: what its runs have seen is most of what it takes of memory."""
+        from gradsense.engine import forget
+
+        forget(path)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

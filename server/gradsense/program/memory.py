@@ -93,6 +93,12 @@ def memory_of(path: str, in_any_order: bool) -> Memory:
     return memory
 
 
+def forget(path: str) -> None:
+    """Nobody looks at a file any more."""
+    for in_any_order in (False, True):
+        _memories.drop((path, in_any_order))
+
+
 def remember(path: str, in_any_order: bool, memory: Memory) -> None:
     """Keep what is remembered of a file; of the files that were analysed last, in all."""
     _memories.put((path, in_any_order), memory, max(1, len(memory)))

@@ -48,5 +48,12 @@ class Memo(Generic[K, V]):
         self._weight += weight
         self._young[key] = (value, weight)
 
+    def drop(self, key: K) -> None:
+        """Forget what is under `key`, if anything is."""
+        held = self._young.pop(key, None)
+        if held is not None:
+            self._weight -= held[1]
+        self._old.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._young.keys() | self._old.keys())
