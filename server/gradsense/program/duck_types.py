@@ -246,7 +246,7 @@ def _walk(node: object, tree: BlockTree) -> Iterator[object]:
     elif isinstance(node, ir.Slot):
         for statements, child in statements_in(node, tree):
             yield from _walk(statements, child)
-    elif type(node).__module__ == ir.__name__:
+    elif (fields := ir.FIELDS.get(type(node))) is not None:
         yield node
-        for name in type(node).__slots__:  # type: ignore[attr-defined]
+        for name in fields:
             yield from _walk(getattr(node, name), tree)

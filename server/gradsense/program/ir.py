@@ -7,6 +7,7 @@ share one event tree and nothing in it knows a position.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -358,3 +359,10 @@ Stmt = (
     | Jump
     | Hole
 )
+
+_PLAIN = frozenset("""at id attr op kind name names number module defines mentions keyword is_generator""".split())
+FIELDS: dict[type, tuple[str, ...]] = {
+    node: tuple(field for field in node.__slots__ if field not in _PLAIN) if node is not Constant else ()
+    for node in (*get_args(Expr), *get_args(Stmt), Parameter)
+}
+"""By type, where nodes stand below a node of the event tree: nodes, bodies, None, or tuples of these."""

@@ -61,17 +61,17 @@ def _nodes(whole: BlockTree) -> Iterator[object]:
             pending += statements_in(node, tree)
         elif isinstance(node, tuple):
             pending += ((each, tree) for each in node)
-        elif type(node).__module__ == ir.__name__:
+        elif type(node) in ir.FIELDS:
             yield node
             pending += ((part, tree) for part in _parts(node))
 
 
 def _parts(node: object) -> Iterator[object]:
     """What stands below a node, without the names that are assigned to or deleted."""
-    written: tuple[str, ...] = ()
+    written = ""
     if isinstance(node, (ir.Assign, ir.Delete)):
-        written = ("targets",)
+        written = "targets"
         yield from (target for target in node.targets if not isinstance(target, ir.Name))
     elif isinstance(node, ir.AugAssign) and isinstance(node.target, ir.Name):
-        written = ("target",)
-    yield from (getattr(node, slot) for slot in type(node).__slots__ if slot not in written)  # type: ignore[attr-defined]
+        written = "target"
+    yield from (getattr(node, field) for field in ir.FIELDS[type(node)] if field != written)

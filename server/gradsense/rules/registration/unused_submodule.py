@@ -583,8 +583,8 @@ def _parts(node: object) -> Iterator[object]:
     elif isinstance(node, ir.AugAssign):
         yield node.target.value if isinstance(node.target, ir.Attribute) else node.target
         yield node.value
-    elif type(node).__module__ == ir.__name__:
-        yield from (getattr(node, name) for name in type(node).__slots__)  # type: ignore[attr-defined]
+    else:
+        yield from (getattr(node, field) for field in ir.FIELDS.get(type(node), ()))
 
 
 _WORD = re.compile(r"\w+")
