@@ -6,6 +6,7 @@ await scenario(async (workbench, step) => {
   const stuck = (name: string) => workbench.notification(`${name}: 4 of 6 parameters will not learn`);
 
   await step('each folder has the rules of its own configuration', async () => {
+    await workbench.foldersOpened();
     await workbench.openFile('strict.py');
     await workbench.squiggles.first().waitFor();
     await workbench.openFile('lenient.py');

@@ -79,6 +79,23 @@ export class Workbench {
     });
   }
 
+  /**
+   * Waits for the folders of a workspace file. VS Code in the browser may read that file before the server gives files
+   * out: it then has no folder until it is opened again.
+   */
+  async foldersOpened(): Promise<void> {
+    const first = this.page.getByRole('treeitem').first();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      try {
+        await first.waitFor({ timeout: 15_000 });
+        return;
+      } catch {
+        await this.page.reload();
+      }
+    }
+    await first.waitFor();
+  }
+
   async openFile(name: string): Promise<void> {
     await this.page.getByRole('treeitem', { name }).dblclick();
     await this.page.locator('.view-line').first().waitFor();
