@@ -118,5 +118,7 @@ class Files:
                     tell(f"{total - analyses.left} of {total} files")
                     self._progress.clear()
                     await self._progress.wait()
+                # Said also where all was done before the client was ready to show anything.
+                tell(f"{total} of {total} files")
         finally:
             self._is_shown = False
