@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from gradsense.program import ir
 from gradsense.program.lower import lower, statements_in
 from gradsense.program.program import Program
-from gradsense.program.values import Code, Where
+from gradsense.program.values import NOTHING, Code, Where
 from gradsense.source.blocks import BlockTree
+
+
+class _Uses(NamedTuple):
+    """What a statement and its body do with variables.
+
+    `read`: the names that stand otherwise than as what is assigned to or deleted. `asked`: by variable, the attributes
+    of `name.attribute`, read or assigned to.
+    """
+
+    read: frozenset[str]
+    asked: dict[str, frozenset[str]]
 
 
 def is_read(program: Program, function: Code | None, name: str) -> bool:
     """Whether a variable is read in a function, or anywhere in the file for a variable of the module."""
     trees = [function.tree] if function is not None else [tree for _, _, tree, _ in program.file.units]
-    return any(name in names_read(tree) for tree in trees if name in tree.names)  # type: ignore[attr-defined, arg-type]
+    return any(name in _uses(tree).read for tree in trees if name in tree.names)  # type: ignore[attr-defined, arg-type]
 
 
 def attributes_asked(program: Program, function: Code | None, name: str) -> frozenset[str]:
@@ -22,34 +34,30 @@ def attributes_asked(program: Program, function: Code | None, name: str) -> froz
     of `name.attribute`, whether it is read or assigned to.
     """
     if function is not None:
-        return _asked_in(function.tree, name)  # type: ignore[arg-type]
+        return _uses(function.tree).asked.get(name, NOTHING)  # type: ignore[arg-type]
     outside = [tree for where, _, tree, _ in program.file.units if not where.unit and name in tree.names]
-    return frozenset().union(*(_asked_in(tree, name) for tree in outside))
+    return NOTHING.union(*(_uses(tree).asked.get(name, NOTHING) for tree in outside))
 
 
 def is_called_on(program: Program, where: Where, name: str, method: str) -> bool:
-    """Whether the statement at `where` calls a method on a variable, in its body included."""
+    """Whether the statement at `where`, its body included, asks a variable for a method."""
     found = program.file.block_at(where)
-    return found is not None and method in _asked_in(found[1], name)
+    return found is not None and method in _uses(found[1]).asked.get(name, NOTHING)
 
 
-def names_read(whole: BlockTree) -> frozenset[str]:
-    """The names in a statement and its body that stand otherwise than as what is assigned to or deleted."""
-    known: frozenset[str] | None = whole.notes.get(names_read)
+def _uses(whole: BlockTree) -> _Uses:
+    known: _Uses | None = whole.notes.get(_uses)
     if known is None:
-        known = whole.notes[names_read] = frozenset(node.id for node in _nodes(whole) if isinstance(node, ir.Name))
-    return known
-
-
-def _asked_in(whole: BlockTree, name: str) -> frozenset[str]:
-    known: dict[str, frozenset[str]] | None = whole.notes.get(_asked_in)
-    if known is None:
-        found: dict[str, set[str]] = {}
+        read: set[str] = set()
+        asked: dict[str, set[str]] = {}
         for node in _nodes(whole):
-            if isinstance(node, ir.Attribute) and isinstance(node.value, ir.Name):
-                found.setdefault(node.value.id, set()).add(node.attr)
-        known = whole.notes[_asked_in] = {variable: frozenset(asked) for variable, asked in found.items()}
-    return known.get(name, frozenset())
+            if isinstance(node, ir.Name):
+                read.add(node.id)
+            elif isinstance(node, ir.Attribute) and isinstance(node.value, ir.Name):
+                asked.setdefault(node.value.id, set()).add(node.attr)
+        known = _Uses(frozenset(read), {name: frozenset(attributes) for name, attributes in asked.items()})
+        whole.notes[_uses] = known
+    return known
 
 
 def _nodes(whole: BlockTree) -> Iterator[object]:
