@@ -115,7 +115,7 @@ def _touch(one: Edit, other: Edit) -> bool:
 
 def breaks(before: str, after: str) -> bool:
     """Whether a text that parsed no longer does."""
-    return parses(before) and not parses(after)
+    return not parses(after) and parses(before)
 
 
 def parses(text: str) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 
 from gradsense.findings import Edit, Finding, Severity, Span
-from gradsense.lsp.classes import class_span
+from gradsense.lsp.classes import class_spans
 from gradsense.lsp.convert import SEVERITIES, is_within, offset_at, path_of, range_of, uri_of
 from gradsense.lsp.earlier import Earlier
 from gradsense.lsp.explain import Command
@@ -141,8 +141,8 @@ class Run:
 def _classes_in(analysed: Analysed, part: Part) -> dict[str, Span]:
     """The model classes of a document, each with its span there."""
     at = [(each.qualname, each.span.start) for each in analysed.targets.classes]
-    here = [(name, start - part.start) for name, start in at if analysed.source.part_at(start) is part]
-    return {name: class_span(part.text, start) for name, start in here}
+    here = {name: start - part.start for name, start in at if analysed.source.part_at(start) is part}
+    return dict(zip(here, class_spans(part.text, here.values()), strict=True))
 
 
 def _cell_names(source: Source) -> dict[str, int]:
@@ -210,7 +210,7 @@ class Probes:
                 continue
             if lines.position(model.span.start - part.start)[0] != line:
                 continue
-            start = class_span(text, model.span.start - part.start).start
+            start = class_spans(text, [model.span.start - part.start])[0].start
             first = lines.offset(lines.position(start)[0], 0)
             rest = text[first:]
             comment = f"{rest[: len(rest) - len(rest.lstrip())]}{report.hint_line}{newline_of(text)}"

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gradsense.source.lexical import TOKEN, TRIPLE_END, column_of
+from gradsense.source.memo import Memo
 
 
 class Missing(NamedTuple):
@@ -70,9 +71,35 @@ class _Looks(NamedTuple):
 
 def missing_quotes(text: str) -> Missing:
     """The triple quotes that `text` most likely lacks; nothing, if it is read best as it stands."""
+    missing = _found.get(text)
+    if missing is None:
+        quotes = [quote for quote in TRIPLE_END if quote in text]
+        missing = NOTHING_MISSING if _reads_well(text, quotes) else _cheapest(text, quotes)
+        _found.put(text, missing, len(text))
+    return missing
+
+
+# As many characters: what is typed in a file is asked for several times.
+_found: Memo[str, Missing] = Memo(500_000)
+
+
+def _reads_well(text: str, quotes: list[str]) -> bool:
+    """Whether a text as it stands is cheaper than any with another quote."""
+    quote, way = "", _Way(0, 0, None)
+    for _, line in _lines(text):
+        looks = _looks(line[:_TELLING])
+        if any(each in line for each in quotes):
+            quote, way = _through(line, looks.indent, quote, way)
+        elif looks.indent >= 0:
+            way = way.dearer(_price_in_string(way, looks) if quote else looks.as_code)
+        if way.price >= _CHANGE:
+            return False
+    return not quote
+
+
+def _cheapest(text: str, quotes: list[str]) -> Missing:
     code: _Way | None = _Way(0, 0, None)
     strings: dict[str, _Way] = {}
-    quotes = [quote for quote in TRIPLE_END if quote in text]
     for start, line in _lines(text):
         looks = _looks(line[:_TELLING])
         if looks.indent >= 0:
