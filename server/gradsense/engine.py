@@ -109,6 +109,32 @@ def program_of(snapshot: Snapshot, in_order: Program | None = None) -> Program:
     return Program(file, Imports(file, snapshot.answers, others), snapshot.settings, in_order)
 
 
+_last: list[tuple[Snapshot, Program]] = []
+"""The program that was analysed last, which hovers, lenses and hints are about to ask, too; at most one."""
+
+
+def _run_program(snapshot: Snapshot) -> Program:
+    """The program of a snapshot with everything in it run. It is let go when the next one comes."""
+    for _, before in _last:
+        before.let_go()
+    _last.clear()
+    program = program_of(snapshot)
+    _last.append((snapshot, program))
+    program.ensure_runs()
+    return program
+
+
+def _understood(snapshot: Snapshot) -> Program | None:
+    """The program of a snapshot, as it was analysed if it was the last one; None if it has nothing to do with
+    training.
+    """
+    for before, program in _last:
+        if before == snapshot:
+            return program
+    relevant = is_relevant(_file(snapshot.path, snapshot.text, snapshot.cells).document)
+    return _run_program(snapshot) if relevant else None
+
+
 def is_relevant(document: Document) -> bool:
     """Whether a file may have to do with training at all."""
     return not _RELEVANT.isdisjoint(document.names)
@@ -156,11 +182,10 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
     found: list[Finding] = []
     asked: set[Question] = set()
     try:
-        program = program_of(snapshot)
-        document = program.file.document
+        document = _file(snapshot.path, snapshot.text, snapshot.cells).document
         if not is_relevant(document):
             return Analysis((), frozenset())
-        program.ensure_runs()
+        program = _run_program(snapshot)
         rules = [rule() for rule in _enabled(snapshot.settings)]
         for rule in rules:
             begin(rule.code)
@@ -175,7 +200,6 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
         kept = _finish(found, snapshot, document)
         if len(snapshot.cells) > 1:
             kept = _of_cells(kept, by_rules, snapshot, program, rules, asked)
-        program.let_go()
     except Exception:
         return Analysis((), frozenset(), (f"engine: {traceback.format_exc()}",))
     questions = frozenset(program.imports.questions)
@@ -335,6 +359,8 @@ def _is_suppressed(finding: Finding, document: Document) -> bool:
 
 def forget(path: str) -> None:
     """Remember nothing of a file that nobody looks at any more."""
+    if _last and _last[0][0].path == path:
+        _last.pop()[1].let_go()
     memory.forget(path)
 
 
@@ -350,37 +376,24 @@ def insight_at(snapshot: Snapshot, offset: int) -> Insight | None:
     """What is understood at an offset of the text: of an optimizer, a network, a step; None where nothing is."""
     from gradsense.insight.at import describe
 
-    program = program_of(snapshot)
-    if not is_relevant(program.file.document):
-        return None
-    program.ensure_runs()
-    insight = describe(program, offset)
-    program.let_go()
-    return insight
+    program = _understood(snapshot)
+    return describe(program, offset) if program is not None else None
 
 
 def coverage_of(snapshot: Snapshot) -> list[Coverage]:
     """How many of the parameters of its networks each optimizer holds, where that is exactly known."""
     from gradsense.insight.coverage import coverage
 
-    program = program_of(snapshot)
-    if not is_relevant(program.file.document):
-        return []
-    program.ensure_runs()
-    found = coverage(program)
-    program.let_go()
-    return found
+    program = _understood(snapshot)
+    return coverage(program) if program is not None else []
 
 
 def probe_targets(snapshot: Snapshot) -> ProbeTargets:
     """What a probe can be run on in a file."""
-    program = program_of(snapshot)
-    if not is_relevant(program.file.document):
+    program = _understood(snapshot)
+    if program is None:
         return ProbeTargets((), ())
-    program.ensure_runs()
-    targets = ProbeTargets(tuple(_module_classes(program)), tuple(_training_loops(program)))
-    program.let_go()
-    return targets
+    return ProbeTargets(tuple(_module_classes(program)), tuple(_training_loops(program)))
 
 
 def _module_classes(program: Program) -> list[ModuleClass]:

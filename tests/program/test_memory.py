@@ -202,7 +202,26 @@ def test_no_run_keeps_the_text_that_it_was_made_of(memories: Memo[tuple[str, boo
     assert len(files) <= len(engine._files)
     kept = [each for each in gc.get_objects() if type(each) is Run and each.entry.startswith("edited_")]
     assert kept
-    assert not any("imports" in vars(run) for run in kept)
+    lent = {run.entry for run in kept if "imports" in vars(run)}
+    assert lent <= {"edited_49"}, "more than the text that was analysed last"
+
+
+def test_who_asks_about_the_text_that_was_analysed_last_asks_the_same_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hover, lens or hint after an analysis runs nothing again, and has the answers of a fresh look."""
+    last, other = (Snapshot("asked.py", text, Settings()) for text in (TEXT, TEXT + "\n\nrate = Net().rate\n"))
+    place = TEXT.index("optimizer.step()")
+    looks = [(engine.probe_targets, ()), (engine.coverage_of, ()), (engine.insight_at, (place,))]
+    fresh = [look(other, *more) for look, more in looks]
+    made: list[Snapshot] = []
+    real = engine.program_of
+    monkeypatch.setattr(engine, "program_of", lambda snapshot: made.append(snapshot) or real(snapshot))
+    engine.analyse(last)
+    engine.analyse(other)
+    assert made == [last, other]
+    assert [look(other, *more) for look, more in looks] == fresh
+    assert made == [last, other]
+    engine.probe_targets(last)
+    assert made == [last, other, last]
 
 
 def test_what_is_no_longer_remembered_is_gone_at_once(memories: Memo[tuple[str, bool], memory.Memory]) -> None:

@@ -18,9 +18,9 @@ _HEAD = re.compile(r"(?:#!|#.*?coding[:=])")
 def suppress_on_line(text: str, cells: tuple[int, ...], finding: Finding) -> Edit | None:
     """Silence the rule for the statement that the finding begins in; None if it already is."""
     start, end = _logical_line(text, cells, finding.span.start)
-    lines = LineIndex(text)
-    first = lines.position(start)[0]
-    here = [s for s in read_document(text, cells).suppressions if s.kind == "line" and first in s.lines]
+    document = read_document(text, cells)
+    first = document.lines.position(start)[0]
+    here = [s for s in document.suppressions if s.kind == "line" and first in s.lines]
     if here:
         return _merged(text, here, finding)
     # The comment goes behind what the last line holds; a logical line never ends inside of a string.
@@ -30,16 +30,16 @@ def suppress_on_line(text: str, cells: tuple[int, ...], finding: Finding) -> Edi
 
 def suppress_in_file(text: str, cells: tuple[int, ...], finding: Finding) -> Edit | None:
     """Silence the rule for the whole file; None if it already is."""
-    here = [s for s in read_document(text, cells).suppressions if s.kind == "file"]
+    document = read_document(text, cells)
+    here = [s for s in document.suppressions if s.kind == "file"]
     if here:
         return _merged(text, here, finding)
     comment = f"# gradsense: ignore-file[{finding.name}]{newline_of(text)}"
-    return _insertion(head_of_cells(text) if cells else _head_of(text), comment)
+    return _insertion(head_of_cells(text) if cells else _head_of(text, document.lines), comment)
 
 
-def _head_of(text: str) -> int:
+def _head_of(text: str, lines: LineIndex) -> int:
     """Below a `#!` line and a coding comment, which count in their places only."""
-    lines = LineIndex(text)
     line = 0
     while line < 2 and line < lines.line_count - 1 and _HEAD.match(text, lines.line_span(line).start):
         line += 1

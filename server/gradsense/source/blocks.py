@@ -388,6 +388,18 @@ def read_document(text: str, cells: tuple[int, ...] = ()) -> Document:
     `cells` are the offsets at which the cells of a notebook begin: nothing that is open at the end of one
     reaches into the next.
     """
+    document = _documents.get((text, cells))
+    if document is None:
+        document = _read(text, cells)
+        _documents.put((text, cells), document, len(text))
+    return document
+
+
+# As many characters: who looks at a text that was analysed finds it read.
+_documents: Memo[tuple[str, tuple[int, ...]], Document] = Memo(200_000)
+
+
+def _read(text: str, cells: tuple[int, ...]) -> Document:
     borders = [0, *sorted({cell for cell in cells if 0 < cell < len(text)}), len(text)]
     blocks: list[tuple[int, BlockTree]] = []
     suppressions: list[Suppression] = []
