@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from gradsense.program import (
@@ -63,6 +64,7 @@ from gradsense.program.values import (
     join,
     options_of,
 )
+from gradsense.source.blocks import BlockTree
 
 Keywords = tuple[tuple[str, Value], ...]
 
@@ -299,7 +301,9 @@ def run_function(
     if joined is None:
         state.dead = True
         return UNKNOWN
-    if not callee.keeps:
+    if callee.keeps:
+        run.enclosing.update(callee.closure.frames)
+    elif callee.number not in run.enclosing:
         joined.frames.pop(callee.number, None)
     joined.assumed = {k: v for k, v in joined.assumed.items() if outer_assumed.get(k) is v}
     state.become(joined)
@@ -322,8 +326,9 @@ def finished(frame: Frame, code: Code, ends: list[State]) -> None:
 def frame_for(run: Run, frame: Frame | None, function: FunctionValue, at: int) -> Frame:
     caller_calls = (*frame.calls, frame.site(at)) if frame is not None else ()
     rounds = frame.rounds if frame is not None else ()
+    keeps = frame is not None and _may_keep(function.code.tree)  # type: ignore[arg-type]
     made = Frame(
-        run.frame_number(),
+        run.kept_frame_number((caller_calls, rounds, id(function.code.node))) if keeps else run.frame_number(),
         run.imports.files[function.closure.path],
         function.code.where,
         function.code.tree,  # type: ignore[arg-type]
@@ -338,6 +343,16 @@ def frame_for(run: Run, frame: Frame | None, function: FunctionValue, at: int) -
     made.outer_conditions = frame.outer_conditions + frame.conditions if frame is not None else 0
     return made
 
+
+def _may_keep(tree: BlockTree) -> bool:
+    """Whether a function may make others, which need its variables when it has ended."""
+    known: bool | None = tree.notes.get(_may_keep)
+    if known is None:
+        known = tree.notes[_may_keep] = len(_MAKES.findall(tree.text)) > 1
+    return known
+
+
+_MAKES = re.compile(r"\b(?:def|class|lambda)\b")
 
 _FORWARD = frozenset({"forward", "training_step", "shared_step", "_step"})
 

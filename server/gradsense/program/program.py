@@ -35,7 +35,7 @@ from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
 from gradsense.program.memory import memory_of, remember
-from gradsense.program.run import STEPS, Exhausted, FactsHere, Frame, Run
+from gradsense.program.run import Exhausted, FactsHere, Frame, Run
 from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
     PLAIN,
@@ -72,9 +72,8 @@ _LIGHTNING = frozenset({"lightning", "pytorch-lightning"})
 
 _LOADERS = {"training_step": (1, "train_dataloaders"), "validation_step": (2, "val_dataloaders")}
 """Where `fit` takes the loader whose batches a hook gets."""
-_STEPS_PER_FILE = 24_000
-"""Steps after which no further entry of a file is run; what earlier analyses remember counts as if it were run now, so
-that the findings are the same."""
+_MOST_GIVEN_UP = 3
+"""Runs of a file that may spend their budget; after so many no further one is begun."""
 
 _TRAINING_NAMES = frozenset(
     """backward step zero_grad optim Optimizer optimizer optimizers parameters named_parameters requires_grad
@@ -203,7 +202,7 @@ class Program:
         self._facts_by_run: dict[type, list[tuple[Run, Any]]] = {}
         self._places: dict[Site, Place | None] = {}
         self._nodes_at: dict[Where, tuple[int, BlockTree, Sequence[cst.CSTNode]] | None] = {}
-        self._steps = 0
+        self._given_up = 0
         self._asker = Run(imports, "")
         self._frames: tuple[dict[str, int], State] = {}, State()
         self._derived: dict[Callable[[Program], object], object] = {}
@@ -341,22 +340,17 @@ class Program:
             in_order and in_order[0],
         )
 
-        def work() -> tuple[Run, State] | None:
-            run, state = Run(self.imports, ""), State()
-            self.imports.asking = run
-            try:
-                if in_order is not None and in_order[0].changes is not None:
-                    state = in_order[1].copy()
-                    run_cells_again(run, state, self.file, in_order[0], in_order[0].changes)
-                else:
-                    run_module(run, state, self.file)
-            except Exhausted:
-                return None
-            return run, state
+        def work(run: Run) -> State:
+            if in_order is not None and in_order[0].changes is not None:
+                state = in_order[1].copy()
+                run_cells_again(run, state, self.file, in_order[0], in_order[0].changes)
+            else:
+                state = State()
+                run_module(run, state, self.file)
+            return state
 
-        made = self._remembered("script", "", content, work)
+        made = self._remembered("script", "", content, Run(self.imports, ""), work)
         if made is None:
-            self.incomplete.add("")
             return definitions, defined
         run, state = made
         state = state.copy()
@@ -450,31 +444,41 @@ class Program:
         return run
 
     def _remembered(
-        self, kind: str, name: str, content: tuple[object, ...], work: Callable[[], tuple[Run, R] | None]
+        self, kind: str, name: str, content: tuple[object, ...], run: Run, work: Callable[[Run], R]
     ) -> tuple[Run, R] | None:
         """What `work` gives for an entry of this file with this `content`, from memory while everything that its run
-        has read is still the same.
+        has read is still the same; None if the run's budget was spent on the way, which is remembered, too. `run` is
+        for the work if there is any.
 
         What a `script` reads of its own variables is its own doing: only definitions and answers are compared.
         """
+        if self._given_up >= _MOST_GIVEN_UP:
+            self.incomplete.add(name)
+            return None
         script, entry = kind == "script", (kind, name)
         for result in self._memory.results(entry, content):
-            run = result.run
-            if self._holds(run, script):
+            if self._holds(result.run, script):
                 self._memory.use(entry, result)
-                self._steps += STEPS - run.remaining
+                run, value = result.run, result.value
                 run.imports = self.imports
                 self._lent.append(run)
-                return run, result.value
-        made = work()
-        self.imports.asking = None
-        if made is not None:
-            made[0].finish()
-        self._steps += STEPS - made[0].remaining if made is not None else STEPS
-        if made is not None and (script or all(_is_comparable(value) for value in made[0].reads.values())):
-            self._memory.keep(entry, content, *made)
-            self._lent.append(made[0])
-        return made
+                break
+        else:
+            self.imports.asking = run
+            try:
+                value = work(run)
+            except Exhausted:
+                value = None
+            self.imports.asking = None
+            run.finish()
+            if script or all(_is_comparable(value) for value in run.reads.values()):
+                self._memory.keep(entry, content, run, value)
+                self._lent.append(run)
+        if value is None:
+            self._given_up += 1
+            self.incomplete.add(name)
+            return None
+        return run, value
 
     def _holds(self, run: Run, script: bool) -> bool:
         frames, state = self._frames
@@ -540,18 +544,12 @@ class Program:
         gradients yet.
         """
 
-        def work() -> tuple[Run, FunctionRun] | None:
-            run = self._entry_run(name, base.run if base is not None else None)
-            self.imports.asking = run
+        def work(run: Run) -> FunctionRun:
             state = self._fresh_state() if base is None else self._as_entered(base)
             frame = Frame(
                 run.frame_number(), self.file, function.code.where, None, None, Closure(self.file.path), (), ()
             )
-            try:
-                returns = _enter(run, frame, state, function, given)
-            except Exhausted:
-                self.incomplete.add(name)
-                return None
+            returns = _enter(run, frame, state, function, given)
             end: State | None = None
             toggled: dict[Obj, Site] = {}
             for each, _ in returns:
@@ -560,10 +558,11 @@ class Program:
             run.end = end
             complete = not any(site.where == function.code.where or site.where.unit for site in run.lost)
             ways = tuple(how for _, how in returns)
-            return run, FunctionRun(function.code.name, function.code, ways, end, toggled, complete)
+            return FunctionRun(function.code.name, function.code, ways, end, toggled, complete)
 
         content = function.code, base.token if base is not None else None, given
-        made = self._remembered("function", name, content, work)
+        run = self._entry_run(name, base.run if base is not None else None)
+        made = self._remembered("function", name, content, run, work)
         if made is not None:
             self.runs.append(made[0])
         return made
@@ -637,25 +636,20 @@ class Program:
     def _initialised(self, cls: ClassValue, instance: Instance, known: bool, loose: frozenset[str]) -> Entry | None:
         """An instance after `__init__`; what other methods assign too may be anything by the time that one runs."""
 
-        def work() -> tuple[Run, Entry] | None:
-            run = self._entry_run(f"{cls.name}.__init__")
-            self.imports.asking = run
+        def work(run: Run) -> Entry:
             state = self._fresh_state()
             before = dict(state.heap)
             state.heap[instance.obj] = {} if known else {"[open]": True}
             frame = Frame(run.frame_number(), self.file, cls.code.where, None, None, Closure(self.file.path), (), ())
-            try:
-                calls.initialise(run, frame, state, instance, (), (), cls.code.site.at, unknown_arguments=True)
-            except Exhausted:
-                self.incomplete.add(cls.name)
-                return None
+            calls.initialise(run, frame, state, instance, (), (), cls.code.site.at, unknown_arguments=True)
             attributes = dict(state.attributes(instance.obj))
             for attr in loose:
                 if isinstance(state.attribute(instance.obj, attr), (Const, Tensor, Unknown)):
                     state.set_attribute(instance.obj, attr, UNKNOWN)
-            return run, Entry(run, attributes, _changes(before, state.heap), state.modes, run)
+            return Entry(run, attributes, _changes(before, state.heap), state.modes, run)
 
-        made = self._remembered("class", cls.name, (cls, loose, known), work)
+        run = self._entry_run(f"{cls.name}.__init__")
+        made = self._remembered("class", cls.name, (cls, loose, known), run, work)
         if made is None:
             return None
         self.runs.append(made[0])

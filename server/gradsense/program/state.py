@@ -412,6 +412,8 @@ def _exclusive(left: dict[Obj, frozenset[GradState]], right: dict[Obj, frozenset
 
 def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> frozenset[GradState]:
     """The gradients after a backward pass that reaches them (`certain`), or may."""
+    if not certain and states >= _TOO_MANY:
+        return states
     reached = set()
     for state in states:
         if state.kind in (Gradients.FRESH, Gradients.PILED):
@@ -424,8 +426,8 @@ def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> f
             reached.add(GradState(Gradients.FRESH, site))
     found = frozenset(reached) if certain else frozenset(reached) | states
     if len(found) > _MOST_STATES:
-        return frozenset(state._replace(earlier=NOTHING) for state in found)
-    return found
+        found = frozenset(state._replace(earlier=NOTHING) for state in found)
+    return found if len(found) <= _MOST_STATES else _TOO_MANY
 
 
 def _before(state: GradState, site: Site) -> frozenset[Site]:
@@ -435,10 +437,12 @@ def _before(state: GradState, site: Site) -> frozenset[Site]:
 
 
 _MOST_PASSES = 4
-_MOST_STATES = 64
-"""Of so many possible states none is told by what came before its last pass: forty passes in a row that may each reach
-a gradient give 91,000 choices of four.
+_MOST_STATES = 32
+"""Of more possible states none is told by what came before its last pass: forty passes in a row that may each reach a
+gradient give 91,000 choices of four.
 """
+_TOO_MANY = frozenset({GradState(Gradients.UNKNOWN, by="too many passes to tell")})
+"""What is known if as many may be the last pass; further ones that may be change nothing."""
 
 
 def after_clear(states: frozenset[GradState], site: Site, by: str) -> frozenset[GradState]:

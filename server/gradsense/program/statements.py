@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -357,8 +358,20 @@ def _hole(run: Run, frame: Frame, node: ir.Hole, state: State, flow: Flow) -> li
 
 def _function(run: Run, frame: Frame, node: ir.Function, state: State, flow: Flow) -> list[State]:
     state.set_variable(frame.number, node.name, make_function(run, frame, state, node))
-    frame.keeps = True
+    frame.keeps = frame.keeps or bool(node.decorators) or _gets_about(frame, node.name)
     return [state]
+
+
+def _gets_about(frame: Frame, name: str) -> bool:
+    """Whether a function that `frame` defines is more than called by its name there: it may outlive the frame then."""
+    if frame.code is None:
+        return True
+    tree: BlockTree = frame.code.tree  # type: ignore[assignment]
+    key = _gets_about, name
+    known: bool | None = tree.notes.get(key)
+    if known is None:
+        known = tree.notes[key] = re.search(rf"\b{re.escape(name)}\b(?!\s*\()", tree.text) is not None
+    return known
 
 
 def make_function(run: Run, frame: Frame, state: State, node: ir.Function, owner: str = "") -> Value:
@@ -547,8 +560,10 @@ def _loop(
             graph.carry_over(entry, entered, site)
         frame.rounds = (*outer_rounds, Round(site, later, over, around))
         inner.continues = []
+        kept, run.kept_in_round = run.kept_in_round, Counter()
         begin(entry)
         ends = execute(run, frame, body, [entry], inner)
+        run.kept_in_round = kept
         for end in ends + inner.continues:
             end.assumed = {k: v for k, v in end.assumed.items() if k in start_assumed}
         return join_all(ends + inner.continues)
