@@ -12,7 +12,7 @@ from gradsense.config import Settings
 from gradsense.engine import analyse, check_text
 from gradsense.findings import Finding
 from gradsense.rules.registry import all_rules
-from gradsense.snapshot import Snapshot
+from gradsense.snapshot import CallResult, ClassAncestry, Snapshot
 
 PROGRAMS = [
     pytest.param(example.program, id=f"{rule.code}-{number}")
@@ -126,3 +126,18 @@ def test_a_half_typed_line_makes_no_finding_of_its_own() -> None:
                 flickering.append((new, during))
     assert total > 100
     assert len(flickering) <= total / 800, "\n\n".join(f"{new}\n{during}" for new, during in flickering[:20])
+
+
+def test_nobody_is_asked_about_libraries_that_make_no_network() -> None:
+    """Of a call only that matters: whether it gives a network, an optimizer, a scheduler."""
+    text = (
+        "import tarfile\nimport threading\nimport fsspec\nimport timm\nimport torch\n\n"
+        "archive, lock, file = tarfile.open('data.tar'), threading.Lock(), fsspec.open('data')\n"
+        "net = timm.create_model('resnet18')\nnet(torch.ones(1)).sum().backward()\n"
+    )
+    asked = {
+        each.qualified
+        for each in analyse(Snapshot("main.py", text, Settings())).questions
+        if isinstance(each, CallResult | ClassAncestry)
+    }
+    assert asked == {"timm.create_model"}

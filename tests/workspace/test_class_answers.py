@@ -157,3 +157,28 @@ def test_a_cache_that_is_of_no_use_changes_no_answer(
                 path.unlink()
                 path.mkdir()
     assert asked.answer(packages) == expected == ("animals.Animal",)
+
+
+def test_jedi_is_not_started_for_what_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project whose packages are elsewhere, as on a machine that only checks it."""
+    folder = make_environment(tmp_path / ".venv", {})
+    (folder / "typed-stubs").mkdir()
+    (folder / "built.cpython-311-x86_64-linux-gnu.so").touch()
+    asked: list[str] = []
+
+    async def noted(self: JediProcess, question: ClassQuestion) -> Told:
+        asked.append(question.qualified)
+        return Told(None)
+
+    monkeypatch.setattr(JediProcess, "ask", noted)
+
+    async def scenario() -> None:
+        answers = ClassAnswers()
+        for name in ("timm.create_model", "typed.make", "built.make", "threading.Thread"):
+            assert await answers.ask((folder,), CallResult(name, "a.py"), Patience()) is None
+        write_files(folder, {"timm/__init__.py": ""})
+        answers.forget()
+        await answers.ask((folder,), CallResult("timm.create_model", "a.py"), Patience())
+
+    asyncio.run(scenario())
+    assert asked == ["typed.make", "built.make", "threading.Thread", "timm.create_model"]

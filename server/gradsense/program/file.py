@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from gradsense.program import cells, definitions, expressions, ir, statements
-from gradsense.program.knowledge.names import canonical, is_installed_package
+from gradsense.program.knowledge.names import canonical, is_installed_package, makes_no_network
 from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
@@ -314,7 +314,7 @@ class Imports:
 
     def call_result(self, name: str) -> str | None:
         """The class of what an installed package's function returns; None if unknown."""
-        if not _is_askable(name) or name.startswith(("torch.", "lightning.")):
+        if not _is_askable(name) or makes_no_network(name) or name.startswith(("torch.", "lightning.")):
             return None
         answer = self.ask(CallResult(name, self.main_path))
         return answer if isinstance(answer, str) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -65,6 +66,7 @@ class ClassAnswers:
         self._told: dict[Packages, dict[tuple[str, str], Answer]] = {}
         self._absent: set[tuple[Packages, str, str]] = set()
         self._installed: dict[Packages, str] = {}
+        self._roots: dict[Packages, frozenset[str]] = {}
         self._states: dict[str, list[int] | None] = {}
 
     def known(self, packages: Packages, question: ClassQuestion) -> tuple[bool, Answer]:
@@ -115,6 +117,8 @@ class ClassAnswers:
         return told
 
     async def _asked_of_jedi(self, packages: Packages, question: ClassQuestion) -> Told:
+        if not self._is_there(packages, question.qualified.partition(".")[0]):
+            return Told(None)  # To start jedi takes half a second, and it would find nothing.
         async with self._room:
             idle = self._idle.setdefault(packages, [])
             if not idle:
@@ -125,6 +129,13 @@ class ClassAnswers:
                 return await process.ask(question)
             finally:
                 idle.append(process)
+
+    def _is_there(self, packages: Packages, root: str) -> bool:
+        """Whether a top-level module is one of the standard library, or something of its name is installed."""
+        if packages not in self._roots:
+            names = (name for folder in packages for name in _listed(folder))
+            self._roots[packages] = frozenset(name.partition(".")[0].removesuffix("-stubs") for name in names)
+        return root in self._roots[packages] or root in sys.stdlib_module_names
 
     async def close(self) -> None:
         """End the processes."""
