@@ -27,8 +27,9 @@ from gradsense.source.blocks import read_document
 from gradsense.workspace.files import UnreadableFile
 
 # In parses of a file of 1,000 lines on the same machine: what any text may take, and what each kilobyte may add. Loops
-# in loops use up the interpreter's budget of steps, however short they are: 8,000 were seen to take 21 of these.
-_LEAST = 60.0
+# in loops use up the interpreter's budget of steps, however short they are: 8,000 were seen to take 21 of these, and
+# one run of a file may take 18,000, a second one 6,000.
+_LEAST = 75.0
 _EACH_KILOBYTE = 1.0
 _STACK = 1024 * 1024
 """Of a main thread under Windows: the smallest that the engine is run on."""

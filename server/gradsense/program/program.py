@@ -35,7 +35,7 @@ from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower
 from gradsense.program.memory import memory_of, remember
-from gradsense.program.run import Exhausted, FactsHere, Frame, Run
+from gradsense.program.run import STEPS, Exhausted, FactsHere, Frame, Run
 from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
     PLAIN,
@@ -72,8 +72,8 @@ _LIGHTNING = frozenset({"lightning", "pytorch-lightning"})
 
 _LOADERS = {"training_step": (1, "train_dataloaders"), "validation_step": (2, "val_dataloaders")}
 """Where `fit` takes the loader whose batches a hook gets."""
-_MOST_GIVEN_UP = 3
-"""Runs of a file that may spend their budget; after so many no further one is begun."""
+_BUDGETS = STEPS, 6_000, 1_000
+"""The steps that a run may take where none of the file has given up before, where one has, and where several have."""
 
 _TRAINING_NAMES = frozenset(
     """backward step zero_grad optim Optimizer optimizer optimizers parameters named_parameters requires_grad
@@ -452,10 +452,8 @@ class Program:
 
         What a `script` reads of its own variables is its own doing: only definitions and answers are compared.
         """
-        if self._given_up >= _MOST_GIVEN_UP:
-            self.incomplete.add(name)
-            return None
-        script, entry = kind == "script", (kind, name)
+        budget = _BUDGETS[min(self._given_up, len(_BUDGETS) - 1)]
+        script, entry, content = kind == "script", (kind, name), (*content, budget)
         for result in self._memory.results(entry, content):
             if self._holds(result.run, script):
                 self._memory.use(entry, result)
@@ -465,6 +463,7 @@ class Program:
                 break
         else:
             self.imports.asking = run
+            run.remaining = budget
             try:
                 value = work(run)
             except Exhausted:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F")
 
-STEPS = 20_000
+STEPS = 18_000
 """Statements and calls that one run may follow before it gives up and says nothing; of 1,280 public training files one
 needs more."""
 DEPTH = 16
