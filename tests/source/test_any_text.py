@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import string
+import warnings
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradsense.source.blocks import read_document
+from gradsense.source.parse import read_syntax
 from tests.source import corpus
 
 PIECES = [
@@ -155,3 +158,13 @@ def test_random_bytes() -> None:
     chance = random.Random(5)
     for _ in range(100):
         read_all("".join(chance.choices(string.printable, k=300)))
+
+
+@pytest.mark.parametrize(
+    "text", ["1if y else 2", "1.or y", "0x1for y in z", "1_0notes", "1jin y", "z = '\\d'", "5isinstance(1)"]
+)
+def test_nothing_is_written_about_a_text(text: str) -> None:
+    """Python warns of numbers that run on into a word, and of escapes: on the server's error output."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_syntax(text)

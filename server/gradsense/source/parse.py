@@ -19,7 +19,7 @@ _INDENTED = re.compile(r"(?:[ \t\f]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r(?!\n)))*[ \t\f]
 
 _VALIDATE = cst.CSTNode.__post_init__
 
-_RUN_ON = re.compile(r"\b\d\w*(?:and|else|for|if|in|is|not|or)\b")
+_RUN_ON = re.compile(r"\b\d\w*\.?(?:and|else|for|if|in|is|not|or)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 _FORM_FEED = re.compile(r"^[ \t]*\f[ \t\f]*", re.MULTILINE)
