@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gradsense.source import quotes
 from gradsense.source.quotes import NOTHING_MISSING, missing_quotes
 
 SOUND = '''"""A module of two functions.
@@ -85,3 +86,16 @@ def without(number: int) -> tuple[str, int]:
     """The text without one of its triple quotes, and where that was."""
     places = [at for at in range(len(SOUND)) if SOUND[at : at + 3] in ('"""', "'''")]
     return SOUND[: places[number]] + SOUND[places[number] + 3 :], places[number]
+
+
+def test_a_line_that_is_being_typed_costs_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quote or bracket that is open in a text whose triple quotes are where they belong."""
+    monkeypatch.setattr(quotes, "_cheapest", None)
+    for typed in ("    print('", "    y = first(x", '    print(f"{x:'):
+        assert missing_quotes(SOUND.replace("    y = x + 1", typed)) is NOTHING_MISSING
+
+
+def test_a_text_that_reads_oddly_may_need_nothing_nevertheless() -> None:
+    """Unpaired quotes in as many lines as make a search worth its while."""
+    odd = "".join(f"    print('{number}\n" for number in range(4))
+    assert missing_quotes(SOUND.replace("    y = x + 1\n", odd)) is NOTHING_MISSING

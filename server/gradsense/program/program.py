@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
@@ -349,7 +349,7 @@ class Program:
                 run_module(run, state, self.file)
             return state
 
-        made = self._remembered("script", "", content, Run(self.imports, ""), work)
+        made = self._remembered("script", "", content, lambda: Run(self.imports, ""), work)
         if made is None:
             return definitions, defined
         run, state = made
@@ -444,11 +444,10 @@ class Program:
         return run
 
     def _remembered(
-        self, kind: str, name: str, content: tuple[object, ...], run: Run, work: Callable[[Run], R]
+        self, kind: str, name: str, content: tuple[object, ...], begin: Callable[[], Run], work: Callable[[Run], R]
     ) -> tuple[Run, R] | None:
         """What `work` gives for an entry of this file with this `content`, from memory while everything that its run
-        has read is still the same; None if the run's budget was spent on the way, which is remembered, too. `run` is
-        for the work if there is any.
+        has read is still the same; None if the run's budget was spent on the way, which is remembered, too.
 
         What a `script` reads of its own variables is its own doing: only definitions and answers are compared.
         """
@@ -462,7 +461,7 @@ class Program:
                 self._lent.append(run)
                 break
         else:
-            self.imports.asking = run
+            self.imports.asking = run = begin()
             run.remaining = budget
             try:
                 value = work(run)
@@ -560,8 +559,8 @@ class Program:
             return FunctionRun(function.code.name, function.code, ways, end, toggled, complete)
 
         content = function.code, base.token if base is not None else None, given
-        run = self._entry_run(name, base.run if base is not None else None)
-        made = self._remembered("function", name, content, run, work)
+        begin = partial(self._entry_run, name, base.run if base is not None else None)
+        made = self._remembered("function", name, content, begin, work)
         if made is not None:
             self.runs.append(made[0])
         return made
@@ -647,8 +646,8 @@ class Program:
                     state.set_attribute(instance.obj, attr, UNKNOWN)
             return Entry(run, attributes, _changes(before, state.heap), state.modes, run)
 
-        run = self._entry_run(f"{cls.name}.__init__")
-        made = self._remembered("class", cls.name, (cls, loose, known), run, work)
+        begin = partial(self._entry_run, f"{cls.name}.__init__")
+        made = self._remembered("class", cls.name, (cls, loose, known), begin, work)
         if made is None:
             return None
         self.runs.append(made[0])
