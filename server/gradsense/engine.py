@@ -59,6 +59,9 @@ class Analysis:
     """Mistakes of ours: a rule's code and the traceback. Whoever has a log writes them there."""
     asked: frozenset[Question] = frozenset()
     """Every question whose answer, or lack of one, the analysis has looked at: with equal answers it says the same."""
+    given_up: tuple[str, ...] = ()
+    """What would take too many steps to follow, by name (the module's own body by none): of it, most rules are silent.
+    """
     unsettled: bool = False
     """Whether some rule waits until nothing is asked any more: then to learn that there is no answer is news."""
 
@@ -205,7 +208,12 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
     questions = frozenset(program.imports.questions)
     asked |= program.imports.asked
     return Analysis(
-        tuple(kept), questions, tuple(failures), frozenset(asked), bool(questions and document.suppressions)
+        tuple(kept),
+        questions,
+        tuple(failures),
+        frozenset(asked),
+        tuple(sorted(program.incomplete)),
+        bool(questions and document.suppressions),
     )
 
 

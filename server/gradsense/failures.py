@@ -1,4 +1,4 @@
-"""Mistakes of ours that an analysis has met, for whoever tells them: each once."""
+"""What an analysis has to say of itself, for whoever tells it: each mistake of ours once, and what it gave up."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ class Failures:
             if where not in self._told:
                 self._told.add(where)
                 yield failure
+
+
+def words_of_given_up(names: Iterable[str]) -> str:
+    """That what goes by these names (`Analysis.given_up`) was not followed to its end."""
+    told = ", ".join(f"`{name}`" if name else "the script" for name in names)
+    return f"{told} would take too many steps to follow, so most rules say nothing of it."

@@ -12,6 +12,7 @@ import pytest
 from lsprotocol import types
 
 import gradsense.engine
+import gradsense.program.program
 import gradsense.workspace.solve
 from gradsense.config import Settings
 from gradsense.engine import Analysis
@@ -346,6 +347,21 @@ async def test_a_rule_that_fails_is_logged_once(
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "GS999: Traceback" in record.getMessage()
+
+
+async def test_what_is_too_much_to_follow_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(monkeypatch)
+    monkeypatch.setattr(gradsense.workspace.solve, "analyse", gradsense.engine.analyse)
+    monkeypatch.setattr(gradsense.program.program, "_BUDGETS", (3,))
+    caplog.set_level("INFO")
+    for i in range(3):
+        bench.type("import torch\n\ndef train(optimizer):\n" + "    optimizer.step()\n" * (5 + i))
+        await bench.analyses.current(URI)
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    assert record.getMessage().startswith("/a.py: `train` would take too many steps to follow")
 
 
 class Failing(Rule):

@@ -22,7 +22,7 @@ from gradsense.cli.report import Checked, Report, Shard
 from gradsense.cli.terminal import with_progress
 from gradsense.collector import relax_collector
 from gradsense.config import Configuration, RuleName, resolve_rules, unknown_rule
-from gradsense.failures import Failures
+from gradsense.failures import Failures, words_of_given_up
 from gradsense.findings import Finding
 from gradsense.fixes import fix
 from gradsense.snapshot import Snapshot
@@ -279,6 +279,8 @@ class _Check:
                 f"a mistake of ours: some findings in {plain(document.name)} may be missing. "
                 f"Please report it with the file.\n{failure.rstrip()}"
             )
+        if outcome.given_up and self.options.verbose:
+            self._tell(f"{plain(document.name)}: {plain(words_of_given_up(outcome.given_up))}")
         new, self.gone[document.path] = self.baseline.split(document, outcome.findings)
         return new
 

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gradsense.config import Settings
-from gradsense.failures import Failures
+from gradsense.failures import Failures, words_of_given_up
 from gradsense.findings import Finding
 from gradsense.lsp.closed import ClosedFiles
 from gradsense.lsp.convert import is_file
@@ -127,6 +127,8 @@ class Analyses:
         """The files that are not open among them."""
         self._works_later = False
         self._failures = Failures()
+        self._given_up: dict[str, tuple[str, ...]] = {}
+        """What was told last of what is too much to follow, by path."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._serial = 0
@@ -170,6 +172,7 @@ class Analyses:
         from gradsense.engine import forget
 
         forget(path)
+        self._given_up.pop(path, None)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -338,6 +341,9 @@ class Analyses:
         for failure in self._failures.new(analysis.failures):
             self._troubles.failed(failure.partition(":")[0], path)
             logger.error("A mistake of GradSense's, please report it. Some findings may be missing.\n%s", failure)
+        if analysis.given_up and self._given_up.get(path) != analysis.given_up:
+            self._given_up[path] = analysis.given_up
+            logger.info("%s: %s", path, words_of_given_up(analysis.given_up))
 
     def _is_stale(self, source: Source) -> bool:
         return self._revision(source.uri) != source.revision

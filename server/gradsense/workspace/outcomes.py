@@ -39,6 +39,8 @@ class Outcome:
     failures: tuple[str, ...] = ()
     is_final: bool = True
     """Whether each question was answered, so that an analysis with the same answers comes to the same."""
+    given_up: tuple[str, ...] = ()
+    """What in it would take too many steps to follow, as `Analysis` has it."""
     lost: str | None = None
     """Why the file was not analysed, where it wasn't."""
 
@@ -61,6 +63,7 @@ def outcome_of_round(last: Round) -> Outcome:
         tuple(read_of(question, answers.get(question)) for question in sorted(analysis.asked, key=_order)),
         analysis.failures,
         not analysis.failures and analysis.asked <= answers.keys(),
+        analysis.given_up,
     )
 
 
@@ -128,6 +131,7 @@ def to_json(outcome: Outcome, paths: Paths) -> dict[str, Any]:
             for question, digest, path in outcome.reads
         ],
         "findings": [_finding_to_json(finding, paths) for finding in outcome.findings],
+        "given up": list(outcome.given_up),
     }
 
 
@@ -137,7 +141,8 @@ def from_json(value: Any, paths: Paths) -> Outcome:
         Read(_KINDS[kind](name, paths.back(importer)), str(digest), path and paths.back(path))
         for kind, name, importer, digest, path in value["reads"]
     )
-    return Outcome(tuple(_finding_from_json(each, paths) for each in value["findings"]), reads)
+    findings = tuple(_finding_from_json(each, paths) for each in value["findings"])
+    return Outcome(findings, reads, given_up=tuple(map(str, value["given up"])))
 
 
 def _finding_to_json(finding: Finding, paths: Paths) -> list[Any]:
