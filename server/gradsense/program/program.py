@@ -750,11 +750,7 @@ class Program:
 
     def stores(self, attr: str) -> list[Store]:
         """What is assigned to attributes called `attr` in this file, from all runs."""
-        return self._stores_by_name.get(attr, [])
-
-    @cached_property
-    def _stores_by_name(self) -> dict[str, list[Store]]:
-        return _together(here.stores for here in self._facts_here)
+        return [store for here in self._facts_here for store in here.stores.get(attr, ())]
 
     def stores_on(self, obj: Obj) -> list[Store]:
         """What is assigned to attributes of an object in this file, from all runs."""
