@@ -168,6 +168,9 @@ def _visits(count: int) -> Result:
             document = {"uri": f"file:///storm/visited_{number}.py", "languageId": "python", "version": 1}
             client.send("textDocument/didOpen", {"textDocument": {**document, "text": f"{text}\nnumber = {number}\n"}})
             client.send("textDocument/hover", {"textDocument": document, "position": _START}, 10 + number)
+            if number % 2:
+                # It has been analysed then; the others are gone before anybody gets to them.
+                client.until_answered({10 + number})
             client.send("textDocument/didClose", {"textDocument": document})
             client.until_answered({10 + number})
             if number == max(1, count // _WARM) - 1:

@@ -393,7 +393,7 @@ def bind_parameters(
                 variables[param.name] = _some_argument(run, frame, state, param)
             elif not spread and param.default is not None:
                 variables[param.name] = expressions.evaluate(run, frame, state, param.default)
-    state.frames[frame.number] = variables
+    state.frames[frame.number] = {**state.frames.get(frame.number, {}), **variables}
 
 
 def _some_argument(run: Run, frame: Frame, state: State, param: ir.Parameter) -> Value:
@@ -442,7 +442,10 @@ def _call_lambda(
     inner.outer_conditions = frame.outer_conditions + frame.conditions
     bind_parameters(run, inner, state, node.params, args, keywords, False)
     result = expressions.evaluate(run, inner, state, node.body)
-    state.frames.pop(inner.number, None)
+    if inner.keeps:
+        run.enclosing.update(callee.closure.frames)
+    else:
+        state.frames.pop(inner.number, None)
     return result
 
 

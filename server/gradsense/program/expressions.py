@@ -72,6 +72,10 @@ def lookup(run: Run, frame: Frame, state: State, name: str) -> Value | None:
 def outer_variable(run: Run, state: State, frames: tuple[int, ...], path: str, name: str) -> Value | None:
     """The value of a variable that a function of the file at `path`, defined in `frames`, finds outside of itself."""
     for number in frames:
+        if number not in state.frames:
+            # Nobody kept its variables: this one may have been among them.
+            run.outside_reads = min(run.outside_reads, number)
+            return UNKNOWN
         value = state.variable(number, name)
         if value is not None:
             run.outside_reads = min(run.outside_reads, number)
@@ -531,14 +535,14 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
                 objects.numbered(frame.site(node.at), number_of),
             )
             values.append(evaluate(run, inner, state, node.element))
-        state.frames.pop(number, None)
+        _leave(frame, inner, state)
         if node.kind != "dict":
             return containers.make_collection(run, frame, state, "list", values, True, node.at)
         obj = objects.allocate(frame, node.at)
         state.heap[obj] = {ITEMS: Items(None, objects.join_values(values))}
         return Collection(obj, "dict")
     element = evaluate(run, inner, state, node.element)
-    state.frames.pop(number, None)
+    _leave(frame, inner, state)
     made = composition.parameters_from_elements(element, source, filtered, node.kind, frame.site(node.at))
     if made is not None:
         return iterators.made(frame, state, made)
@@ -547,6 +551,14 @@ def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension)
     obj = objects.allocate(frame, node.at)
     state.heap[obj] = {ITEMS: Items(None, element)}
     return Collection(obj, "dict" if node.kind == "dict" else "list")
+
+
+def _leave(frame: Frame, inner: Frame, state: State) -> None:
+    """A comprehension is at its end; a lambda made in it may need its variables, and those around."""
+    if inner.keeps:
+        frame.keeps = True
+    else:
+        state.frames.pop(inner.number, None)
 
 
 def keeps_all(condition: ir.Expr | None) -> bool:
@@ -576,7 +588,9 @@ def _named(run: Run, frame: Frame, state: State, node: ir.NamedExpr) -> Value:
 
 def _lambda(run: Run, frame: Frame, state: State, node: ir.Lambda) -> Value:
     frame.keeps = True
-    return LambdaValue(node, frame.where, Closure(frame.file.path, (frame.number, *frame.closure.frames)))
+    in_class = frame.code is None and frame.owner is not None
+    own = () if in_class else (frame.number,)  # what a class binds is no variable of what stands in it
+    return LambdaValue(node, frame.where, Closure(frame.file.path, (*own, *frame.closure.frames)))
 
 
 def _opaque(run: Run, frame: Frame, state: State, node: ir.Opaque) -> Value:

@@ -38,6 +38,11 @@ class GradState(NamedTuple):
     earlier: frozenset[Site] = frozenset()
 
 
+def places_of(state: GradState) -> tuple[Site | tuple[()], Site | tuple[()]]:
+    """The places of a state's events, by which several have an order: a set has another in each process."""
+    return state.backward or (), state.clear or ()
+
+
 class Mode(NamedTuple):
     """A mode that a Module may be in, and the call that put it there.
 

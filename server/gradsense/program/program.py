@@ -436,6 +436,7 @@ class Program:
         run.optimizers = dict(script.optimizers)
         run.copies = dict(script.copies)
         if base is not None:
+            run.frames = base.frames  # what it has made may look at variables by number
             run.holdings.update(base.holdings)
             run.optimizers.update(base.optimizers)
             run.copies.update(base.copies)

@@ -413,7 +413,7 @@ def _exclusive(left: dict[Obj, frozenset[GradState]], right: dict[Obj, frozenset
 def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> frozenset[GradState]:
     """The gradients after a backward pass that reaches them (`certain`), or may."""
     if not certain and states >= _TOO_MANY:
-        return states
+        return _TOO_MANY | {GradState(Gradients.PILED, site)}
     reached = set()
     for state in states:
         if state.kind in (Gradients.FRESH, Gradients.PILED):
@@ -427,7 +427,7 @@ def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> f
     found = frozenset(reached) if certain else frozenset(reached) | states
     if len(found) > _MOST_STATES:
         found = frozenset(state._replace(earlier=NOTHING) for state in found)
-    return found if len(found) <= _MOST_STATES else _TOO_MANY
+    return found if len(found) <= _MOST_STATES else _TOO_MANY | {GradState(Gradients.PILED, site)}
 
 
 def _before(state: GradState, site: Site) -> frozenset[Site]:
@@ -442,7 +442,7 @@ _MOST_STATES = 32
 gradient give 91,000 choices of four.
 """
 _TOO_MANY = frozenset({GradState(Gradients.UNKNOWN, by="too many passes to tell")})
-"""What is known if as many may be the last pass; further ones that may be change nothing."""
+"""What is known if as many may be the last pass, besides that the very last one may have been."""
 
 
 def after_clear(states: frozenset[GradState], site: Site, by: str) -> frozenset[GradState]:

@@ -370,7 +370,7 @@ def _gets_about(frame: Frame, name: str) -> bool:
     key = _gets_about, name
     known: bool | None = tree.notes.get(key)
     if known is None:
-        known = tree.notes[key] = re.search(rf"\b{re.escape(name)}\b(?!\s*\()", tree.text) is not None
+        known = tree.notes[key] = re.search(rf"\b{re.escape(name)}\b(?![ \t]*\()", tree.text) is not None
     return known
 
 

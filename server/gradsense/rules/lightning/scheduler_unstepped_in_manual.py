@@ -296,6 +296,8 @@ def _may_step(program: Program, facts: ClassFacts, schedules: tuple[Value, ...])
         return True
     if _STEPS.search(program.text) or program.facts_anywhere(SchedulerStep) or program.has_damage:
         return True
+    if program.incomplete:
+        return True
     own = {facts.instance.obj, *(each.obj for each in schedules if isinstance(each, Instance))}
     return any(not own.isdisjoint(seen.escaped) for seen in program.runs if seen.entry.startswith(f"{facts.name}."))
 

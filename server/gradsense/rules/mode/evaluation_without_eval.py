@@ -80,7 +80,7 @@ class EvaluationWithoutEval(Rule):
     def _in_training_mode(
         self, program: Program, run: Run, forward: Forward, place: Place, network: str
     ) -> Iterator[Finding]:
-        mode = next(iter(forward.modes))
+        mode = min(forward.modes, key=lambda mode: (mode.site or (), mode.calls))
         statement = statement_within(program, place, None)
         edit = edits.insert_before(program, statement, f"{network}.eval()") if statement is not None else None
         safety = Safety.SAFE if _comes_again(run, forward) else Safety.UNSAFE

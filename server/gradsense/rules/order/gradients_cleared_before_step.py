@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
-from gradsense.program.facts import Gradients, Step
+from gradsense.program.facts import Gradients, Step, places_of
 from gradsense.program.program import Place, Program
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
@@ -48,7 +48,7 @@ class GradientsClearedBeforeStep(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for run, step in program.runs_with_facts(Step):
-            lost = [state for state in step.states if state.kind is Gradients.LOST]
+            lost = sorted((state for state in step.states if state.kind is Gradients.LOST), key=places_of)
             empty = all(state.kind in _EMPTY for state in step.states)
             if not lost or not empty or any(state.by == "hand" for state in lost):
                 continue

@@ -485,7 +485,7 @@ def _calls_of(run: Run, scaler: Obj) -> list[ScalerCall]:
 
 
 def _backward_of(step: Step) -> Site | None:
-    return next((state.backward for state in step.states if state.backward is not None), None)
+    return min((state.backward for state in step.states if state.backward is not None), default=None)
 
 
 def _is_unscaled(backward: Backward) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Gradients, Step
+from gradsense.program.facts import Gradients, Step, places_of
 from gradsense.program.program import Place, Program
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
@@ -46,7 +46,7 @@ class StepBeforeBackward(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for run, step in program.runs_with_facts(Step):
-            lost = [state for state in step.states if state.kind is Gradients.LOST]
+            lost = sorted((state for state in step.states if state.kind is Gradients.LOST), key=places_of)
             if step.closure is not None or not lost or not {state.kind for state in step.states} <= _EMPTY:
                 continue
             backward = lost[0].backward

@@ -54,7 +54,7 @@ class StepMissing(Rule):
             for run, fact in program.runs_with_facts(Build)
             if fact.optimizer.obj not in stepped and not _is_broken(fact.optimizer)
         ]
-        if not builds or program.is_called_anywhere(_OTHER_STEPS):
+        if not builds or program.incomplete or program.is_called_anywhere(_OTHER_STEPS):
             return
         for run, backward in program.runs_with_facts(Backward):
             if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):
