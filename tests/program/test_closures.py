@@ -177,3 +177,48 @@ def test_however_many_passes_there_may_have_been_what_clears_them_all_is_told() 
     passes = "    get(0).backward()\n" * 40
     text = "def train(optimizer: torch.optim.SGD, get):\n{}    optimizer.zero_grad()\n    optimizer.step()\n"
     assert found(text.format(passes)) == {"GS401"}
+
+
+AROUND = {
+    "a context manager": """
+        @contextmanager
+        def update():
+            optimizer.zero_grad()
+            yield
+            optimizer.step()
+
+
+        for x, y in loader:
+            with update():
+                net(x).sum().backward()
+    """,
+    "a decorator": """
+        def clears(f):
+            def wrapped(*args):
+                optimizer.zero_grad()
+                return f(*args)
+
+            return wrapped
+
+
+        @clears
+        def step(x):
+            net(x).sum().backward()
+            optimizer.step()
+
+
+        for x, y in loader:
+            step(x)
+    """,
+}
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in AROUND.items()])
+def test_what_the_program_itself_puts_around_code_may_do_the_rest(text: str) -> None:
+    head = """
+        from contextlib import contextmanager
+
+        net = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    """
+    assert found(textwrap.dedent(head) + textwrap.dedent(text)) == set()

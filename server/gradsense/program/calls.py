@@ -235,7 +235,11 @@ def _call_function(
     if opaque:
         state.grad = None
         run.wrapped.add(function.code)
+    if class_lookup.TRAINS in decorators:
+        training.forget_all_gradients(state)
     result = recursion.solve(run, frame, state, function, args, keywords, at)
+    if class_lookup.TRAINS in decorators:
+        training.forget_all_gradients(state)
     state.grad, state.switch = grad, switch
     return UNKNOWN if opaque and not isinstance(result, Instance) else result
 

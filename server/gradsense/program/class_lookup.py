@@ -219,6 +219,11 @@ def external_class(instance: Instance, run: Run) -> str:
     return next((each.name for each in mro(run, instance.type)[0] if isinstance(each, Ref)), "")
 
 
+TRAINS = "?training"
+"""Stands beside the names of decorators if one of the user's own, which isn't followed, may clear, compute or apply
+gradients around each call."""
+
+
 def decorator_name(value: Value) -> str:
     """The dotted name of a decorator: `torch.no_grad` for both `@torch.no_grad` and `@torch.no_grad()`."""
     if isinstance(value, Ref):

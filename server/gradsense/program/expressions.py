@@ -573,6 +573,8 @@ def _starred(run: Run, frame: Frame, state: State, node: ir.Starred) -> Value:
 
 def _yield(run: Run, frame: Frame, state: State, node: ir.Yield) -> Value:
     frame.yielded.append(NONE if node.value is None else evaluate(run, frame, state, node.value))
+    # Whoever asks for the items (or stands in the `with` of a context manager) goes on, and comes back or doesn't.
+    training.forget_all_gradients(state)
     return UNKNOWN
 
 

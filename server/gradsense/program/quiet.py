@@ -41,11 +41,7 @@ def is_quiet(run: Run, state: State, function: FunctionValue, given: tuple[Value
     and no tensor, network or optimizer given to it, nor held by its object, or by a variable outside, under a name
     that it mentions.
     """
-    path = function.closure.path
-    tree: BlockTree = function.code.tree  # type: ignore[assignment]
-    loud = mentions_something_telling(run.imports, path, tree)
-    run.reads["loud", path, tree] = loud
-    if loud:
+    if may_train(run, function):
         return False
     own = function.self_value
     if isinstance(own, Instance) and (own.kind is not Kind.OTHER or _reaches_trained(run, state, own, function.code)):
@@ -55,6 +51,14 @@ def is_quiet(run: Run, state: State, function: FunctionValue, given: tuple[Value
         for value in given
     )
     return harmless and not _sees_trained(run, state, function, set())
+
+
+def may_train(run: Run, function: FunctionValue) -> bool:
+    """Whether something telling stands in a function, or in one that it mentions."""
+    path = function.closure.path
+    tree: BlockTree = function.code.tree  # type: ignore[assignment]
+    loud = run.reads["loud", path, tree] = mentions_something_telling(run.imports, path, tree)
+    return loud
 
 
 def mentions_something_telling(imports: Imports, path: str, tree: BlockTree) -> bool:

@@ -21,6 +21,7 @@ from gradsense.program import (
     marking,
     modes,
     objects,
+    quiet,
     training,
 )
 from gradsense.program.facts import Local, Lost, Returned, Round, Uncalled
@@ -381,6 +382,8 @@ def make_function(run: Run, frame: Frame, state: State, node: ir.Function, owner
     for decorator in node.decorators:
         value = expressions.evaluate(run, frame, state, decorator)
         decorators.append(class_lookup.decorator_name(value))
+        if isinstance(value, FunctionValue) and quiet.may_train(run, value):
+            decorators.append(class_lookup.TRAINS)
     module = run.module_frames.get(frame.file.path)
     inner = frame.closure.frames if frame.number == module or owner else (frame.number, *frame.closure.frames)
     return FunctionValue(code, Closure(frame.file.path, inner), None, tuple(decorators))
