@@ -397,7 +397,8 @@ def bind_parameters(
                 variables[param.name] = _some_argument(run, frame, state, param)
             elif not spread and param.default is not None:
                 variables[param.name] = expressions.evaluate(run, frame, state, param.default)
-    state.frames[frame.number] = {**state.frames.get(frame.number, {}), **variables}
+    # A function that an earlier round has made, and that is still in use, looks at these, too: at which is not known.
+    state.frames[frame.number] = {**dict.fromkeys(state.frames.get(frame.number, ()), UNKNOWN), **variables}
 
 
 def _some_argument(run: Run, frame: Frame, state: State, param: ir.Parameter) -> Value:
