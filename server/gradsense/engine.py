@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
 from gradsense.findings import Finding, Safety, Severity, Span
-from gradsense.program import memory
+from gradsense.program import definitions, memory
 from gradsense.program.facts import Step
 from gradsense.program.file import TELLING_NAMES, File, Imports
 from gradsense.program.interface import interfaces
@@ -370,6 +370,7 @@ def forget(path: str) -> None:
     if _last and _last[0][0].path == path:
         _last.pop()[1].let_go()
     memory.forget(path)
+    definitions.forget(path)
 
 
 def check_text(text: str, path: str = "example.py", settings: Settings | None = None) -> list[Finding]:

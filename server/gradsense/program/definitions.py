@@ -27,8 +27,9 @@ class _Made(NamedTuple):
     named: dict[str, Value]
 
 
-_made: Memo[Where, _Made] = Memo(10_000)
-"""The last of each place. It refers to its tree: among that one's notes it would stay until the collector comes by."""
+_made: Memo[str, dict[Where, _Made]] = Memo(5_000)
+"""By the file's path, those of the last text by place; as many in all. They refer to their trees: among the notes of
+these they would stay until the collector comes by."""
 
 
 def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, BlockTree, Lowered], ...]) -> None:
@@ -36,13 +37,23 @@ def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, 
 
     The facts of decorators and class bodies are not recorded; running the module as a script does that.
     """
+    before = _made.get(frame.file.path) or {}
+    now: dict[Where, _Made] = {}
     for unit in units:
-        _, _, tree, lowered = unit
+        where, _, tree, lowered = unit
         node = lowered.statements[0] if len(lowered.statements) == 1 else None
         if isinstance(node, (ir.Function, ir.Class)) and frame.file.mentioned_by_holes.isdisjoint(tree.names):
-            _define(run, frame, state, unit, node)
+            made = _define(run, frame, state, unit, node, before.get(where))
+            if made is not None:
+                now[where] = made
         elif only_define(lowered.statements):
             statements.run_units(run, frame, state, (unit,))
+    _made.put(frame.file.path, now, max(1, len(now)))
+
+
+def forget(path: str) -> None:
+    """Nobody looks at a file any more."""
+    _made.drop(path)
 
 
 def only_define(body: ir.Body) -> bool:
@@ -71,20 +82,26 @@ def is_plain(node: ir.Expr | None) -> bool:
 
 
 def _define(
-    run: Run, frame: Frame, state: State, unit: tuple[Where, int, BlockTree, Lowered], node: ir.Function | ir.Class
-) -> None:
-    where, _, tree, _ = unit
+    run: Run,
+    frame: Frame,
+    state: State,
+    unit: tuple[Where, int, BlockTree, Lowered],
+    node: ir.Function | ir.Class,
+    made: _Made | None,
+) -> _Made | None:
+    """`made` is what the place gave last; gives what it gives now, None for what is made anew each time."""
+    tree = unit[2]
     named = _named(state.frames[frame.number], tree, node)
-    made = _made.get(where)
     if made is None or made.tree is not tree or not _is_same(made.named, named):
         statements.run_units(run, frame, state, (unit,))
         value = state.variable(frame.number, node.name)
         if isinstance(value, (FunctionValue, ClassValue)) and _is_fixed(value):
-            _made.put(where, _Made(tree, value, named))
-        return
+            return _Made(tree, value, named)
+        return None
     state.set_variable(frame.number, node.name, made.value)
     if isinstance(made.value, ClassValue):
         class_lookup.register(run, made.value)
+    return made
 
 
 def _named(variables: dict[str, Value], tree: BlockTree, node: ir.Function | ir.Class) -> dict[str, Value]:

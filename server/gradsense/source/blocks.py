@@ -337,15 +337,17 @@ def _trees(text: str, lines: Scan, starts: list[int], found: Iterable[Statement]
             if tree is None:
                 tree = _live_trees[key] = BlockTree(*key)
                 tree._scan = lines.part(first, end)
-            _recent.put(key, tree, len(tree.text))
+            _recent.put(key, tree, len(tree.text) + _TREE)
         yield start, tree
 
 
 # What is alive is found by its text; the memo keeps alive what was used last.
 _live_blocks: WeakValueDictionary[tuple[str, bool], Block] = WeakValueDictionary()
 _live_trees: WeakValueDictionary[tuple[str, bool], BlockTree] = WeakValueDictionary()
-# As many characters, those of statements within others counted again. The trees of files that are open live by these.
-_recent: Memo[tuple[str, bool], BlockTree] = Memo(250_000)
+# As many characters, those of statements within others counted again, and some more for each tree: a short one takes
+# memory, too. The trees of files that are open live by these.
+_recent: Memo[tuple[str, bool], BlockTree] = Memo(300_000)
+_TREE = 60
 
 
 def _block(text: str, *, parsable: bool = True) -> Block:
