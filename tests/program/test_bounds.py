@@ -51,6 +51,16 @@ def test_a_function_that_makes_others_is_followed_in_loops_around_loops() -> Non
     assert made.facts(Step)
 
 
+def test_so_is_one_that_sorts_within_a_comprehension() -> None:
+    made = _program(
+        "import torch\n\n\ndef pick(rows):\n    return [sorted(row, key=lambda each: each.grad) for row in rows]\n\n\n"
+        "def main(data, optimizer):\n    for a in data:\n        for b in a:\n            for c in b:\n"
+        "                pick(c)\n                optimizer.step()\n"
+    )
+    main = next(run for run in made.runs if run.entry == "main")
+    assert STEPS - main.remaining < 150
+
+
 def test_a_function_that_outlives_the_one_that_made_it_has_its_variables() -> None:
     """Even where it was made by one that lies between, which does not outlive anything."""
     made = _program(

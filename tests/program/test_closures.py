@@ -222,3 +222,20 @@ def test_what_the_program_itself_puts_around_code_may_do_the_rest(text: str) -> 
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     """
     assert found(textwrap.dedent(head) + textwrap.dedent(text)) == set()
+
+
+def test_a_generator_of_data_hides_nothing() -> None:
+    text = """
+        def batches():
+            for x, y in loader:
+                yield x
+
+
+        net = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        for x in batches():
+            net(x).sum().backward()
+            optimizer.zero_grad()
+            optimizer.step()
+    """
+    assert found(text) == {"GS401"}

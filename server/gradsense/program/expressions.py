@@ -499,7 +499,9 @@ def _mapping(run: Run, frame: Frame, state: State, node: ir.Mapping) -> Value:
 
 
 def _comprehension(run: Run, frame: Frame, state: State, node: ir.Comprehension) -> Value:
-    number = run.frame_number()
+    # A lambda in it may keep its variables, in each round of a loop.
+    keeps = frame.tree is not None and "lambda" in frame.tree.names
+    number = run.kept_frame_number((frame.calls, frame.rounds, id(node))) if keeps else run.frame_number()
     inner = Frame(
         number,
         frame.file,

@@ -23,7 +23,7 @@ from gradsense.program import (
 from gradsense.program.facts import Make
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge import graph_layers as known_graph_layers
-from gradsense.program.knowledge.names import canonical, makes_no_network
+from gradsense.program.knowledge.names import canonical
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
 from gradsense.program.values import (
@@ -142,7 +142,7 @@ def _result(
         return PLAIN
     if known_graph_layers.is_graph_layer(name):
         return _construct(run, frame, state, name, Kind.MODULE, args, keywords, at)
-    ancestry = run.imports.ancestry(name) if last[:1].isupper() and not makes_no_network(name) else None
+    ancestry = run.imports.ancestry(name) if last[:1].isupper() and not functions.makes_no_network(name) else None
     if ancestry:
         kinds = {classes.kind_of(canonical(base)) for base in ancestry}
         for kind in (Kind.LIGHTNING, Kind.MODULE, Kind.OPTIMIZER, Kind.SCHEDULER):

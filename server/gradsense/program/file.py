@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from gradsense.program import cells, definitions, expressions, ir, statements
-from gradsense.program.knowledge.names import canonical, is_installed_package, makes_no_network
+from gradsense.program.knowledge.functions import makes_no_network
+from gradsense.program.knowledge.names import canonical, is_installed_package
 from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 FRESH_TENSORS = frozenset(
     f"torch.{name}"
     for name in """rand randn randint randperm zeros ones full empty arange linspace logspace eye normal
@@ -63,6 +65,22 @@ HARMLESS_ROOTS = frozenset(
 
 DATA_ROOTS = frozenset("numpy pandas sklearn scipy PIL cv2 gym gymnasium ale_py".split())
 """Packages whose calls give data: no parameter of the program stands behind it unless one was given."""
+
+_WITHOUT_NETWORKS = frozenset(
+    """pytest _pytest setuptools pkg_resources packaging requests urllib3 httpx aiohttp fsspec toml attr attrs six click
+    typer joblib h5py seaborn plotly imageio networkx nltk boto3 botocore sqlalchemy flask fastapi""".split()
+)
+
+
+def makes_no_network(name: str) -> bool:
+    """Whether a dotted name is of the standard library, or of another that knows nothing of networks, optimizers and
+    schedulers: no call of it gives one.
+    """
+    root = name.partition(".")[0]
+    return root in sys.stdlib_module_names or any(
+        root in known for known in (HARMLESS_ROOTS, DATA_ROOTS, _WITHOUT_NETWORKS)
+    )
+
 
 HARMLESS_CALLS = frozenset(
     """torch.save torch.manual_seed torch.cuda.synchronize torch.cuda.empty_cache torch.onnx.export

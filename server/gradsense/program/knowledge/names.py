@@ -72,21 +72,6 @@ def is_installed_package(root: str) -> bool:
     return root in _PACKAGES or root in sys.stdlib_module_names
 
 
-def makes_no_network(name: str) -> bool:
-    """Whether a dotted name is of the standard library, or of another that knows nothing of networks, optimizers and
-    schedulers: no call of it gives one.
-    """
-    root = name.partition(".")[0]
-    return root in sys.stdlib_module_names or root in _WITHOUT_NETWORKS
-
-
-_WITHOUT_NETWORKS = frozenset(
-    """pytest _pytest setuptools pkg_resources packaging requests urllib3 httpx aiohttp fsspec yaml toml attr attrs six
-    click typer rich tqdm psutil joblib h5py pandas scipy matplotlib seaborn plotly PIL cv2 imageio networkx nltk
-    boto3 botocore sqlalchemy flask fastapi""".split()
-)
-
-
 _PACKAGES = frozenset(
     """torch torchvision torchaudio torchtext lightning pytorch_lightning numpy scipy pandas matplotlib sklearn
     tqdm transformers datasets accelerate deepspeed timm wandb tensorboard tensorboardX hydra omegaconf yaml PIL cv2

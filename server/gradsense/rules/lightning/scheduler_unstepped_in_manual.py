@@ -294,9 +294,9 @@ def _may_step(program: Program, facts: ClassFacts, schedules: tuple[Value, ...])
     )
     if not names.isdisjoint(_ASKED_FOR) or any(name in program.text for name in _ASKED_FOR):
         return True
-    if _STEPS.search(program.text) or program.facts_anywhere(SchedulerStep) or program.has_damage:
+    if _STEPS.search(program.text) or program.facts_anywhere(SchedulerStep):
         return True
-    if program.incomplete:
+    if program.has_damage or program.incomplete:
         return True
     own = {facts.instance.obj, *(each.obj for each in schedules if isinstance(each, Instance))}
     return any(not own.isdisjoint(seen.escaped) for seen in program.runs if seen.entry.startswith(f"{facts.name}."))
