@@ -127,6 +127,25 @@ def test_an_answer_that_was_lost_is_not_kept(tmp_path: Path, packages: Packages)
     assert asked == ["zoo.Cat", "zoo.Cat"]
 
 
+def test_what_took_too_long_twice_is_not_asked_again(tmp_path: Path, packages: Packages) -> None:
+    """Once more it is, for what was parsed on the way makes the next time shorter."""
+    asked: list[str] = []
+
+    async def slow(packages: Packages, question: ClassQuestion) -> Told:
+        asked.append(question.qualified)
+        return Told(None, seconds=20.0, spent=True)
+
+    store = Store(tmp_path / "cache", "classes")
+    for session in range(1, 5):
+        answers = ClassAnswers(store, slow)
+        for _ in range(2):
+            assert asyncio.run(answers.ask(packages, CAT, Patience())) is None
+        assert len(asked) == min(session, 2)
+    write_files(packages[0], {"other-1.0.dist-info/METADATA": ""})
+    asyncio.run(ClassAnswers(store, slow).ask(packages, CAT, Patience()))
+    assert len(asked) == 3
+
+
 def test_a_file_whose_time_is_up_asks_nothing_more(packages: Packages) -> None:
     async def slow(packages: Packages, question: ClassQuestion) -> Told:
         return Told("zoo.Cat", seconds=20.0)

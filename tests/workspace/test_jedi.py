@@ -172,7 +172,7 @@ def test_its_budget_is_of_its_own_time(process: JediProcess, tmp_path: Path, mon
                 await process.close()
 
         told = asyncio.run(scenario())
-    assert (told.answer, told.lost, told.seconds) == (None, True, 0.01)
+    assert told == jedi_process.Told(None, seconds=0.01, spent=True)
     (told,) = asyncio.run(timed(process, CallResult("nets.create", "a.py")))
     assert 0 < told.seconds < jedi_process.FIRST_BUDGET
 
@@ -195,6 +195,56 @@ def test_a_cancelled_question_leaves_no_answer_behind_for_the_next(process: Jedi
         return await answers(process, CallResult("nets.create", "a.py"))
 
     assert asyncio.run(scenario()) == ["nets.deep.Net"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such clock")
+def test_what_takes_too_long_says_nothing_of_the_next_question(
+    process: JediProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many such questions there are in a row."""
+
+    async def scenario() -> list[Answer]:
+        with monkeypatch.context() as patched:
+            patched.setattr(jedi_process, "FIRST_BUDGET", 0.01)
+            patched.setattr(jedi_process, "WAIT", 12_000.0)
+            for _ in range(jedi_process.ATTEMPTS + 1):
+                assert (await process.ask(ClassAncestry("nets.Net", "a.py"))).spent
+        return await answers(process, CallResult("nets.create", "a.py"))
+
+    assert asyncio.run(scenario()) == ["nets.deep.Net"]
+
+
+def test_a_name_is_asked_for_where_it_is_defined(tmp_path: Path) -> None:
+    """What stands between is not inferred: these modules could not be."""
+    packages = make_environment(tmp_path / ".venv", {})
+    write_files(
+        packages,
+        {
+            "hub/__init__.py": "if TYPE_CHECKING:\n    from .models import *\nelse:\n    LAZY = 1\n",
+            "hub/models/__init__.py": "from .nets import *\nfrom .more import *\n",
+            "hub/models/nets.py": "__all__ = ['Net']\nclass Base: pass\nclass Net(Base):\n"
+            "    @classmethod\n    def load(cls): return cls()\n",
+            "hub/models/more.py": "__all__ = ['Other']\nclass Net: pass\nclass Other(Net): pass\n",
+        },
+    )
+    process = JediProcess((packages,), tmp_path / "cache" / "jedi")
+    questions = ClassAncestry("hub.Net", "a.py"), CallResult("hub.Net.load", "a.py"), ClassAncestry("hub.Ne", "a.py")
+
+    async def scenario() -> list[jedi_process.Told]:
+        try:
+            return [await process.ask(question) for question in questions]
+        finally:
+            await process.close()
+
+    told = asyncio.run(scenario())
+    assert [each.answer for each in told] == [("hub.models.nets.Base",), "hub.models.nets.Net", None]
+    read = [{Path(path).name for path in each.files if Path(path).parent.name == "models"} for each in told]
+    assert [sorted(names - {"__init__.py", "nets.pyi", "__init__.pyi"}) for names in read] == [
+        ["nets.py"],
+        ["nets.py"],
+        [],
+    ]
+    assert str(packages / "hub" / "__init__.py") in told[2].files
 
 
 def test_after_some_losses_it_is_left_alone(

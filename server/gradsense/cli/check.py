@@ -35,7 +35,8 @@ from gradsense.workspace.roots import project_root
 from gradsense.workspace.session import Session
 from gradsense.workspace.store import Store, cache_folder
 
-_WORKERS_FOR_ONE_JEDI = 4
+_MOST_JEDIS = 8
+"""Processes with jedi: each may come to hold 350 MB of what it has parsed."""
 
 _FORMATS: dict[str, Callable[..., None]] = {
     "text": text_report.write,
@@ -64,8 +65,8 @@ def check(options: argparse.Namespace) -> int:
     named = [options.stdin_filename or "."] if options.paths == [STDIN] else options.paths
     roots = {project_root(here / name, here) for name in named}
     cache = None if options.no_cache else cache_folder(options.cache_dir)
-    # Many workers have more to ask than one can tell.
-    asked = max(1, (options.jobs or cores()) // _WORKERS_FOR_ONE_JEDI)
+    # A worker that has asked waits meanwhile, so as many may be told at a time as there are workers, within bounds.
+    asked = min(options.jobs or cores(), _MOST_JEDIS)
     classes = kept_class_answers(cache, asked) if cache is not None else ClassAnswers(processes=asked)
     session = Session(sorted(roots), classes=classes)
     relax_collector()

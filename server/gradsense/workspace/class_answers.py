@@ -25,6 +25,8 @@ KINDS: dict[str, type[ClassAncestry] | type[CallResult]] = {"ancestry": ClassAnc
 FILE_BUDGET = 30.0
 """Seconds of jedi's time that one analysis of a file may take: as much as three questions that end in nothing."""
 
+_SPENT = "times spent"
+
 LookUp = Callable[[Packages, ClassQuestion], Awaitable[Told]]
 
 
@@ -111,8 +113,12 @@ class ClassAnswers:
             # One that was lost would be lost again, and cost as much: for this session it has no answer.
             self._told.setdefault(packages, {})[key] = told.answer
             if self._store is not None and not told.lost:
-                entry = {"answer": told.answer, "files": self._with_states(told.files)}
-                self._store.put(self._name(packages, *key), entry)
+                name = self._name(packages, *key)
+                entry: dict[str, object] = {"answer": told.answer, "files": self._with_states(told.files)}
+                if told.spent:
+                    # What was parsed on the way is kept, so another session may come further: once.
+                    entry[_SPENT] = _times_spent(self._store.get(name)) + 1
+                self._store.put(name, entry)
         self._turns.pop((packages, *key), None)
         return told
 
@@ -168,7 +174,7 @@ class ClassAnswers:
 
     def _kept(self, entry: object, kind: str) -> Told | None:
         """What an entry of the store says, if all that it was read from is as it was."""
-        if not isinstance(entry, dict) or not isinstance(entry.get("files"), list):
+        if not isinstance(entry, dict) or not isinstance(entry.get("files"), list) or _times_spent(entry) == 1:
             return None
         for pair in entry["files"]:
             if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
@@ -187,6 +193,12 @@ class ClassAnswers:
 def kept_class_answers(cache: Path, processes: int = 1) -> ClassAnswers:
     """Answers that are kept from run to run in a cache's folder."""
     return ClassAnswers(Store(cache, "classes"), cache=cache / "jedi", processes=processes)
+
+
+def _times_spent(entry: object) -> int:
+    """How many sessions have spent all of the time that they had for an answer, and got none."""
+    times = entry.get(_SPENT) if isinstance(entry, dict) else None
+    return times if isinstance(times, int) else 0
 
 
 def _listed(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -26,6 +27,8 @@ WAIT = 6.0
 """how many times as long may pass by the clock."""
 ATTEMPTS = 3
 """Processes that may be lost in a row before the session does without."""
+_TIME_IS_UP = -signal.SIGPROF if hasattr(signal, "SIGPROF") else None
+"""What the process ends with that has worked for as long as it may. Windows has no such signal."""
 _LONGEST_LINE = 16 * 1024 * 1024
 
 
@@ -37,7 +40,9 @@ class Told(NamedTuple):
     """The files that were read for it."""
     seconds: float = 0.0
     lost: bool = False
-    """Whether there is no answer because the process had no time for it, or died."""
+    """Whether there is no answer because the process died, or nothing came of it by the clock."""
+    spent: bool = False
+    """Whether there is no answer because the process has worked on it for as long as it may."""
 
 
 class JediProcess:
@@ -84,6 +89,9 @@ class JediProcess:
         await writing.drain()
         line = await asyncio.wait_for(reading.readline(), budget * WAIT)
         if not line:
+            if await asyncio.wait_for(self._process.wait(), budget * WAIT) == _TIME_IS_UP:
+                self._process = None
+                return Told(None, seconds=budget, spent=True)
             raise EOFError
         self._lost = 0
         told = json.loads(line)
@@ -136,9 +144,9 @@ class JediProcess:
 
 
 def _library_folders() -> list[str]:
-    """Where jedi and parso are, found without importing them: without `site`, Python does not see them."""
+    """Where jedi, parso and GradSense are, found without importing them: without `site`, Python does not see them."""
     folders: dict[str, None] = {}
-    for name in ("jedi", "parso"):
+    for name in ("jedi", "parso", "gradsense"):
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
             folders[str(Path(spec.origin).parent.parent)] = None

@@ -1,6 +1,6 @@
 """The jedi process itself: a script for the server's interpreter, isolated and without `site`.
 
-Imports nothing of GradSense's.
+Of GradSense it imports what tells where a name is defined, and nothing else.
 
 In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model", "seconds": 10}`.
 Out: one line each, `{"answer": …, "files": […], "seconds": …}`: the dotted names of a class's bases in method
@@ -16,8 +16,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradsense.workspace.exports import Export
 
 
 def main() -> None:
@@ -29,6 +33,8 @@ def main() -> None:
 
     import jedi  # type: ignore[import-untyped]
     from jedi.api.environment import InterpreterEnvironment  # type: ignore[import-untyped]
+
+    from gradsense.workspace.exports import Exports
 
     jedi.settings.cache_directory = options["cache"]
     # jedi imports the modules named here for real, from the user's path.
@@ -47,15 +53,19 @@ def main() -> None:
         script = jedi.Script(code, path=None, project=project, environment=environment)
         return list(script.infer(len(lines), len(lines[-1])))
 
+    exports, installed = Exports(options["sys_path"]), None
     for line in sys.stdin:
         question = json.loads(line)
         files.clear()
         limit(question["seconds"])
         begin = time.process_time()
+        if installed != (installed := times(options["sys_path"])):
+            exports = Exports(options["sys_path"])
         try:
-            answer = (
-                ancestry(question["name"], infer) if question["kind"] == "ancestry" else result(question["name"], infer)
-            )
+            export = exports.origin(question["name"])
+            files.update(export.files)
+            look = ancestry if question["kind"] == "ancestry" else result
+            answer = look(partial(spellings, question["name"], export), infer)
         except Exception:  # jedi raises all sorts of errors on code that it doesn't understand
             answer = None
         limit(0)
@@ -108,17 +118,34 @@ def forgive_the_cache() -> None:
     grammar.load_module, grammar.try_to_save_module = loaded, saved
 
 
-def spellings(name: str, after: str) -> Iterator[str]:
-    """Programs whose last line is the object of a dotted name, from the longest possible module path down."""
+def times(folders: list[str]) -> list[int]:
+    """When something was last put into some folders, or taken out: whoever installs a package does."""
+    found = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            found.append(os.stat(folder).st_mtime_ns)
+    return found
+
+
+def spellings(name: str, export: Export, after: str) -> Iterator[str]:
+    """Programs whose last line is the object of a dotted name, or what a call of it gives (`after`): one where the
+    module that defines it is known, or else from the longest possible module path down.
+    """
+    if export.module is not None:
+        first, *rest = export.names
+        yield f"from {export.module} import {first} as it\n{'.'.join(('it', *rest))}{after}"
+        return
+    if export.absent:
+        return
     parts = name.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         attribute = "".join(f".{part}" for part in parts[cut + 1 :])
         yield f"from {'.'.join(parts[:cut])} import {parts[cut]} as it\nit{attribute}{after}"
 
 
-def ancestry(name: str, infer: Any) -> list[str] | None:
+def ancestry(programs: Callable[[str], Iterator[str]], infer: Callable[[str], list[Any]]) -> list[str] | None:
     """The bases of a class, the class itself left out."""
-    for code in spellings(name, ""):
+    for code in programs(""):
         for found in infer(code):
             if found.type != "class":
                 continue
@@ -135,9 +162,9 @@ def mro(found: Any) -> list[Any]:
     return [Name(found._inference_state, base.name) for base in value.py__mro__()]
 
 
-def result(name: str, infer: Any) -> str | None:
+def result(programs: Callable[[str], Iterator[str]], infer: Callable[[str], list[Any]]) -> str | None:
     """The class of what a call returns, if all that it may return are of one class."""
-    for code in spellings(name, "()"):
+    for code in programs("()"):
         classes = {found.full_name for found in infer(code) if found.type == "instance" and found.full_name}
         if classes:
             return classes.pop() if len(classes) == 1 else None
