@@ -131,13 +131,14 @@ def test_a_half_typed_line_makes_no_finding_of_its_own() -> None:
 def test_nobody_is_asked_about_libraries_that_make_no_network() -> None:
     """Of a call only that matters: whether it gives a network, an optimizer, a scheduler."""
     text = (
-        "import tarfile\nimport threading\nimport fsspec\nimport timm\nimport torch\n\n"
+        "import tarfile\nimport threading\nimport fsspec\nimport nets\nimport timm\nimport torch\n\n"
         "archive, lock, file = tarfile.open('data.tar'), threading.Lock(), fsspec.open('data')\n"
-        "net = timm.create_model('resnet18')\nnet(torch.ones(1)).sum().backward()\n"
+        "net, other = nets.create_model('resnet18'), timm.create_model('resnet18')\n"
+        "(net(torch.ones(1)) + other(torch.ones(1))).sum().backward()\n"
     )
     asked = {
         each.qualified
         for each in analyse(Snapshot("main.py", text, Settings())).questions
         if isinstance(each, CallResult | ClassAncestry)
     }
-    assert asked == {"timm.create_model"}
+    assert asked == {"nets.create_model"}

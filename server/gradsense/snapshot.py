@@ -41,7 +41,7 @@ class ClassAncestry:
 class CallResult:
     """Question: the class of what a call of an installed package's function returns (`timm.create_model`).
 
-    Answered by a dotted class name, or None.
+    Answered by the dotted name of the class, and those of its bases in method resolution order; or None.
     """
 
     qualified: str

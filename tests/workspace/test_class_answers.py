@@ -148,7 +148,7 @@ def test_what_took_too_long_twice_is_not_asked_again(tmp_path: Path, packages: P
 
 def test_a_file_whose_time_is_up_asks_nothing_more(packages: Packages) -> None:
     async def slow(packages: Packages, question: ClassQuestion) -> Told:
-        return Told("zoo.Cat", seconds=20.0)
+        return Told(("zoo.Cat",), seconds=20.0)
 
     async def scenario() -> list[Answer]:
         answers, patience = ClassAnswers(None, slow), Patience(30.0)
@@ -156,7 +156,7 @@ def test_a_file_whose_time_is_up_asks_nothing_more(packages: Packages) -> None:
         first = [await answers.ask(packages, CallResult(name, "a.py"), patience) for name in names]
         return [*first, await answers.ask(packages, CallResult("zoo.c", "b.py"), Patience(30.0))]
 
-    assert asyncio.run(scenario()) == ["zoo.Cat", "zoo.Cat", None, "zoo.Cat"]
+    assert asyncio.run(scenario()) == [("zoo.Cat",), ("zoo.Cat",), None, ("zoo.Cat",)]
 
 
 @pytest.mark.parametrize("damage", ["broken", "foreign", "read-only", "no folder"])

@@ -97,7 +97,7 @@ def test_nothing_is_executed(root: Path, marker: Path) -> None:
     answers = asyncio.run(scenario())
     assert not marker.exists(), marker.read_text()
     # The traps were looked at, not passed by. What the root has itself is the user's: nobody asks jedi about it.
-    assert answers[CallResult("elsewhere.make", user)] == "elsewhere.Module"
+    assert answers[CallResult("elsewhere.make", user)] == ("elsewhere.Module",)
     assert answers[CallResult("torch.make", user)] is None
     assert answers[InstalledVersion("lightning", user)] == "2.6.6"
     assert answers[ModuleSource("user", user)] is not None

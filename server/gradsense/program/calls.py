@@ -75,7 +75,7 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
         made = _super(run, frame, state, node)
         if made is not None:
             return made
-    callee = expressions.evaluate(run, frame, state, node.func)
+    callee = expressions.callee_of(run, frame, state, node.func)
     args: list[Value] = []
     for arg in node.args:
         if isinstance(arg, ir.Starred):

@@ -113,9 +113,27 @@ def note_half_typed(run: Run, frame: Frame, name: str, at: int) -> None:
         run.lost[frame.site(at)] = Lost(frame.site(at), "a name that nothing defines")
 
 
-def _attribute(run: Run, frame: Frame, state: State, node: ir.Attribute) -> Value:
+def callee_of(run: Run, frame: Frame, state: State, node: ir.Expr) -> Value:
+    """What is called: an attribute may be a method of whatever it is looked up on."""
+    if not isinstance(node, ir.Attribute):
+        return evaluate(run, frame, state, node)
+    return _told(run, frame, state, node, _member(run, frame, state, node))
+
+
+def _member(run: Run, frame: Frame, state: State, node: ir.Attribute) -> Value:
     receiver = evaluate(run, frame, state, node.value)
-    value = objects.get_attribute(run, frame, state, receiver, node.attr, node.at)
+    return objects.get_attribute(run, frame, state, receiver, node.attr, node.at)
+
+
+def _attribute(run: Run, frame: Frame, state: State, node: ir.Attribute) -> Value:
+    value = _member(run, frame, state, node)
+    if isinstance(value, Method) and isinstance(value.receiver, Tensor):
+        return objects.field_of_output(value.receiver, value)
+    return _told(run, frame, state, node, value)
+
+
+def _told(run: Run, frame: Frame, state: State, node: ir.Attribute, value: Value) -> Value:
+    """An attribute's value; where it isn't known, what the way it is used tells of it."""
     if value is UNKNOWN and duck_types.may_tell(frame):
         return duck_types.value_of_attribute(run, frame, state, duck_types.spelt(frame, node))
     return value

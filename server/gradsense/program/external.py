@@ -143,23 +143,29 @@ def _result(
     if known_graph_layers.is_graph_layer(name):
         return _construct(run, frame, state, name, Kind.MODULE, args, keywords, at)
     ancestry = run.imports.ancestry(name) if last[:1].isupper() and not functions.makes_no_network(name) else None
-    if ancestry:
-        kinds = {classes.kind_of(canonical(base)) for base in ancestry}
-        for kind in (Kind.LIGHTNING, Kind.MODULE, Kind.OPTIMIZER, Kind.SCHEDULER):
-            if kind in kinds:
-                return _construct(run, frame, state, name, kind, args, keywords, at)
-    returned = run.imports.call_result(name)
-    if returned is not None and (kind := classes.kind_of(canonical(returned))) is not None:
-        return _construct(run, frame, state, canonical(returned), kind, args, keywords, at, opaque=True)
-    if name.startswith(("torchvision.models.", "timm.create_model", "torch.hub.load")):
+    if ancestry and (kind := _kind_among(ancestry)) is not None:
+        return _construct(run, frame, state, name, kind, args, keywords, at)
+    if functions.makes_a_network(name):
         instance = Instance(objects.allocate(frame, at), Ref(name), Kind.MODULE)
         state.heap[instance.obj] = {}
         return instance
+    returned = run.imports.call_result(name)
+    if returned:
+        cls = canonical(returned[0])
+        kind = classes.kind_of(cls) or _kind_among(returned[1:])
+        if kind is not None:
+            return _construct(run, frame, state, cls, kind, args, keywords, at, opaque=True)
     if name == "torch.distributions.kl_divergence":
         return distributions.divergence(run, state, args)
     values = (*args, *(value for _, value in keywords))
     training.unknown_code(run, state, values, callee=Ref(name))
     return training.result_of_unknown(args)
+
+
+def _kind_among(bases: tuple[str, ...]) -> Kind | None:
+    """The kind of a class of an installed package with these bases, where it is one that has to do with training."""
+    kinds = {classes.kind_of(canonical(base)) for base in bases}
+    return next((kind for kind in (Kind.LIGHTNING, Kind.MODULE, Kind.OPTIMIZER, Kind.SCHEDULER) if kind in kinds), None)
 
 
 _NO_TENSORS = frozenset(

@@ -313,12 +313,12 @@ class Imports:
         answer = self.ask(ClassAncestry(name, self.main_path))
         return answer if isinstance(answer, tuple) else None
 
-    def call_result(self, name: str) -> str | None:
-        """The class of what an installed package's function returns; None if unknown."""
+    def call_result(self, name: str) -> tuple[str, ...] | None:
+        """The class of what an installed package's function returns, and its bases; None if unknown."""
         if not _is_askable(name) or makes_no_network(name) or name.startswith(("torch.", "lightning.")):
             return None
         answer = self.ask(CallResult(name, self.main_path))
-        return answer if isinstance(answer, str) else None
+        return answer if isinstance(answer, tuple) else None
 
     def _file(self, module: str, importer: str) -> File | None:
         root = module.partition(".")[0]

@@ -198,6 +198,16 @@ def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int
     return Method(tensor, name)
 
 
+def field_of_output(output: Tensor, method: Method) -> Value:
+    """`out.loss`, `out.logits`, of what a network from a library gives: that is an object whose fields are tensors, and
+    takes part in all that its fields do.
+    """
+    by_library = "." in output.made_by and not output.made_by.startswith(("torch.", "Tensor."))
+    if not by_library or method.name in functions.TENSOR_PROPERTIES:
+        return method
+    return output._replace(parameter=None, leaf=None, made_by="", needed=False, requires=None, open=True)
+
+
 def _note_reading(run: Run, site: Site, of: frozenset[Obj] | None) -> None:
     """The program reads the gradient of some parameters; None if it can't be told of which."""
     before = run.gradients_read.get(site, NOTHING)

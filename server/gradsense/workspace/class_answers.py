@@ -79,7 +79,7 @@ class ClassAnswers:
             return True, told[key]
         if self._store is None or (packages, *key) in self._absent:
             return False, None
-        kept = self._kept(self._store.get(self._name(packages, *key)), key[0])
+        kept = self._kept(self._store.get(self._name(packages, *key)))
         if kept is None:
             self._absent.add((packages, *key))
             return False, None
@@ -172,7 +172,7 @@ class ClassAnswers:
                 self._states[path] = None
         return self._states[path]
 
-    def _kept(self, entry: object, kind: str) -> Told | None:
+    def _kept(self, entry: object) -> Told | None:
         """What an entry of the store says, if all that it was read from is as it was."""
         if not isinstance(entry, dict) or not isinstance(entry.get("files"), list) or _times_spent(entry) == 1:
             return None
@@ -184,10 +184,8 @@ class ClassAnswers:
         answer = entry.get("answer")
         if answer is None:
             return Told(None)
-        if kind == "ancestry":
-            is_right = isinstance(answer, list) and all(isinstance(name, str) for name in answer)
-            return Told(tuple(answer)) if is_right else None
-        return Told(answer) if isinstance(answer, str) else None
+        is_right = isinstance(answer, list) and all(isinstance(name, str) for name in answer)
+        return Told(tuple(answer)) if is_right else None
 
 
 def kept_class_answers(cache: Path, processes: int = 1) -> ClassAnswers:

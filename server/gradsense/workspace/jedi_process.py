@@ -97,7 +97,7 @@ class JediProcess:
         told = json.loads(line)
         files, seconds = told.get("files"), told.get("seconds")
         return Told(
-            _answer(question, told.get("answer")),
+            _answer(told.get("answer")),
             tuple(map(str, files if isinstance(files, list) else ())),
             float(seconds) if isinstance(seconds, int | float) else 0.0,
         )
@@ -153,9 +153,7 @@ def _library_folders() -> list[str]:
     return list(folders)
 
 
-def _answer(question: ClassAncestry | CallResult, answer: Any) -> Answer:
-    if isinstance(question, ClassAncestry):
-        if isinstance(answer, list) and all(isinstance(name, str) for name in answer):
-            return tuple(answer)
-        return None
-    return answer if isinstance(answer, str) else None
+def _answer(answer: Any) -> Answer:
+    if isinstance(answer, list) and all(isinstance(name, str) for name in answer):
+        return tuple(answer)
+    return None

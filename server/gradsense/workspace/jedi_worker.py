@@ -4,8 +4,8 @@ Of GradSense it imports what tells where a name is defined, and nothing else.
 
 In: one JSON object a line, `{"kind": "ancestry" | "result", "name": "timm.create_model", "seconds": 10}`.
 Out: one line each, `{"answer": …, "files": […], "seconds": …}`: the dotted names of a class's bases in method
-resolution order, or the dotted name of the class of a call's result, what was read for it, and the time it took. When
-the process has worked on an answer for as long as it may, it ends. The user's packages are read, never executed.
+resolution order, or of the class of a call's result and its bases, what was read for it, and the time it took. When the
+process has worked on an answer for as long as it may, it ends. The user's packages are read, never executed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
             export = exports.origin(question["name"])
             files.update(export.files)
             look = ancestry if question["kind"] == "ancestry" else result
-            answer = look(partial(spellings, question["name"], export), infer)
+            answer = look(partial(spellings, question["name"], export), infer, question["name"])
         except Exception:  # jedi raises all sorts of errors on code that it doesn't understand
             answer = None
         limit(0)
@@ -143,32 +143,37 @@ def spellings(name: str, export: Export, after: str) -> Iterator[str]:
         yield f"from {'.'.join(parts[:cut])} import {parts[cut]} as it\nit{attribute}{after}"
 
 
-def ancestry(programs: Callable[[str], Iterator[str]], infer: Callable[[str], list[Any]]) -> list[str] | None:
+def ancestry(
+    programs: Callable[[str], Iterator[str]], infer: Callable[[str], list[Any]], name: str
+) -> list[str] | None:
     """The bases of a class, the class itself left out."""
     for code in programs(""):
         for found in infer(code):
-            if found.type != "class":
-                continue
-            names = [base.full_name for base in mro(found)[1:]]
-            return [name for name in names if name and name != "builtins.object"]
+            if found.type == "class":
+                names = mro(found)
+                # A decorator may say of a class that it gives some class of a kind: that one is a base, as it were.
+                return names[1:] if found.name == name.rpartition(".")[2] else names
     return None
 
 
-def mro(found: Any) -> list[Any]:
-    """The classes of a method resolution order, as jedi's names. jedi has no public way to them."""
+def result(programs: Callable[[str], Iterator[str]], infer: Callable[[str], list[Any]], name: str) -> list[str] | None:
+    """The class of what a call returns and its bases, if all that it may return are of one class."""
+    for code in programs("()"):
+        found = {each.full_name: each for each in infer(code) if each.type == "instance" and each.full_name}
+        if found:
+            return mro(found.popitem()[1]) if len(found) == 1 else None
+    return None
+
+
+def mro(found: Any) -> list[str]:
+    """The method resolution order of a class, or of an instance's, by name. jedi has no public way to it."""
     from jedi.api.classes import Name  # type: ignore[import-untyped]
 
     value = next(iter(found._name.infer()))
-    return [Name(found._inference_state, base.name) for base in value.py__mro__()]
-
-
-def result(programs: Callable[[str], Iterator[str]], infer: Callable[[str], list[Any]]) -> str | None:
-    """The class of what a call returns, if all that it may return are of one class."""
-    for code in programs("()"):
-        classes = {found.full_name for found in infer(code) if found.type == "instance" and found.full_name}
-        if classes:
-            return classes.pop() if len(classes) == 1 else None
-    return None
+    if found.type == "instance":
+        value = value.py__class__()
+    names = [Name(found._inference_state, each.name).full_name for each in value.py__mro__()]
+    return [name for name in names if name and name != "builtins.object"]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 FRESH_TENSORS = frozenset(
@@ -80,6 +81,23 @@ def makes_no_network(name: str) -> bool:
     return root in sys.stdlib_module_names or any(
         root in known for known in (HARMLESS_ROOTS, DATA_ROOTS, _WITHOUT_NETWORKS)
     )
+
+
+TENSOR_PROPERTIES = frozenset(
+    """H T data device dtype grad grad_dtype grad_fn imag is_cpu is_cuda is_ipu is_leaf is_maia is_meta is_mkldnn is_mps
+    is_mtia is_nested is_quantized is_sparse is_sparse_csr is_vulkan is_xla is_xpu itemsize layout mH mT name names
+    nbytes ndim output_nr real requires_grad retains_grad shape volatile""".split()
+)
+"""What a tensor has that is no method: `dir(torch.Tensor)`, torch 2.13."""
+
+_NETWORKS = re.compile(
+    r"torchvision\.models\.|timm\.create_model|torch\.hub\.load|transformers\.AutoModel\w*\.from_(?:pretrained|config)$"
+)
+
+
+def makes_a_network(name: str) -> bool:
+    """Whether a call gives a network, whatever its class: that of transformers' Auto classes is in what they load."""
+    return _NETWORKS.match(name) is not None
 
 
 HARMLESS_CALLS = frozenset(
