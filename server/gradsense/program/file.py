@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from gradsense.program import cells, definitions, expressions, ir, statements
-from gradsense.program.knowledge.functions import makes_no_network
+from gradsense.program.knowledge.functions import makes_a_network, makes_no_network
 from gradsense.program.knowledge.names import canonical, is_installed_package
 from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
@@ -308,7 +308,7 @@ class Imports:
 
     def ancestry(self, name: str) -> tuple[str, ...] | None:
         """The bases of an installed package's class in method resolution order; None if unknown."""
-        if not _is_askable(name):
+        if not _is_askable(name) or makes_a_network(name):
             return None
         answer = self.ask(ClassAncestry(name, self.main_path))
         return answer if isinstance(answer, tuple) else None
