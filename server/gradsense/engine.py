@@ -16,7 +16,7 @@ from gradsense.config import Settings
 from gradsense.findings import Finding, Safety, Severity, Span
 from gradsense.program import definitions, memory
 from gradsense.program.facts import Step
-from gradsense.program.file import TELLING_NAMES, File, Imports
+from gradsense.program.file import TELLING_NAMES, File, Files, Imports
 from gradsense.program.interface import interfaces
 from gradsense.program.knowledge.names import is_installed_package
 from gradsense.program.program import Program
@@ -104,12 +104,9 @@ def program_of(snapshot: Snapshot, in_order: Program | None = None) -> Program:
     With the program of a notebook from top to bottom (`in_order`), the one whose cells may run in any order.
     """
     file = _file(snapshot.path, snapshot.text, snapshot.cells)
-    others = {
-        answer.path: _file(answer.path, answer.text)
-        for answer in snapshot.answers.values()
-        if isinstance(answer, SourceFile) and answer.path != snapshot.path
-    }
-    return Program(file, Imports(file, snapshot.answers, others), snapshot.settings, in_order)
+    others = {answer.path: answer.text for answer in snapshot.answers.values() if isinstance(answer, SourceFile)}
+    imports = Imports(file, snapshot.answers, Files(file, others, _file))
+    return Program(file, imports, snapshot.settings, in_order)
 
 
 _last: list[tuple[Snapshot, Program]] = []

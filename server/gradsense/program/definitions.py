@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gradsense.program import class_lookup, ir, statements
+from gradsense.program import class_lookup, imported, ir, statements
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
@@ -37,9 +37,13 @@ def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, 
 
     The facts of decorators and class bodies are not recorded; running the module as a script does that.
     """
+    begins = next((number for number, unit in enumerate(units) if _is_definition(unit)), len(units))
+    leading = tuple(unit for unit in units[:begins] if only_define(unit[3].statements))
+    if leading:
+        imported.run_imports(run, frame, state, leading, lambda: statements.run_units(run, frame, state, leading))
     before = _made.get(frame.file.path) or {}
     now: dict[Where, _Made] = {}
-    for unit in units:
+    for unit in units[begins:]:
         where, _, tree, lowered = unit
         node = lowered.statements[0] if len(lowered.statements) == 1 else None
         if isinstance(node, (ir.Function, ir.Class)) and frame.file.mentioned_by_holes.isdisjoint(tree.names):
@@ -54,6 +58,12 @@ def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, 
 def forget(path: str) -> None:
     """Nobody looks at a file any more."""
     _made.drop(path)
+    imported.forget(path)
+
+
+def _is_definition(unit: imported.Unit) -> bool:
+    statements = unit[3].statements
+    return len(statements) == 1 and isinstance(statements[0], (ir.Function, ir.Class))
 
 
 def only_define(body: ir.Body) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from gradsense.program import cells, definitions, expressions, ir, statements
@@ -266,15 +266,39 @@ TELLING_NAMES = frozenset(
 _OF_TRAINING = TELLING_NAMES | {"torch", "lightning", "pytorch_lightning", "ignite", "accelerate", "transformers"}
 
 
+class Files(Mapping[str, File]):
+    """The user's files by path, each read when it is first looked at: a package may have thousands that are never."""
+
+    def __init__(self, main: File, texts: Mapping[str, str], read: Callable[[str, str], File]) -> None:
+        """`texts` are those of the others, by path; `read` makes a file of a path and a text."""
+        self._texts = {**texts, main.path: main.document.text}
+        self._read = {main.path: main}
+        self._make = read
+
+    def __getitem__(self, path: str) -> File:
+        file = self._read.get(path)
+        if file is None:
+            file = self._read[path] = self._make(path, self._texts[path])
+        return file
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+
 class Imports:
     """Answers of the snapshot, by what the interpreter asks; what isn't answered is kept as a question."""
 
-    def __init__(self, file: File, answers: Mapping[Question, Answer], files: Mapping[str, File]) -> None:
+    def __init__(self, file: File, answers: Mapping[Question, Answer], files: Files) -> None:
         self.main = file
         self.main_path = file.path
         self.answers = answers
-        self.files = dict(files)
-        self.files[file.path] = file
+        self.files = files
         self.questions: set[Question] = set()
         self.asked: set[Question] = set()
         """All that was asked, answered or not: what the analysis says depends on nothing else from outside."""
@@ -287,7 +311,6 @@ class Imports:
         self.found: dict[tuple[object, ...], object] = {}
         """What look-ups find now, by what runs have read: many have read the same."""
         self.asking: Run | None = None
-        self.read: set[str] = set()
         self._telling: dict[str, frozenset[str]] = {}
         self._far: dict[str, bool] = {}
 
@@ -300,6 +323,19 @@ class Imports:
         if self.asking is not None:
             self.asking.reads["answer", question] = answer
         return answer
+
+    def resume(self, asked: Iterable[Question], classes: Iterable[ClassValue]) -> None:
+        """Go on from where another analysis, with the same answers so far, had asked this and come across these
+        classes.
+        """
+        for question in asked:
+            self.asked.add(question)
+            if question not in self.answers:
+                self.questions.add(question)
+        self.classes = {cls: cls for cls in classes}
+        self.classes_as_of = object()
+        self.orders.clear()
+        self.found.clear()
 
     def version(self, distribution: str) -> str | None:
         """The version of an installed distribution, where it is known."""
@@ -373,7 +409,6 @@ class Imports:
         number = run.module_frames.get(file.path)
         if number is not None:
             return number
-        self.read.add(file.path)
         run.muted += 1
         outer_assumed = state.assumed
         try:

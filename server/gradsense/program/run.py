@@ -244,6 +244,15 @@ class Run:
         """All that was seen, in the order in which it was seen first."""
         return self._recorded.values() if self._facts is None else self._facts
 
+    def noted(self) -> dict[str, object]:
+        """What the run has come to know so far."""
+        return {name: _copied(value) for name, value in vars(self).items() if name not in _ITS_OWN}
+
+    def resume(self, noted: dict[str, object]) -> None:
+        """Go on from what a run that began as this one has `noted`."""
+        for name, value in noted.items():
+            setattr(self, name, _copied(value))
+
     def finish(self) -> None:
         """Nothing more is recorded: what only a run that goes on needs to know is forgotten."""
         self._facts = tuple(self._recorded.values())
@@ -285,6 +294,13 @@ class Run:
         garbage collector comes by.
         """
         self._here = None
+
+
+_ITS_OWN = frozenset({"imports", "entry", "token"})
+
+
+def _copied(value: object) -> object:
+    return value.copy() if isinstance(value, (dict, set, list)) else value
 
 
 class FactsHere:
