@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import cached_property
 
 from gradsense.program import cells, definitions, expressions, ir, statements
@@ -14,6 +14,7 @@ from gradsense.program.lower import Lowered, lower
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
 from gradsense.program.values import (
+    NOTHING,
     UNKNOWN,
     ClassValue,
     Closure,
@@ -78,6 +79,29 @@ class File:
             (where.unit, where.steps[:1] if not where.unit else ()): (offset, tree)
             for where, offset, tree, _ in self.units
         }
+
+    @cached_property
+    def mentioned(self) -> frozenset[str]:
+        """What the file mentions other than to import it: what only strings name, as `__all__` does, aside."""
+        text = _IMPORT.sub("", _STRING_OR_COMMENT.sub(_without, self.document.text))
+        return frozenset(_WORD.findall(text))
+
+    @cached_property
+    def passed_on(self) -> dict[str, list[Where]]:
+        """The names that the file imports and doesn't mention again, with the top-level blocks that import them: only
+        others may use them, as those of a package use what its `__init__` imports.
+        """
+        found: dict[str, list[Where]] = {}
+        for where, _, tree, _ in self.units:
+            for match in _IMPORT.finditer(tree.text) if "import" in tree.names else ():
+                for name in set(_WORD.findall(match[0])) - self.mentioned:
+                    found.setdefault(name, []).append(where)
+        return found
+
+    @cached_property
+    def stars(self) -> tuple[str, ...]:
+        """The modules that the file takes everything from, as it writes them."""
+        return tuple(node.module for _, _, _, lowered in self.units for node in _star_imports(lowered.statements))
 
     @cached_property
     def mentioned_by_holes(self) -> frozenset[str]:
@@ -245,6 +269,33 @@ def _is_in_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
+def _star_imports(body: ir.Body) -> Iterator[ir.ImportFrom]:
+    """The `from module import *` among statements, under whatever conditions."""
+    for node in () if isinstance(body, ir.Slot) else body:
+        if isinstance(node, ir.ImportFrom):
+            if any(name == "*" for name, _ in node.names):
+                yield node
+        elif isinstance(node, ir.If):
+            yield from (*_star_imports(node.body), *_star_imports(node.orelse))
+        elif isinstance(node, ir.Try):
+            for inner in (node.body, node.orelse, node.finalbody, *(body for _, _, body in node.handlers)):
+                yield from _star_imports(inner)
+
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+)?import\b[ \t]*(?:\([^)]*\)|(?:\\\r?\n|[^\n(])*)", re.MULTILINE)
+_STRING_OR_COMMENT = re.compile(
+    r"""(?<![\w])[rRbBuU]{0,2}("{3}[\s\S]*?"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|\#[^\n]*"""
+)
+_ANNOTATION = re.compile(r"(?:\w[ \t]*:|->)[ \t]*$")
+
+
+def _without(match: re.Match[str]) -> str:
+    """What is left of a string or comment: of an annotation all, for that names what it is about."""
+    before = match.string[max(0, match.start() - 80) : match.start()]
+    return match[0] if match[1] and _ANNOTATION.search(before) else ""
+
+
 _DEFINITION = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 
 
@@ -404,15 +455,23 @@ class Imports:
         self._far[file.path] = far
         return far
 
-    def _frame_of(self, run: Run, state: State, file: File) -> int | None:
-        """The frame that holds a file's names, after its body was run; None while it is still being run."""
+    def _frame_of(self, run: Run, state: State, file: File, wanted: Set[str] | None) -> int:
+        """The frame that holds a file's names, after its body was run, or while it is. What the file only passes on is
+        imported as far as it is `wanted` (None: all of it).
+        """
         number = run.module_frames.get(file.path)
-        if number is not None:
+        left_out = run.left_out.get(file.path, NOTHING)
+        missing = left_out if wanted is None else left_out & wanted
+        if number is not None and (not missing or number not in state.frames):
             return number
         run.muted += 1
         outer_assumed = state.assumed
         try:
-            number = run_module(run, state, file)
+            if number is None:
+                number = run_module(run, state, file, wanted=wanted)
+            else:
+                run.left_out[file.path] = left_out - missing
+                _import_again(run, state, file, number, missing)
         finally:
             run.muted -= 1
         state.assumed = outer_assumed
@@ -422,45 +481,58 @@ class Imports:
         """`import dotted`."""
         file = self._file(dotted, frame.file.path)
         if file is not None:
-            self._frame_of(run, state, file)
-            return Ref(f"file:{file.path}")
+            return self._as_value(run, frame, state, file)
         return Ref(canonical(dotted))
+
+    def _as_value(self, run: Run, frame: Frame, state: State, file: File) -> Value:
+        """A module, of which whoever has imported it may use whatever it mentions."""
+        self._frame_of(run, state, file, frame.file.document.names)
+        return Ref(f"file:{file.path}")
 
     def member(self, run: Run, frame: Frame, state: State, module: str, name: str) -> Value:
         """`from module import name`."""
         file = self._file(module, frame.file.path)
         if file is not None:
-            number = self._frame_of(run, state, file)
-            value = state.variable(number, name) if number is not None else None
+            value = self._variable(run, state, file, name, set())
             if value is not None:
                 return value
-            inner = self._file(f"{module}{'' if module.endswith('.') else '.'}{name}", frame.file.path)
-            if inner is not None:
-                self._frame_of(run, state, inner)
-                return Ref(f"file:{inner.path}")
-            return UNKNOWN
-        if module.startswith("."):
-            inner = self._file(f"{module}{'' if module.endswith('.') else '.'}{name}", frame.file.path)
-            if inner is not None:
-                self._frame_of(run, state, inner)
-                return Ref(f"file:{inner.path}")
-            return UNKNOWN
-        return Ref(canonical(f"{module}.{name}"))
+        elif not module.startswith("."):
+            return Ref(canonical(f"{module}.{name}"))
+        inner = self._file(f"{module}{'' if module.endswith('.') else '.'}{name}", frame.file.path)
+        return self._as_value(run, frame, state, inner) if inner is not None else UNKNOWN
+
+    def _variable(self, run: Run, state: State, file: File, name: str, seen: set[str]) -> Value | None:
+        """A module's variable; one that comes by `import *`, too, if nobody had wanted it when that was run."""
+        seen.add(file.path)
+        number = self._frame_of(run, state, file, {name})
+        value = state.variable(number, name)
+        for star in reversed(file.stars) if value is None else ():
+            behind = self._file(star, file.path)
+            if behind is not None and behind.path not in seen:
+                value = self._variable(run, state, behind, name, seen)
+                if value is not None:
+                    state.set_variable(number, name, value)
+                    break
+        return value
 
     def everything(self, run: Run, frame: Frame, state: State, module: str) -> dict[str, Value]:
-        """`from module import *`."""
+        """`from module import *`, as far as somebody wants it."""
         file = self._file(module, frame.file.path)
         if file is None:
             return {}
-        number = self._frame_of(run, state, file)
-        names = state.frames.get(number, {}) if number is not None else {}
-        return {name: value for name, value in names.items() if not name.startswith("_")}
+        wanted = frame.wanted if frame.wanted is None else frame.wanted | frame.file.mentioned
+        number = self._frame_of(run, state, file, wanted)
+        return {name: value for name, value in state.frames.get(number, {}).items() if not name.startswith("_")}
 
     def attribute(self, run: Run, frame: Frame, state: State, receiver: Ref, name: str) -> Value:
         """`receiver.name` on a module or something else from outside."""
         if receiver.name.startswith("file:"):
             file = self.files.get(receiver.name[5:])
-            value = expressions.module_variable(run, state, file.path, name) if file is not None else None
+            if file is None:
+                return UNKNOWN
+            value = expressions.module_variable(run, state, file.path, name)
+            if value is None and file.path in run.module_frames:
+                value = self._variable(run, state, file, name, set())
             return value if value is not None else UNKNOWN
         if receiver.name == "builtins.text":
             return Ref(f"builtins.str.{name}")
@@ -478,11 +550,17 @@ _SETTLED = frozenset(
 )
 
 
-def run_module(run: Run, state: State, file: File, definitions_only: bool = False) -> int:
-    """Run a module's body, or only its functions, classes and imports; gives the number of the frame with its names."""
+def run_module(
+    run: Run, state: State, file: File, definitions_only: bool = False, wanted: Set[str] | None = None
+) -> int:
+    """Run a module's body, or only its functions, classes and imports; gives the number of the frame with its names.
+
+    Of what it only passes on, what isn't `wanted` is left out, with all that it would lead to (`Run.left_out`).
+    """
     number = run.frame_number()
     run.module_frames[file.path] = number
     frame = _module_frame(file, number)
+    frame.wanted = wanted
     state.frames[number] = {}
     if definitions_only:
         definitions.define(run, frame, state, file.units)
@@ -491,6 +569,14 @@ def run_module(run: Run, state: State, file: File, definitions_only: bool = Fals
     else:
         statements.run_units(run, frame, state, file.units)
     return number
+
+
+def _import_again(run: Run, state: State, file: File, number: int, names: frozenset[str]) -> None:
+    """Import what a module passes on and nobody had wanted before."""
+    frame = _module_frame(file, number)
+    frame.wanted = names
+    places = {where for name in names for where in file.passed_on[name]}
+    statements.run_units(run, frame, state, tuple(unit for unit in file.units if unit[0] in places))
 
 
 def run_cells_again(run: Run, state: State, file: File, before: Run, changes: cells.Changes) -> None:

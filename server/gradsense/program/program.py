@@ -40,6 +40,7 @@ from gradsense.program.state import NO_GRADIENTS, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
     PLAIN,
     UNKNOWN,
+    Choice,
     ClassValue,
     Closure,
     Code,
@@ -79,6 +80,9 @@ _TRAINING_NAMES = frozenset(
     """backward step zero_grad optim Optimizer optimizer optimizers parameters named_parameters requires_grad
     requires_grad_ add_param_group load_state_dict loss criterion autograd""".split()
 )
+
+
+_DRIVING_NAMES = frozenset("backward manual_backward step zero_grad optim optimizer optimizers training_step".split())
 
 
 class Place(NamedTuple):
@@ -470,7 +474,7 @@ class Program:
                 value = None
             self.imports.asking = None
             run.finish()
-            if script or all(_is_comparable(value) for value in run.reads.values()):
+            if script or all(self._is_of_the_script(*read) or _is_comparable(v) for read, v in run.reads.items()):
                 self._memory.keep(entry, content, run, value)
                 self._lent.append(run)
         if value is None:
@@ -479,18 +483,24 @@ class Program:
             return None
         return run, value
 
+    def _is_of_the_script(self, kind: object, *read: object) -> bool:
+        """Whether what was read is as the script has left it: a variable, or an attribute of another file's class."""
+        return kind == "name" or (
+            kind == "member" and isinstance(read[0], ClassValue) and read[0].code.where.path != self.file.path
+        )
+
     def _holds(self, run: Run, script: bool) -> bool:
         frames, state = self._frames
         changed = not script and run.world is not self.script[0].token
         for read, value in run.reads.items():
+            if changed and self._is_of_the_script(*read) and not _is_comparable(value):
+                # What an object holds is in no value: it is as it was only if the script is.
+                return False
             now: object
             if read[0] == "name":
                 _, path, name = read
                 if script and (not isinstance(value, _DEFINED) or path != self.file.path):
                     continue
-                if changed and isinstance(value, (Instance, Collection)):
-                    # What an object holds is in no value: it is as it was only if the script is.
-                    return False
                 frame = frames.get(path)  # type: ignore[call-overload]
                 now = state.variable(frame, name) if frame is not None else None  # type: ignore[arg-type]
             elif read[0] == "member" and script and read[1] not in self.imports.classes:
@@ -591,6 +601,8 @@ class Program:
                 continue
             inherited = function.owner is not None and function.owner != cls
             if inherited and not self._calls_back(function, cls):
+                continue
+            if inherited and function.code.where.path != self.file.path and not _trains(function, cls):
                 continue
             if function.code in script.reached and kind not in (Kind.LIGHTNING, Kind.MODULE):
                 continue
@@ -812,6 +824,16 @@ class Program:
         return [facts for facts in self.classes.values() if facts.is_module]
 
 
+def _trains(function: FunctionValue, cls: ClassValue) -> bool:
+    """Whether an inherited method, or one of `cls` itself that it may call, has to do with who trains what: a library's
+    networks inherit hundreds that don't.
+    """
+    names = function.code.tree.names_in_code  # type: ignore[attr-defined]
+    called = [cls.members[name] for name in names & cls.members.keys()]
+    codes = [function.code, *(member.code for member in called if isinstance(member, FunctionValue))]
+    return any(not _DRIVING_NAMES.isdisjoint(code.tree.names_in_code) for code in codes)  # type: ignore[attr-defined]
+
+
 def _enter(
     run: Run, frame: Frame, state: State, function: FunctionValue, given: tuple[Value, ...]
 ) -> list[tuple[State, Returned]]:
@@ -910,8 +932,10 @@ _GONE = object()
 
 def _is_comparable(value: object) -> bool:
     """Whether equality of a value that was read says that nothing behind it has changed either."""
+    if isinstance(value, (TupleValue, Choice)):
+        return all(map(_is_comparable, value.items if isinstance(value, TupleValue) else value.options))
     if isinstance(value, tuple):
-        return all(_is_comparable(each) for each in value)
+        return all(map(_is_comparable, value))
     if isinstance(value, FunctionValue):
         return value.self_value is None
     return value is None or isinstance(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Set
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradsense.program import ir
@@ -65,6 +65,7 @@ class Frame:
         "rounds",
         "self_value",
         "tree",
+        "wanted",
         "where",
         "yielded",
     )
@@ -97,6 +98,8 @@ class Frame:
         self.returns: list[tuple[State, Returned]] = []
         self.in_forward = False
         self.yielded: list[Value] = []
+        self.wanted: Set[str] | None = None
+        """What somebody wants of a module, where the rest of what it only passes on may be left out."""
         self.keeps = False
         """A nested function or lambda may still need its variables."""
         self.assumable: Counter[tuple[object, ...]] | None = None
@@ -134,6 +137,8 @@ class Run:
         """Functions that were called through a decorator which isn't known."""
         self.calling: set[tuple[Site, tuple[Site, ...]]] = set()
         self.module_frames: dict[str, int] = {}
+        self.left_out: dict[str, frozenset[str]] = {}
+        """What modules pass on and nobody has wanted so far, by path."""
         self.loading: set[str] = set()
         self.gradients_used: set[Site] = set()
         """The `torch.autograd.grad` calls whose results are read."""

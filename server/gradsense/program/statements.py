@@ -319,9 +319,20 @@ def _jump(run: Run, frame: Frame, node: ir.Jump, state: State, flow: Flow) -> li
 
 def _import(run: Run, frame: Frame, node: ir.Import, state: State, flow: Flow) -> list[State]:
     for dotted, alias in node.names:
+        if _is_left_out(run, frame, alias or dotted.partition(".")[0]):
+            continue
         value = run.imports.module(run, frame, state, dotted if alias else dotted.partition(".")[0])
         state.set_variable(frame.number, alias or dotted.partition(".")[0], value)
     return [state]
+
+
+def _is_left_out(run: Run, frame: Frame, name: str) -> bool:
+    """Whether nobody wants what a module imports, so far; that is noted."""
+    if frame.wanted is None or name in frame.wanted or name not in frame.file.passed_on:
+        return False
+    path = frame.file.path
+    run.left_out[path] = run.left_out.get(path, NOTHING) | {name}
+    return True
 
 
 def _import_from(run: Run, frame: Frame, node: ir.ImportFrom, state: State, flow: Flow) -> list[State]:
@@ -329,7 +340,7 @@ def _import_from(run: Run, frame: Frame, node: ir.ImportFrom, state: State, flow
         if name == "*":
             for each, value in run.imports.everything(run, frame, state, node.module).items():
                 state.set_variable(frame.number, each, value)
-        else:
+        elif not _is_left_out(run, frame, alias):
             value = run.imports.member(run, frame, state, node.module, name)
             state.set_variable(frame.number, alias, value)
     return [state]
