@@ -116,6 +116,71 @@ def test_what_a_name_means_is_read_again() -> None:
     assert kinds[0] == kinds[2] != kinds[1]
 
 
+HELD = """\
+import torch
+from torch import nn
+
+{held}
+
+
+def train(loader):
+    net = {net}
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for x in loader:
+        {clear}
+        net(x).sum().backward()
+        optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "net", "edited"),
+    [
+        ("LAYERS = [nn.Linear(2, 2), nn.Linear(2, 1)]", "nn.Sequential(*LAYERS)", ""),
+        ("NETS = {'a': nn.Linear(2, 1)}", "NETS['a']", "NETS = {'a': nn.Linear(2, 1), 'b': 1}"),
+        ("NET = nn.Linear(2, 1)", "NET", "NET = nn.Linear(2, 1)\nNET.requires_grad_(False)"),
+        ("PAIR = (nn.Linear(2, 1), 2)", "PAIR[0]", "PAIR = (nn.Linear(2, 1).requires_grad_(False), 2)"),
+        ("NET = nn.Linear(2, 1) if TYPE else nn.Linear(2, 3)", "NET", "NET = nn.Linear(2, 1) if TYPE else None"),
+    ],
+)
+def test_a_run_that_reads_an_object_is_kept_while_the_script_is(held: str, net: str, edited: str) -> None:
+    text = HELD.format(held=held, net=net, clear="pass")
+    other = text + "\n\ndef unrelated(x):\n    return x\n"
+    before = runs(other)
+    assert "train" in before
+    assert fresh(before, runs(other.replace("return x", "return 2 * x"))) == set()
+    for version in (text.replace(held, edited), text, text.replace("pass", "optimizer.zero_grad()"), text):
+        found = [(finding.code, finding.span) for finding in check_text(version, "memory.py")]
+        memory.forget("memory.py")
+        assert found == [(finding.code, finding.span) for finding in check_text(version, "memory.py")]
+
+
+CLASS = """\
+import torch
+from torch import nn
+
+
+class Trainer:
+    layers = [nn.Linear(2, 2)]
+
+    def __init__(self):
+        self.net = nn.Sequential(*self.layers)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)
+
+    def train(self, loader):
+        for x in loader:
+            self.net(x).sum().backward()
+            self.optimizer.step()
+"""
+
+
+def test_what_a_class_holds_itself_is_read_again() -> None:
+    for version in (CLASS, CLASS.replace("[nn.Linear(2, 2)]", "[nn.Linear(2, 2).requires_grad_(False)]"), CLASS):
+        found = [(finding.code, finding.message) for finding in check_text(version, "memory.py")]
+        memory.forget("memory.py")
+        assert found == [(finding.code, finding.message) for finding in check_text(version, "memory.py")]
+
+
 def test_what_a_kept_run_finds_in_a_class_is_what_is_known_of_it_now() -> None:
     def asked(answers: Mapping[Question, Answer]) -> tuple[Run, str]:
         program = program_of(Snapshot("main.py", "import torch\nstep = 1\n", Settings(), answers=answers))
