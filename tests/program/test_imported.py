@@ -82,7 +82,7 @@ FOUND = ["GS403"]
         (
             "from pkg import Net",
             "Net",
-            "if CHECKING:\n    from .net import Net\n    from .other import Other\nelse:\n    NAMES = {'a': ['Other']}\n",
+            "if CHECKING:\n    from .net import Net\n    from .other import Other\nelse:\n    NAMES = {0: ['Other']}\n",
         ),
         ("from pkg import Net", "Net", "from .net import *\nfrom . import other\n"),
         (
