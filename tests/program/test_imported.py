@@ -108,6 +108,8 @@ def test_what_nobody_wants_of_a_package_is_not_read(imports: str, net: str, init
         "from .net import Net\nfrom .other import helper\nhelper(Net)\n",
         "from .net import Net\nfrom .other import helper\n\n\ndef make(net: 'helper'):\n    return net\n",
         "from .net import Net\nfrom .other import helper\nNAME = f'{helper}'\n",
+        "from .net import Net\nfrom .other import helper\nNAMES = f'{Net}', helper, 'x'\n",
+        'from .net import Net\nfrom .other import helper\nTEXT = f"""{Net}"""\nhelper()\n"""The end."""\n',
     ],
 )
 def test_what_a_package_uses_itself_is(init: str) -> None:
@@ -137,6 +139,16 @@ def test_what_is_wanted_later_is_read_then(first: str, init: str) -> None:
     }
     snapshot = answered(train("import user\nfrom pkg import Net"), files)
     assert codes(snapshot) == FOUND
+
+
+@pytest.mark.parametrize(
+    "init", ["from .net import Net\nfrom .other import Other\n", "from .net import *\nfrom .other import *\n"]
+)
+def test_so_is_what_a_function_imports(init: str) -> None:
+    """The function is run from where the script has ended."""
+    files = {"/p/pkg/__init__.py": init, "/p/pkg/net.py": GOOD, "/p/pkg/other.py": "class Other: ...\n"}
+    text = train("from pkg import Other").text.replace("    net = ", "    from pkg import Net\n    net = ")
+    assert codes(answered(Snapshot("/p/local.py", text, Settings()), files)) == FOUND
 
 
 def test_modules_that_take_all_of_each_other() -> None:

@@ -285,15 +285,18 @@ def _star_imports(body: ir.Body) -> Iterator[ir.ImportFrom]:
 _WORD = re.compile(r"[^\W\d]\w*")
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+)?import\b[ \t]*(?:\([^)]*\)|(?:\\\r?\n|[^\n(])*)", re.MULTILINE)
 _STRING_OR_COMMENT = re.compile(
-    r"""(?<![\w])[rRbBuU]{0,2}("{3}[\s\S]*?"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|\#[^\n]*"""
+    r"""(?<!\w)([a-zA-Z]{0,2})("{3}[\s\S]*?"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|\#[^\n]*"""
 )
 _ANNOTATION = re.compile(r"(?:\w[ \t]*:|->)[ \t]*$")
 
 
 def _without(match: re.Match[str]) -> str:
-    """What is left of a string or comment: of an annotation all, for that names what it is about."""
+    """What is left of a string or comment: all of what names things, an annotation and a string with code in it."""
+    if match[2] is None:
+        return ""
     before = match.string[max(0, match.start() - 80) : match.start()]
-    return match[0] if match[1] and _ANNOTATION.search(before) else ""
+    names_things = not {"f", "t"}.isdisjoint(match[1].lower()) or _ANNOTATION.search(before)
+    return match[0] if names_things else " "
 
 
 _DEFINITION = re.compile(r"^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
@@ -585,6 +588,7 @@ def run_cells_again(run: Run, state: State, file: File, before: Run, changes: ce
     """
     run.frames = before.frames
     run.module_frames = dict(before.module_frames)
+    run.left_out = dict(before.left_out)
     run.holdings = dict(before.holdings)
     run.optimizers = dict(before.optimizers)
     run.copies = dict(before.copies)

@@ -436,6 +436,7 @@ class Program:
         run = Run(self.imports, name)
         run.frames = script.frames + 1000
         run.module_frames = dict(script.module_frames)
+        run.left_out = dict(script.left_out)
         run.holdings = dict(script.holdings)
         run.optimizers = dict(script.optimizers)
         run.copies = dict(script.copies)
@@ -602,7 +603,8 @@ class Program:
             inherited = function.owner is not None and function.owner != cls
             if inherited and not self._calls_back(function, cls):
                 continue
-            if inherited and function.code.where.path != self.file.path and not _trains(function, cls):
+            elsewhere = inherited and function.code.where.path != self.file.path
+            if elsewhere and kind is Kind.MODULE and not _trains(function, cls):
                 continue
             if function.code in script.reached and kind not in (Kind.LIGHTNING, Kind.MODULE):
                 continue
