@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.speed import client, cold, edits, rules
+from benchmarks.speed import client, cold, edits, packages, rules
 from benchmarks.speed.program import training_file
 from benchmarks.speed.timing import milliseconds, percentile
 
@@ -24,7 +24,7 @@ from gradsense.collector import relax_collector
 from gradsense.rules.registry import all_rules
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PARTS = ("cold", "edits", "rules", "start", "latency")
+_PARTS = ("cold", "edits", "packages", "rules", "start", "latency")
 
 
 def _print_cold(folder: Path | None) -> None:
@@ -92,6 +92,9 @@ def main() -> None:
     if "edits" in parts:
         print("\n## Analysis after an edit inside one function against a parse of the whole file (CPU time)\n")
         edits.print_edits()
+    if "packages" in parts and arguments.folder is not None:
+        print("\n## A file of a package: opened, and after an edit inside one function (CPU time)\n")
+        packages.print_packages(arguments.folder)
     if "rules" in parts:
         print("\n## What each rule costs, 2,000 lines (CPU time, medians)\n")
         print(f"**!** marks a rule that takes more than {rules.LARGE:.0%} of the whole.\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import libcst
@@ -17,19 +18,22 @@ _FILES = Path(__file__).parent / "files.toml"
 _ROUNDS = 7
 
 
-def named_files(folder: Path) -> dict[str, str]:
-    """The public training files of `files.toml` by name, and their texts. `folder` has repositories as owner+name.
+def public_files(folder: Path, which: str) -> Iterator[tuple[str, Path, Path]]:
+    """A list of `files.toml`: name, its repository's folder and path of each. `folder` has repositories as owner+name.
 
     Raises FileNotFoundError, with what to do, where a file isn't there.
     """
-    texts = {}
-    for entry in tomllib.loads(_FILES.read_text())["files"]:
-        repository = entry["repository"].replace("/", "+")
-        path = folder / repository / entry["path"]
+    for entry in tomllib.loads(_FILES.read_text())[which]:
+        root = folder / entry["repository"].replace("/", "+")
+        path = root / entry["path"]
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: clone {entry['repository']} there as {repository}.")
-        texts[f"{entry['repository']}/{entry['path']}"] = path.read_text()
-    return texts
+            raise FileNotFoundError(f"{path} is missing: clone {entry['repository']} there as {root.name}.")
+        yield f"{entry['repository']}/{entry['path']}", root, path
+
+
+def named_files(folder: Path) -> dict[str, str]:
+    """The public training files of `files.toml` by name, and their texts."""
+    return {name: path.read_text() for name, _, path in public_files(folder, "files")}
 
 
 def cold(name: str, text: str, rounds: int = _ROUNDS) -> tuple[float, float]:
