@@ -216,3 +216,38 @@ def test_what_was_asked_is_asked_again() -> None:
     fewer = {question: answer for question, answer in snapshot.answers.items() if question.importer == snapshot.path}
     again = analyse(Snapshot(snapshot.path, snapshot.text, snapshot.settings, fewer))
     assert ModuleSource(".net", "/p/pkg/__init__.py") in again.questions
+
+
+def test_what_a_module_that_was_left_out_may_add_is_not_denied() -> None:
+    """A registry that is empty where it is made is filled by modules that nobody wants anything of."""
+    files = {
+        "/p/pkg/__init__.py": "from .registry import KINDS, PARAMETERS\nfrom .net import Net\n",
+        "/p/pkg/registry.py": "KINDS = []\nPARAMETERS = []\n",
+        "/p/pkg/net.py": "from .registry import KINDS, PARAMETERS\n" + GOOD + "\n\nKINDS.append(Net)\n",
+    }
+    assert codes(answered(train("from pkg import KINDS", "KINDS[0]"), files)) == FOUND
+    text = train("from pkg import Net, PARAMETERS").text.replace("net.parameters()", "PARAMETERS")
+    assert codes(answered(Snapshot("/p/registry.py", text, Settings()), files)) == []
+
+
+@pytest.mark.parametrize(
+    ("init", "net"),
+    [
+        ("from .net import Net; make = Net\n", "make"),
+        ("TEXT = '''a\\''' '''; build = 1  # '''\nfrom .net import Net as N\nbuild = N\n", "build"),
+        ("from .other import *\nfrom .net import *\nfrom .far import Y\n", "Net"),
+        (
+            "try:\n    from .net import Net\n    make = Net\nexcept ImportError:\n    from .net import Net as other\n",
+            "make",
+        ),
+    ],
+)
+def test_what_stands_beside_an_import_is_told_from_it(init: str, net: str) -> None:
+    files = {
+        "/p/pkg/__init__.py": init,
+        "/p/pkg/net.py": GOOD,
+        "/p/pkg/other.py": "Net = None\n",
+        "/p/pkg/far.py": "Y = 1\n",
+        "/p/user.py": "from pkg import far\nfrom pkg import other\n",
+    }
+    assert codes(answered(train(f"import user\nfrom pkg import {net}", net), files)) == FOUND

@@ -319,3 +319,50 @@ def test_every_memory_is_bounded() -> None:
     assert unlimited <= few
     assert all(len(memo) <= 2 * memo._size for memo in memos)
     assert len(memos) >= 5
+
+
+IN_A_CLASS = """\
+import torch
+from torch import nn
+
+
+class Good(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.fc(x)
+
+
+class Bad(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(2, 2)]
+
+    def forward(self, x):
+        return self.layers[0](x)
+
+
+class Settings:
+    kinds = [Good]
+
+
+def train(loader):
+    net = Settings.kinds[0]()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for x in loader:
+        net(x).sum().backward()
+        optimizer.step()
+"""
+
+
+def test_a_list_in_the_body_of_a_class_is_read_again() -> None:
+    bad = IN_A_CLASS.replace("[Good]", "[Bad]")
+    found = [[finding.code for finding in check_text(text, "lists.py")] for text in (IN_A_CLASS, bad, IN_A_CLASS)]
+    fresh = [
+        [finding.code for finding in check_text(text, f"lists_{number}.py")]
+        for number, text in enumerate((IN_A_CLASS, bad))
+    ]
+    assert found == [*fresh, fresh[0]]
+    assert fresh == [["GS201", "GS403"], ["GS201"]]

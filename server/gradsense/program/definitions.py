@@ -5,6 +5,7 @@ A function or class is made again only if it, or what it names, has changed.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from gradsense.program import class_lookup, imported, ir, statements
@@ -15,6 +16,7 @@ from gradsense.program.values import ClassValue, Const, FunctionValue, Ref, Unkn
 from gradsense.source.blocks import BlockTree
 from gradsense.source.memo import Memo
 
+_METHOD = re.compile(r"\s*(?:@|(?:async\s+)?def\b)")
 _FIXED = (Const, FunctionValue, Ref, Unknown)
 """Values of a class's members that hold nothing on the heap."""
 
@@ -105,7 +107,7 @@ def _define(
     if made is None or made.tree is not tree or not _is_same(made.named, named):
         statements.run_units(run, frame, state, (unit,))
         value = state.variable(frame.number, node.name)
-        if isinstance(value, (FunctionValue, ClassValue)) and _is_fixed(value):
+        if isinstance(value, (FunctionValue, ClassValue)) and is_fixed(value):
             return _Made(tree, value, named)
         return None
     state.set_variable(frame.number, node.name, made.value)
@@ -129,5 +131,13 @@ def _is_same(before: dict[str, Value], now: dict[str, Value]) -> bool:
     )
 
 
-def _is_fixed(value: FunctionValue | ClassValue) -> bool:
+def own_text(cls: ClassValue) -> tuple[str, ...]:
+    """What stands in the body of a class, its methods aside."""
+    tree: BlockTree = cls.code.tree  # type: ignore[assignment]
+    children = [child.text for suite in tree.suites for _, child in suite.children]
+    return tuple(text for text in children if not _METHOD.match(text)) if children else (tree.text,)
+
+
+def is_fixed(value: FunctionValue | ClassValue) -> bool:
+    """Whether what a definition has made holds nothing on the heap."""
     return isinstance(value, FunctionValue) or all(isinstance(member, _FIXED) for member in value.members.values())

@@ -7,20 +7,24 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import cached_property
 
-from gradsense.program import cells, definitions, expressions, ir, statements
+from gradsense.program import cells, class_lookup, definitions, expressions, ir, statements
 from gradsense.program.knowledge.functions import makes_a_network, makes_no_network
 from gradsense.program.knowledge.names import canonical, is_installed_package
-from gradsense.program.lower import Lowered, lower
+from gradsense.program.lower import Lowered, lower, statements_in
 from gradsense.program.run import Frame, Run
-from gradsense.program.state import State
+from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
     NOTHING,
     UNKNOWN,
     ClassValue,
     Closure,
+    Collection,
+    Instance,
+    Items,
     Ref,
     Value,
     Where,
+    join,
 )
 from gradsense.snapshot import (
     Answer,
@@ -101,7 +105,12 @@ class File:
     @cached_property
     def stars(self) -> tuple[str, ...]:
         """The modules that the file takes everything from, as it writes them."""
-        return tuple(node.module for _, _, _, lowered in self.units for node in _star_imports(lowered.statements))
+        return tuple(
+            node.module
+            for _, _, tree, lowered in self.units
+            for node in _imports_in(lowered.statements, tree)
+            if isinstance(node, ir.ImportFrom) and any(name == "*" for name, _ in node.names)
+        )
 
     @cached_property
     def mentioned_by_holes(self) -> frozenset[str]:
@@ -269,23 +278,12 @@ def _is_in_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def _star_imports(body: ir.Body) -> Iterator[ir.ImportFrom]:
-    """The `from module import *` among statements, under whatever conditions."""
-    for node in () if isinstance(body, ir.Slot) else body:
-        if isinstance(node, ir.ImportFrom):
-            if any(name == "*" for name, _ in node.names):
-                yield node
-        elif isinstance(node, ir.If):
-            yield from (*_star_imports(node.body), *_star_imports(node.orelse))
-        elif isinstance(node, ir.Try):
-            for inner in (node.body, node.orelse, node.finalbody, *(body for _, _, body in node.handlers)):
-                yield from _star_imports(inner)
-
-
 _WORD = re.compile(r"[^\W\d]\w*")
-_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+)?import\b[ \t]*(?:\([^)]*\)|(?:\\\r?\n|[^\n(])*)", re.MULTILINE)
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+)?import\b[ \t]*(?:\([^)]*\)|(?:\\\r?\n|[^\n(;])*)", re.MULTILINE
+)
 _STRING_OR_COMMENT = re.compile(
-    r"""(?<!\w)([a-zA-Z]{0,2})("{3}[\s\S]*?"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|\#[^\n]*"""
+    r"""(?<!\w)([a-zA-Z]{0,2})("{3}(?:[^\\]|\\[\s\S])*?"{3}|'{3}(?:[^\\]|\\[\s\S])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|\#[^\n]*"""
 )
 _ANNOTATION = re.compile(r"(?:\w[ \t]*:|->)[ \t]*$")
 
@@ -498,7 +496,7 @@ class Imports:
         if file is not None:
             value = self._variable(run, state, file, name, set())
             if value is not None:
-                return value
+                return _as_others_may_leave_it(run, state, value)
         elif not module.startswith("."):
             return Ref(canonical(f"{module}.{name}"))
         inner = self._file(f"{module}{'' if module.endswith('.') else '.'}{name}", frame.file.path)
@@ -509,14 +507,25 @@ class Imports:
         seen.add(file.path)
         number = self._frame_of(run, state, file, {name})
         value = state.variable(number, name)
-        for star in reversed(file.stars) if value is None else ():
+        for star in () if name.startswith("_") else file.stars:
             behind = self._file(star, file.path)
-            if behind is not None and behind.path not in seen:
-                value = self._variable(run, state, behind, name, seen)
-                if value is not None:
+            if behind is None or behind.path in seen:
+                continue
+            if value is None or self._is_left_out_behind(run, behind, name, set()):
+                found = self._variable(run, state, behind, name, seen)
+                if found is not None:
+                    # Which of several comes last isn't told by the order in which they are wanted.
+                    value = found if value is None else join(value, found)
                     state.set_variable(number, name, value)
-                    break
         return value
+
+    def _is_left_out_behind(self, run: Run, file: File, name: str, seen: set[str]) -> bool:
+        """Whether a module, or one that it takes everything from, has left out a name."""
+        seen.add(file.path)
+        if name in run.left_out.get(file.path, NOTHING):
+            return True
+        behind = (self._file(star, file.path) for star in file.stars)
+        return any(self._is_left_out_behind(run, each, name, seen) for each in behind if each and each.path not in seen)
 
     def everything(self, run: Run, frame: Frame, state: State, module: str) -> dict[str, Value]:
         """`from module import *`, as far as somebody wants it."""
@@ -536,7 +545,7 @@ class Imports:
             value = expressions.module_variable(run, state, file.path, name)
             if value is None and file.path in run.module_frames:
                 value = self._variable(run, state, file, name, set())
-            return value if value is not None else UNKNOWN
+            return _as_others_may_leave_it(run, state, value) if value is not None else UNKNOWN
         if receiver.name == "builtins.text":
             return Ref(f"builtins.str.{name}")
         return Ref(canonical(f"{receiver.name}.{name}"))
@@ -575,11 +584,62 @@ def run_module(
 
 
 def _import_again(run: Run, state: State, file: File, number: int, names: frozenset[str]) -> None:
-    """Import what a module passes on and nobody had wanted before."""
+    """Import what a module passes on and nobody had wanted before. Where there are several imports of a name, or it has
+    a value already, it may be any of these: conditions are not looked at again.
+    """
     frame = _module_frame(file, number)
-    frame.wanted = names
     places = {where for name in names for where in file.passed_on[name]}
-    statements.run_units(run, frame, state, tuple(unit for unit in file.units if unit[0] in places))
+    for where, _, tree, lowered in file.units:
+        if where not in places:
+            continue
+        frame.where, frame.tree = where, tree
+        for node in _imports_in(lowered.statements, tree):
+            if isinstance(node, ir.Import):
+                bound = [(alias or dotted.partition(".")[0], dotted, alias) for dotted, alias in node.names]
+                found = [
+                    (name, run.imports.module(run, frame, state, dotted if alias else name))
+                    for name, dotted, alias in bound
+                    if name in names
+                ]
+            else:
+                found = [
+                    (alias, run.imports.member(run, frame, state, node.module, name))
+                    for name, alias in node.names
+                    if alias in names and name != "*"
+                ]
+            for name, value in found:
+                before = state.variable(number, name)
+                state.set_variable(number, name, value if before is None else join(before, value))
+
+
+def _imports_in(body: ir.Body, tree: BlockTree) -> Iterator[ir.Import | ir.ImportFrom]:
+    """The imports among statements, under whatever conditions. `tree` is that of the statement whose body it is."""
+    for stretch, inner in statements_in(body, tree):
+        for node in stretch:
+            if isinstance(node, (ir.Import, ir.ImportFrom)):
+                yield node
+            for each in _bodies_of(node):
+                yield from _imports_in(each, inner)
+
+
+def _bodies_of(node: ir.Stmt) -> tuple[ir.Body, ...]:
+    if isinstance(node, ir.If):
+        return node.body, node.orelse
+    if isinstance(node, ir.Try):
+        return node.body, node.orelse, node.finalbody, *(body for _, _, body in node.handlers)
+    return ()
+
+
+def _as_others_may_leave_it(run: Run, state: State, value: Value) -> Value:
+    """A module's variable where some imports were left out: what these run may add to a list or dict (a registry)."""
+    if run.left_out and isinstance(value, (Collection, Instance)) and not class_lookup.is_module(value):
+        attributes = state.attributes(value.obj)
+        held = [item for item in attributes.values() if isinstance(item, Collection)]
+        for each in (value, *held):
+            items = state.attributes(each.obj).get(ITEMS)
+            if isinstance(items, Items):
+                state.set_attribute(each.obj, ITEMS, Items(None, join(items.element, UNKNOWN)))
+    return value
 
 
 def run_cells_again(run: Run, state: State, file: File, before: Run, changes: cells.Changes) -> None:

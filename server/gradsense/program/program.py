@@ -19,6 +19,7 @@ from gradsense.program import (
     calls,
     class_lookup,
     containers,
+    definitions,
     duck_types,
     hidden,
     ir,
@@ -330,16 +331,20 @@ class Program:
     @cached_property
     def script(self) -> tuple[Run, State]:
         """The module's body, run as a script; from memory while the definitions that it uses are the same."""
-        definitions = Run(self.imports, "")
+        definitions_run = Run(self.imports, "")
         defined = State()
         try:
-            run_module(definitions, defined, self.file, definitions_only=True)
+            run_module(definitions_run, defined, self.file, definitions_only=True)
         except Exhausted:
             self.incomplete.add("")
-        self._frames = definitions.module_frames, defined
+        self._frames = definitions_run.module_frames, defined
         in_order = self._in_order.script if self._in_order is not None else None
+        named = defined.frames.get(definitions_run.module_frames.get(self.file.path, 0), {})
         content = (
-            tuple(where if where.unit else tree for where, _, tree, _ in self.file.units),
+            tuple(
+                (where, _held_by(named.get(where.unit.partition("#")[0]))) if where.unit else tree
+                for where, _, tree, _ in self.file.units
+            ),
             tuple(map(len, self.file.cells)),
             in_order and in_order[0],
         )
@@ -355,11 +360,11 @@ class Program:
 
         made = self._remembered("script", "", content, lambda: Run(self.imports, ""), work)
         if made is None:
-            return definitions, defined
+            return definitions_run, defined
         run, state = made
         state = state.copy()
         names = dict(state.frames[run.module_frames[self.file.path]])
-        for name, value in defined.frames[definitions.module_frames[self.file.path]].items():
+        for name, value in defined.frames[definitions_run.module_frames[self.file.path]].items():
             if isinstance(value, _DEFINED) and isinstance(names.get(name), _DEFINED):
                 names[name] = value
         state.frames[run.module_frames[self.file.path]] = names
@@ -930,6 +935,12 @@ def _changes(before: dict[Obj, dict[str, object]], after: dict[Obj, dict[str, ob
 _DEFINED = (FunctionValue, ClassValue)
 _GONE = object()
 """Equal to nothing that was found."""
+
+
+def _held_by(value: Value | None) -> tuple[str, ...]:
+    """What a class that holds objects of its own says of them; of anything else that is defined, nothing."""
+    holds = isinstance(value, ClassValue) and not definitions.is_fixed(value)
+    return definitions.own_text(value) if holds else ()  # type: ignore[arg-type]
 
 
 def _is_comparable(value: object) -> bool:
