@@ -13,12 +13,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from gradsense.probe.client import run_probe
+from gradsense.probe.client import _message, run_probe
 from gradsense.probe.plan import ProbeOptions, ProbePlan, ProbeTarget, plan_probe
 from gradsense.probe.report import ProbeReport
 
@@ -170,6 +170,24 @@ class TestEnd:
                 return await asyncio.to_thread(end.read)
 
         assert asyncio.run(cancelled()) == b""
+
+    def test_a_cancellation_that_comes_with_a_message_is_not_lost(self) -> None:
+        tasks: list[asyncio.Task[object]] = []
+
+        class Talking:
+            async def _messages(self) -> AsyncIterator[dict[str, str]]:
+                tasks[0].cancel()
+                yield {"kind": "stage"}
+
+            def __init__(self) -> None:
+                self.messages = self._messages()
+
+        async def scenario() -> None:
+            tasks.append(asyncio.ensure_future(_message(Talking(), 60.0)))  # type: ignore[arg-type]
+            await tasks[0]
+
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(scenario())
 
     def test_killed_parent_takes_the_child_along(self, tmp_path: Path, pipe: Path) -> None:
         plan = plan_of(tmp_path, self.BODY.format(pipe=str(pipe)))

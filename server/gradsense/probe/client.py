@@ -91,7 +91,7 @@ class _Run:
         deadline = time.monotonic() + (_ANSWER_LIMIT_S if is_spare else IMPORT_LIMIT_S)
         while True:
             try:
-                message = await asyncio.wait_for(child.messages.__anext__(), deadline - time.monotonic())
+                message = await _message(child, deadline - time.monotonic())
             except (asyncio.TimeoutError, StopAsyncIteration) as error:
                 self.told.ended(await child.ended(timed_out=not isinstance(error, StopAsyncIteration)))
                 return False
@@ -109,6 +109,23 @@ class _Run:
             self.told.take(message)
             if kind == "done":
                 return True
+
+
+async def _message(child: Child, seconds: float) -> dict[str, Any]:
+    """A child's next message. Raises TimeoutError where none comes in time, StopAsyncIteration where there are no more.
+
+    Up to Python 3.11 `asyncio.wait_for` would lose a cancellation that comes together with the message.
+    """
+    reading = asyncio.ensure_future(child.messages.__anext__())
+    try:
+        await asyncio.wait({reading}, timeout=max(0.0, seconds))
+        if not reading.done():
+            raise asyncio.TimeoutError
+        return reading.result()
+    finally:
+        if not reading.done():
+            reading.cancel()
+            await asyncio.wait({reading})
 
 
 def orders(plan: ProbePlan) -> dict[str, Any]:
