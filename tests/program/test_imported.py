@@ -251,3 +251,17 @@ def test_what_stands_beside_an_import_is_told_from_it(init: str, net: str) -> No
         "/p/user.py": "from pkg import far\nfrom pkg import other\n",
     }
     assert codes(answered(train(f"import user\nfrom pkg import {net}", net), files)) == FOUND
+
+
+@pytest.mark.parametrize("driver", ["fit", "watch"])
+def test_an_inherited_method_of_another_file_is_run_where_it_drives_the_training(driver: str) -> None:
+    base = f"from torch import nn\n\n\nclass Base(nn.Module):\n    def {driver}(self, loader):\n"
+    base += "        for x in loader:\n            self.learn(x)\n"
+    text = (
+        "import torch\nfrom torch import nn\nfrom base import Base\n\n\nclass Net(Base):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.fc = nn.Linear(2, 1)\n"
+        "        self.optimizer = torch.optim.SGD(self.fc.parameters(), lr=0.1)\n\n    def learn(self, x):\n"
+        "        self.fc(x).sum().backward()\n        self.optimizer.step()\n"
+    )
+    snapshot = answered(Snapshot("/p/inherited.py", text, Settings()), {"/p/base.py": base})
+    assert codes(snapshot) == FOUND

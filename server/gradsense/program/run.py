@@ -301,7 +301,8 @@ class Run:
         self._here = None
 
 
-_ITS_OWN = frozenset({"imports", "entry", "token"})
+_ITS_OWN = frozenset({"imports", "entry", "token", "kept_frames", "kept_in_round"})
+"""What no other run goes on with. A call that it has made already is another one there, with frames of its own."""
 
 
 def _copied(value: object) -> object:
