@@ -24,8 +24,7 @@ await scenario(async (workbench, step) => {
   });
 
   await step('an edit anywhere takes back what was said of the script', async () => {
-    await workbench.click(workbench.line('actions = torch.randint'));
-    await workbench.page.keyboard.press('End');
+    await workbench.caretAtEndOf('actions = torch.randint');
     await workbench.page.keyboard.type('\nstates = states.abs()');
     await workbench.lenses.filter({ hasText: stuck }).waitFor({ state: 'detached' });
   });

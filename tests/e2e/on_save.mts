@@ -8,8 +8,7 @@ await scenario(async (workbench, step) => {
     await workbench.openFile('cleared_before_step.py');
     await workbench.trustFolder();
     await workbench.squiggles.first().waitFor();
-    await workbench.click(workbench.line('import torch').first());
-    await page.keyboard.press('End');
+    await workbench.caretAtEndOf('import torch');
     await page.keyboard.type('  # ');
     await workbench.save();
     await workbench.squiggles.first().waitFor({ state: 'detached' });

@@ -35,8 +35,7 @@ await scenario(async (workbench, step) => {
   });
 
   await step('an edit of the class takes back what was said of it', async () => {
-    await workbench.click(workbench.line('super().__init__()'));
-    await page.keyboard.press('End');
+    await workbench.caretAtEndOf('super().__init__()');
     await page.keyboard.type('\nself.features = features');
     await workbench.lenses.filter({ hasText: stuck }).waitFor({ state: 'detached' });
   });

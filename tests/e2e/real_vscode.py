@@ -141,6 +141,11 @@ class VSCode:
     data: Path
     release: Release = RELEASE
 
+    @property
+    def logs(self) -> Path:
+        """A folder for each start, in it one for each window's extension host."""
+        return self.data / "data" / "logs"
+
     def configure(self, settings: Mapping[str, object]) -> None:
         """Write the machine's settings, which count as the user's own: no trust is needed for them."""
         file = self.data / "data" / "Machine" / "settings.json"

@@ -18,6 +18,7 @@ export async function scenario(
     } catch (error) {
       await workbench.screenshot('failure');
       process.stdout.write(`The console's last lines:\n${workbench.console.join('\n')}\n`);
+      process.stdout.write(`The editors:\n${await workbench.editorText()}\n`);
       throw new Error(`${what}: failed; failure.png shows the workbench`, { cause: error });
     }
     process.stdout.write(`${what}: ok\n`);

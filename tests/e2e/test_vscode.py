@@ -32,7 +32,12 @@ def installed(data: Path, settings: Mapping[str, object], *others: Path) -> Iter
     for extension in (VSIX, *others):
         code.install_extension(extension)
     with code.serve() as address:
+        _SERVED[address] = code
         yield address
+
+
+_SERVED: dict[str, VSCode] = {}
+"""Each VS Code by its address."""
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +65,15 @@ def play(scenario: str, address: str, screenshots: Path, **variables: str) -> No
     outcome = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, env=environment
     )
-    assert outcome.returncode == 0, f"{outcome.stdout}\nScreenshots are in {screenshots}"
+    assert outcome.returncode == 0, f"{outcome.stdout}\n{logged(address)}\nScreenshots are in {screenshots}"
+
+
+def logged(address: str) -> str:
+    """What the extension of the newest window has written into its output channels."""
+    code = next(code for served, code in _SERVED.items() if address.startswith(served))
+    hosts = sorted(code.logs.glob("*/exthost*"), key=lambda host: host.stat().st_ctime)
+    files = sorted(hosts[-1].rglob("*GradSense*.log")) if hosts else []
+    return "\n".join(f"{file.name}:\n{file.read_text()}" for file in files) or "The extension has logged nothing."
 
 
 def make_interpreter(script: Path, witness: Path) -> None:

@@ -6,8 +6,7 @@ await scenario(async (workbench, step) => {
 
   await step('a line typed in the wrong place has its squiggle at once', async () => {
     await workbench.openFile('regression.py');
-    await workbench.line('loss.backward()').click();
-    await page.keyboard.press('End');
+    await workbench.caretAtEndOf('loss.backward()');
     await page.keyboard.type('\noptimizer.zero_grad()');
     await workbench.squiggles.first().waitFor();
   });

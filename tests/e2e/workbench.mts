@@ -15,6 +15,9 @@ const CHROMIUM_FLAGS = [
 /** Whether it is the VS Code of `make test-oldest-vscode`, which differs here and there. */
 const isOldest = process.env.GRADSENSE_VSCODE === 'oldest';
 
+const yes = () => true;
+const no = () => false;
+
 type Box = Awaited<ReturnType<Locator['boundingBox']>>;
 
 export class Workbench {
@@ -94,6 +97,18 @@ export class Workbench {
       }
     }
     await first.waitFor();
+  }
+
+  /** What the editors show, from top to bottom. */
+  async editorText(): Promise<string> {
+    const lines = await this.page
+      .locator('.view-line')
+      .evaluateAll((all) =>
+        all
+          .map((line) => ({ top: line.getBoundingClientRect().top, text: line.textContent ?? '' }))
+          .sort((one, other) => one.top - other.top),
+      );
+    return lines.map(({ text }) => text.replaceAll('\u00a0', ' ')).join('\n');
   }
 
   async openFile(name: string): Promise<void> {
@@ -238,6 +253,27 @@ export class Workbench {
     }, word);
     await this.page.mouse.move(x, y);
     await this.hover.waitFor();
+  }
+
+  /** Puts the caret at the end of a line of the editor; a line that moves just then lets the mouse miss it. */
+  async caretAtEndOf(text: string): Promise<void> {
+    const line = this.line(text).first();
+    const position = this.page.locator('[id="status.editor.selection"]');
+    for (let attempts = 10; attempts > 0; attempts -= 1) {
+      await this.click(line);
+      await this.page.keyboard.press('End');
+      const top = await line.evaluate((element) => element.style.top);
+      const numbers = this.page.locator('.editor-instance .margin-view-overlays > div');
+      const number = await numbers.evaluateAll(
+        (all, wanted) => all.find((each) => (each as HTMLElement).style.top === wanted)?.textContent?.trim(),
+        top,
+      );
+      const there = position.getByText(new RegExp(`^Ln ${number}, `));
+      if (await there.waitFor({ timeout: 2000 }).then(yes, no)) {
+        return;
+      }
+    }
+    throw new Error(`The caret does not go to the line ${text}.`);
   }
 
   async click(target: Locator): Promise<void> {
