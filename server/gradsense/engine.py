@@ -16,7 +16,8 @@ from gradsense.config import Settings
 from gradsense.findings import Finding, Safety, Severity, Span
 from gradsense.program import definitions, memory
 from gradsense.program.facts import Step
-from gradsense.program.file import TELLING_NAMES, File, Files, Imports
+from gradsense.program.file import TELLING_NAMES, File, Files
+from gradsense.program.imports import Imports
 from gradsense.program.interface import interfaces
 from gradsense.program.knowledge.names import is_installed_package
 from gradsense.program.program import Program

@@ -10,7 +10,8 @@ import pytest
 
 from gradsense.config import Settings
 from gradsense.engine import analyse
-from gradsense.program import file as program_file
+from gradsense.program import imports as program_imports
+from gradsense.program.file import File
 from gradsense.snapshot import Answer, ModuleSource, Question, Snapshot, SourceFile
 
 TRAIN = """import torch
@@ -165,13 +166,13 @@ def test_modules_that_take_all_of_each_other() -> None:
 def run_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The other files whose bodies were run."""
     found: list[str] = []
-    run_module = program_file.run_module
+    run_module = program_imports.run_module
 
-    def noted(run: object, state: object, file: program_file.File, **options: object) -> int:
+    def noted(run: object, state: object, file: File, **options: object) -> int:
         found.append(file.path)
         return run_module(run, state, file, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(program_file, "run_module", noted)
+    monkeypatch.setattr(program_imports, "run_module", noted)
     return found
 
 

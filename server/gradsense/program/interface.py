@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from gradsense.program import ir
 from gradsense.program.definitions import is_plain, only_define
-from gradsense.program.file import Imports
+from gradsense.program.imports import Imports
 from gradsense.program.lower import lower, statements_in
 from gradsense.source.blocks import BlockTree
 

@@ -31,7 +31,8 @@ from gradsense.program import (
 )
 from gradsense.program.assigned import assigned_attributes
 from gradsense.program.facts import Call, Gradients, GradState, Holdings, Lost, Mode, Returned, Store
-from gradsense.program.file import TELLING_NAMES, File, Imports, run_cells_again, run_module
+from gradsense.program.file import TELLING_NAMES, File
+from gradsense.program.imports import Imports, run_cells_again, run_module
 from gradsense.program.knowledge import lightning_hooks
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.lower import lower

@@ -33,7 +33,7 @@ from gradsense.program.values import (
 from gradsense.source.blocks import BlockTree
 
 if TYPE_CHECKING:
-    from gradsense.program.file import Imports
+    from gradsense.program.imports import Imports
 
 
 def is_quiet(run: Run, state: State, function: FunctionValue, given: tuple[Value, ...]) -> bool:

@@ -29,7 +29,8 @@ from gradsense.source.blocks import BlockTree
 if TYPE_CHECKING:
     from gradsense.program.calls import Summary
     from gradsense.program.cells import Changes
-    from gradsense.program.file import File, Imports
+    from gradsense.program.file import File
+    from gradsense.program.imports import Imports
     from gradsense.program.recursion import Key, Recursion
 
 F = TypeVar("F")
