@@ -90,6 +90,9 @@ def after_function(
     head, _, last = name.rpartition(".")
     if head not in ("torch", "torch.nn.functional", "torch.special"):
         return result
+    named = dict(keywords)
+    if not args and "input" in named:
+        args = (named["input"],)
     if last in known.MADE_OF_SIZES or last in known.MADE_LIKE or last in ("tensor", "as_tensor", "arange", "linspace"):
         return with_shape(result, _fresh(run, state, last, args, keywords))
     if last in ("flatten", "reshape") and isinstance(result, Unknown):
@@ -97,11 +100,12 @@ def after_function(
         return result if shape is None else _shaped(result, shape)
     if not isinstance(result, Tensor):
         return result
-    if last == "linear":
-        weight = shape_of(args[1]) if len(args) > 1 else None
-        return with_shape(result, _last_axis(shape_of(args[0]), weight.axes[0] if weight and weight.axes else None))
     if not args:
         return with_shape(result, None)
+    if last == "linear":
+        given = args[1] if len(args) > 1 else named.get("weight")
+        weight = shape_of(given) if given is not None else None
+        return with_shape(result, _last_axis(shape_of(args[0]), weight.axes[0] if weight and weight.axes else None))
     return with_shape(result, _of_operation(run, state, last, shape_of(args[0]), args[1:], keywords))
 
 

@@ -30,6 +30,14 @@ _GIVEN_AWAY = (
 network has."""
 
 
+_MEANT = re.compile(
+    r"#[^\r\n]*\b(?:always|even|both|also|purpose|deliberate(?:ly)?|intend(?:ed)?|intentional(?:ly)?|inference|eval\w*|"
+    r"test\w*|monte|mc)\b",
+    re.IGNORECASE,
+)
+"""A comment on when dropout drops."""
+
+
 class DropoutIgnoresMode(Rule):
     """Dropout in a Module that drops in eval mode too.
 
@@ -53,6 +61,8 @@ class DropoutIgnoresMode(Rule):
 
     - `training` is given, whatever it is: `training=True` asks for dropout at evaluation (Monte Carlo dropout);
     - the method tests `self.training`;
+    - a comment at the call, or in the line above it, says that it is meant: `always`, `inference`, `Monte Carlo` or
+      the like, as at Tacotron's prenet;
     - the probability is 0, or an argument of the method: its caller decides, a sampler that drops noise say;
     - `dropout_p` is a variable that may have been set by mode;
     - the code is not in a method of a Module.
@@ -83,7 +93,7 @@ class DropoutIgnoresMode(Rule):
         if called not in _DROPS | _LAYERS | {_ATTENTION} or not _is_on(call, called) or _knows_the_mode(call, called):
             return
         method = _method_of_module(program, place) if called not in _LAYERS or _is_called_or_kept(place) else None
-        if method is None:
+        if method is None or _is_said_to_be_meant(program, place):
             return
         owner, within, own = method
         function = within.node
@@ -271,6 +281,25 @@ class DropoutIgnoresMode(Rule):
         ),
         Silent(
             """
+            import torch
+            import torch.nn.functional as F
+            from torch import nn
+
+
+            class Prenet(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.first = nn.Linear(4, 32)
+                    self.last = nn.Linear(32, 1)
+
+                def forward(self, x):
+                    x = F.dropout(torch.tanh(self.first(x)), p=0.5)  # always applies dropout
+                    # On purpose, at inference too.
+                    return self.last(F.dropout(x))
+            """
+        ),
+        Silent(
+            """
             import torch.nn.functional as F
             from torch import nn
 
@@ -317,6 +346,17 @@ class DropoutIgnoresMode(Rule):
             """
         ),
     ]
+
+
+def _is_said_to_be_meant(program: Program, place: Place) -> bool:
+    span = place.span
+    if span is None:
+        return False
+    start = edits.line_start(program.text, span.start)
+    above = edits.line_start(program.text, max(0, start - len("\r\n")))
+    if not program.text[above:start].lstrip().startswith("#"):
+        above = start
+    return _MEANT.search(program.text, above, edits.line_end(program.text, span.end)) is not None
 
 
 def _method_of_module(program: Program, place: Place) -> tuple[str, Place, str] | None:
