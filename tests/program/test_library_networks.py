@@ -9,7 +9,7 @@ import pytest
 
 from gradsense.config import Settings
 from gradsense.engine import analyse, check_text
-from gradsense.snapshot import CallResult, Snapshot
+from gradsense.snapshot import CallResult, ClassAncestry, Snapshot
 
 LOOP = """
     import torch
@@ -57,3 +57,33 @@ def test_a_network_is_known_by_the_bases_of_its_class() -> None:
     answer = (f"{home}.BertForSequenceClassification", f"{home}.BertPreTrainedModel", "torch.nn.modules.module.Module")
     answered = replace(snapshot, answers={asked: answer})
     assert [finding.code for finding in analyse(answered).findings] == ["GS403"]
+
+
+def test_what_a_metric_gives_has_no_graph() -> None:
+    text = textwrap.dedent(
+        """
+        import torch
+        from torch import nn
+        from torchmetrics import Accuracy
+
+
+        def train(loader):
+            net = nn.Linear(4, 3)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            accuracy = Accuracy(task="multiclass", num_classes=3)
+            right = losses = 0
+            for x, y in loader:
+                out = net(x)
+                loss = nn.functional.cross_entropy(out, y)
+                right += accuracy(out, y)
+                losses += loss
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            print(right, losses)
+        """
+    )
+    asked = ClassAncestry("torchmetrics.Accuracy", "train.py")
+    metric = ("torchmetrics.classification.accuracy.Accuracy", "torchmetrics.metric.Metric", "torch.nn.Module")
+    findings = analyse(Snapshot("train.py", text, Settings(), answers={asked: metric})).findings
+    assert [(found.code, text[found.span.start :].partition(" ")[0]) for found in findings] == [("GS508", "losses")]

@@ -667,6 +667,8 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     """The output of a Module whose forward isn't followed: everything below it takes part."""
     sources, is_open = composition.parameter_sources(run, state, instance)
     name = class_lookup.external_class(instance, run)
+    if classes.is_metric(name):
+        return UNKNOWN
     known = classes.is_layer(name) or known_graph_layers.is_graph_layer(name)
     layer = known and isinstance(instance.type, Ref) and not _has_library_layers(state, instance)
     if layer and functions.compares_with_labels(name):

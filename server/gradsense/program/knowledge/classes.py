@@ -97,6 +97,13 @@ def is_loss(name: str) -> bool:
     return is_layer(name) and name.endswith("Loss") and not name.endswith("AdaptiveLogSoftmaxWithLoss")
 
 
+def is_metric(name: str) -> bool:
+    """Whether it is a Module that counts and compares: of most, what it gives has no graph (`is_differentiable` of
+    torchmetrics 1.9).
+    """
+    return name.startswith("torchmetrics.")
+
+
 def is_container(name: str) -> bool:
     """Whether `name` is a Module that registers the modules given to it."""
     return name in _CONTAINERS
