@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gradsense.program.facts import Uncalled
+import pytest
+
+from gradsense.program.facts import Build, Uncalled
 from gradsense.program.values import FunctionValue, Method, Ref
 from tests.program.seen import program
 
@@ -36,16 +38,33 @@ def test_a_method_as_a_value_is_none() -> None:
     assert uncalled("step = optimizer.step\nprint(model.eval)\nwith torch.no_grad():\n    step()\n") == []
 
 
-def test_a_property_is_none() -> None:
-    assert (
-        uncalled(
-            """
-            class Guard:
-                @property
-                def step(self):
-                    return 1
-            Guard().step
-            """
-        )
-        == []
-    )
+PROPERTIES = [
+    "@property\n    def weights(self):\n        return self.layer.parameters()",
+    "@property\n    def weights(self):\n        return self.layer.parameters()\n"
+    "    @weights.setter\n    def weights(self, value):\n        self.layer = value",
+    "def weights(self):\n        return None\n    weights = property(weights)\n"
+    "    @weights.getter\n    def weights(self):\n        return self.layer.parameters()",
+    "def weights(self):\n        return self.layer.parameters()\n    weights = property(weights)",
+    "@functools.cached_property\n    def weights(self):\n        return self.layer.parameters()",
+]
+GUARD = """
+import functools
+
+class Guard(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    {property}
+
+Guard().weights
+second = torch.optim.SGD(Guard().weights, lr=0.1)
+"""
+
+
+@pytest.mark.parametrize("text", PROPERTIES)
+def test_a_property_is_none_and_has_a_value(text: str) -> None:
+    text = GUARD.format(property=text)
+    assert uncalled(text) == []
+    holdings = program(text).facts(Build)[-1].holdings
+    assert (len(holdings.sources), holdings.open) == (1, False)

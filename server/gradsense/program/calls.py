@@ -219,9 +219,8 @@ def _call_function(
     if isinstance(own, Instance) and own.kind is Kind.OPTIMIZER and function.code.name == "step":
         # An optimizer of the user's own: a step all the same, whatever its body does.
         training.step(run, frame, state, own, None, at)
-    decorators = [d for d in function.decorators if d not in _IGNORED_DECORATORS]
-    mode = next((d for d in decorators if d in GRAD_MODES), None)
-    opaque = any(d not in GRAD_MODES and not d.startswith(_KNOWN_DECORATORS) for d in decorators)
+    mode = next((d for d in function.decorators if d in GRAD_MODES), None)
+    opaque = not is_as_written(function)
     if len(run.stack) >= DEPTH and recursion.key_of(function) not in run.recursions:
         training.unknown_code(run, state, (*args, *(v for _, v in keywords), function.self_value or NONE))
         return UNKNOWN
@@ -235,19 +234,27 @@ def _call_function(
     if opaque:
         state.grad = None
         run.wrapped.add(function.code)
-    if class_lookup.TRAINS in decorators:
+    if class_lookup.TRAINS in function.decorators:
         training.forget_all_gradients(state)
     result = recursion.solve(run, frame, state, function, args, keywords, at)
-    if class_lookup.TRAINS in decorators:
+    if class_lookup.TRAINS in function.decorators:
         training.forget_all_gradients(state)
     state.grad, state.switch = grad, switch
     return UNKNOWN if opaque and not isinstance(result, Instance) else result
 
 
+def is_as_written(function: FunctionValue) -> bool:
+    """Whether each decorator of a function is known, and leaves what it does, and that it is one."""
+    return all(
+        d in _IGNORED_DECORATORS or d in GRAD_MODES or d.startswith(_KNOWN_DECORATORS) for d in function.decorators
+    )
+
+
 _IGNORED_DECORATORS = frozenset(
     """builtins.staticmethod builtins.classmethod builtins.property abc.abstractmethod typing.override
     functools.cached_property torch.compile torch.jit.script torch.jit.ignore torch.jit.export functools.wraps
-    typing_extensions.override functools.lru_cache functools.cache typing.no_type_check torch.jit.unused""".split()
+    typing_extensions.override functools.lru_cache functools.cache typing.no_type_check torch.jit.unused
+    ?.getter""".split()
 )
 _KNOWN_DECORATORS = (
     "hydra.main",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gradsense.program import (
     activations,
@@ -36,6 +37,7 @@ from gradsense.program.values import (
     ClassValue,
     Collection,
     Const,
+    FunctionValue,
     Instance,
     Items,
     Kind,
@@ -514,6 +516,9 @@ def _builtin(
         iterators.gone_through(run, frame, state, args[1], "filter", at)
         kept = args[1]._replace(shape="iterator", site=frame.site(at))
         return iterators.made(frame, state, kept if _keeps_all(first) else kept._replace(partial=True, whole=NOTHING))
+    if name in ("property", "staticmethod", "classmethod") and len(args) == 1 and isinstance(first, FunctionValue):
+        # As a decorator would: the way it is written where one is chosen, or in old code.
+        return replace(first, decorators=(*first.decorators, f"builtins.{name}"))
     if name == "namedtuple":
         return _named(run, state, first, args[1:], keywords)
     if name in ("enumerate", "zip", "range"):

@@ -124,8 +124,11 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return Method(receiver, name)
     if isinstance(receiver, Const) and isinstance(receiver.value, str):
         return Ref(f"builtins.str.{name}")
-    if isinstance(receiver, FunctionValue) and name == "__self__" and receiver.self_value is not None:
-        return receiver.self_value
+    if isinstance(receiver, FunctionValue):
+        if name == "__self__" and receiver.self_value is not None:
+            return receiver.self_value
+        if name in ("getter", "setter", "deleter"):
+            return Method(receiver, name)
     return Method(UNKNOWN, name) if name in _TELLING else UNKNOWN
 
 
@@ -150,7 +153,7 @@ def _instance_attribute(run: Run, frame: Frame, state: State, instance: Instance
             if "builtins.classmethod" in value.decorators:
                 return replace(value, self_value=instance.type)
             bound = replace(value, self_value=instance)
-            if any(d in _PROPERTIES for d in value.decorators):
+            if any(map(_makes_a_property, value.decorators)):
                 return calls.invoke(run, frame, state, bound, (), (), at)
             return bound
         return value
@@ -159,7 +162,9 @@ def _instance_attribute(run: Run, frame: Frame, state: State, instance: Instance
     return methods.external_attribute(run, frame, state, instance, name, at)
 
 
-_PROPERTIES = frozenset({"builtins.property", "functools.cached_property", "torch.jit.unused"})
+def _makes_a_property(decorator: str) -> bool:
+    """By its name: `property`, and what is made after it, as `functools.cached_property`, `lazy_property` of torch."""
+    return decorator.endswith("property") or decorator in ("?.getter", "torch.jit.unused")
 
 
 def _super_attribute(run: Run, receiver: Super, name: str) -> Value:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from gradsense.program.calls import is_as_written
 from gradsense.program.facts import Build, Uncalled
 from gradsense.program.knowledge import functions
 from gradsense.program.program import Place, Program
@@ -332,6 +333,41 @@ class MethodNotCalled(Rule):
             model.weight
             """
         ),
+        Silent(
+            """
+            from registry import checked
+            from torch import nn
+            from torch.distributions.utils import lazy_property
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layer = nn.Linear(2, 2)
+
+                @property
+                def bound(self):
+                    return self._bound
+
+                @bound.setter
+                def bound(self, bound):
+                    self._bound = bound
+
+                @lazy_property
+                def scale(self):
+                    return self.layer.weight.norm()
+
+                @checked
+                def tested(self):
+                    pass
+
+
+            net = Net()
+            net.bound
+            net.scale
+            net.tested
+            """
+        ),
     ]
 
 
@@ -356,7 +392,7 @@ def _without(value: Value) -> str | None:
     """What does not happen where a method stands alone on a line; None where that can't be told."""
     if isinstance(value, FunctionValue):
         own = value.self_value
-        if not isinstance(own, Instance) or own.kind is Kind.OTHER:
+        if not isinstance(own, Instance) or own.kind is Kind.OTHER or not is_as_written(value):
             return None
         return _NO_EFFECT.get((_plain(own.kind), value.code.name), "it never runs")
     if not isinstance(value, Method):
