@@ -108,6 +108,15 @@ def test_a_notebook_may_hold_large_outputs(run: Run, folder: Path) -> None:
     assert "a.ipynb:cell 1:2:8" in run("check").out
 
 
+def test_cells_without_a_text_are_left_alone(run: Run, folder: Path) -> None:
+    odd = [cell("x = 1"), cell("x = 1") | {"source": ["a", 1]}, cell("x = 1") | {"source": None}, 3]
+    content = notebook(*odd, CELLS[2])
+    write_files(folder, {"a.ipynb": content})
+    assert "a.ipynb:cell 5:2:8" in run("check").out
+    run("check", "--fix")
+    assert json.loads((folder / "a.ipynb").read_text())["cells"][:4] == odd
+
+
 def test_an_empty_notebook_is_fine(run: Run, folder: Path) -> None:
     write_files(folder, {"a.ipynb": notebook(), "b.ipynb": notebook(cell(kind="markdown"))})
     for form in ("text", "json", "sarif", "github"):

@@ -101,8 +101,10 @@ def test_what_is_no_notebook(content: str, why: str) -> None:
 
 
 def test_odd_cells_are_left_out() -> None:
-    content = json.dumps({"cells": [1, None, {}, {"cell_type": "code"}, {"cell_type": "code", "source": [1, "a"]}]})
-    assert read_notebook(content).text == "\na\n"
+    sources = [[1, "a"], None, {}, "b"]
+    code = [{"cell_type": "code", "source": source} for source in sources]
+    content = json.dumps({"cells": [1, None, {}, {"cell_type": "code"}, *code]})
+    assert read_notebook(content).text == "\nb\n"
 
 
 @pytest.mark.parametrize(

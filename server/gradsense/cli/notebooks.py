@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from gradsense.cli.documents import Document, View
 from gradsense.findings import Edit, apply_edits
-from gradsense.source.notebook import Notebook, NotebookError, read_notebook
+from gradsense.source.notebook import Notebook, NotebookError, cells_of, read_notebook, source_of
 from gradsense.workspace.files import UnreadableFile, decode
 
 
@@ -47,11 +47,11 @@ class NotebookDocument(Document):
 
     @cached_property
     def _views(self) -> tuple[View, ...]:
-        sources = [_joined(cell) for cell in _cells(json.loads(self.file.text))]
+        cells = cells_of(json.loads(self.file.text))
         views: list[View] = []
         for start in self.cells:
             number = self.notebook.position(start).cell
-            source = sources[number]
+            source = source_of(cells[number]) or ""
             ended = source if source.endswith(("\n", "\r")) else f"{source}\n"
             views.append(View(f"{self.name}:cell {number + 1}", ended, start, number + 1))
         return tuple(views)
@@ -66,35 +66,20 @@ class NotebookDocument(Document):
         style = _style_of(self.file.text)
         if style is None:
             raise ValueError("its JSON isn't laid out as Jupyter does it. Save it with Jupyter or VS Code first")
-        cells = list(_cells(data))
+        cells = cells_of(data)
         by_cell: dict[int, list[Edit]] = {}
         for edit in edits:
             place, local = self.notebook.in_cell(edit)
             by_cell.setdefault(place, []).append(local)
         for place, inside in by_cell.items():
             cell = cells[self.notebook.position(self.cells[place]).cell]
-            _put(cell, apply_edits(_joined(cell), inside))
+            _put(cell, apply_edits(source_of(cell) or "", inside))
         return replace(self, file=replace(self.file, text=_written(data, style, self.file.text)))
-
-
-def _cells(data: Any) -> Iterator[dict[str, Any]]:
-    sheets = [data] if "cells" in data else data.get("worksheets", [])
-    for sheet in sheets:
-        yield from sheet.get("cells", [])
-
-
-def _key(cell: dict[str, Any]) -> str:
-    return "source" if "source" in cell else "input"
-
-
-def _joined(cell: Any) -> str:
-    source = cell.get(_key(cell), "") if isinstance(cell, dict) else ""
-    return source if isinstance(source, str) else "".join(source)
 
 
 def _put(cell: dict[str, Any], source: str) -> None:
     """Replace a cell's source, as lines or as one string, as it was."""
-    key = _key(cell)
+    key = "source" if "source" in cell else "input"
     cell[key] = source.splitlines(keepends=True) if isinstance(cell[key], list) else source
 
 

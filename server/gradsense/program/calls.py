@@ -424,7 +424,12 @@ def _recognise_arguments(run: Run, frame: Frame, state: State, params: tuple[ir.
     """What the caller couldn't tell of its arguments is what the function does with them."""
     for param in params:
         if param.kind == "plain" and state.variable(frame.number, param.name) is UNKNOWN:
-            state.set_variable(frame.number, param.name, _some_argument(run, frame, state, param))
+            others = set(run.optimizers)
+            value = _some_argument(run, frame, state, param)
+            if any(isinstance(each, Instance) and each.kind is Kind.OPTIMIZER for each in options_of(value)):
+                # It may be any that was made before: whose variable may also hold one that isn't known, say.
+                run.escaped |= others
+            state.set_variable(frame.number, param.name, value)
 
 
 def _call_lambda(

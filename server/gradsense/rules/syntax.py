@@ -82,6 +82,21 @@ def compounds_around(program: Program, place: Place) -> list[Place]:
     return [around for _, around in sorted(found, key=lambda each: each[0])]
 
 
+def is_to_raise(program: Program, place: Place) -> bool:
+    """Whether a place lies in a `with` that waits for an exception, as tests do: what raises has no result."""
+    return any(m.matches(outer.node, _WAITS_FOR_EXCEPTION) for outer in compounds_around(program, place))
+
+
+_WAITS_FOR_EXCEPTION = m.With(
+    items=[
+        m.ZeroOrMore(),
+        m.WithItem(
+            item=m.Call(func=m.Attribute(attr=m.OneOf(*map(m.Name, ("raises", "assertRaises", "assertRaisesRegex")))))
+        ),
+        m.ZeroOrMore(),
+    ]
+)
+
 _COMPOUND = (cst.FunctionDef, cst.ClassDef, cst.For, cst.While, cst.If, cst.With, cst.Try, cst.TryStar, cst.Match)
 
 

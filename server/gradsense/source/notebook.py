@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -120,20 +120,29 @@ def read_notebook(content: str) -> Notebook:
         raise NotebookError(f"not a notebook: the file is not valid JSON ({error})") from None
     if not isinstance(data, dict):
         raise NotebookError("not a notebook: the file's JSON is not an object")
-    if isinstance(data.get("cells"), list):
-        cells = data["cells"]
-    elif isinstance(data.get("worksheets"), list):  # nbformat 3
-        cells = [cell for sheet in data["worksheets"] for cell in _cells(sheet)]
-    else:
+    if not isinstance(data.get("cells"), list) and not isinstance(data.get("worksheets"), list):
         raise NotebookError("not a notebook: the file has no list of cells")
     if _language(data) != "python":
         return Notebook([])
-    return Notebook([(number, source) for number, cell in enumerate(cells) for source in _source(cell)])
+    python = [(number, cell) for number, cell in enumerate(cells_of(data)) if _is_python(cell)]
+    return Notebook([(number, source) for number, cell in python if (source := source_of(cell)) is not None])
 
 
-def _cells(sheet: Any) -> list[Any]:
-    cells = sheet.get("cells") if isinstance(sheet, dict) else None
-    return cells if isinstance(cells, list) else []
+def cells_of(notebook: Mapping[str, Any]) -> list[Any]:
+    """The cells in a notebook's JSON; of the format before, those of all sheets."""
+    if isinstance(notebook.get("cells"), list):
+        return list(notebook["cells"])
+    sheets = notebook.get("worksheets", [])
+    inside = [sheet["cells"] for sheet in sheets if isinstance(sheet, dict) and isinstance(sheet.get("cells"), list)]
+    return [cell for cells in inside for cell in cells]
+
+
+def source_of(cell: Mapping[str, Any]) -> str | None:
+    """The source of a cell, written as one text or as its lines; None if it is neither."""
+    source = cell.get("source", cell.get("input", ""))
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        return "".join(source)
+    return source if isinstance(source, str) else None
 
 
 def _language(notebook: Mapping[str, Any]) -> str:
@@ -146,19 +155,13 @@ def _language(notebook: Mapping[str, Any]) -> str:
     return "python"
 
 
-def _source(cell: Any) -> Iterator[str]:
-    """The source of a code cell in Python; nothing for other cells."""
+def _is_python(cell: Any) -> bool:
+    """Whether it is a code cell, and in Python."""
     if not isinstance(cell, dict) or cell.get("cell_type") != "code":
-        return
+        return False
     metadata = cell.get("metadata")
     editor = metadata.get("vscode") if isinstance(metadata, dict) else None
-    if isinstance(editor, dict) and editor.get("languageId", "python") != "python":
-        return
-    source = cell.get("source", cell.get("input", ""))
-    if isinstance(source, list):
-        source = "".join(line for line in source if isinstance(line, str))
-    if isinstance(source, str):
-        yield source
+    return not isinstance(editor, dict) or bool(editor.get("languageId", "python") == "python")
 
 
 _CELL_MAGIC = re.compile(r"\s*%%(\w*)")

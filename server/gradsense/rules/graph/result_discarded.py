@@ -16,6 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent
 from gradsense.rules.reads import attributes_asked
+from gradsense.rules.syntax import is_to_raise
 
 _KEPT_ALIKE = """detach to cuda cpu float double half bfloat16 type view reshape flatten squeeze unsqueeze transpose
     permute contiguous expand repeat clone""".split()
@@ -51,6 +52,7 @@ class ResultDiscarded(Rule):
 
     - it isn't certainly a tensor, by where it comes from or by what else is done with it: `model.to(device)` and
       `batch.to(device)` of other classes change the object itself;
+    - a test waits for it to raise (`with pytest.raises(...)`);
     - `torch.set_grad_enabled(...)` and `torch.set_default_device(...)`, which switch when they are called;
     - it stands outside of functions and loops in a notebook, where it shows a value.
 
@@ -70,7 +72,7 @@ class ResultDiscarded(Rule):
             if call.site in told:
                 continue
             place = program.place(call.site)
-            if place is None or not _is_without_effect(program, place, call):
+            if place is None or not _is_without_effect(program, place, call) or is_to_raise(program, place):
                 continue
             told.add(call.site)
             yield from self.finding(place, *_in_words(place, call), fixes=(_fix(program, place, call),))
@@ -326,6 +328,35 @@ class ResultDiscarded(Rule):
         Silent(
             """
             import torch
+            from diffusers import AutoencoderKL
+            from transformers import CLIPTextModel
+
+
+            def main(args, accelerator, weights):
+                text_encoder = CLIPTextModel.from_pretrained(args.model)
+                vae = AutoencoderKL.from_pretrained(args.model)
+                vae.requires_grad_(False)
+                text_encoder.requires_grad_(False)
+                text_encoder.to(accelerator.device, dtype=torch.float16)
+                if weights.dtype == torch.float16:
+                    vae.half()
+                vae.to(accelerator.device)
+            """
+        ),
+        Silent(
+            """
+            import pytest
+            import torch
+
+
+            def test_no_double():
+                with pytest.raises(TypeError):
+                    torch.zeros(2).to("nowhere")
+            """
+        ),
+        Silent(
+            """
+            import torch
 
             def move(batch, model, device):
                 batch.to(device)
@@ -413,13 +444,14 @@ def _is_without_effect(program: Program, place: Place, call: Call) -> bool:
 
 
 _TELLING = frozenset(
-    """view view_as reshape permute unsqueeze squeeze dim numel size argmax softmax log_softmax float long half double
-    item backward requires_grad_ transpose contiguous flatten expand repeat""".split()
+    """view view_as reshape permute unsqueeze squeeze dim numel size argmax softmax log_softmax long item backward
+    transpose contiguous flatten expand repeat""".split()
 )
+"""What tensors have and Modules haven't."""
 _USUAL = frozenset(
-    """shape ndim device dtype to cuda cpu type detach clone data grad requires_grad retain_grad numpy tolist mean sum
-    max min std var norm abs pow sqrt exp log eq ne gt lt mul add sub div t T copy_ fill_ zero_ gather scatter_
-    pin_memory is_cuda""".split()
+    """shape ndim device dtype to cuda cpu type float half double bfloat16 requires_grad_ detach clone data grad
+    requires_grad retain_grad numpy tolist mean sum max min std var norm abs pow sqrt exp log eq ne gt lt mul add
+    sub div t T copy_ fill_ zero_ gather scatter_ pin_memory is_cuda""".split()
 )
 
 

@@ -15,7 +15,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
 from gradsense.rules.modules import is_certainly_module, takes_attribute
-from gradsense.rules.syntax import all_places, facts_at, is_target
+from gradsense.rules.syntax import all_places, facts_at, is_target, value_assigned
 
 
 class RequiresGradOnModule(Rule):
@@ -58,7 +58,7 @@ class RequiresGradOnModule(Rule):
             return
         if any(takes_attribute(program, store.receiver, "requires_grad") for store in stores):
             return
-        if is_own_flag(program, place.at(target), stores[0]):
+        if _is_own_flag(program, place.at(target), stores[0]):
             return
         module, value = place.code(target.value), place.code(place.node.value)
         on = m.matches(place.node.value, m.Name("True"))
@@ -145,6 +145,13 @@ class RequiresGradOnModule(Rule):
 
             backbone = Backbone()
             backbone.requires_grad = False
+
+
+            class Banks(nn.Module):
+                def __init__(self, requires_grad=False):
+                    super().__init__()
+                    self.requires_grad = requires_grad
+                    self.banks = nn.Linear(4, 4).requires_grad_(requires_grad)
             """
         ),
         Silent(
@@ -161,13 +168,19 @@ class RequiresGradOnModule(Rule):
     ]
 
 
-def is_own_flag(program: Program, target: Place, store: Store) -> bool:
-    """Whether a method sets a flag of its own object (`self.requires_grad = ...`) that is read somewhere."""
+def _is_own_flag(program: Program, target: Place, store: Store) -> bool:
+    """Whether a method sets a flag of its own object (`self.requires_grad = ...`) that is read somewhere, or keeps an
+    argument under that name, as constructors do with their options.
+    """
     function = store.context.function
     own = getattr(function.node, "params", ()) if function is not None else ()
     assert isinstance(target.node, cst.Attribute)
     if not own or not m.matches(target.node.value, m.Name(own[0].name)):
         return False
+    given = value_assigned(target)
+    kept = given.node.value if given is not None and isinstance(given.node, cst.Name) else None
+    if function is not None and function.name == "__init__" and kept in {param.name for param in own}:
+        return True
     flag = m.Attribute(m.Name(own[0].name), m.Name("requires_grad"))
     places = all_places(program, cst.Attribute, "requires_grad")
     return any(m.matches(place.node, flag) and not is_target(place) for place in places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -38,7 +39,8 @@ class GradientsNotSynchronised(Rule):
 
     ## Stays silent when
 
-    - the wrapper is called in the loop too, or some `backward` runs outside of `no_sync()`;
+    - the wrapper is called in the loop too, or some `backward` runs outside of `no_sync()`, or `no_sync` is the
+      program's own, or gets a condition;
     - nothing is trained there (evaluation, no gradients recorded);
     - the program exchanges gradients or weights by itself (`all_reduce`, `broadcast`, a communication hook), or may: a
       tensor that the same function has just made is neither, nor is a loss;
@@ -90,7 +92,7 @@ class GradientsNotSynchronised(Rule):
             )
 
     def _never_synchronised(self, program: Program) -> Iterator[Finding]:
-        if "no_sync" not in program.file.document.names:
+        if "no_sync" not in program.file.document.names or _OWN_NO_SYNC.search(program.text):
             return
         passes: dict[object, Place] = {}
         for backward in program.facts(Backward):
@@ -540,6 +542,21 @@ class GradientsNotSynchronised(Rule):
         # Wrapped where there is another process.
         Silent(
             """
+            from torch import nn
+
+
+            def train(brain, net: nn.parallel.DistributedDataParallel, batches, optimizer):
+                for step, batch in enumerate(batches):
+                    steps = step % 4 == 3
+                    with brain.no_sync(not steps):
+                        net(batch).mean().backward()
+                    if steps:
+                        optimizer.step()
+                        optimizer.zero_grad()
+            """
+        ),
+        Silent(
+            """
             import torch
             import torch.distributed as dist
             from torch import nn
@@ -678,7 +695,12 @@ _EXCHANGES = tuple(
         "all_gather_into_tensor",
     )
 )
-_NO_SYNC = m.With(items=[m.AtLeastN(m.WithItem(item=m.Call(func=m.Attribute(attr=m.Name("no_sync")))), n=1)])
+# What has an argument other than the network, as accelerate's, is the user's own, and may do nothing on some rounds.
+_CALL = m.Call(
+    func=m.Attribute(attr=m.Name("no_sync")), args=[m.AtMostN(m.Arg(value=m.Name(), keyword=None, star=""), n=1)]
+)
+_NO_SYNC = m.With(items=[m.AtLeastN(m.WithItem(item=_CALL), n=1)])
+_OWN_NO_SYNC = re.compile(r"\bdef\s+no_sync\b")
 
 
 def _exchanges(program: Program) -> bool:

@@ -14,6 +14,7 @@ from gradsense.program.program import Place, Program
 from gradsense.program.values import FunctionValue, Instance, Kind, Method, Ref, Tensor, Unknown, Value
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, PilesUp, Raises, Silent
+from gradsense.rules.syntax import is_to_raise
 
 
 class MethodNotCalled(Rule):
@@ -38,6 +39,7 @@ class MethodNotCalled(Rule):
     ## Stays silent when
 
     - the method is used as a value: stored, passed as a callback, compared;
+    - a test waits for it to raise (`with pytest.raises(...)`);
     - `@torch.no_grad` decorates a function (right without parentheses);
     - the object is of a class that isn't known, and the name could be a property there.
 
@@ -53,7 +55,7 @@ class MethodNotCalled(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for fact in program.facts(Uncalled):
             place = program.place(fact.site)
-            if place is None:
+            if place is None or is_to_raise(program, place):
                 continue
             if fact.how == "statement":
                 lacks = _without(fact.value)
@@ -366,6 +368,12 @@ class MethodNotCalled(Rule):
             net.bound
             net.scale
             net.tested
+
+
+            class Tests:
+                def test_it(self):
+                    with self.assertRaises(RuntimeError):
+                        net.eval
             """
         ),
     ]

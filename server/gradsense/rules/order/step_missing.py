@@ -198,6 +198,33 @@ class StepMissing(Rule):
             """
             import torch
             from torch import nn
+            from tools.optimizers import RAdam
+
+
+            def train(model, optimizer):
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    loss.backward()
+                    optimizer.step()
+
+
+            def main(name):
+                model = nn.Linear(4, 1)
+                if name == "sgd":
+                    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                else:
+                    optimizer = RAdam(model.parameters(), lr=0.1)
+                train(model, optimizer)
+
+
+            main("sgd")
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
 
             from tools import profile
 
