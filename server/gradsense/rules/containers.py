@@ -9,12 +9,13 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Edit, Fix, Safety, Span
-from gradsense.program import class_lookup
+from gradsense.program import class_lookup, composition
 from gradsense.program.facts import Forward, Store
 from gradsense.program.knowledge import classes
 from gradsense.program.program import ClassFacts, Place, Program
-from gradsense.program.state import State
+from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
+    UNKNOWN,
     ClassValue,
     Collection,
     Instance,
@@ -72,6 +73,8 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
                 continue
             if registered is None:
                 registered = registered_in(program, facts, facts.state)
+                if want == "modules" and _registers_unknown(program, facts):
+                    break
             content = list(_content(facts.state, held, 0))
             found = _modules(program, facts.state, content) if want == "modules" else _parameters(content)
             if not found or found & registered or _is_meant(program, found):
@@ -86,6 +89,13 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
             if value is not None and m.matches(value.node, m.Call(func=m.Name("tuple"))):
                 kind = "tuple"
             yield facts, Hidden(store, place, kind, any(depth for _, depth in content), pure)
+
+
+def _registers_unknown(program: Program, facts: ClassFacts) -> bool:
+    """Whether a container of torch's in it holds what isn't known: perhaps what a plain one holds as well."""
+    below = composition.modules_below(program.script[0], facts.state, facts.instance)
+    contents = [facts.state.items(obj) for obj in below if facts.state.attribute(obj, ITEMS) is not None]
+    return any(UNKNOWN in (options_of(held.element) if held.exact is None else held.exact) for held in contents)
 
 
 _OWN_WAYS = ("parameters", "named_parameters", "__setattr__", "_apply")

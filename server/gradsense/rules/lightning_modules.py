@@ -272,10 +272,14 @@ def hook_facts(program: Program, facts: ClassFacts, *names: str) -> Iterator[tup
                 yield run, fact
 
 
-def mentions(program: Program, name: str) -> bool:
-    """Whether the file uses `name` as an attribute of anything but `super()`: a call by hand."""
-    pattern = rf"(?<!super\(\))\.[ \t]*{re.escape(name)}\b|[\"']{re.escape(name)}[\"']"
-    return re.search(pattern, program.text) is not None
+def mentions(program: Program, name: str, cls: ClassValue | None = None) -> bool:
+    """Whether the file, or a class that `cls` inherits from, uses `name` as an attribute of anything but `super()`: a
+    call by hand.
+    """
+    pattern = re.compile(rf"(?<!super\(\))\.[ \t]*{re.escape(name)}\b|[\"']{re.escape(name)}[\"']")
+    bases = class_lookup.mro(program.script[0], cls)[0] if cls is not None else ()
+    inherited = (base.code.tree.text for base in bases if isinstance(base, ClassValue))  # type: ignore[attr-defined]
+    return any(pattern.search(text) for text in (program.text, *inherited))
 
 
 def fitted(program: Program, facts: ClassFacts) -> bool:

@@ -80,7 +80,7 @@ class RemovedHook(Rule):
     def _hook(
         self, program: Program, cls: ClassValue, name: str, function: FunctionValue, gone: Removed
     ) -> Iterator[Finding]:
-        if lightning.mentions(program, name):
+        if lightning.mentions(program, name, cls):
             return
         version = f"Lightning {gone.version[0]}.{gone.version[1]}"
         step = STEP_OF.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -17,6 +18,9 @@ from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Tr
 from gradsense.rules.patterns import is_match
 from gradsense.rules.syntax import is_name, places_below, places_in
 from gradsense.source.index import walk
+
+_FILLS = re.compile(r"\.grad[ \t]*=(?!=)")
+"""A method of the class may give a gradient to whatever has none."""
 
 
 class CustomOptimizerContract(Rule):
@@ -158,6 +162,8 @@ class CustomOptimizerContract(Rule):
     def _unguarded(self, program: Program, step: FunctionValue, loops: list[tuple[Place, str]]) -> Iterator[Finding]:
         closure = _closure_name(step.code)
         if any(_is_guard(place, closure) for place in places_in(program, step.code, *_TESTS)):
+            return
+        if step.owner is not None and _FILLS.search(step.owner.code.tree.text):  # type: ignore[attr-defined]
             return
         for loop, variable in loops:
             read = m.Attribute(m.Name(variable), m.Name("grad"))
@@ -573,6 +579,33 @@ class CustomOptimizerContract(Rule):
                 optimizer.step()
             """,
             shows=Trains(),
+        ),
+        Silent(
+            """
+            import torch
+
+
+            class Filling(torch.optim.Optimizer):
+                def __init__(self, params, lr=0.1):
+                    super().__init__(params, dict(lr=lr))
+
+                def fill(self, group):
+                    for p in group["params"]:
+                        if p.grad is None:
+                            p.grad = torch.zeros_like(p)
+
+                @torch.no_grad()
+                def step(self, closure=None):
+                    loss = None
+                    if closure is not None:
+                        with torch.enable_grad():
+                            loss = closure()
+                    for group in self.param_groups:
+                        self.fill(group)
+                        for p in group["params"]:
+                            p.add_(p.grad, alpha=-group["lr"])
+                    return loss
+            """
         ),
         Silent(
             """

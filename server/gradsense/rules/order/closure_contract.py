@@ -57,7 +57,7 @@ class ClosureContract(Rule):
             if step.closure is None:
                 if step.scaler is None and not place.node.args:
                     yield from self._missing(place)
-            elif isinstance(step.closure, (Tensor, Const)):
+            elif isinstance(step.closure, Const) or (isinstance(step.closure, Tensor) and not step.closure.open):
                 yield from self._called(place)
             elif needs and _returns_what_is_there(run, step):
                 yield from self._computes_nothing(program, step, place)
@@ -324,6 +324,25 @@ class ClosureContract(Rule):
                 optimizer.step(closure)
             """,
             shows=Trains(),
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            def train(closure_of=None):
+                model = nn.Linear(4, 1)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                for _ in range(3):
+                    optimizer.zero_grad()
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    loss.backward()
+                    if closure_of is not None:
+                        optimizer.step(closure_of(loss))
+                    else:
+                        optimizer.step()
+            """
         ),
         Silent(
             """

@@ -194,6 +194,28 @@ class ModulesInPlainContainer(Rule):
         ),
         Silent(
             """
+            from torch import nn
+
+
+            class Net(nn.Module):
+                def __init__(self, channels, strides, activation=nn.ReLU):
+                    super().__init__()
+                    layers = [nn.Conv2d(a, b, 3) for a, b in channels]
+                    sequence = []
+                    for layer, stride in zip(layers, strides):
+                        sequence.append(layer)
+                        sequence.append(activation())
+                        if stride > 1:
+                            sequence.append(nn.MaxPool2d(stride))
+                    self.conv = nn.Sequential(*sequence)
+                    self.layers = layers  # for the outputs between them
+
+                def forward(self, x):
+                    return [x := layer(x) for layer in self.layers]
+            """
+        ),
+        Silent(
+            """
             import copy
 
             import torch

@@ -63,7 +63,7 @@ class StateKeptByReference(Rule):
             place = program.place(call.site) if may_be_kept and _steps_in(run, loops) else None
             if place is None:
                 continue
-            if not call.context.conditions and not _is_in_branch(program, place):
+            if call.context.conditions == call.context.rounds[-1].conditions and not _is_in_branch(program, place):
                 continue
             target = _kept_in(place)
             if target is None or not _is_read_later(program, target, call.context.function, loops):
@@ -264,6 +264,35 @@ class StateKeptByReference(Rule):
         ),
         Silent(
             """
+            import torch
+            from torch import nn
+
+
+            def work(queue):
+                params = queue.get()
+                print(params)
+
+
+            def main(queues):
+                model = nn.Linear(4, 1)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                for _ in range(3):
+                    params = model.state_dict()
+                    for queue in queues:
+                        queue.put(params)
+                    loss = model(torch.randn(8, 4)).pow(2).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                print(params)
+
+
+            if __name__ == "__main__":
+                main([])
+            """
+        ),
+        Silent(
+            """
             import copy
 
             import torch
@@ -324,9 +353,9 @@ _ASSIGNED = re.compile(r"=[^={}]*\.\s*state_dict\s*\(")
 
 
 def _is_in_branch(program: Program, place: Place) -> bool:
-    """Whether an `if` stands around a place within its function, though it may be known how it goes."""
+    """Whether an `if` stands around a place within its function and loop, though it may be known how it goes."""
     around = compounds_around(program, place)
-    inside = [each.node for each in around if isinstance(each.node, (cst.FunctionDef, cst.If))]
+    inside = [each.node for each in around if isinstance(each.node, (cst.FunctionDef, cst.For, cst.While, cst.If))]
     return bool(inside) and isinstance(inside[-1], cst.If)
 
 
