@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from gradsense.engine import check_text
 from gradsense.rules.registry import all_rules
 from tests.test_engine import codes
 
@@ -79,3 +81,9 @@ def test_what_is_missing_is_told_only_where_nothing_is_broken(method: str, half_
     )
     assert missing in {code for code, _ in codes(text)}
     assert missing not in {code for code, _ in codes(f"{text}        {half_typed}\n")}
+
+
+@pytest.mark.parametrize("text", PROGRAMS)
+def test_methods_without_parameters_are_looked_at_nevertheless(text: str) -> None:
+    for header in re.finditer(r"(def \w+)\([^()]*\)", text):
+        check_text(f"{text[: header.start()]}{header[1]}(){text[header.end() :]}")

@@ -413,10 +413,10 @@ def after_super_init(program: Program, cls: ClassValue, code: str) -> Edit | Non
 
 
 def self_of(function: FunctionValue) -> str:
-    """What a method calls its object."""
+    """What a method calls its object, or should: one without parameters is wrong, or about to be written."""
     node = function.code.node
     assert isinstance(node, ir.Function)
-    return node.params[0].name
+    return node.params[0].name if node.params else "self"
 
 
 def manual_backward(program: Program, facts: ClassFacts, backward: Backward) -> Edit | None:

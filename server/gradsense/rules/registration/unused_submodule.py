@@ -484,11 +484,11 @@ def _layers(program: Program, facts: ClassFacts, stores: list[Store]) -> Iterato
 
 def _uses_itself(program: Program, forward: FunctionValue) -> bool:
     """Whether a forward pass reads anything of its object: else it is a stub, or still being written."""
-    own = forward.code.node.params[:1]  # type: ignore[attr-defined]
+    own = [param.name for param in forward.code.node.params[:1]]  # type: ignore[attr-defined]
     return any(
         isinstance(place.node, cst.Attribute)
         and isinstance(place.node.value, cst.Name)
-        and place.node.value.value == own[0].name
+        and place.node.value.value in own
         for place in places_in(program, forward.code, cst.Attribute)
     )
 
