@@ -237,6 +237,9 @@ def _call_function(
     if class_lookup.TRAINS in function.decorators:
         training.forget_all_gradients(state)
     result = recursion.solve(run, frame, state, function, args, keywords, at)
+    if any(d.endswith(".contextmanager") for d in function.decorators):
+        # What it does behind its `yield` comes after the `with`, and was seen before: a network may be in either mode.
+        modes.blur(run, state, set(state.reachable((*given, function.self_value or NONE))))
     if class_lookup.TRAINS in function.decorators:
         training.forget_all_gradients(state)
     state.grad, state.switch = grad, switch

@@ -188,6 +188,13 @@ def _mro(
     return order, known
 
 
+def is_enumeration(run: Run, cls: ClassValue) -> bool:
+    """Whether the members of a class are constants that equal nothing but themselves: no text or number as well."""
+    order, known = mro(run, cls)
+    names = {each.name for each in order if isinstance(each, Ref)}
+    return known and "enum.Enum" in names and names <= {"enum.Enum", "builtins.object"}
+
+
 def kind_of_class(run: Run, cls: ClassValue | Ref) -> tuple[Kind, bool]:
     """The kind of a class's instances, and whether all of it is known: every base, and no broken code in it."""
     order, known = mro(run, cls)

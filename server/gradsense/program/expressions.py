@@ -39,6 +39,7 @@ from gradsense.program.values import (
     Instance,
     Items,
     LambdaValue,
+    Member,
     Method,
     Parameters,
     Partial,
@@ -255,6 +256,10 @@ def _compare(run: Run, frame: Frame, op: str, operands: tuple[Value, ...], at: i
             and isinstance(right.value, (str, int))
         ):
             return Const((left.value == right.value) is (op == "=="))
+        if op in ("is", "is not", "==", "!=") and all(
+            isinstance(each, Const) and isinstance(each.value, Member) for each in operands
+        ):
+            return Const((left == right) is (op in ("is", "==")))
         if op in _ORDER and isinstance(left, Const) and isinstance(right, Const):
             numbers = [each for each in (left.value, right.value) if isinstance(each, (int, float))]
             return Const(_ORDER[op](*numbers)) if len(numbers) == 2 else PLAIN

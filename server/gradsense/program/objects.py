@@ -23,6 +23,7 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Kind,
+    Member,
     Method,
     Obj,
     Parameters,
@@ -112,6 +113,8 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         if found == "found":
             if isinstance(value, FunctionValue) and "builtins.classmethod" in value.decorators:
                 return replace(value, self_value=receiver)
+            if class_lookup.is_enumeration(run, receiver) and not isinstance(value, (FunctionValue, ClassValue)):
+                return Const(Member(receiver.code.where, name, value))
             return value
         return Method(receiver, name) if found == "external" else UNKNOWN
     if isinstance(receiver, Super):
@@ -122,6 +125,9 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         return Method(receiver, name)
     if isinstance(receiver, Parts) and receiver.shape == "element" and name in ("train", "eval"):
         return Method(receiver, name)
+    if isinstance(receiver, Const) and isinstance(receiver.value, Member):
+        member = receiver.value
+        return member.value if name == "value" else Const(member.name) if name == "name" else UNKNOWN
     if isinstance(receiver, Const) and isinstance(receiver.value, str):
         return Ref(f"builtins.str.{name}")
     if isinstance(receiver, FunctionValue):

@@ -80,6 +80,15 @@ class Const:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """The constant that a member of an enumeration is: equal to itself alone, whatever it stands for."""
+
+    enumeration: Where
+    name: str
+    value: Value = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Ref:
     """Something from outside the user's files, by its canonical dotted name."""
 

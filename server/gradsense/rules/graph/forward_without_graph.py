@@ -307,6 +307,41 @@ class ForwardWithoutGraph(Rule):
         # A network from elsewhere, or a leaf, takes part as well.
         Silent(
             """
+            import enum
+
+            import torch
+            from torch import nn
+
+
+            class Phase(enum.Enum):
+                TRAIN = 0,
+                VALID = enum.auto()
+
+
+            def main():
+                net = nn.Linear(4, 1)
+                optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+                def loop(phase, epoch):
+                    loss = net(torch.randn(8, 4)).mean()
+                    if phase == Phase.TRAIN:
+                        optimizer.zero_grad()
+                        loss.backward()
+                        optimizer.step()
+                    elif phase is Phase.VALID:
+                        print(loss)
+
+                for epoch in range(3):
+                    loop(phase=Phase.TRAIN, epoch=epoch)
+                    with torch.no_grad():
+                        loop(phase=Phase.VALID, epoch=epoch)
+
+
+            main()
+            """
+        ),
+        Silent(
+            """
             import lightning as L
             import torch
             from project import decoder

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Local, Store
@@ -39,6 +41,7 @@ class GraphKeptAlive(Rule):
 
     - the sum is back-propagated, or the loss is a number or detached already;
     - gradients aren't recorded;
+    - it is one of several that a call gave (`loss, count = model(batch)`), and nothing says that it is a tensor;
     - the loss isn't back-propagated in the same round: then nothing tells that the sum won't be.
 
     ## References
@@ -54,7 +57,7 @@ class GraphKeptAlive(Rule):
         for run, fact, carrier in program.selected(_sums):
             place = program.place(fact.site)
             added = _added(place) if place is not None else None
-            if place is None or added is None or _is_used(run, carrier):
+            if place is None or added is None or _is_used(run, carrier) or _is_beside_a_loss(program, fact, added):
                 continue
             yield from self._sum(program, place, added, fact, carrier)
 
@@ -205,6 +208,36 @@ class GraphKeptAlive(Rule):
             import torch
             from torch import nn
 
+
+            class Model(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layer = nn.Linear(4, 1)
+
+
+            class Trainer:
+                def __init__(self, model: Model):
+                    self.model: Model = model
+
+                def train(self, batches):
+                    optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+                    samples = 0
+                    losses = 0.0
+                    for batch in batches:
+                        loss, count = self.model(batch)
+                        samples += count
+                        losses += loss.item()
+                        optimizer.zero_grad()
+                        loss.backward()
+                        optimizer.step()
+                    print(samples, losses)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
             model = nn.Linear(4, 1)
             optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
             total = 0.0
@@ -256,6 +289,21 @@ def _kept(fact: Local | Store) -> Carrier | None:
     name = fact.name if isinstance(fact, Local) else fact.attr
     found = (each for each in value.trace.carried if each.loop in loops and each.freed is not None)
     return next((each for each in sorted(found) if each.name == name), None)
+
+
+def _is_beside_a_loss(program: Program, fact: Local | Store, added: cst.BaseExpression) -> bool:
+    """Whether it is one of several that a call gave (`loss, count = model(batch)`), and nothing else says that it is a
+    tensor: it may be a number.
+    """
+    code = fact.context.function
+    if not isinstance(added, cst.Name) or code is None:
+        return False
+    one_of_several = m.AssignTarget(m.Tuple([m.ZeroOrMore(), m.Element(m.Name(added.value)), m.ZeroOrMore()]))
+    unpacked = m.Assign(targets=[one_of_several], value=m.Call())
+    if not any(m.matches(each.node, unpacked) for each in places_in(program, code, cst.Assign, mentions=added.value)):
+        return False
+    as_tensor = rf"\b{re.escape(added.value)}[ \t]*\.[ \t]*(?:backward|item|detach|cpu|data)\b"
+    return re.search(as_tensor, code.tree.text) is None  # type: ignore[attr-defined]
 
 
 def _added(place: Place) -> cst.BaseExpression | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.facts import Call, Forward
@@ -328,6 +329,16 @@ class ResultDiscarded(Rule):
         Silent(
             """
             import torch
+
+
+            def main(device):
+                torch.zeros(1).to(device)  # initialise
+                torch.ones(1).cuda()
+            """
+        ),
+        Silent(
+            """
+            import torch
             from diffusers import AutoencoderKL
             from transformers import CLIPTextModel
 
@@ -436,11 +447,19 @@ def _is_without_effect(program: Program, place: Place, call: Call) -> bool:
     receiver = call.receiver
     if isinstance(receiver, Parameters):
         return receiver.shape in _SINGLE
+    if _warms_up(place):
+        return False
     if isinstance(receiver, Tensor) and not receiver.python and (not receiver.open or call.name == "Tensor.detach"):
         return True
     if isinstance(receiver, (Tensor, Unknown)):
         return _is_used_as_tensor(program, place, call)
     return receiver is None
+
+
+def _warms_up(place: Place) -> bool:
+    """Whether a new tensor that nobody has a name of is sent somewhere: so as to begin to use that device."""
+    made = m.Call(func=m.Attribute(value=m.Name("torch")))
+    return m.matches(place.node, m.Call(func=m.Attribute(value=made, attr=m.Name("to") | m.Name("cuda"))))
 
 
 _TELLING = frozenset(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program.facts import Backward
+from gradsense.program.facts import Backward, Step
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Site
@@ -38,6 +38,7 @@ class RetainGraphSuspect(Rule):
 
     - more than one backward pass in the loop goes through the graph;
     - nothing comes from the last round: then the graph is only kept a little longer;
+    - no optimizer steps in the loop: the gradients are looked at;
     - `create_graph` is set, or `retain_graph` depends on a condition.
 
     ## References
@@ -56,7 +57,7 @@ class RetainGraphSuspect(Rule):
             argument = _argument(called) if called is not None else None
             if called is None or argument is None:
                 continue
-            if any(_passes(run, carrier.loop) != {backward.site} for carrier in found):
+            if any(_passes(run, carrier.loop) != {backward.site} for carrier in found) or not _trains(run, backward):
                 continue
             names = rounds.names_of(found)
             plural = " and " in names
@@ -173,6 +174,27 @@ class RetainGraphSuspect(Rule):
             import torch
             from torch import nn
 
+            image = torch.zeros(1, 1, 11, 11, requires_grad=True)
+            layer = nn.Conv2d(1, 1, 3, padding=1)
+
+
+            def show(out):
+                out[0, :, 5, 5].sum().backward(retain_graph=True)
+                print(image.grad.abs())
+                image.grad.fill_(0)
+
+
+            out = image
+            for _ in range(4):
+                out = layer(out)
+                show(out)
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
             cell, head = nn.GRUCell(4, 8), nn.Linear(8, 1)
             optimizer = torch.optim.SGD(cell.parameters(), lr=0.1)
             other = torch.optim.SGD(head.parameters(), lr=0.1)
@@ -208,6 +230,12 @@ class RetainGraphSuspect(Rule):
 def _passes(run: Run, loop: Site) -> set[Site]:
     """The backward passes of a loop."""
     return {fact.site for fact in run.facts_of(Backward) if any(each.site == loop for each in fact.context.rounds)}
+
+
+def _trains(run: Run, backward: Backward) -> bool:
+    """Whether an optimizer steps in a loop around a backward pass: else it is there to look at gradients."""
+    loops = {each.site for each in backward.context.rounds}
+    return any(not loops.isdisjoint(each.site for each in fact.context.rounds) for fact in run.facts_of(Step))
 
 
 def _argument(called: Place) -> cst.Arg | None:

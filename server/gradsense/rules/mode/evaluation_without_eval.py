@@ -257,6 +257,44 @@ class EvaluationWithoutEval(Rule):
         # A method of a network of another library, which is no part of it.
         Silent(
             """
+            import contextlib
+
+            import torch
+            from torch import nn
+
+
+            @contextlib.contextmanager
+            def evaluating(net):
+                istrain = net.training
+                try:
+                    net.eval()
+                    yield net
+                finally:
+                    if istrain:
+                        net.train()
+
+
+            class Agent:
+                def __init__(self, q_function: nn.Module):
+                    self.model = q_function
+                    self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+
+                def evaluate(self, x):
+                    return self.model(x)
+
+                def act(self, x):
+                    with torch.no_grad(), evaluating(self.model):
+                        return self.evaluate(x)
+
+                def update(self, x):
+                    self.model.train()
+                    self.optimizer.zero_grad()
+                    self.model(x).mean().backward()
+                    self.optimizer.step()
+            """
+        ),
+        Silent(
+            """
             import torch
 
             from library import SignedNetwork
@@ -385,7 +423,8 @@ def _evaluating(here: FactsHere) -> Iterator[tuple[Run, list[Forward], bool]]:
         if kinds == {"train"} and _is_set_here(run, passes):
             if says_evaluation(function) or _is_undone(run, passes[0]):
                 yield run, passes, True
-        elif kinds == {"eval"} and says_evaluation(function):
+        elif kinds == {"eval"} and says_evaluation(function) and not here.is_statement(passes[0].site):
+            # What a call as a statement gives (a first one, to warm up) is gone at once.
             yield run, passes, False
 
 

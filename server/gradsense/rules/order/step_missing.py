@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
@@ -83,6 +84,8 @@ class StepMissing(Rule):
             obj = mine[0].optimizer.obj
             local = name_in(program, run, obj, backward.context.function)
             optimizer = local or name_of(program, obj, "the optimizer")
+            if _may_step(program, backward, optimizer):
+                continue
             yield from self.finding(
                 place,
                 f"`{place.code()}` computes gradients on every round, and no `step()` applies them: `{optimizer}` "
@@ -198,6 +201,35 @@ class StepMissing(Rule):
             """
             import torch
             from torch import nn
+
+
+            class Pruning:
+                def __init__(self):
+                    self.model = nn.Linear(4, 1)
+
+                def epoch(self, ranks=False):
+                    optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+                    for _ in range(3):
+                        self.model.zero_grad()
+                        loss = self.model(torch.randn(8, 4)).pow(2).mean()
+                        if ranks:
+                            loss.backward()
+                        else:
+                            loss.backward()
+                            optimizer.step()
+
+                def prune(self):
+                    self.epoch()
+                    self.epoch(ranks=True)
+
+
+            Pruning().prune()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
             from tools.optimizers import RAdam
 
 
@@ -294,6 +326,14 @@ class StepMissing(Rule):
 
 
 _OTHER_STEPS = frozenset({"Unknown.step", "Engine.backward", "Parameters.update"})
+
+
+def _may_step(program: Program, backward: Backward, optimizer: str) -> bool:
+    """Whether the loop steps the optimizer after all, where some flag says so."""
+    loop = program.place(backward.context.rounds[-1].site)
+    span = loop.span if loop is not None else None
+    step = rf"\b{re.escape(optimizer)}[ \t]*\.[ \t]*step[ \t]*\("
+    return span is not None and re.search(step, program.text[span.start : span.end]) is not None
 
 
 def _is_broken(optimizer: Instance) -> bool:
