@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import libcst as cst
+import pytest
 
+from gradsense.engine import check_text
+from gradsense.findings import apply_edits
 from gradsense.rules import syntax
 from tests.program.seen import program
 
@@ -31,3 +34,12 @@ class Net(nn.Module):
     assert place is not None
     kinds = [type(each.node) for each in syntax.compounds_around(found, place)]
     assert kinds == [cst.ClassDef, cst.FunctionDef, cst.For, cst.If, cst.If]
+
+
+@pytest.mark.parametrize("gap", ["", "\n", "\n\n", "        # The layers.\n", "    # Half a comment.\n"])
+def test_a_fix_goes_in_front_of_the_first_statement_however_long_the_function_is(gap: str) -> None:
+    layers = "".join(f"        self.layer{number} = nn.Linear({number}, 4)\n" for number in range(1, 200))
+    head = "from torch import nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n"
+    (finding,) = check_text(head + gap + layers)
+    (fix,) = finding.fixes
+    assert apply_edits(head + gap + layers, fix.edits) == f"{head}{gap}        super().__init__()\n{layers}"

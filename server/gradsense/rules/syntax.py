@@ -40,7 +40,8 @@ def places_below(
     """
     whole = len(place.block.statements) == 1 and place.block.statements[0] is place.node
     for node in _nodes_of(place.block, kinds) if whole else _among(walk((place.node,)), kinds):
-        yield place.at(node)
+        if not _stands_for_body(program, place.at(node)):
+            yield place.at(node)
     if not getattr(place.tree, "suites", ()) or not isinstance(place.node, cst.BaseCompoundStatement):
         return
     depth = len(place.where.steps)
@@ -50,7 +51,17 @@ def places_below(
         if mentions is not None and mentions not in tree.block.names:
             continue
         for node in _nodes_of(tree.block, kinds):
-            yield Place(node, tree.block, where, offset, tree)
+            below = Place(node, tree.block, where, offset, tree)
+            if not _stands_for_body(program, below):
+                yield below
+
+
+def _stands_for_body(program: Program, place: Place) -> bool:
+    """Whether it is the `pass` that a block has in place of a body with blocks of its own."""
+    if not isinstance(place.node, (cst.SimpleStatementLine, cst.Pass)) or not getattr(place.tree, "suites", ()):
+        return False
+    span = place.span
+    return place.code() in ("pass", "pass\n") and span is not None and not program.text.startswith("pass", span.start)
 
 
 def _nodes_of(block: Block, kinds: tuple[type[cst.CSTNode], ...]) -> Iterable[cst.CSTNode]:

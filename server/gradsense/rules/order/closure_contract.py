@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import libcst as cst
 
-from gradsense.findings import Edit, Finding, Fix, Safety, Severity
+from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Clear, Fact, Forward, Step
 from gradsense.program.knowledge.classes import CLOSURE_OPTIMIZERS
 from gradsense.program.program import Place, Program
@@ -16,6 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, PilesUp, Raises, Silent, Trains
 from gradsense.rules.naming import name_in
+from gradsense.rules.syntax import first_statement
 
 
 class ClosureContract(Rule):
@@ -132,7 +133,8 @@ class ClosureContract(Rule):
             )
         elif needs and backwards and not any(isinstance(fact, Clear) for fact in inside) and not unknown:
             optimizer = name_in(program, run, step.optimizer.obj, step.context.function)
-            added = _at_the_top(program, function, f"{optimizer}.zero_grad()") if optimizer else None
+            first = first_statement(program, closure.code) if optimizer else None
+            added = edits.insert_before(program, first, f"{optimizer}.zero_grad()") if first is not None else None
             fix = Fix(f"Call `{optimizer}.zero_grad()` first", (added,), Safety.SAFE) if added is not None else None
             yield from self.finding(
                 head,
@@ -413,11 +415,3 @@ def _receiver(backward: Place | None) -> str | None:
         return None
     func = backward.node.func
     return func.value.value if isinstance(func, cst.Attribute) and isinstance(func.value, cst.Name) else None
-
-
-def _at_the_top(program: Program, function: Place, code: str) -> Edit | None:
-    assert isinstance(function.node, cst.FunctionDef)
-    body = function.node.body
-    if not isinstance(body, cst.IndentedBlock) or not body.body:
-        return None
-    return edits.insert_before(program, function.at(body.body[0]), code)
