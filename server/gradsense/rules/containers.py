@@ -73,8 +73,6 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
                 continue
             if registered is None:
                 registered = registered_in(program, facts, facts.state)
-                if want == "modules" and _registers_unknown(program, facts):
-                    break
             content = list(_content(facts.state, held, 0))
             found = _modules(program, facts.state, content) if want == "modules" else _parameters(content)
             if not found or found & registered or _is_meant(program, found):
@@ -85,6 +83,8 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
             items = [option for value, _ in content for option in options_of(value)]
             pure = all(class_lookup.is_module(i) if want == "modules" else isinstance(i, Tensor) for i in items)
             value = value_assigned(place)
+            if value is not None and isinstance(value.node, cst.Name) and _registers_unknown(program, facts):
+                continue
             kind = held.kind if isinstance(held, Collection) else "tuple"
             if value is not None and m.matches(value.node, m.Call(func=m.Name("tuple"))):
                 kind = "tuple"
@@ -92,7 +92,7 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
 
 
 def _registers_unknown(program: Program, facts: ClassFacts) -> bool:
-    """Whether a container of torch's in it holds what isn't known: perhaps what a plain one holds as well."""
+    """Whether a container of torch's in it holds what isn't known: perhaps what a list with a name holds as well."""
     below = composition.modules_below(program.script[0], facts.state, facts.instance)
     contents = [facts.state.items(obj) for obj in below if facts.state.attribute(obj, ITEMS) is not None]
     return any(UNKNOWN in (options_of(held.element) if held.exact is None else held.exact) for held in contents)
