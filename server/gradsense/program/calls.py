@@ -237,7 +237,7 @@ def _call_function(
     if class_lookup.TRAINS in function.decorators:
         training.forget_all_gradients(state)
     result = recursion.solve(run, frame, state, function, args, keywords, at)
-    if any(d.endswith(".contextmanager") for d in function.decorators):
+    if any(d.endswith("contextmanager") for d in function.decorators) and modes.switches_behind_yield(function.code):
         # What it does behind its `yield` comes after the `with`, and was seen before: a network may be in either mode.
         modes.blur(run, state, set(state.reachable((*given, function.self_value or NONE))))
     if class_lookup.TRAINS in function.decorators:
@@ -430,8 +430,9 @@ def _recognise_arguments(run: Run, frame: Frame, state: State, params: tuple[ir.
             others = set(run.optimizers)
             value = _some_argument(run, frame, state, param)
             if any(isinstance(each, Instance) and each.kind is Kind.OPTIMIZER for each in options_of(value)):
-                # It may be any that was made before: whose variable may also hold one that isn't known, say.
-                run.escaped |= others
+                # It may be one that nothing names any more: whose variable may hold another one, that isn't known.
+                named = tuple(value for variables in state.frames.values() for value in variables.values())
+                run.escaped |= others - state.reachable(named, 4_000)
             state.set_variable(frame.number, param.name, value)
 
 

@@ -64,7 +64,7 @@ def build_class(
     members_dict = dict(state.frames.pop(number, {}))
     made_class = ClassValue(code.name, code, bases, members_dict, frozenset(holes), broken)
     for name, member_value in members_dict.items():
-        if isinstance(member_value, FunctionValue):
+        if isinstance(member_value, FunctionValue) and member_value.code.where.path == frame.file.path:
             members_dict[name] = replace(
                 member_value,
                 closure=Closure(frame.file.path, frame.closure.frames if frame.code else ()),
@@ -72,7 +72,7 @@ def build_class(
             )
     if frame.code is not None:
         for name, member_value in members_dict.items():
-            if isinstance(member_value, FunctionValue):
+            if isinstance(member_value, FunctionValue) and member_value.code.where.path == frame.file.path:
                 members_dict[name] = replace(
                     member_value, closure=Closure(frame.file.path, (frame.number, *frame.closure.frames))
                 )
@@ -192,7 +192,8 @@ def is_enumeration(run: Run, cls: ClassValue) -> bool:
     """Whether the members of a class are constants that equal nothing but themselves: no text or number as well."""
     order, known = mro(run, cls)
     names = {each.name for each in order if isinstance(each, Ref)}
-    return known and "enum.Enum" in names and names <= {"enum.Enum", "builtins.object"}
+    own = any(isinstance(each, ClassValue) and "__eq__" in each.members for each in order)
+    return known and not own and "enum.Enum" in names and names <= {"enum.Enum", "builtins.object"}
 
 
 def kind_of_class(run: Run, cls: ClassValue | Ref) -> tuple[Kind, bool]:

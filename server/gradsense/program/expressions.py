@@ -256,10 +256,16 @@ def _compare(run: Run, frame: Frame, op: str, operands: tuple[Value, ...], at: i
             and isinstance(right.value, (str, int))
         ):
             return Const((left.value == right.value) is (op == "=="))
-        if op in ("is", "is not", "==", "!=") and all(
-            isinstance(each, Const) and isinstance(each.value, Member) for each in operands
-        ):
-            return Const((left == right) is (op in ("is", "==")))
+        if op in ("is", "is not", "==", "!=") and isinstance(left, Const) and isinstance(right, Const):
+            same = _is_same_member(left.value, right.value)
+            if same is not None:
+                return Const(same is (op in ("is", "==")))
+        if op in ("in", "not in") and isinstance(left, Const) and isinstance(right, TupleValue):
+            found = [
+                _is_same_member(left.value, each.value if isinstance(each, Const) else None) for each in right.items
+            ]
+            if found and None not in found:
+                return Const((True in found) is (op == "in"))
         if op in _ORDER and isinstance(left, Const) and isinstance(right, Const):
             numbers = [each for each in (left.value, right.value) if isinstance(each, (int, float))]
             return Const(_ORDER[op](*numbers)) if len(numbers) == 2 else PLAIN
@@ -275,6 +281,17 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
+
+
+def _is_same_member(left: object, right: object) -> bool | None:
+    """Whether two constants are one member of an enumeration; None if neither is any. Two names of one value are one
+    member.
+    """
+    if not isinstance(left, Member) and not isinstance(right, Member):
+        return None
+    if not isinstance(left, Member) or not isinstance(right, Member) or left.enumeration != right.enumeration:
+        return False
+    return left.name == right.name or (left.value == right.value and left.value != UNKNOWN)
 
 
 def _is_none(value: Value) -> bool | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from gradsense.program import class_lookup, composition, ir
 from gradsense.program.facts import Mode, Switch
 from gradsense.program.knowledge import classes
@@ -76,6 +78,12 @@ def come_to_each_part(before: dict[Obj, frozenset[Mode]], ends: list[State]) -> 
     changes = {obj: found for end in ends for obj, found in end.modes.items() if before.get(obj) != found}
     for end in ends:
         end.modes.update(changes)
+
+
+def switches_behind_yield(code: Code) -> bool:
+    """Whether what a generator does behind its `yield` may be about modes."""
+    behind = code.tree.text.rpartition("yield")[2]  # type: ignore[attr-defined]
+    return re.search(r"\.\s*(?:train|eval|training)\b", behind) is not None
 
 
 def may_switch(code: Code) -> bool:

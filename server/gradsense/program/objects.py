@@ -118,7 +118,7 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
             return value
         return Method(receiver, name) if found == "external" else UNKNOWN
     if isinstance(receiver, Super):
-        return _super_attribute(run, receiver, name)
+        return _super_attribute(run, frame, state, receiver, name, at)
     if isinstance(receiver, TupleValue) and name in receiver.fields:
         return receiver.items[receiver.fields.index(name)]
     if isinstance(receiver, (Collection, TupleValue)):
@@ -173,13 +173,15 @@ def _makes_a_property(decorator: str) -> bool:
     return decorator.endswith("property") or decorator in ("?.getter", "torch.jit.unused")
 
 
-def _super_attribute(run: Run, receiver: Super, name: str) -> Value:
+def _super_attribute(run: Run, frame: Frame, state: State, receiver: Super, name: str, at: int) -> Value:
     self_value = receiver.self_value
     if not isinstance(self_value, Instance):
         return UNKNOWN
     found, value = class_lookup.find_member(run, self_value.type, name, after=receiver.owner)
     if found == "found" and isinstance(value, FunctionValue):
-        return replace(value, self_value=self_value)
+        bound = replace(value, self_value=self_value)
+        is_property = any(map(_makes_a_property, value.decorators))
+        return calls.invoke(run, frame, state, bound, (), (), at) if is_property else bound
     if found == "external":
         return Method(receiver, name)
     return UNKNOWN

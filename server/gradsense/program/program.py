@@ -51,6 +51,7 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Kind,
+    Member,
     Method,
     Obj,
     Ref,
@@ -952,6 +953,8 @@ def _is_comparable(value: object) -> bool:
         return all(map(_is_comparable, value))
     if isinstance(value, FunctionValue):
         return value.self_value is None
+    if isinstance(value, Const) and isinstance(value.value, Member):
+        return _is_comparable(value.value.value)
     return value is None or isinstance(
         value, (str, bool, Unknown, Const, Ref, ClassValue, SourceFile, duck_types.Usage)
     )

@@ -85,7 +85,7 @@ class Member:
 
     enumeration: Where
     name: str
-    value: Value = field(compare=False)
+    value: Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -83,12 +84,21 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
             items = [option for value, _ in content for option in options_of(value)]
             pure = all(class_lookup.is_module(i) if want == "modules" else isinstance(i, Tensor) for i in items)
             value = value_assigned(place)
-            if value is not None and isinstance(value.node, cst.Name) and _registers_unknown(program, facts):
+            if value is not None and _goes_elsewhere(value, facts) and _registers_unknown(program, facts):
                 continue
             kind = held.kind if isinstance(held, Collection) else "tuple"
             if value is not None and m.matches(value.node, m.Call(func=m.Name("tuple"))):
                 kind = "tuple"
             yield facts, Hidden(store, place, kind, any(depth for _, depth in content), pure)
+
+
+def _goes_elsewhere(value: Place, facts: ClassFacts) -> bool:
+    """Whether a list has a name of its own, by which something goes over it or gets it, too."""
+    if not isinstance(value.node, cst.Name):
+        return False
+    name = re.escape(value.node.value)
+    use = rf"\bfor\b[^:\n]*\bin\b[^:\n]*(?<!\.)\b{name}\b|[(,*][ \t]*{name}\b(?!\.)"
+    return re.search(use, facts.value.code.tree.text) is not None  # type: ignore[attr-defined]
 
 
 def _registers_unknown(program: Program, facts: ClassFacts) -> bool:

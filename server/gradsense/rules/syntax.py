@@ -102,7 +102,10 @@ _WAITS_FOR_EXCEPTION = m.With(
     items=[
         m.ZeroOrMore(),
         m.WithItem(
-            item=m.Call(func=m.Attribute(attr=m.OneOf(*map(m.Name, ("raises", "assertRaises", "assertRaisesRegex")))))
+            item=m.Call(
+                func=m.Attribute(attr=m.OneOf(*map(m.Name, ("raises", "assertRaises", "assertRaisesRegex"))))
+                | m.Name("raises")
+            )
         ),
         m.ZeroOrMore(),
     ]

@@ -296,7 +296,13 @@ def _is_beside_a_loss(program: Program, fact: Local | Store, added: cst.BaseExpr
     tensor: it may be a number.
     """
     code = fact.context.function
-    if not isinstance(added, cst.Name) or code is None:
+    if not isinstance(added, cst.Name) or code is None or "loss" in added.value.lower():
+        return False
+    if any(
+        local.name == added.value and isinstance(local.value, Tensor) and local.value.made_by
+        for local in program.facts(Local)
+        if local.context.function == code
+    ):
         return False
     one_of_several = m.AssignTarget(m.Tuple([m.ZeroOrMore(), m.Element(m.Name(added.value)), m.ZeroOrMore()]))
     unpacked = m.Assign(targets=[one_of_several], value=m.Call())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -458,7 +459,9 @@ def _is_without_effect(program: Program, place: Place, call: Call) -> bool:
 
 def _warms_up(place: Place) -> bool:
     """Whether a new tensor that nobody has a name of is sent somewhere: so as to begin to use that device."""
-    made = m.Call(func=m.Attribute(value=m.Name("torch")))
+    maker = m.OneOf(*map(m.Name, ("zeros", "ones", "rand", "randn", "empty", "tensor")))
+    constant = m.Arg(m.Integer() | m.Float() | m.Tuple())
+    made = m.Call(func=m.Attribute(value=m.Name("torch"), attr=maker), args=[m.AtLeastN(constant, n=1)])
     return m.matches(place.node, m.Call(func=m.Attribute(value=made, attr=m.Name("to") | m.Name("cuda"))))
 
 
@@ -489,7 +492,18 @@ def _is_used_as_tensor(program: Program, place: Place, call: Call) -> bool:
         return False
     if call.name == "Unknown.detach" and _is_output(program, call, name.value):
         return True
-    return not asked.isdisjoint(_TELLING) or _is_given_to_loss(program, call, name.value)
+    return (
+        not asked.isdisjoint(_TELLING)
+        or _is_given_to_loss(program, call, name.value)
+        or _is_cast_for_a_call(call, name.value)
+    )
+
+
+def _is_cast_for_a_call(call: Call, name: str) -> bool:
+    """Whether a function gets the variable in another type: `criterion(out, labels.float())`."""
+    function = call.context.function
+    cast = rf"[(,][ \t]*{re.escape(name)}\.(?:float|half|double)\(\)"
+    return function is not None and re.search(cast, function.tree.text) is not None  # type: ignore[attr-defined]
 
 
 def _is_output(program: Program, call: Call, name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program.facts import Backward, Step
+from gradsense.program.facts import Backward
 from gradsense.program.program import Place, Program
 from gradsense.program.run import Run
 from gradsense.program.values import Site
@@ -38,7 +38,7 @@ class RetainGraphSuspect(Rule):
 
     - more than one backward pass in the loop goes through the graph;
     - nothing comes from the last round: then the graph is only kept a little longer;
-    - no optimizer steps in the loop: the gradients are looked at;
+    - nothing in the file steps an optimizer: the gradients are looked at;
     - `create_graph` is set, or `retain_graph` depends on a condition.
 
     ## References
@@ -51,13 +51,15 @@ class RetainGraphSuspect(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
+        if "step" not in program.file.document.names:
+            return
         for run, backward in program.runs_with_facts(Backward):
             found = rounds.carriers(backward) if backward.retains else []
             called = program.place(backward.site) if found else None
             argument = _argument(called) if called is not None else None
             if called is None or argument is None:
                 continue
-            if any(_passes(run, carrier.loop) != {backward.site} for carrier in found) or not _trains(run, backward):
+            if any(_passes(run, carrier.loop) != {backward.site} for carrier in found):
                 continue
             names = rounds.names_of(found)
             plural = " and " in names
@@ -230,12 +232,6 @@ class RetainGraphSuspect(Rule):
 def _passes(run: Run, loop: Site) -> set[Site]:
     """The backward passes of a loop."""
     return {fact.site for fact in run.facts_of(Backward) if any(each.site == loop for each in fact.context.rounds)}
-
-
-def _trains(run: Run, backward: Backward) -> bool:
-    """Whether an optimizer steps in a loop around a backward pass: else it is there to look at gradients."""
-    loops = {each.site for each in backward.context.rounds}
-    return any(not loops.isdisjoint(each.site for each in fact.context.rounds) for fact in run.facts_of(Step))
 
 
 def _argument(called: Place) -> cst.Arg | None:

@@ -31,8 +31,8 @@ network has."""
 
 
 _MEANT = re.compile(
-    r"#[^\r\n]*\b(?:always|even|both|also|purpose|deliberate(?:ly)?|intend(?:ed)?|intentional(?:ly)?|inference|eval\w*|"
-    r"test\w*|monte|mc)\b",
+    r"#[^\r\n]*\b(?:always|on purpose|deliberate(?:ly)?|intentional(?:ly)?|intended|monte[ -]?carlo|mc[ -]?dropout|"
+    r"(?:also|even) (?:at|in|during|for))\b",
     re.IGNORECASE,
 )
 """A comment on when dropout drops."""
@@ -61,7 +61,7 @@ class DropoutIgnoresMode(Rule):
 
     - `training` is given, whatever it is: `training=True` asks for dropout at evaluation (Monte Carlo dropout);
     - the method tests `self.training`;
-    - a comment at the call, or in the line above it, says that it is meant: `always`, `inference`, `Monte Carlo` or
+    - a comment at the call, or in the line above it, says that it is meant: `always`, `on purpose`, `Monte Carlo` or
       the like, as at Tacotron's prenet;
     - the probability is 0, or an argument of the method: its caller decides, a sampler that drops noise say;
     - `dropout_p` is a variable that may have been set by mode;

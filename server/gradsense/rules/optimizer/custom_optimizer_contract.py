@@ -19,7 +19,7 @@ from gradsense.rules.patterns import is_match
 from gradsense.rules.syntax import is_name, places_below, places_in
 from gradsense.source.index import walk
 
-_FILLS = re.compile(r"\.grad[ \t]*=(?!=)")
+_FILLS = re.compile(r"\.grad[ \t]*=(?!=)(?![ \t]*None\b)(?![^\r\n]*\.grad\b)")
 """A method of the class may give a gradient to whatever has none."""
 
 

@@ -58,8 +58,8 @@ class ClosureContract(Rule):
             if step.closure is None:
                 if step.scaler is None and not place.node.args:
                     yield from self._missing(place)
-            elif isinstance(step.closure, Const) or (isinstance(step.closure, Tensor) and not step.closure.open):
-                yield from self._called(place)
+            elif isinstance(step.closure, (Tensor, Const)):
+                yield from self._called(program, place, step.closure)
             elif needs and _returns_what_is_there(run, step):
                 yield from self._computes_nothing(program, step, place)
             elif isinstance(step.closure, FunctionValue):
@@ -72,10 +72,13 @@ class ClosureContract(Rule):
             "Pass a function that clears the gradients, computes the loss, calls `backward()` and returns the loss.",
         )
 
-    def _called(self, place: Place) -> Iterator[Finding]:
+    def _called(self, program: Program, place: Place, given: Tensor | Const) -> Iterator[Finding]:
         assert isinstance(place.node, cst.Call)
         argument = place.node.args[0].value
         if not isinstance(argument, cst.Call):
+            return
+        if isinstance(given, Tensor) and given.open and argument.args:
+            # What code that isn't known makes of a tensor may be a closure.
             return
         edit = edits.replace(place, argument, place.code(argument.func))
         name = place.code(argument.func)

@@ -39,8 +39,8 @@ class GradientsNotSynchronised(Rule):
 
     ## Stays silent when
 
-    - the wrapper is called in the loop too, or some `backward` runs outside of `no_sync()`, or `no_sync` is the
-      program's own, or gets a condition;
+    - the wrapper is called in the loop too, or some `backward` runs outside of `no_sync()`, or `no_sync` is a
+      method of the class's own, or gets a condition;
     - nothing is trained there (evaluation, no gradients recorded);
     - the program exchanges gradients or weights by itself (`all_reduce`, `broadcast`, a communication hook), or may: a
       tensor that the same function has just made is neither, nor is a loss;
@@ -92,7 +92,7 @@ class GradientsNotSynchronised(Rule):
             )
 
     def _never_synchronised(self, program: Program) -> Iterator[Finding]:
-        if "no_sync" not in program.file.document.names or _OWN_NO_SYNC.search(program.text):
+        if "no_sync" not in program.file.document.names:
             return
         passes: dict[object, Place] = {}
         for backward in program.facts(Backward):
@@ -697,9 +697,14 @@ _EXCHANGES = tuple(
 )
 # What has an argument other than the network, as accelerate's, is the user's own, and may do nothing on some rounds.
 _CALL = m.Call(
-    func=m.Attribute(attr=m.Name("no_sync")), args=[m.AtMostN(m.Arg(value=m.Name(), keyword=None, star=""), n=1)]
+    func=m.Attribute(attr=m.Name("no_sync")),
+    args=[
+        m.AtMostN(m.Arg(value=m.Name() | m.Attribute(), keyword=None, star=""), n=1),
+        m.AtMostN(m.Arg(keyword=m.Name("model")), n=1),
+    ],
 )
 _NO_SYNC = m.With(items=[m.AtLeastN(m.WithItem(item=_CALL), n=1)])
+_ON_ITSELF = m.With(items=[m.AtLeastN(m.WithItem(item=m.Call(func=m.Attribute(m.Name("self")))), n=1)])
 _OWN_NO_SYNC = re.compile(r"\bdef\s+no_sync\b")
 
 
@@ -784,6 +789,8 @@ def _no_sync(program: Program, place: Place) -> str | None:
     for outer in reversed(syntax.compounds_around(program, place)):
         node = outer.node
         if isinstance(node, cst.With) and m.matches(node, _NO_SYNC):
+            if m.matches(node, _ON_ITSELF) and _OWN_NO_SYNC.search(program.text):
+                return None
             return outer.code(node.items[0].item)
         if isinstance(node, (cst.FunctionDef, cst.If)):
             return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+
+import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Build, Clear, Step
@@ -14,6 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains, Unmoved
 from gradsense.rules.naming import name_in, name_of
+from gradsense.rules.syntax import places_below
 
 
 class StepMissing(Rule):
@@ -331,9 +334,13 @@ _OTHER_STEPS = frozenset({"Unknown.step", "Engine.backward", "Parameters.update"
 def _may_step(program: Program, backward: Backward, optimizer: str) -> bool:
     """Whether the loop steps the optimizer after all, where some flag says so."""
     loop = program.place(backward.context.rounds[-1].site)
-    span = loop.span if loop is not None else None
-    step = rf"\b{re.escape(optimizer)}[ \t]*\.[ \t]*step[ \t]*\("
-    return span is not None and re.search(step, program.text[span.start : span.end]) is not None
+    return loop is not None and any(
+        m.matches(each.node, _STEP) and each.code(each.node.func.value) == optimizer  # type: ignore[attr-defined]
+        for each in places_below(program, loop, cst.Call, mentions="step")
+    )
+
+
+_STEP = m.Call(func=m.Attribute(attr=m.Name("step")))
 
 
 def _is_broken(optimizer: Instance) -> bool:
