@@ -300,7 +300,8 @@ async def test_cancelling_the_request_ends_the_probe(vscode: Editor) -> None:
 async def test_an_edit_of_the_class_ends_its_probe(vscode: Editor) -> None:
     uri = vscode.open("edited.py", "class Net:\n    slow = 1\n")
     request = asyncio.ensure_future(probe(vscode, uri, "Net", token="edited"))
-    await vscode.until(lambda: any(token == "edited" for token, _ in vscode.progress))
+    # It has begun when it reports: an edit before that is part of what is probed.
+    await vscode.until(lambda: ("edited", "report") in [(p[0], _plain(p)[1]["kind"]) for p in vscode.progress])
     vscode.edit(uri, 2, (1, 4), (1, 8), "fast")
     assert "was edited while the probe ran" in (await asyncio.wait_for(request, 20))["error"]
 
