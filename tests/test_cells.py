@@ -8,9 +8,12 @@ import pytest
 
 from gradsense.config import Settings
 from gradsense.engine import IN_ORDER, analyse
-from gradsense.findings import Finding, Safety, Severity
+from gradsense.findings import Finding, Safety, Severity, apply_edits
+from gradsense.fixes import parses
+from gradsense.rules.examples import Bad
 from gradsense.snapshot import Snapshot
 from gradsense.source.notebook import Notebook
+from tests.rules.test_examples import examples
 
 IMPORTS = "import torch\nfrom torch import nn"
 NETWORK = (
@@ -110,3 +113,13 @@ def test_an_edit_and_its_undoing_find_the_same() -> None:
     assert found_in("\n".join((IMPORTS, NETWORK, OPTIMIZER, *steps)))["GS401"].severity is Severity.ERROR
     assert found_in(IMPORTS, NETWORK, OPTIMIZER, *steps) == before
     assert before["GS401"].severity is Severity.INFORMATION
+
+
+@pytest.mark.parametrize(("code", "example"), examples(Bad))
+def test_fixes_of_what_ends_a_cell_are_edits_that_go_together(code: str, example: Bad) -> None:
+    text = example.program.rstrip("\n") + "\n"
+    cells = (0, text.find("\n") + 1)
+    snapshot = Snapshot("n.ipynb", text, Settings(lightning_version=example.lightning_version), cells=cells)
+    for finding in analyse(snapshot).findings:
+        for fix in finding.fixes:
+            assert not fix.edits or parses(apply_edits(text, fix.edits)), fix.title

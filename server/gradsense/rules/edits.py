@@ -104,6 +104,16 @@ def delete_lines(text: str, span: Span) -> Edit:
     return Edit(Span(line_start(text, span.start), line_end(text, span.end)), "")
 
 
+def moved(program: Program, removed: Edit, added: Edit) -> tuple[Edit, ...]:
+    """The edits of a move; a single one where what is moved is the last line of a cell, and comes right behind the line
+    before it: it then takes the line break between them with it.
+    """
+    if not removed.span.start < added.span.start < removed.span.end:
+        return added, removed
+    before = program.text[removed.span.start : added.span.start]
+    return (Edit(removed.span, before + added.text.removesuffix(newline_of(program.text))),)
+
+
 def delete_statement(program: Program, place: Place, *, moved: bool = False) -> Edit | None:
     """Delete a statement: its whole lines if it stands alone on them, else only itself. A comment behind it stays,
     unless it is `moved` along or speaks to tools about the statement.

@@ -432,4 +432,4 @@ def _move_behind(program: Program, place: Place, step: Place | None) -> Fix | No
     )
     if removed is None or added is None:
         return None
-    return Fix(f"Step the schedule after `{step.code()}`", (added, removed), Safety.SAFE)
+    return Fix(f"Step the schedule after `{step.code()}`", edits.moved(program, removed, added), Safety.SAFE)

@@ -444,5 +444,5 @@ def _clear_behind(program: Program, clear: Place, step: Place, again: bool) -> F
         added = edits.insert_after(program, step, edits.moved_code(program, line))
         if added is None:
             return None
-        made = (removed, added)
+        made = edits.moved(program, removed, added)
     return Fix(f"Move `{clear.code()}` behind `{step.code()}`", made, Safety.SAFE)

@@ -309,7 +309,7 @@ def _move(program: Program, called: SchedulerStep, first: Step, place: Place, st
     removed = edits.delete_statement(program, place, moved=True)
     if added is None or removed is None:
         return None
-    return Fix(f"Move `{place.code()}` {where}", (removed, added), Safety.SAFE)
+    return Fix(f"Move `{place.code()}` {where}", edits.moved(program, removed, added), Safety.SAFE)
 
 
 def _loop(program: Program, site: Site) -> Place | None:

@@ -174,4 +174,4 @@ def _move_behind(program: Program, step: Place, backward: Place) -> Fix | None:
     if removed is None or added is None:
         return None
     title = f"Move `{step.code()}` behind `{backward.code()}` (changes the order)"
-    return Fix(title, (removed, added), Safety.UNSAFE)
+    return Fix(title, edits.moved(program, removed, added), Safety.UNSAFE)

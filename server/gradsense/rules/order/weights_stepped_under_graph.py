@@ -219,4 +219,4 @@ def _step_later(program: Program, backward: Place, step: Place) -> Fix | None:
     if removed is None or added is None:
         return None
     title = f"Move `{step.code()}` behind `{backward.code()}` (changes the order)"
-    return Fix(title, (removed, added), Safety.UNSAFE)
+    return Fix(title, edits.moved(program, removed, added), Safety.UNSAFE)
