@@ -81,7 +81,7 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The constant that a member of an enumeration is: equal to itself alone, whatever it stands for."""
+    """A member of an enumeration, as a constant: what tells it from others is where that is defined, and its name."""
 
     enumeration: Where
     name: str

@@ -59,7 +59,7 @@ class ClosureContract(Rule):
                 if step.scaler is None and not place.node.args:
                     yield from self._missing(place)
             elif isinstance(step.closure, (Tensor, Const)):
-                yield from self._called(program, place, step.closure)
+                yield from self._called(place, step.closure)
             elif needs and _returns_what_is_there(run, step):
                 yield from self._computes_nothing(program, step, place)
             elif isinstance(step.closure, FunctionValue):
@@ -72,7 +72,7 @@ class ClosureContract(Rule):
             "Pass a function that clears the gradients, computes the loss, calls `backward()` and returns the loss.",
         )
 
-    def _called(self, program: Program, place: Place, given: Tensor | Const) -> Iterator[Finding]:
+    def _called(self, place: Place, given: Tensor | Const) -> Iterator[Finding]:
         assert isinstance(place.node, cst.Call)
         argument = place.node.args[0].value
         if not isinstance(argument, cst.Call):
