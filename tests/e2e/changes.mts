@@ -42,7 +42,7 @@ await scenario(async (workbench, step) => {
     const [first] = await servers();
     assert.ok(first);
     await afterStart(2, () => process.kill(first, 'SIGKILL'));
-    await workbench.token('optim.Adam(', 'shared_layer').dblclick();
+    await workbench.selectWord('optim.Adam(', 'shared_layer');
     await workbench.page.keyboard.press('Backspace');
     await workbench.page.keyboard.press('Backspace');
     await workbench.line('optim.Adam(network.parameters()').waitFor();

@@ -17,7 +17,7 @@ await scenario(async (workbench, step) => {
   });
 
   await step('the picker offers the classes and the script, and runs what is chosen', async () => {
-    await workbench.click(workbench.line('optimizer.zero_grad()').first());
+    await workbench.caretAtEndOf('optimizer.zero_grad()');
     await workbench.runCommand('GradSense: Run Probe on…');
     await workbench.choice('training loop, line').waitFor();
     await workbench.choice('DualNetwork').click();

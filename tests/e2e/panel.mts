@@ -48,7 +48,7 @@ await scenario(async (workbench, step) => {
   });
 
   await step('repaired and probed again, it shows what has changed', async () => {
-    await workbench.token('torch.sigmoid', 'detach').dblclick();
+    await workbench.selectWord('torch.sigmoid', 'detach');
     await page.keyboard.type('clone');
     await workbench.line('.clone()').waitFor();
     await webview.getByRole('button', { name: 'Run again' }).click();

@@ -41,11 +41,11 @@ await scenario(async (workbench, step) => {
   });
 
   await step('repaired and probed again, by the command at the cursor, every layer learns', async () => {
-    await workbench.token('optim.Adam(', 'shared_layer').dblclick();
+    await workbench.selectWord('optim.Adam(', 'shared_layer');
     await page.keyboard.press('Backspace');
     await page.keyboard.press('Backspace');
     await workbench.line('optim.Adam(network.parameters()').waitFor();
-    await workbench.click(workbench.line('super().__init__()'));
+    await workbench.caretAtEndOf('super().__init__()');
     await workbench.runCommand('GradSense: Run Probe on the Model at the Cursor');
     await workbench.notification('DualNetwork: all 6 parameters learn').waitFor();
     await workbench.squiggles.first().waitFor({ state: 'detached' });

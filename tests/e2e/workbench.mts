@@ -20,6 +20,19 @@ const no = () => false;
 
 type Box = Awaited<ReturnType<Locator['boundingBox']>>;
 
+function isSame(one: Box, other: Box): boolean {
+  return one?.x === other?.x && one?.y === other?.y;
+}
+
+/** The number that the editor prints beside a line. */
+function numberOf(line: Locator): Promise<string> {
+  return line.evaluate((element) => {
+    const top = (each: Element) => (each as HTMLElement).style.top;
+    const numbers = element.closest('.monaco-editor')?.querySelectorAll('.margin-view-overlays > div') ?? [];
+    return [...numbers].find((each) => top(each) === top(element))?.textContent?.trim() ?? 'without a number';
+  });
+}
+
 export class Workbench {
   readonly page: Page;
   readonly #browser: Browser;
@@ -255,25 +268,39 @@ export class Workbench {
     await this.hover.waitFor();
   }
 
-  /** Puts the caret at the end of a line of the editor; a line that moves just then lets the mouse miss it. */
+  /** Puts the caret at the end of a line of the editor. */
   async caretAtEndOf(text: string): Promise<void> {
-    const line = this.line(text).first();
-    const position = this.page.locator('[id="status.editor.selection"]');
-    for (let attempts = 10; attempts > 0; attempts -= 1) {
-      await this.click(line);
+    const target = this.line(text).first();
+    await this.#untilTheStatusBarSays(async () => {
+      await this.click(target);
       await this.page.keyboard.press('End');
-      const top = await line.evaluate((element) => element.style.top);
-      const numbers = this.page.locator('.editor-instance .margin-view-overlays > div');
-      const number = await numbers.evaluateAll(
-        (all, wanted) => all.find((each) => (each as HTMLElement).style.top === wanted)?.textContent?.trim(),
-        top,
+      return new RegExp(`^Ln ${await numberOf(target)}, Col \\d+$`);
+    });
+  }
+
+  /** Selects one word of a line of the editor that is coloured as a piece of its own. */
+  async selectWord(line: string, word: string): Promise<void> {
+    const target = this.token(line, word);
+    await this.#untilTheStatusBarSays(async () => {
+      const box = await this.#pointAt(target);
+      await this.page.mouse.dblclick(box.x + box.width / 2, box.y + box.height / 2);
+      return new RegExp(
+        `^Ln ${await numberOf(this.line(line).first())}, Col \\d+ \\(${word.length} selected\\)$`,
       );
-      const there = position.getByText(new RegExp(`^Ln ${number}, `));
-      if (await there.waitFor({ timeout: 2000 }).then(yes, no)) {
+    });
+  }
+
+  /** Acts again until the status bar tells of it: a line that moves just then lets the mouse miss it. */
+  async #untilTheStatusBarSays(act: () => Promise<RegExp>): Promise<void> {
+    const position = this.page.locator('[id="status.editor.selection"]');
+    let wanted: RegExp | undefined;
+    for (let attempts = 10; attempts > 0; attempts -= 1) {
+      wanted = await act();
+      if (await position.getByText(wanted).waitFor({ timeout: 2000 }).then(yes, no)) {
         return;
       }
     }
-    throw new Error(`The caret does not go to the line ${text}.`);
+    throw new Error(`The status bar does not say ${wanted}, but ${await position.textContent()}.`);
   }
 
   async click(target: Locator): Promise<void> {
@@ -296,25 +323,31 @@ export class Workbench {
     return menu;
   }
 
-  /** Puts the cursor there and opens the menu of the light bulb that appears. */
+  /** Puts the cursor there and opens the menu of the light bulb that appears: again, where the mouse has missed it. */
   async openLightBulb(token: Locator): Promise<Locator> {
-    await this.click(token);
-    await this.click(this.page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first());
     const menu = this.page.locator('.action-widget').first();
+    for (let tries = 0; tries < 10 && !(await menu.isVisible()); tries++) {
+      await this.click(token);
+      await this.click(this.page.locator('.lightBulbWidget, [class*="codicon-gutter-lightbulb"]').first());
+      await menu.waitFor({ timeout: 3000 }).catch(() => undefined);
+    }
     await menu.waitFor();
     return menu;
   }
 
   /** Moves the mouse alone: Playwright's own click and hover scroll, and shift parts that should stand still. */
-  async #pointAt(target: Locator): Promise<void> {
+  async #pointAt(target: Locator): Promise<NonNullable<Box>> {
     let before: Box = null;
-    // VS Code draws lenses afresh now and then, and lines move when one comes: wait for two frames that are alike.
+    // VS Code draws lenses afresh now and then, and lines move when one comes: wait for two frames that are alike, and
+    // look once more when the mouse is there.
     for (let attempts = 40; attempts > 0; attempts -= 1) {
       await target.waitFor();
       const box: Box = await target.boundingBox();
-      if (box && box.x === before?.x && box.y === before.y) {
+      if (box && isSame(box, before)) {
         await this.page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
-        return;
+        if (isSame(box, await target.boundingBox())) {
+          return box;
+        }
       }
       before = box;
       await this.page.evaluate(() => new Promise(requestAnimationFrame));
