@@ -9,7 +9,7 @@ import pytest
 
 from gradsense.batch import engines
 from gradsense.cli.main import main
-from gradsense.program import program
+from gradsense.program import reuse
 from gradsense.workspace import solve
 from tests.cli.conftest import Result, Run
 from tests.workspace.folders import make_environment, write_files
@@ -111,7 +111,7 @@ def test_a_second_run_analyses_nothing(run: Run, project: Path, monkeypatch: pyt
 
 
 def test_what_was_too_much_to_follow_is_told_again(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "_BUDGETS", (3,))
+    monkeypatch.setattr(reuse, "_BUDGETS", (3,))
     write_files(folder, {"train.py": "import torch\n\ndef train(optimizer):\n" + "    optimizer.step()\n" * 5})
     told = "train.py: `train` would take too many steps to follow, so most rules say nothing of it.\n"
     assert told in run("check", "--verbose", "--jobs", "1").err

@@ -12,7 +12,7 @@ import pytest
 from lsprotocol import types
 
 import gradsense.engine
-import gradsense.program.program
+import gradsense.program.reuse
 import gradsense.workspace.solve
 from gradsense.config import Settings
 from gradsense.engine import Analysis
@@ -354,7 +354,7 @@ async def test_what_is_too_much_to_follow_is_logged_once(
 ) -> None:
     bench = Bench(monkeypatch)
     monkeypatch.setattr(gradsense.workspace.solve, "analyse", gradsense.engine.analyse)
-    monkeypatch.setattr(gradsense.program.program, "_BUDGETS", (3,))
+    monkeypatch.setattr(gradsense.program.reuse, "_BUDGETS", (3,))
     caplog.set_level("INFO")
     for i in range(3):
         bench.type("import torch\n\ndef train(optimizer):\n" + "    optimizer.step()\n" * (5 + i))

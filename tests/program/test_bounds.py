@@ -97,9 +97,9 @@ def test_what_cant_be_followed_to_its_end_is_given_up_once() -> None:
     text = "import torch\n" + "".join(map(HOPELESS.format, range(4)))
     made, again = _program(text), _program(f"{text}\n\ndef other(optimizer):\n    optimizer.step()\n")
     assert made.incomplete == again.incomplete == {"f0", "f1", "f2", "f3"}
-    runs = {run.entry: run for run in made._lent if run.remaining < 0}
+    runs = {run.entry: run for run in made._reuse._lent if run.remaining < 0}
     assert runs.keys() == made.incomplete
-    assert {run.entry for run in again._lent if run is runs.get(run.entry)} == runs.keys()
+    assert {run.entry for run in again._reuse._lent if run is runs.get(run.entry)} == runs.keys()
     assert {run.entry for run in again.runs} == {"", "other"}
 
 

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from gradsense.engine import check_text
-from gradsense.program import program
+from gradsense.program import reuse
 
 HEALTHY = {
     "made in a comprehension": """
@@ -166,7 +166,7 @@ def test_what_a_function_that_is_given_up_would_do_is_not_taken_for_absent(monke
                 yield loss
     """
     long = textwrap.dedent(text).format("    opt.state\n" * 60)
-    monkeypatch.setattr(program, "_BUDGETS", (50,))
+    monkeypatch.setattr(reuse, "_BUDGETS", (50,))
     assert found(long) == set()
     monkeypatch.undo()
     assert found(long) == set()

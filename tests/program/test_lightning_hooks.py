@@ -6,7 +6,7 @@ import pytest
 
 from gradsense.config import Settings
 from gradsense.engine import program_of
-from gradsense.program import methods
+from gradsense.program import module_methods
 from gradsense.program.knowledge.lightning_hooks import HOOKS, REMOVED, at_least, meant_hook
 from gradsense.program.program import Program, kinds_of
 from gradsense.snapshot import Snapshot
@@ -71,7 +71,7 @@ def gradients_after(body: str, version: str | None = None) -> set[str]:
     program: Program = program_of(snapshot)
     facts = program.classes["Net"]
     state = facts.runs["optimizer_step"].state
-    optimizer = facts.state.attribute(facts.instance.obj, methods.OPTIMIZERS)
+    optimizer = facts.state.attribute(facts.instance.obj, module_methods.OPTIMIZERS)
     assert state is not None
     return {kind.value for kind in kinds_of(state.gradients[optimizer.obj])}  # type: ignore[union-attr]
 

@@ -11,7 +11,8 @@ from gradsense.insight.modules import describe_class
 from gradsense.insight.optimizers import describe_optimizer
 from gradsense.insight.order import describe_step
 from gradsense.insight.places import called_method, expression_at, name_at, objects_called
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, Instance, Kind
 
 

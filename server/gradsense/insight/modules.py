@@ -6,9 +6,10 @@ from gradsense.insight.places import line_at
 from gradsense.insight.sizes import size_of
 from gradsense.insight.words import in_columns
 from gradsense.program import composition
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Build, Make
-from gradsense.program.methods import FROZEN
-from gradsense.program.program import ClassFacts, Program
+from gradsense.program.module_methods import FROZEN
+from gradsense.program.program import Program
 from gradsense.program.values import Const, Instance, Obj, Ref, Tensor
 from gradsense.rules.networks import type_name
 

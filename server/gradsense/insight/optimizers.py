@@ -9,7 +9,8 @@ from gradsense.insight.places import line_at
 from gradsense.insight.sizes import Size, size_of
 from gradsense.insight.words import in_columns, listed
 from gradsense.program.facts import Build, Make, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Instance, Obj
 from gradsense.rules.naming import assigned_name
 from gradsense.rules.networks import Network, networks, part_names

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import libcst as cst
 
 from gradsense.program.facts import Build, Call, Fact, Forward, Make, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Instance, Kind, Site
 from gradsense.rules.naming import assigned_name
 

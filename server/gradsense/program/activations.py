@@ -14,14 +14,13 @@ from gradsense.program.values import (
     Collection,
     Const,
     Instance,
+    Keywords,
     Parameters,
     Tensor,
     TupleValue,
     Value,
     options_of,
 )
-
-Keywords = tuple[tuple[str, Value], ...]
 
 
 def after_method(

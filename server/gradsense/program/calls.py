@@ -47,6 +47,7 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Items,
+    Keywords,
     Kind,
     LambdaValue,
     Method,
@@ -65,8 +66,6 @@ from gradsense.program.values import (
     options_of,
 )
 from gradsense.source.blocks import BlockTree
-
-Keywords = tuple[tuple[str, Value], ...]
 
 
 def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:

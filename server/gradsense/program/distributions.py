@@ -5,9 +5,7 @@ from __future__ import annotations
 from gradsense.program import expressions, marking, training
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
-from gradsense.program.values import PLAIN, UNKNOWN, Instance, Kind, Tensor, Value, combine
-
-Keywords = tuple[tuple[str, Value], ...]
+from gradsense.program.values import PLAIN, UNKNOWN, Instance, Keywords, Kind, Tensor, Value, combine
 
 _MADE_OF = "[made of]"
 _STATISTICS = frozenset(

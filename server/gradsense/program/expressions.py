@@ -38,6 +38,7 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Items,
+    Keywords,
     LambdaValue,
     Member,
     Method,
@@ -331,7 +332,7 @@ def history_ends(frame: Frame, how: str, at: int) -> Tensor:
     return Tensor(cuts=frozenset((Cut(how, frame.site(at), NOTHING),)), requires=False)
 
 
-def with_labels(args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> tuple[Value, ...]:
+def with_labels(args: tuple[Value, ...], keywords: Keywords) -> tuple[Value, ...]:
     """What a loss that compares with labels (`target`, its second argument) is given: labels that aren't known are
     data.
     """

@@ -40,6 +40,7 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Items,
+    Keywords,
     Kind,
     LambdaValue,
     Obj,
@@ -54,8 +55,6 @@ from gradsense.program.values import (
     is_plain,
     options_of,
 )
-
-Keywords = tuple[tuple[str, Value], ...]
 
 
 def call_external(

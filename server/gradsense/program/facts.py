@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gradsense.program.values import Code, Cut, Instance, Obj, Parameters, Site, Value
+from gradsense.program.values import Code, Cut, Instance, Keywords, Obj, Parameters, Site, Value
 
 
 class Gradients(enum.Enum):
@@ -130,9 +130,7 @@ class Replacement(NamedTuple):
     """Nothing in the program holds the network any more that the parameters are of: no loss reaches them."""
 
 
-def _argument(
-    args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...], position: int, keyword: str
-) -> Value | None:
+def _argument(args: tuple[Value, ...], keywords: Keywords, position: int, keyword: str) -> Value | None:
     if position < len(args):
         return args[position]
     return next((value for name, value in keywords if name == keyword), None)
@@ -150,7 +148,7 @@ class Call(NamedTuple):
     name: str
     receiver: Value | None
     args: tuple[Value, ...]
-    keywords: tuple[tuple[str, Value], ...]
+    keywords: Keywords
     result: Value
 
     def argument(self, position: int, keyword: str) -> Value | None:
@@ -222,7 +220,7 @@ class Build(NamedTuple):
     optimizer: Instance
     holdings: Holdings
     params: Value
-    keywords: tuple[tuple[str, Value], ...]
+    keywords: Keywords
     modules_in_loop: bool
     """Some of what it holds was made (or may have been) in the innermost loop that it is built in."""
 
@@ -249,7 +247,7 @@ class Make(NamedTuple):
     context: Context
     instance: Instance
     args: tuple[Value, ...]
-    keywords: tuple[tuple[str, Value], ...]
+    keywords: Keywords
     in_forward: bool
 
 
@@ -265,7 +263,7 @@ class Forward(NamedTuple):
     switch: Site | None
     result: Value
     args: tuple[Value, ...] = ()
-    keywords: tuple[tuple[str, Value], ...] = ()
+    keywords: Keywords = ()
     modes: frozenset[Mode] = frozenset()
     woken: tuple[tuple[Obj, Mode], ...] = ()
 

@@ -6,9 +6,8 @@ from gradsense.program import ir
 from gradsense.program.knowledge import activations, graph_layers
 from gradsense.program.run import Frame
 from gradsense.program.state import State
-from gradsense.program.values import NONE, Activation, Const, Instance, LambdaValue, Ref, Shape, Tensor, Value
+from gradsense.program.values import NONE, Activation, Const, Instance, Keywords, LambdaValue, Ref, Shape, Tensor, Value
 
-Keywords = tuple[tuple[str, Value], ...]
 _ACTIVATED = "[activated]"
 
 

@@ -14,6 +14,7 @@ from gradsense.program.values import (
     Code,
     Const,
     Instance,
+    Keywords,
     Method,
     Obj,
     Parts,
@@ -97,7 +98,7 @@ def set_by_hand(state: State, module: Instance, value: Value) -> None:
     state.modes[module.obj] = frozenset((Mode(kind),))
 
 
-def asked_for(method: str, args: tuple[Value, ...], keywords: tuple[tuple[str, Value], ...]) -> bool | None:
+def asked_for(method: str, args: tuple[Value, ...], keywords: Keywords) -> bool | None:
     """What `train(mode=True)` or `eval()` switches to: training or not, None if it can't be told."""
     if method == "eval":
         return False

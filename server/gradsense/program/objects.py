@@ -6,7 +6,18 @@ import builtins
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gradsense.program import activations, calls, class_lookup, expressions, ir, methods, modes, shapes, training
+from gradsense.program import (
+    activations,
+    calls,
+    class_lookup,
+    expressions,
+    ir,
+    methods,
+    modes,
+    shapes,
+    tensor_methods,
+    training,
+)
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
@@ -254,7 +265,7 @@ def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name:
                 modes.set_by_hand(state, option, value)
         elif isinstance(option, (Tensor, Parameters)):
             run.record(Store(frame.site(at), run.context(frame), option, name, value, None), frame)
-            methods.store_on_tensor(run, frame, state, option, name, value, at)
+            tensor_methods.store_on_tensor(run, frame, state, option, name, value, at)
     expressions.use(run, value)
 
 

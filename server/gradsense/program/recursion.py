@@ -10,11 +10,10 @@ from __future__ import annotations
 from gradsense.program import calls, training
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
-from gradsense.program.values import NONE, UNKNOWN, FunctionValue, Instance, Obj, Value, join
+from gradsense.program.values import NONE, UNKNOWN, FunctionValue, Instance, Keywords, Obj, Value, join
 
 _MOST_PASSES = 4
 
-Keywords = tuple[tuple[str, Value], ...]
 Key = tuple[object, Obj | None]
 
 

@@ -23,6 +23,7 @@ from gradsense.program.values import (
     Collection,
     Const,
     Instance,
+    Keywords,
     Shape,
     Tensor,
     TupleValue,
@@ -30,7 +31,6 @@ from gradsense.program.values import (
     Value,
 )
 
-Keywords = tuple[tuple[str, Value], ...]
 _MOST_AXES = 6
 SCALAR = Shape(())
 

@@ -51,6 +51,7 @@ from gradsense.program.values import (
     Cut,
     FunctionValue,
     Instance,
+    Keywords,
     LambdaValue,
     Method,
     Obj,
@@ -63,9 +64,6 @@ from gradsense.program.values import (
     combine,
     options_of,
 )
-
-Keywords = tuple[tuple[str, Value], ...]
-
 
 # -- optimizers --
 

@@ -394,7 +394,7 @@ class Partial:
 
     function: Value
     args: tuple[Value, ...]
-    keywords: tuple[tuple[str, Value], ...]
+    keywords: Keywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +447,9 @@ Value = (
     | LambdaValue
     | Choice
 )
+
+Keywords = tuple[tuple[str, Value], ...]
+"""The arguments of a call that are given by name."""
 
 NONE = Const(None)
 DATA = Tensor(requires=False, data=True)

@@ -9,7 +9,8 @@ import libcst as cst
 
 from gradsense.findings import Edit, Fix, Related, Safety
 from gradsense.program.facts import Call, Forward, Store
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Activation, ClassValue, Site, Tensor, TupleValue, Value, options_of
 from gradsense.rules import edits
 from gradsense.rules.loss_calls import LossCall, argument_node, losses_of_activations

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import libcst as cst
 
 from gradsense.program.facts import Backward, Clear, Forward, Gradients, GradState, Holdings, Step
-from gradsense.program.program import Place, Program, kinds_of
+from gradsense.program.places import Place
+from gradsense.program.program import Program, kinds_of
 from gradsense.program.run import Run
 from gradsense.program.values import Cut, Kind, Obj, Site, Tensor, Value
 from gradsense.rules.loops import comes_first

@@ -11,7 +11,8 @@ from typing import ClassVar
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Related, Safety, Severity, Span, Tag
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Site
 from gradsense.rules.examples import Example
 

@@ -11,9 +11,11 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit, Fix, Safety, Span
 from gradsense.program import class_lookup, composition
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Forward, Store
 from gradsense.program.knowledge import classes
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
     UNKNOWN,

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from gradsense.program.facts import Call, Forward, Step
 from gradsense.program.knowledge.functions import REWRAPPING
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Collection, Cut, Obj, Parameters, Site, Tensor, TupleValue, Value, options_of
 from gradsense.rules.losses import Loss, losses, reached, tensor_of
 from gradsense.rules.networks import fresh, names_of

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import libcst as cst
 
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.rules.syntax import all_places, is_name
 
 

@@ -7,7 +7,8 @@ import re
 import libcst as cst
 
 from gradsense.findings import Edit, Related, Span
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.source.lines import newline_of as newline_of
 from gradsense.source.notebook import head_of_cells
 

@@ -13,10 +13,12 @@ import libcst.matchers as m
 from gradsense.findings import Edit
 from gradsense.program import class_lookup, ir
 from gradsense.program.assigned import assigned_attributes
+from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Backward, Call, Fact, Returned
 from gradsense.program.knowledge.lightning_hooks import CURRENT, Passed, at_least
-from gradsense.program.methods import OPTIMIZERS
-from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
+from gradsense.program.module_methods import OPTIMIZERS
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Frame, Run, statements_of
 from gradsense.program.values import (
     NONE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gradsense.program.program import FunctionRun
+from gradsense.program.entries import FunctionRun
 from gradsense.program.values import Collection, Instance, Kind, TupleValue, Value
 from gradsense.rules.lightning_modules import dict_keys
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import libcst as cst
 
 from gradsense.program.facts import Backward, Clear, Context, ScalerCall, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Site
 from gradsense.rules import syntax

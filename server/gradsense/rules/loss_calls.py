@@ -8,7 +8,8 @@ from typing import NamedTuple
 import libcst as cst
 
 from gradsense.program.facts import Call, Context, Forward
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Instance, Ref, Site, Tensor, Value
 

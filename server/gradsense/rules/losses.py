@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Backward
-from gradsense.program.program import ClassFacts, Program
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.state import State
 from gradsense.program.values import Code, Collection, Const, Obj, Site, Tensor, Value, options_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradsense.program import class_lookup, composition
+from gradsense.program.entries import ClassFacts
 from gradsense.program.knowledge import classes
 from gradsense.program.objects import PART
-from gradsense.program.program import ClassFacts, Program
+from gradsense.program.program import Program
 from gradsense.program.state import State
 from gradsense.program.values import ClassValue, Instance, Obj, Parameters, Ref, Tensor, Value
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.program.facts import Build, Call, Forward
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Code, Instance, Kind, Obj
 

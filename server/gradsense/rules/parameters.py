@@ -7,7 +7,7 @@ import re
 import libcst as cst
 
 from gradsense.findings import Edit, Span
-from gradsense.program.program import Place
+from gradsense.program.places import Place
 
 
 def parameter_named(function: cst.FunctionDef, name: str) -> cst.Param | None:

@@ -7,7 +7,7 @@ import re
 import libcst as cst
 
 from gradsense.program.facts import Backward, Forward
-from gradsense.program.program import Place
+from gradsense.program.places import Place
 from gradsense.program.run import Run
 from gradsense.program.values import Code, Tensor, Unknown, Value, options_of
 

@@ -11,7 +11,8 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.program.file import blocks_below
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.source.blocks import BlockTree
 from gradsense.source.index import NodeIndex
 from gradsense.source.memo import Memo

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import libcst as cst
 
 from gradsense.program.facts import Backward, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Mark, Obj, Tensor
 

@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Edit
 from gradsense.program.facts import Backward, Forward, Local, Store
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Carrier, Instance, Tensor, TupleValue, Value
 from gradsense.rules import edits

@@ -8,10 +8,12 @@ from typing import TypeVar
 import libcst as cst
 import libcst.matchers as m
 
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Fact, Store
 from gradsense.program.file import blocks_below
 from gradsense.program.knowledge.names import canonical
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Code, Ref, Tensor
 from gradsense.rules.edits import statement_of
 from gradsense.source.blocks import Block

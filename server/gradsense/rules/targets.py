@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gradsense.program import composition
 from gradsense.program.facts import Call, Context
-from gradsense.program.methods import STATE_DICT
+from gradsense.program.module_methods import STATE_DICT
 from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Const, Instance, Obj, Parameters, Partial, Ref, Site, Tensor, Value

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.rules import edits
 from gradsense.rules.adversaries import cut_off
 from gradsense.rules.base import Rule

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
-from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
+from gradsense.program.entries import ClassFacts, FunctionRun
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Site, Tensor
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

@@ -9,7 +9,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Severity
 from gradsense.program import class_lookup, ir
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Ref, Tensor
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Unmoved

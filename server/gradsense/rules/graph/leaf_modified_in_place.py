@@ -9,7 +9,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Severity
 from gradsense.program.facts import InPlace
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Parameters, Site, Tensor
 from gradsense.rules import edits

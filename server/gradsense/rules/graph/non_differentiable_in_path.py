@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Severity
 from gradsense.program.knowledge.functions import CASTS_TO_INTEGER, NON_DIFFERENTIABLE, STEPWISE
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Cut
 from gradsense.rules.base import Rule
 from gradsense.rules.cuts import code_of, severed, without_gradient

@@ -11,7 +11,8 @@ import libcst.matchers as m
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.facts import Call, Forward
 from gradsense.program.knowledge import classes
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import FactsHere
 from gradsense.program.values import Parameters, Site, Tensor, Unknown
 from gradsense.rules import edits

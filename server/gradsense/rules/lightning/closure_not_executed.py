@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program import methods
+from gradsense.program import module_methods
+from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Call, Gradients, Step
 from gradsense.program.knowledge.lightning_hooks import CURRENT, at_least
-from gradsense.program.program import ClassFacts, FunctionRun, Place, Program, kinds_of
+from gradsense.program.places import Place
+from gradsense.program.program import Program, kinds_of
 from gradsense.program.state import UNUSED
 from gradsense.program.values import FunctionValue, Instance, Obj
 from gradsense.rules import edits
@@ -340,7 +342,7 @@ class _Seen:
                 any_step = True
                 if fact.optimizer.obj == optimizer:
                     self.steps.append(fact)
-            elif isinstance(fact, Call) and fact.name == f"Lightning.{methods.CLOSURE}":
+            elif isinstance(fact, Call) and fact.name == f"Lightning.{module_methods.CLOSURE}":
                 self.closures.append(fact)
         # Cleared gradients tell of no closure only where none is run: after one, a clear looks the same.
         without = {Gradients.NONE} if self.closures else {Gradients.NONE, Gradients.CLEARED}

@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Returned
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Cut, Tensor, Value, options_of
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

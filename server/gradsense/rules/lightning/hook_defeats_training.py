@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Safety, Severity
+from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Clear, Gradients, Step
-from gradsense.program.program import ClassFacts, FunctionRun, Program
+from gradsense.program.program import Program
 from gradsense.program.values import Const, FunctionValue
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule

@@ -9,7 +9,8 @@ import libcst as cst
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import class_lookup, ir
 from gradsense.program.knowledge.lightning_hooks import PASSED, PASSED_TO_CALLBACKS, PASSED_TO_DATA, Passed
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Kind
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup
+from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Backward, Step
-from gradsense.program.program import ClassFacts, FunctionRun, Program
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, Ref, Tensor
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup, ir
+from gradsense.program.entries import ClassFacts
 from gradsense.program.knowledge.lightning_hooks import DATA_HOOKS, HOOKS, PASSED, PASSED_TO_DATA, Passed, meant_hook
-from gradsense.program.program import ClassFacts, Program
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Site
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Backward, Call, Local, Returned
-from gradsense.program.program import ClassFacts, FunctionRun, Program
+from gradsense.program.program import Program
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule

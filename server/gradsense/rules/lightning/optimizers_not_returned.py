@@ -8,9 +8,11 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import class_lookup
+from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Build, Call, Returned
 from gradsense.program.knowledge.lightning_hooks import meant_hook
-from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Collection, Const, Instance, Kind, Ref, TupleValue, Value
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

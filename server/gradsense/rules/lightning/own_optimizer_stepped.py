@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Safety, Severity
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Build, Step
-from gradsense.program.program import ClassFacts, Program
+from gradsense.program.program import Program
 from gradsense.program.values import Obj
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule

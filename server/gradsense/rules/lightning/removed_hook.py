@@ -16,7 +16,8 @@ from gradsense.program.knowledge.lightning_hooks import (
     Removed,
     at_least,
 )
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Kind, Ref
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

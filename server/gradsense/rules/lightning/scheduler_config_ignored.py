@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program.program import FunctionRun, Place, Program
+from gradsense.program.entries import FunctionRun
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Collection, Const, Instance, Kind, Ref, Value
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

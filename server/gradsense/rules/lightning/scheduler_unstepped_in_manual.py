@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import class_lookup
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import SchedulerStep
-from gradsense.program.program import ClassFacts, Program
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, Instance, Kind, Ref, Value
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

@@ -10,7 +10,9 @@ import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.entries import ClassFacts
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, Code, Collection
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

@@ -8,9 +8,11 @@ import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup, composition
+from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Backward, Build
 from gradsense.program.knowledge import classes
-from gradsense.program.program import ClassFacts, FunctionRun, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Instance, Obj, Ref, Tensor, Value, options_of
 from gradsense.rules import edits

@@ -11,7 +11,8 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, Kind
 from gradsense.rules import edits
 from gradsense.rules.base import Rule

@@ -10,7 +10,8 @@ import libcst.matchers as m
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import modes
 from gradsense.program.facts import Forward, Switch
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Code, Kind, Tensor, Unknown
 from gradsense.rules import edits

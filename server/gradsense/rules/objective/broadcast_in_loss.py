@@ -10,7 +10,8 @@ from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import shapes
 from gradsense.program.facts import Outer
 from gradsense.program.knowledge.activations import LINEAR, SIGMOID
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import MANY, Axis, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.activations import activations_of

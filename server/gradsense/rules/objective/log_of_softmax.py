@@ -9,7 +9,8 @@ import libcst as cst
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Call
 from gradsense.program.knowledge.activations import LOG_OF_SOFTMAX
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Activation, Tensor
 from gradsense.rules.activations import activations_of
 from gradsense.rules.base import Rule

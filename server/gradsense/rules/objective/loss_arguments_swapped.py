@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.knowledge.activations import LINEAR
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import PLAIN, UNKNOWN, Tensor, Value
 from gradsense.rules.activations import activations_of
 from gradsense.rules.base import Rule

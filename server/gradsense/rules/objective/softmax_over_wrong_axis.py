@@ -9,7 +9,8 @@ import libcst as cst
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.facts import Make
 from gradsense.program.knowledge.activations import LOG_SOFTMAX
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Activation, Ref, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.activations import Activated, activated, related_activations

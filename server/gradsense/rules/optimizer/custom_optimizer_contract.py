@@ -10,8 +10,10 @@ import libcst.matchers as m
 
 from gradsense.findings import Finding, Safety, Severity
 from gradsense.program import ir
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Build, Call
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Code, Const, FunctionValue, Kind, Parameters
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Trains

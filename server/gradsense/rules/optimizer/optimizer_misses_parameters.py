@@ -10,7 +10,8 @@ import libcst.matchers as m
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import composition
 from gradsense.program.facts import Backward, Build, Call, Forward, Make, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import ClassValue, Obj, Tensor, TupleValue, Value
 from gradsense.rules import edits, loops

@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.facts import UsedUp
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent
 from gradsense.rules.naming import assigned_name

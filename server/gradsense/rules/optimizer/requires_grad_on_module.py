@@ -10,7 +10,8 @@ import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Store
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved

@@ -9,7 +9,8 @@ import libcst as cst
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Build, Gradients, Holdings, Step
 from gradsense.program.hidden import is_hidden
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Code, Obj, Tensor
 from gradsense.rules import edits, loops

@@ -10,7 +10,8 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Clear, Gradients, Make, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Const, Ref, Site, Tensor
 from gradsense.rules import edits, loops

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Forward, Gradients, GradState, Local, Step
 from gradsense.program.knowledge import classes
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Tensor
 from gradsense.rules import edits, loops

@@ -9,7 +9,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Clip, Fact, Gradients, GradState, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Instance, Obj
 from gradsense.rules import edits

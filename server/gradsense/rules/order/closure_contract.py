@@ -9,7 +9,8 @@ import libcst as cst
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Call, Clear, Fact, Forward, Step
 from gradsense.program.knowledge.classes import CLOSURE_OPTIMIZERS
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import NONE, Const, FunctionValue, Ref, Tensor
 from gradsense.rules import edits

@@ -8,8 +8,10 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Related, Safety, Severity
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Backward, Clear, Context, Gradients, Step
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Site
 from gradsense.rules import edits, loops

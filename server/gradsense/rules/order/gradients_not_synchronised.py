@@ -10,7 +10,8 @@ import libcst.matchers as m
 
 from gradsense.findings import Finding, Severity
 from gradsense.program.facts import Backward, Context, Forward, Make, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Instance, Obj, Ref, Site, Tensor, TupleValue, Unknown, options_of
 from gradsense.rules import syntax

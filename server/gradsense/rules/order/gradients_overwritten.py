@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Clear, Gradients, GradState, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule

@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Finding, Severity
 from gradsense.program.facts import Backward, Local, Round
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import FactsHere
 from gradsense.program.values import Code, Site, Tensor
 from gradsense.rules import syntax

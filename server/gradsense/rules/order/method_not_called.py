@@ -10,7 +10,8 @@ from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.calls import is_as_written
 from gradsense.program.facts import Build, Uncalled
 from gradsense.program.knowledge import functions
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import FunctionValue, Instance, Kind, Method, Ref, Tensor, Unknown, Value
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, PilesUp, Raises, Silent

@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Gradients, ScalerCall, ScalerStage, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Obj, Site, Tensor
 from gradsense.rules import edits, loops

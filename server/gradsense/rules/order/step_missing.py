@@ -9,7 +9,8 @@ import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Build, Clear, Step
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import ClassValue, Instance, Obj, Tensor
 from gradsense.rules import edits

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Call, Step
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Instance, Obj
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning

@@ -10,7 +10,8 @@ import libcst.matchers as m
 from gradsense.findings import Finding, Safety, Severity
 from gradsense.program.facts import Make
 from gradsense.program.knowledge import classes
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, Code, Const, Instance, Ref, TupleValue, Value
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, PredictionsDiffer, Silent, Trains, Unmoved

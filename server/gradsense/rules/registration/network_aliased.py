@@ -12,7 +12,8 @@ from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity
 from gradsense.program import class_lookup
 from gradsense.program.facts import Call, Store
 from gradsense.program.objects import SEVERAL
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Instance, Site, options_of
 from gradsense.rules import edits

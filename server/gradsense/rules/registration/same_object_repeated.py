@@ -11,7 +11,8 @@ import libcst.matchers as m
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import composition
 from gradsense.program.facts import Make
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.state import State
 from gradsense.program.values import Site

@@ -8,9 +8,11 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup, ir
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Store
 from gradsense.program.lower import statements_in
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, Code, FunctionValue, Ref, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.base import Rule

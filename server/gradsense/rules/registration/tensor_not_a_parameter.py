@@ -10,8 +10,10 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span, apply_edits
 from gradsense.program import class_lookup
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Call, Store
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import NONE, Choice, Const, Instance, Tensor, Value
 from gradsense.rules import edits
 from gradsense.rules.base import Rule

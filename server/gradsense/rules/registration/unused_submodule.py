@@ -10,9 +10,11 @@ import libcst as cst
 
 from gradsense.findings import Finding, Severity, Tag
 from gradsense.program import class_lookup, ir
+from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Store
 from gradsense.program.lower import lower, statements_in
-from gradsense.program.program import ClassFacts, Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Instance, Items, Obj
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved

@@ -8,7 +8,8 @@ import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
 from gradsense.program.facts import Forward
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Cut, Tensor
 from gradsense.rules import edits
 from gradsense.rules.adversaries import CutOff, Leftover, calls_behind, cut_off, holdings, leftovers

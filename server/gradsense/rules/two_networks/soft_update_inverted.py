@@ -10,7 +10,8 @@ import libcst as cst
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program.facts import Backward, Forward
 from gradsense.program.marking import SETTING
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Mark, Obj, Site, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule

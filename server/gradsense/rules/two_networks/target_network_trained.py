@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
-from gradsense.program.program import Place, Program
+from gradsense.program.places import Place
+from gradsense.program.program import Program
 from gradsense.program.values import Obj, Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
