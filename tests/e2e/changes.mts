@@ -1,7 +1,9 @@
 // What changes while the server runs: another interpreter, settings, a rule, and the server's own death. It is started
 // afresh for the last alone.
 import assert from 'node:assert/strict';
-import { mkdir, readFile, watch, writeFile } from 'node:fs/promises';
+import { on } from 'node:events';
+import { watch } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { scenario } from './scenario.mts';
 
@@ -14,12 +16,16 @@ async function servers(): Promise<number[]> {
 
 /** Waits, after `act`, until that many servers have been started. */
 async function afterStart(count: number, act: () => unknown): Promise<void> {
-  const changes = watch(started);
-  await act();
-  for await (const _ of changes) {
-    if ((await servers()).length >= count) {
-      return;
+  // One that looks from here on, as a server may be started while `act` is on its way.
+  const watcher = watch(started);
+  const changes = on(watcher, 'change', { signal: AbortSignal.timeout(60_000) });
+  try {
+    await act();
+    while ((await servers()).length < count) {
+      await changes.next();
     }
+  } finally {
+    watcher.close();
   }
 }
 

@@ -62,9 +62,12 @@ def project(tmp_path: Path) -> Path:
 def play(scenario: str, address: str, screenshots: Path, **variables: str) -> None:
     command = [str(NODE), str(HERE / f"{scenario}.mts"), address, str(screenshots)]
     environment = {**os.environ, **variables}
-    outcome = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, env=environment
-    )
+    try:
+        outcome = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, env=environment
+        )
+    except subprocess.TimeoutExpired as late:
+        pytest.fail(f"{scenario} did not end:\n{(late.stdout or b'').decode()}\n{logged(address)}")
     assert outcome.returncode == 0, f"{outcome.stdout}\n{logged(address)}\nScreenshots are in {screenshots}"
 
 
