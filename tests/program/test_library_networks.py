@@ -87,3 +87,28 @@ def test_what_a_metric_gives_has_no_graph() -> None:
     metric = ("torchmetrics.classification.accuracy.Accuracy", "torchmetrics.metric.Metric", "torch.nn.Module")
     findings = analyse(Snapshot("train.py", text, Settings(), answers={asked: metric})).findings
     assert [(found.code, text[found.span.start :].partition(" ")[0]) for found in findings] == [("GS508", "losses")]
+
+
+UNUSED = """
+    import torch
+    from torch import nn
+    from {package} import Counter
+
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+            self.count = Counter()
+
+        def forward(self, x):
+            return self.layer(x)
+"""
+
+
+@pytest.mark.parametrize(("package", "found"), [("layers", ["GS207"]), ("torchmetrics", [])])
+def test_a_metric_has_nothing_to_learn(package: str, found: list[str]) -> None:
+    snapshot = Snapshot("train.py", textwrap.dedent(UNUSED.format(package=package)), Settings())
+    asked = ClassAncestry(f"{package}.Counter", "train.py")
+    answered = replace(snapshot, answers={asked: ("torch.nn.Module",)})
+    assert [finding.code for finding in analyse(answered).findings] == found

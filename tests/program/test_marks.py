@@ -141,3 +141,22 @@ def test_what_a_layer_gives_is_no_return() -> None:
 )
 def test_what_only_depends_on_samples_is_marked(expression: str, found: list[str]) -> None:
     assert kinds(POLICY + f"({expression}).backward()") == found
+
+
+@pytest.mark.parametrize(
+    "picked",
+    [
+        "scores.softmax(1).gather(1, action.unsqueeze(1)).log()",
+        "torch.gather(scores.log_softmax(1), 1, action.unsqueeze(1))",
+        "scores.log_softmax(1)[range(8), action]",
+        "(scores.log_softmax(1) * nn.functional.one_hot(action, 1)).sum(1)",
+        "nn.functional.cross_entropy(scores, action)",
+        "nn.NLLLoss()(scores.log_softmax(1), action)",
+    ],
+)
+def test_what_a_policy_gave_for_its_own_sample_is_marked(picked: str) -> None:
+    sampled = "from torch.distributions import Categorical\nscores = model(torch.randn(8, 4))\n"
+    sampled += "action = Categorical(logits=scores).sample()\n"
+    assert kinds(f"{sampled}({picked}).mean().backward()") == ["chosen"]
+    taken = "action = torch.zeros(8, dtype=torch.long)\n"
+    assert kinds(f"{sampled}{taken}({picked}).mean().backward()") == []

@@ -705,6 +705,8 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
         result = result._replace(marks=NOTHING)
     if len(inputs) == 2 and classes.is_loss(name):
         result = marking.compared(frame, inputs[0], inputs[1], result, at)
+        if functions.compares_with_labels(name):
+            result = marking.chosen(frame, inputs[0], inputs[1], result, at)
     if isinstance(result, Tensor) and layer and not sources and not any(isinstance(v, Tensor) for v in inputs):
         if inputs:
             plain = all(map(is_plain, inputs))

@@ -93,7 +93,7 @@ def parameter_sources(run: Run, state: State, value: Value) -> tuple[frozenset[O
             if classes.is_layer(name):
                 if _has_parameters(state, each, name):
                     sources.add(each.obj)
-            elif name not in classes.WRAPPERS and name not in classes.AVERAGES:
+            elif not (name in classes.WRAPPERS or name in classes.AVERAGES or classes.is_metric(name)):
                 sources.add(each.obj)
         else:
             order, known = class_lookup.mro(run, each.type)

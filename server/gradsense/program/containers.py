@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradsense.program import activations, calls, composition, expressions, in_place, objects, shapes, training
+from gradsense.program import activations, calls, composition, expressions, in_place, marking, objects, shapes, training
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
@@ -189,7 +189,8 @@ def get_item(run: Run, frame: Frame, state: State, receiver: Value, index: Value
     if isinstance(receiver, Tensor) and functions.gives_indices(receiver.made_by) and key in (0, 1):
         return expressions.cut(run, frame, receiver, "indices", at) if key == 1 else values_of(receiver)
     if isinstance(receiver, Tensor):
-        return shapes.item(activations.indexed(receiver._replace(parameter=None, leaf=None, needed=False)), index)
+        picked = shapes.item(activations.indexed(receiver._replace(parameter=None, leaf=None, needed=False)), index)
+        return marking.chosen(frame, receiver, index, picked, at)
     if isinstance(receiver, Parameters):
         if receiver.shape == "list":
             return receiver._replace(shape="element" if isinstance(key, int) else "list", partial=True)

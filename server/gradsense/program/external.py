@@ -133,6 +133,10 @@ def _result(
             merged = Tensor(requires=None, open=True, made_by=name)
         if head == "torch.nn.functional" and last.endswith("_loss") and len(args) > 1:
             merged = marking.compared(frame, args[0], args[1], merged, at)
+        if functions.compares_with_labels(name) and len(args) > 1:
+            merged = marking.chosen(frame, args[0], args[1], merged, at)
+        if last in functions.PICK_BY_INDEX and len(args) > 1:
+            merged = marking.chosen(frame, args[0], args[-1], merged, at)
         return training.under_grad_mode(run, state, merged)
     if name.split(".")[0] in ("numpy", "math") and _has_tensor(run, state, args):
         return expressions.cut(run, frame, combine(_tensors_in(run, state, args)), name, at, python=True)
@@ -224,7 +228,7 @@ def _rewrapped(
             parameter=leaf,
             python=False,
         )
-    return result._replace(requires=False, python=False, made_by=name)
+    return result._replace(requires=False, python=name.startswith("numpy."), made_by=name)
 
 
 def _construct(

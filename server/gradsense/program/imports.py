@@ -226,7 +226,8 @@ class Imports:
         """`from module import *`, as far as somebody wants it."""
         file = self._file(module, frame.file.path)
         if file is None:
-            return {}
+            # What a library hands on under this name is nothing else.
+            return {"torch": Ref("torch")} if "torch" in frame.file.mentioned else {}
         wanted = frame.wanted if frame.wanted is None else frame.wanted | frame.file.mentioned
         number = self._frame_of(run, state, file, wanted)
         return {name: value for name, value in state.frames.get(number, {}).items() if not name.startswith("_")}

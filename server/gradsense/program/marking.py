@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gradsense.program.knowledge.activations import ONE_HOT
 from gradsense.program.run import Frame
-from gradsense.program.values import NOTHING, PLAIN, Const, Mark, Obj, Parameters, Tensor, Unknown, Value
+from gradsense.program.values import NOTHING, PLAIN, Const, Mark, Obj, Parameters, Tensor, TupleValue, Unknown, Value
 
 _LASTING = frozenset({"bootstrap", "share"})
 _PRODUCTS = frozenset({"*", "torch.mul", "torch.multiply", "Tensor.mul", "Tensor.multiply"})
@@ -60,7 +61,19 @@ def score(frame: Frame, result: Value, at: int) -> Value:
     return result._replace(marks=result.marks | {Mark("score", frame.site(at), result.sources)})
 
 
-def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
+def chosen(frame: Frame, scores: Value, action: Value, result: Value, at: int) -> Value:
+    """`result`, which picks `action` out of `scores`, marked where the action was sampled of what gave the scores."""
+    if not (isinstance(scores, Tensor) and isinstance(result, Tensor)):
+        return result
+    parts = action.items if isinstance(action, TupleValue) else (action,)
+    cuts = frozenset().union(*(part.cuts for part in parts if isinstance(part, Tensor)))
+    sampled = frozenset().union(*(cut.sources for cut in cuts if cut.how == "sample")) & scores.sources
+    if not sampled:
+        return result
+    return result._replace(marks=result.marks | {Mark("chosen", frame.site(at), sampled)})
+
+
+def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Value:
     for number, (one, other) in enumerate((operands, operands[::-1])):
         if isinstance(one, Parameters):
             share = _number(other)
@@ -70,8 +83,10 @@ def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int)
             continue
         if not isinstance(one, Tensor) or not isinstance(other, Tensor):
             continue
+        if any(each.kind == ONE_HOT for each in other.activations):
+            return chosen(frame, one, other, result, at)
         scored = _scored(other)
-        if scored and not _scored(one) and _layers(one.sources) - scored:
+        if scored and one.requires and not _scored(one) and _layers(one.sources) - scored:
             # What the weight was made of matters no more: all of it is the advantage.
             mark = Mark("weighed", frame.site(at), one.sources, number=number)
             return result._replace(marks=other.marks | {mark})

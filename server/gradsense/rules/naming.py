@@ -16,11 +16,12 @@ _MODULES = (Kind.MODULE, Kind.LIGHTNING)
 
 
 def assigned_name(place: Place | None) -> str | None:
-    """`net` for the place of `Net()` in `net = Net()`, `nets["a"]` in `nets = {"a": Net()}`; None if the value isn't
-    assigned to a name or attribute.
+    """`net` for the place of `Net()` in `net = Net()` and `net, x = Net(), 1`, `nets["a"]` in `nets = {"a": Net()}`;
+    None if the value isn't assigned to a name or attribute.
     """
     here = place
     key = ""
+    position: tuple[int, int] | None = None
     while here is not None:
         above = here.parent()
         if above is None:
@@ -28,8 +29,13 @@ def assigned_name(place: Place | None) -> str | None:
         node = above.node
         if isinstance(node, cst.DictElement):
             key = f"[{here.code(node.key)}]{key}"
+        if isinstance(node, cst.Tuple) and isinstance(here.node, cst.Element):
+            position = node.elements.index(here.node), len(node.elements)
         if isinstance(node, cst.Assign):
-            target = node.targets[0].target
+            target: cst.CSTNode = node.targets[0].target
+            if isinstance(target, (cst.Tuple, cst.List)) and here.node is node.value and position is not None:
+                number, count = position
+                target = target.elements[number].value if len(target.elements) == count else target
             return here.code(target) + key if isinstance(target, (cst.Name, cst.Attribute)) else None
         if isinstance(node, cst.AnnAssign):
             return here.code(node.target)

@@ -136,6 +136,10 @@ def compares_with_labels(name: str) -> bool:
     return head in ("torch.nn", "torch.nn.functional") and last in _OF_LABELS
 
 
+PICK_BY_INDEX = frozenset({"gather", "take_along_dim", "index_select"})
+"""Methods and functions of torch whose argument `index`, or last one, says which elements are taken."""
+
+
 def gives_indices(made_by: str) -> bool:
     """Whether the result of a function or method is a pair of values and indices."""
     head, _, last = made_by.rpartition(".")

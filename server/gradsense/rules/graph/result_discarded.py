@@ -419,6 +419,22 @@ class ResultDiscarded(Rule):
             net.layer.to("cpu").requires_grad_(False)
             """
         ),
+        # Arrays of numpy: their elements may be anything, and `clip` may write into what it is given.
+        Silent(
+            """
+            import numpy as np
+            import torch
+
+            from library import read
+
+            used = np.array([set() for _ in range(3)])
+            for number, user in zip(range(3), range(3)):
+                used[number].add(user)
+            scan = np.array(read("scan"), dtype=np.float32)
+            scan.clip(-1000, 1000, scan)
+            x = torch.from_numpy(scan)
+            """
+        ),
     ]
 
 

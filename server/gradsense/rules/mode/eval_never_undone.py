@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import modes
-from gradsense.program.facts import Backward, Forward, Mode, Round, Switch
+from gradsense.program import composition, modes
+from gradsense.program.facts import Backward, Forward, Mode, Round, Step, Switch
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import Run
+from gradsense.program.state import State
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
@@ -43,6 +44,7 @@ class EvalNeverUndone(Rule):
 
     - the network is put into eval mode once, before the loop, or on purpose right before each forward pass;
     - nothing in it depends on the mode;
+    - no optimizer of the loop holds anything of it: it is the input, or another network, that is trained;
     - the program asks for `model.training` itself, and may restore it;
     - code that isn't known gets the network in between.
 
@@ -403,6 +405,34 @@ class EvalNeverUndone(Rule):
                     optimizer.step()
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 2)).requires_grad_(False)
+
+
+            def evaluate(patch, loader):
+                model.eval()
+                with torch.no_grad():
+                    return sum(model(x + patch).sum() for x in loader)
+
+
+            def attack(loader):
+                patch = nn.Parameter(torch.zeros(4))
+                optimizer = torch.optim.SGD([patch], lr=0.1)
+                for x in loader:
+                    optimizer.zero_grad()
+                    model(x + patch).sum().backward()
+                    optimizer.step()
+                return evaluate(patch, loader)
+
+
+            for _ in range(3):
+                attack(torch.randn(3, 8, 4))
+            """
+        ),
     ]
 
 
@@ -486,12 +516,12 @@ def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Rou
         for fact in run.facts_of(Switch)
     ):
         return False
-    if not _is_trained(run, forward, around):
+    state = run.end or program.script[1]
+    if not _is_trained(run, forward, around) or _is_of_no_optimizer(run, state, forward, around):
         return False
     always = all(each.kind == "eval" for each in forward.modes)
     if not always and not _evaluates(run, forward, mode):
         return False
-    state = run.end or program.script[1]
     return modes.depends_on_mode(run, state, forward.module) is not False
 
 
@@ -501,6 +531,16 @@ def _is_trained(run: Run, forward: Forward, loop: Round) -> bool:
         any(round_.site == loop.site for round_ in fact.context.rounds) and may_come_from(fact.value, forward)
         for fact in run.facts_of(Backward)
     )
+
+
+def _is_of_no_optimizer(run: Run, state: State, forward: Forward, loop: Round) -> bool:
+    """Whether all that is stepped in the loop holds nothing of the network: it trains what the network is given."""
+    steps = [fact for fact in run.facts_of(Step) if any(round_.site == loop.site for round_ in fact.context.rounds)]
+    holdings = [run.holdings.get(step.optimizer.obj) for step in steps]
+    if not all(held is not None and not held.open for held in holdings):
+        return False
+    sources, _ = composition.parameter_sources(run, state, forward.module)
+    return bool(steps) and all(held is not None and held.sources.isdisjoint(sources) for held in holdings)
 
 
 def _evaluates(run: Run, forward: Forward, mode: Mode) -> bool:

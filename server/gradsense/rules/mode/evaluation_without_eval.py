@@ -406,6 +406,31 @@ class EvaluationWithoutEval(Rule):
                 agent.learn(torch.randn(8, 4))
             """
         ),
+        # A library hands on torch.
+        Silent(
+            """
+            from library import *
+            from torch import nn
+
+            model = nn.Sequential(nn.Linear(4, 2), nn.Dropout())
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+            def validate(x):
+                model.eval()
+                with torch.no_grad():
+                    return model(x).mean()
+
+
+            for x in torch.randn(3, 8, 4):
+                model.train()
+                optimizer.zero_grad()
+                model(x).mean().backward()
+                optimizer.step()
+            for x in torch.randn(3, 8, 4):
+                print(validate(x))
+            """
+        ),
     ]
 
 

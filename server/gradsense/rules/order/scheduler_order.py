@@ -15,6 +15,8 @@ from gradsense.program.values import Ref, Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Warns
+from gradsense.rules.syntax import compounds_around
+from gradsense.source.index import walk
 
 
 class SchedulerOrder(Rule):
@@ -158,6 +160,69 @@ class SchedulerOrder(Rule):
             """,
             shows=Warns("lr_scheduler.step"),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn, optim
+
+            model = nn.Linear(4, 2)
+            optimizer = optim.SGD(model.parameters(), lr=0.1)
+            scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=7)
+
+            for epoch in range(3):
+                for phase in ["train", "val"]:
+                    if phase == "train":
+                        scheduler.step()
+            #           ^^^^^^^^^^^^^^^^ GS409
+                    for x in torch.randn(3, 8, 4):
+                        optimizer.zero_grad()
+                        loss = model(x).pow(2).mean()
+                        if phase == "train":
+                            loss.backward()
+                            optimizer.step()
+            """,
+            shows=Warns("lr_scheduler.step"),
+            fixed="""
+            import torch
+            from torch import nn, optim
+
+            model = nn.Linear(4, 2)
+            optimizer = optim.SGD(model.parameters(), lr=0.1)
+            scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=7)
+
+            for epoch in range(3):
+                for phase in ["train", "val"]:
+                    for x in torch.randn(3, 8, 4):
+                        optimizer.zero_grad()
+                        loss = model(x).pow(2).mean()
+                        if phase == "train":
+                            loss.backward()
+                            optimizer.step()
+                    if phase == "train":
+                        scheduler.step()
+            """,
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn, optim
+
+            model = nn.Linear(4, 2)
+            optimizer = optim.SGD(model.parameters(), lr=0.1)
+            scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=7)
+
+            for epoch in range(3):
+                for phase in ["train", "val"]:
+                    if phase == "val":
+                        scheduler.step()
+                    for x in torch.randn(3, 8, 4):
+                        optimizer.zero_grad()
+                        loss = model(x).pow(2).mean()
+                        if phase == "train":
+                            loss.backward()
+                            optimizer.step()
+            """
+        ),
         Good(
             """
             import torch
@@ -284,12 +349,40 @@ def _step_behind(program: Program, run: Run, called: SchedulerStep) -> Step | No
 
 
 def _come_together(program: Program, called: SchedulerStep, step: Step) -> bool:
-    """Whether the optimizer steps whenever the scheduler does: in the same lines of a function."""
+    """Whether the optimizer steps whenever the scheduler does, and else neither: in the same lines of a function, or
+    under the same conditions, which are the same all through a round.
+    """
     one, other = program.place(called.site), program.place(step.site)
     if one is None or other is None or called.context.calls != step.context.calls:
         return False
     above, beside = edits.statement_of(one).parent(), edits.statement_of(other).parent()
-    return above is not None and beside is not None and above.node is beside.node
+    if above is not None and beside is not None and above.node is beside.node:
+        return True
+    loop = program.place(called.context.rounds[-1].site)
+    conditions = _conditions(program, other, loop)
+    return conditions is not None and conditions == _conditions(program, one, loop)
+
+
+def _conditions(program: Program, place: Place, loop: Place | None) -> frozenset[tuple[str, bool]] | None:
+    """The conditions between a loop and a place in it, each with whether it holds there; None if one may change within
+    a round, as it looks at more than the loop's variables.
+    """
+    if loop is None or not isinstance(loop.node, cst.For) or loop.span is None or place.span is None:
+        return None
+    own = {each.value for each in walk([loop.node.target]) if isinstance(each, cst.Name)}
+    found = set()
+    for outer in compounds_around(program, place):
+        span = outer.span
+        if span is None or span.start <= loop.span.start or not isinstance(outer.node, cst.If):
+            continue
+        parts = list(walk([outer.node.test]))
+        body = outer.span_of(outer.node.body)
+        if body is None or any(isinstance(part, (cst.Call, cst.Attribute, cst.Subscript)) for part in parts):
+            return None
+        if any(isinstance(part, cst.Name) and part.value not in own for part in parts):
+            return None
+        found.add((outer.code(outer.node.test), body.start <= place.span.start < body.end))
+    return frozenset(found)
 
 
 def _move(program: Program, called: SchedulerStep, first: Step, place: Place, step: Place | None) -> Fix | None:
@@ -301,9 +394,12 @@ def _move(program: Program, called: SchedulerStep, first: Step, place: Place, st
     added: Edit | None = None
     target = edits.statement_of(step) if step is not None else None
     above, below = line.parent(), target.parent() if target is not None else None
+    around = above.parent() if above is not None else None
     if step is not None and above is not None and below is not None and above.node is below.node:
         added = edits.insert_after(program, step, edits.moved_code(program, line))
         where = f"behind `{step.code()}`"
+    elif around is not None and isinstance(around.node, cst.If):
+        return None
     else:
         added = edits.insert_at_end(program, loop, edits.moved_code(program, line))
         where = "to the end of the loop"

@@ -220,4 +220,30 @@ class AdvantageNotDetached(Rule):
                 optimizer.step()
             """
         ),
+        # Whoever calls `update` has switched gradients off.
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.distributions import Normal
+
+
+            class Agent:
+                def __init__(self):
+                    self.actor = nn.Linear(4, 1)
+                    self.critic = nn.Linear(4, 1)
+                    self.optimizer = torch.optim.SGD([*self.actor.parameters(), *self.critic.parameters()], lr=0.1)
+
+                def update(self, states, actions, returns):
+                    advantages = returns - self.critic(states)
+                    torch.set_grad_enabled(True)
+                    for _ in range(8):
+                        loss = -(Normal(self.actor(states), 1.0).log_prob(actions) * advantages).mean()
+                        loss = loss + (self.critic(states) - returns).pow(2).mean()
+                        self.optimizer.zero_grad()
+                        loss.backward()
+                        self.optimizer.step()
+                    torch.set_grad_enabled(False)
+            """
+        ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import libcst as cst
 
@@ -44,7 +45,8 @@ class PolicyLossWithoutLogProb(Rule):
 
     ## Stays silent when
 
-    - the sample is reparametrised (`rsample`), or a log-probability of the same distribution is in some loss;
+    - the sample is reparametrised (`rsample`), or a log-probability of the same distribution is in some loss, or what
+      the policy gave for the sampled action (picked by its index or a one-hot vector, or by cross-entropy with it);
     - the sample goes through a network before it gets to the loss (scheduled sampling), or a value is fitted to it;
     - one side of the ratio is detached, computed under `no_grad`, or of another state or action;
     - what the loss is made of can't be told, or what the distribution is made of is used for something else too.
@@ -96,7 +98,8 @@ class PolicyLossWithoutLogProb(Rule):
         found = list(marked(program, "unscored"))
         if not found:
             return
-        scored = frozenset().union(*(each.mark.sources for each in marked(program, "score")))
+        scores = chain(marked(program, "score"), marked(program, "chosen"))
+        scored = frozenset().union(*(each.mark.sources for each in scores))
         seen: set[Site] = set()
         for each in found:
             place = program.place(each.mark.site)
@@ -503,6 +506,28 @@ class PolicyLossWithoutLogProb(Rule):
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.distributions import Categorical
+
+            policy = nn.Sequential(nn.Linear(4, 2), nn.Softmax(dim=1))
+            optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+
+            for _ in range(3):
+                states = torch.randn(8, 4)
+                actions = Categorical(policy(states)).sample().unsqueeze(1)
+                gain = torch.randn(8, 1)
+                before = policy(states).gather(1, actions).detach()
+                for _ in range(2):
+                    ratio = policy(states).gather(1, actions) - before
+                    loss = -(ratio * gain).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
             """
         ),
     ]

@@ -97,6 +97,7 @@ class TargetNeverUpdated(Rule):
             from torch import nn
 
             network, target = nn.Linear(4, 2), nn.Linear(4, 2)
+            #                                  ^^^^^^^^^^^^^^^ GS803
             target.load_state_dict(network.state_dict())
             optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
 
@@ -104,7 +105,6 @@ class TargetNeverUpdated(Rule):
                 state, following, reward = torch.randn(8, 4), torch.randn(8, 4), torch.randn(8)
                 with torch.no_grad():
                     goal = reward + 0.9 * target(following).max(1).values
-            #                             ^^^^^^^^^^^^^^^^^ GS803
                 loss = (network(state).max(1).values - goal).pow(2).mean()
                 optimizer.zero_grad()
                 loss.backward()
