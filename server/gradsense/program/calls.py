@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from gradsense.program import (
     activations,
+    bodies,
     class_lookup,
     composition,
     containers,
@@ -33,7 +34,7 @@ from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge import graph_layers as known_graph_layers
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.run import DEPTH, Frame, Run
-from gradsense.program.state import ITEMS, OPEN, State
+from gradsense.program.state import GIVEN, ITEMS, OPEN, State
 from gradsense.program.values import (
     NONE,
     NOTHING,
@@ -224,6 +225,9 @@ def _call_function(
         training.unknown_code(run, state, (*args, *(v for _, v in keywords), function.self_value or NONE))
         return UNKNOWN
     given = (*args, *(value for _, value in keywords))
+    if isinstance(own, Instance) and GIVEN in state.attributes(own.obj) and bodies.is_abstract(function.code):
+        training.unknown_code(run, state, (*given, own))
+        return UNKNOWN
     if quiet.is_quiet(run, state, function, given):
         return quiet.result_of(run, frame, state, function, given)
     grad, switch = state.grad, state.switch
@@ -723,7 +727,9 @@ def layer_result(run: Run, frame: Frame, state: State, instance: Instance, value
     if not layer:
         return result
     if (shape := classes.RECURRENT.get(name)) is not None and isinstance(result, Tensor):
-        return TupleValue((result, TupleValue((result, result)) if shape == "cell and state" else result))
+        packed = bool(inputs) and isinstance(inputs[0], Tensor) and inputs[0].made_by == functions.PACKED
+        output = result._replace(made_by=functions.PACKED) if packed else result
+        return TupleValue((output, TupleValue((result, result)) if shape == "cell and state" else result))
     result = activations.after_layer(frame, state, instance, name, values, result, at)
     return shapes.after_layer(state, instance, name, values, result)
 

@@ -80,6 +80,14 @@ def _result(
     handler = _FUNCTIONS.get(name)
     if handler is not None:
         return handler(run, frame, state, args, keywords, at)
+    if name in functions.PACKING or name in functions.PADDING:
+        made = combine(_tensors_in(run, state, args[:1]), functions.PACKED if name in functions.PACKING else name)
+        whole = (
+            made if isinstance(made, Tensor) else Tensor(requires=None, open=made == UNKNOWN, made_by=functions.PACKED)
+        )
+        return training.under_grad_mode(run, state, whole)
+    if name == "torch.nn.utils.rnn.pad_packed_sequence" and args and isinstance(args[0], Tensor):
+        return TupleValue((args[0]._replace(made_by=name), PLAIN))
     if name in functions.GRAD_MODES:
         if name == "torch.set_grad_enabled":
             # As a statement it switches from here on; a `with` puts the outer mode back by itself.

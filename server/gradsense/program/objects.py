@@ -21,7 +21,7 @@ from gradsense.program import (
 from gradsense.program.facts import Store
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
-from gradsense.program.state import OPEN, State
+from gradsense.program.state import GIVEN, OPEN, State
 from gradsense.program.values import (
     NONE,
     NOTHING,
@@ -199,6 +199,8 @@ def _super_attribute(run: Run, frame: Frame, state: State, receiver: Super, name
 
 
 def _tensor_attribute(run: Run, frame: Frame, tensor: Tensor, name: str, at: int) -> Value:
+    if name == "data" and tensor.made_by == functions.PACKED:
+        return tensor._replace(made_by="")
     if name == "data":
         data = expressions.cut(run, frame, tensor, "data", at)
         return data._replace(activations=tensor.activations, shape=tensor.shape) if isinstance(data, Tensor) else data
@@ -292,7 +294,7 @@ def instance_of_class(run: Run, frame: Frame, state: State, cls: Value, at: int,
         kind = classes.kind_of(cls.name)
         if kind in (Kind.OPTIMIZER, Kind.MODULE, Kind.LIGHTNING, Kind.SCALER, Kind.SCHEDULER, Kind.ENGINE):
             instance = Instance(Obj(frame.site(at), frame.calls, part or "annotated"), cls, kind)
-            state.heap[instance.obj] = {OPEN: True}
+            state.heap[instance.obj] = {OPEN: True, GIVEN: True}
             if kind is Kind.OPTIMIZER:
                 training.adopt_optimizer(run, state, instance)
             return instance
@@ -300,7 +302,7 @@ def instance_of_class(run: Run, frame: Frame, state: State, cls: Value, at: int,
         kind, _ = class_lookup.kind_of_class(run, cls)
         if kind is not Kind.OTHER:
             instance = Instance(Obj(frame.site(at), frame.calls, part or "annotated"), cls, kind)
-            state.heap[instance.obj] = {OPEN: True}
+            state.heap[instance.obj] = {OPEN: True, GIVEN: True}
             if kind is Kind.OPTIMIZER:
                 training.adopt_optimizer(run, state, instance)
             return instance

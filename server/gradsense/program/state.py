@@ -33,6 +33,8 @@ ITEMS = "[items]"
 """The attribute under which a collection's content stands."""
 OPEN = "[open]"
 """The attribute of an object that may have been changed by code that is not known."""
+GIVEN = "[given]"
+"""The attribute of an object that was made elsewhere, and may be of a class that is derived from the one it is of."""
 
 
 class _Written:

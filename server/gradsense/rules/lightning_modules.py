@@ -13,18 +13,18 @@ import libcst.matchers as m
 from gradsense.findings import Edit
 from gradsense.program import class_lookup, ir
 from gradsense.program.assigned import assigned_attributes
+from gradsense.program.bodies import body_of, is_stub
 from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Backward, Call, Fact, Returned
 from gradsense.program.knowledge.lightning_hooks import CURRENT, Passed, at_least
 from gradsense.program.module_methods import OPTIMIZERS
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.run import Frame, Run, statements_of
+from gradsense.program.run import Run
 from gradsense.program.values import (
     NONE,
     UNKNOWN,
     ClassValue,
-    Closure,
     Code,
     Collection,
     Const,
@@ -32,7 +32,6 @@ from gradsense.program.values import (
     Instance,
     Obj,
     Ref,
-    Site,
     Tensor,
     TupleValue,
     Value,
@@ -140,23 +139,6 @@ def own_run(program: Program, facts: ClassFacts, name: str) -> FunctionRun | Non
 
 def is_generator(code: Code) -> bool:
     return isinstance(code.node, ir.Function) and code.node.is_generator
-
-
-def is_stub(code: Code) -> bool:
-    """Whether a body holds nothing but a docstring, `pass` and `...`: to be filled in by a subclass."""
-    return all(
-        isinstance(statement, ir.Evaluate) and isinstance(statement.value, ir.Constant)
-        for _, statement in body_of(code)
-    )
-
-
-def body_of(code: Code) -> Iterator[tuple[Site, ir.Stmt]]:
-    """The statements of a function's or class's body, with their places."""
-    body = code.node.body  # type: ignore[attr-defined]
-    frame = Frame(0, None, code.where, code.tree, code, Closure(""), (), ())  # type: ignore[arg-type]
-    for where, _, statements in statements_of(frame, body):
-        for statement in statements:
-            yield Site(where, getattr(statement, "at", -1)), statement
 
 
 def parameters_of(function: FunctionValue) -> tuple[ir.Parameter, ...]:

@@ -9,7 +9,7 @@ import libcst as cst
 from gradsense.program.facts import Backward, Forward
 from gradsense.program.places import Place
 from gradsense.program.run import Run
-from gradsense.program.values import Code, Tensor, Unknown, Value, options_of
+from gradsense.program.values import Code, Tensor, TupleValue, Unknown, Value, options_of
 
 
 def may_come_from(loss: Value, forward: Forward) -> bool:
@@ -18,6 +18,8 @@ def may_come_from(loss: Value, forward: Forward) -> bool:
 
 
 def _may_come_from(loss: Value, output: Value) -> bool:
+    if isinstance(output, TupleValue):
+        return any(_may_come_from(loss, each) for each in output.items)
     if not isinstance(output, Tensor):
         return isinstance(output, Unknown) and isinstance(loss, (Tensor, Unknown))
     if not output.sources:

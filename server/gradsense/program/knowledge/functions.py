@@ -136,6 +136,11 @@ def compares_with_labels(name: str) -> bool:
     return head in ("torch.nn", "torch.nn.functional") and last in _OF_LABELS
 
 
+PACKING = frozenset({"torch.nn.utils.rnn.pack_padded_sequence", "torch.nn.utils.rnn.pack_sequence"})
+PADDING = frozenset({"torch.nn.utils.rnn.pad_sequence", "torch.nn.utils.rnn.unpad_sequence"})
+PACKED = "torch.nn.utils.rnn.PackedSequence"
+"""What packs sequences gives this: its `data` has the graph of the sequences, other than that of a tensor."""
+
 PICK_BY_INDEX = frozenset({"gather", "take_along_dim", "index_select"})
 """Methods and functions of torch whose argument `index`, or last one, says which elements are taken."""
 

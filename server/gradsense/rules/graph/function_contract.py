@@ -70,6 +70,8 @@ class FunctionContract(Rule):
         self, program: Program, cls: ClassValue, backward: FunctionValue, inputs: Inputs
     ) -> Iterator[Finding]:
         gradients = [(place, _gradients(program, backward, place)) for place in _returns(program, backward)]
+        if _gives_no_gradient(cls) and all(given is not None and all(map(_is_none, given)) for _, given in gradients):
+            return
         for place, given in gradients:
             if given is None:
                 continue
@@ -89,7 +91,7 @@ class FunctionContract(Rule):
             )
 
     def _without_backward(self, program: Program, cls: ClassValue) -> Iterator[Finding]:
-        if "vjp" in cls.members or "symbolic" in cls.members or "mark_non_differentiable" in cls.code.tree.names:  # type: ignore[attr-defined]
+        if "vjp" in cls.members or "symbolic" in cls.members or _gives_no_gradient(cls):
             return
         for _, call in program.calls("Function.apply"):
             place = program.place(call.site)
@@ -490,6 +492,27 @@ class FunctionContract(Rule):
             Dropped.apply(torch.arange(3))
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch.autograd import Function
+
+            from library import native
+
+
+            class Nearest(Function):
+                @staticmethod
+                def forward(ctx, points, centers, count):
+                    indices = points.new_zeros(centers.size(0), count, dtype=torch.int)
+                    native.nearest(points, centers, indices, count)
+                    ctx.mark_non_differentiable(indices)
+                    return indices
+
+                @staticmethod
+                def backward(ctx, gradient=None):
+                    return None, None
+            """
+        ),
     ]
 
 
@@ -500,6 +523,11 @@ class Inputs(NamedTuple):
 
     least: int
     most: int | None
+
+
+def _gives_no_gradient(cls: ClassValue) -> bool:
+    """Whether the class marks outputs as such that have no gradient: of those alone `backward` is never called."""
+    return "mark_non_differentiable" in cls.code.tree.names  # type: ignore[attr-defined]
 
 
 def _is_function(program: Program, cls: ClassValue) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradsense.findings import Finding, Safety, Severity
+from gradsense.program import bodies
 from gradsense.program.entries import ClassFacts, FunctionRun
 from gradsense.program.facts import Clear, Gradients, Step
 from gradsense.program.program import Program
@@ -475,7 +476,7 @@ def _idle(program: Program, facts: ClassFacts, hook: str) -> FunctionValue | Non
         return None
     place = program.place(function.code.site)
     run = facts.runs.get(hook)
-    if not lightning.is_stub(function.code) and (run is None or not run.complete or not run.returns):
+    if not bodies.is_stub(function.code) and (run is None or not run.complete or not run.returns):
         return None
     if place is None or not lightning.parameters_of(function) or "super" in text_of(place):
         return None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import class_lookup, ir
+from gradsense.program import bodies, class_lookup, ir
 from gradsense.program.entries import ClassFacts
 from gradsense.program.knowledge.lightning_hooks import DATA_HOOKS, HOOKS, PASSED, PASSED_TO_DATA, Passed, meant_hook
 from gradsense.program.program import Program
@@ -85,7 +85,7 @@ class MisnamedHook(Rule):
 
     def _twice(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
         first: dict[str, Site] = {}
-        for site, statement in lightning.body_of(facts.value.code):
+        for site, statement in bodies.body_of(facts.value.code):
             if not isinstance(statement, ir.Function) or statement.name not in HOOKS or statement.decorators:
                 continue
             earlier = first.get(statement.name)

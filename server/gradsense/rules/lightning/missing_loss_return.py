@@ -314,6 +314,31 @@ class MissingLossReturn(Rule):
                     return loss if (
             """
         ),
+        # An adapter that is given is of a class that fills its methods in.
+        Silent(
+            """
+            import torch
+            from lightning.pytorch import LightningModule
+            from torch import nn
+
+
+            class Adapter(nn.Module):
+                def training_step(self, batch, batch_idx):
+                    pass
+
+
+            class Task(LightningModule):
+                def __init__(self, adapter: Adapter):
+                    super().__init__()
+                    self.adapter = adapter
+
+                def training_step(self, batch, batch_idx):
+                    return self.adapter.training_step(batch, batch_idx)
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+            """
+        ),
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import class_lookup, ir
+from gradsense.program import bodies, class_lookup, ir
 from gradsense.program.knowledge.lightning_hooks import (
     OPTIMIZER_INDEX,
     REMOVED,
@@ -414,7 +414,7 @@ def _collect(program: Program, cls: ClassValue, name: str, function: FunctionVal
         return None
     collected = f"{lightning.self_of(function)}.{step}_outputs"
     begin = lightning.after_super_init(program, cls, f"{collected} = []")
-    first = next((program.place(site) for site, _ in lightning.body_of(function.code)), None)
+    first = next((program.place(site) for site, _ in bodies.body_of(function.code)), None)
     if begin is None or first is None:
         return None
     swap = f"{outputs.name.value}, {collected} = {collected}, []"

@@ -405,6 +405,45 @@ class EvalNeverUndone(Rule):
                     optimizer.step()
             """
         ),
+        # The mode is restored, of all parts of the network.
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            from library import encode
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layer, self.dropout = nn.Linear(4, 4), nn.Dropout(0.2)
+
+                def forward(self, x):
+                    return self.dropout(encode(self.layer(x)))
+
+
+            def evaluate(model, batches):
+                was_training = model.training
+                model.eval()
+                with torch.no_grad():
+                    total = sum(model(x).sum().item() for x in batches)
+                if was_training:
+                    model.train()
+                return total
+
+
+            def train(batches):
+                model = Net()
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                for epoch in range(10):
+                    for x in batches:
+                        optimizer.zero_grad()
+                        model(x).sum().backward()
+                        optimizer.step()
+                    evaluate(model, batches)
+            """
+        ),
         Silent(
             """
             import torch
@@ -506,7 +545,8 @@ def _is_left_by_helper(run: Run, forward: Forward, mode: Mode) -> bool:
 
 
 def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Round | None) -> bool:
-    if forward.module.obj in run.modes_read and any(each.kind != "eval" for each in forward.modes):
+    state = run.end or program.script[1]
+    if _is_restored(run, state, forward) and any(each.kind != "eval" for each in forward.modes):
         return False
     around = loop or forward.context.rounds[-1]
     if not any(
@@ -516,13 +556,20 @@ def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Rou
         for fact in run.facts_of(Switch)
     ):
         return False
-    state = run.end or program.script[1]
     if not _is_trained(run, forward, around) or _is_of_no_optimizer(run, state, forward, around):
         return False
     always = all(each.kind == "eval" for each in forward.modes)
     if not always and not _evaluates(run, forward, mode):
         return False
     return modes.depends_on_mode(run, state, forward.module) is not False
+
+
+def _is_restored(run: Run, state: State, forward: Forward) -> bool:
+    """Whether the program asks which mode the network is in, or one that it is a part of."""
+    asked = {each.module.obj: each.module for each in run.facts_of(Forward) if each.module.obj in run.modes_read}
+    return forward.module.obj in run.modes_read or any(
+        forward.module.obj in composition.modules_below(run, state, whole) for whole in asked.values()
+    )
 
 
 def _is_trained(run: Run, forward: Forward, loop: Round) -> bool:
@@ -540,7 +587,7 @@ def _is_of_no_optimizer(run: Run, state: State, forward: Forward, loop: Round) -
     if not all(held is not None and not held.open for held in holdings):
         return False
     sources, _ = composition.parameter_sources(run, state, forward.module)
-    return bool(steps) and all(held is not None and held.sources.isdisjoint(sources) for held in holdings)
+    return bool(steps and sources) and all(held is not None and held.sources.isdisjoint(sources) for held in holdings)
 
 
 def _evaluates(run: Run, forward: Forward, mode: Mode) -> bool:

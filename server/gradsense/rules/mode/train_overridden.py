@@ -9,6 +9,7 @@ import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
 from gradsense.program import class_lookup, ir, modes
+from gradsense.program.bodies import is_stub
 from gradsense.program.entries import ClassFacts
 from gradsense.program.places import Place
 from gradsense.program.program import Program
@@ -16,7 +17,7 @@ from gradsense.program.values import FunctionValue, Instance
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, PredictionsDiffer, Raises, Silent
-from gradsense.rules.lightning_modules import is_stub, name_place
+from gradsense.rules.lightning_modules import name_place
 from gradsense.rules.syntax import first_statement, in_broken_code, places_in
 
 _TRAINS = frozenset({"backward", "step", "zero_grad", "manual_backward"})

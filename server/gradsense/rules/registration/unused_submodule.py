@@ -10,6 +10,7 @@ import libcst as cst
 
 from gradsense.findings import Finding, Severity, Tag
 from gradsense.program import class_lookup, ir
+from gradsense.program.bodies import is_stub
 from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Store
 from gradsense.program.lower import lower, statements_in
@@ -18,7 +19,7 @@ from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Instance, Items, Obj
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
-from gradsense.rules.lightning_modules import is_stub, subclasses
+from gradsense.rules.lightning_modules import subclasses
 from gradsense.rules.modules import held_by_optimizers, is_certainly_module, may_hold_others, trainable_below
 from gradsense.rules.syntax import in_broken_code, places_in, stores_on, value_assigned
 from gradsense.source.blocks import BlockTree
