@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
+from gradsense.program.knowledge import spelling
 from tests.program.seen import program
 
 TRAINING = """
@@ -27,6 +30,12 @@ def train(x):
         # It stands in the text twice: defined where the engine doesn't see it.
         (" + penalty + penalty", False),
         (" + len(x) + int(__debug__)", False),
+        (" + nn.functional.mse", True),
+        (" + nn.functional.mse + nn.functional.mse", True),
+        (" + nn.functional.mse_loss(x, x) + nn.MSELoss()(x, x)", False),
+        (" + nn.BCEW", True),
+        # Of another torch, perhaps.
+        (" + nn.NewLoss()(x)", False),
     ],
 )
 def test_a_name_that_nothing_defines(rest: str, is_damaged: bool) -> None:
@@ -44,3 +53,10 @@ def test_a_name_within_others_counts_as_a_word() -> None:
     assert file.is_half_typed("b")
     assert not file.is_half_typed("a")
     assert file.is_half_typed("a_b")
+
+
+@pytest.mark.parametrize("module", ["torch.nn", "torch.nn.functional", "torch.optim"])
+def test_what_torch_has_is_not_half_typed(module: str) -> None:
+    names = [name for name in dir(importlib.import_module(module)) if not name.startswith("_")]
+    assert len(names) > 10
+    assert not [name for name in names if spelling.is_half_typed(module, name)]

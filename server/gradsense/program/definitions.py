@@ -39,10 +39,11 @@ def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, 
 
     The facts of decorators and class bodies are not recorded; running the module as a script does that.
     """
+    plain = first_imports(units)
+    imported.run_imports(run, frame, state, plain)
     begins = next((number for number, unit in enumerate(units) if _is_definition(unit)), len(units))
-    leading = tuple(unit for unit in units[:begins] if only_define(unit[3].statements))
-    if leading:
-        imported.run_imports(run, frame, state, leading, lambda: statements.run_units(run, frame, state, leading))
+    leading = tuple(unit for unit in units[len(plain) : begins] if only_define(unit[3].statements))
+    imported.run_imports(run, frame, state, leading, behind=plain)
     before = _made.get(frame.file.path) or {}
     now: dict[Where, _Made] = {}
     for unit in units[begins:]:
@@ -55,6 +56,17 @@ def define(run: Run, frame: Frame, state: State, units: tuple[tuple[Where, int, 
         elif only_define(lowered.statements):
             statements.run_units(run, frame, state, (unit,))
     _made.put(frame.file.path, now, max(1, len(now)))
+
+
+def first_imports(units: tuple[imported.Unit, ...]) -> tuple[imported.Unit, ...]:
+    """The imports that a module begins with, behind its docstring, up to the first block of another kind."""
+    end = next((number for number, unit in enumerate(units) if not all(map(_only_imports, unit[3].statements))), None)
+    return units[:end]
+
+
+def _only_imports(node: ir.Stmt) -> bool:
+    is_text = isinstance(node, ir.Evaluate) and isinstance(node.value, ir.Constant)
+    return is_text or isinstance(node, (ir.Import, ir.ImportFrom))
 
 
 def forget(path: str) -> None:

@@ -144,12 +144,13 @@ class Entries:
     @cached_property
     def script(self) -> tuple[Run, State]:
         """The module's body, run as a script; from memory while the definitions that it uses are the same."""
-        definitions_run = Run(self.imports, "")
+        self.imports.asking = definitions_run = Run(self.imports, "")
         defined = State()
         try:
             run_module(definitions_run, defined, self.file, definitions_only=True)
         except Exhausted:
             self.incomplete.add("")
+        self.imports.asking = None
         self._reuse.frames = definitions_run.module_frames, defined
         in_order = self._in_order.script if self._in_order is not None else None
         named = defined.frames.get(definitions_run.module_frames.get(self.file.path, 0), {})

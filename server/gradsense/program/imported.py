@@ -6,9 +6,10 @@ hundreds. They are run again only if one of the imports has changed, or one of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from gradsense.program import statements
 from gradsense.program.lower import Lowered
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
@@ -24,6 +25,8 @@ class _Imported(NamedTuple):
     """What there was when the imports were through."""
 
     imports: tuple[tuple[Where, str], ...]
+    steps: int
+    """How many they took."""
     answers: dict[Question, Answer]
     """To what was asked on the way, so far as there were answers."""
     open: frozenset[Question]
@@ -32,30 +35,39 @@ class _Imported(NamedTuple):
     classes: tuple[ClassValue, ...]
 
 
-_imported: Memo[str, _Imported] = Memo(1_000)
-"""By the path of the file that imports; together as many modules, and all of the file that was analysed last."""
+_imported: Memo[tuple[str, bool], _Imported] = Memo(1_000)
+"""By the path of the file that imports, and whether others came first; together as many modules, and all of the file
+that was analysed last.
+"""
 
 
-def run_imports(run: Run, frame: Frame, state: State, units: tuple[Unit, ...], do: Callable[[], None]) -> None:
-    """Have the imports of a module (`units`) done by `do`, with which the `run` begins, unless they would bring what
-    they did the last time.
+def run_imports(
+    run: Run, frame: Frame, state: State, units: tuple[Unit, ...], *, behind: tuple[Unit, ...] = ()
+) -> None:
+    """Run the imports of a module with which the `run` begins, or goes on `behind` others, unless they would bring what
+    they did the last time: to this run's beginning, or that of another one of the same analysis.
     """
-    imports = run.imports
+    if not units:
+        return
+    imports, budget = run.imports, run.remaining
     # By text: trees of equal texts may be others, if enough was read in between.
-    key = tuple((where, tree.text) for where, _, tree, _ in units)
-    before = _imported.get(frame.file.path)
+    key = tuple((where, tree.text) for where, _, tree, _ in (*behind, *units))
+    entry = frame.file.path, bool(behind)
+    before = _imported.get(entry)
     if before is not None and before.imports == key and _is_answered_so(before, imports.answers):
         run.resume(before.noted)
+        run.remaining = budget - before.steps
         state.become(before.state.copy())
         imports.resume((*before.answers, *before.open), before.classes)
         return
-    do()
+    statements.run_units(run, frame, state, units)
     if len(run.module_frames) == 1:
         return
     answers = {question: imports.answers[question] for question in imports.asked if question in imports.answers}
     unanswered = imports.asked - answers.keys()
-    made = _Imported(key, answers, frozenset(unanswered), run.noted(), state.copy(), tuple(imports.classes))
-    _imported.put(frame.file.path, made, len(run.module_frames))
+    steps, classes = budget - run.remaining, tuple(imports.classes)
+    made = _Imported(key, steps, answers, frozenset(unanswered), run.noted(), state.copy(), classes)
+    _imported.put(entry, made, len(run.module_frames))
 
 
 def _is_answered_so(before: _Imported, now: Mapping[Question, Answer]) -> bool:
@@ -66,4 +78,5 @@ def _is_answered_so(before: _Imported, now: Mapping[Question, Answer]) -> bool:
 
 def forget(path: str) -> None:
     """Nobody looks at a file any more."""
-    _imported.drop(path)
+    for behind in (False, True):
+        _imported.drop((path, behind))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 
-from gradsense.program import cells, class_lookup, definitions, expressions, ir, statements
+from gradsense.program import cells, class_lookup, definitions, expressions, imported, ir, statements
 from gradsense.program.file import TELLING_NAMES, File, Files, imports_in
 from gradsense.program.knowledge.functions import makes_a_network, makes_no_network
 from gradsense.program.knowledge.names import canonical, is_installed_package
@@ -72,17 +72,15 @@ class Imports:
         return answer
 
     def resume(self, asked: Iterable[Question], classes: Iterable[ClassValue]) -> None:
-        """Go on from where another analysis, with the same answers so far, had asked this and come across these
-        classes.
-        """
+        """Go on from where a run, with the same answers so far, had asked this and come across these classes."""
         for question in asked:
-            self.asked.add(question)
-            if question not in self.answers:
-                self.questions.add(question)
-        self.classes = {cls: cls for cls in classes}
-        self.classes_as_of = object()
-        self.orders.clear()
-        self.found.clear()
+            self.ask(question)
+        missing = {cls: cls for cls in classes if cls not in self.classes}
+        if missing:
+            self.classes.update(missing)
+            self.classes_as_of = object()
+            self.orders.clear()
+            self.found.clear()
 
     def version(self, distribution: str) -> str | None:
         """The version of an installed distribution, where it is known."""
@@ -275,7 +273,12 @@ def run_module(
     elif len(file.cells) > 1:
         run.changes = cells.run_in_order(run, frame, state, file)
     else:
-        statements.run_units(run, frame, state, file.units)
+        units = file.units
+        if len(run.module_frames) == 1:
+            first = definitions.first_imports(units)
+            imported.run_imports(run, frame, state, first)
+            units = units[len(first) :]
+        statements.run_units(run, frame, state, units)
     return number
 
 

@@ -18,8 +18,8 @@ from gradsense.program import (
     tensor_methods,
     training,
 )
-from gradsense.program.facts import Store
-from gradsense.program.knowledge import classes, functions
+from gradsense.program.facts import Lost, Store
+from gradsense.program.knowledge import classes, functions, spelling
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import GIVEN, OPEN, State
 from gradsense.program.values import (
@@ -106,6 +106,9 @@ def get_attribute(run: Run, frame: Frame, state: State, receiver: Value, name: s
         if name in ("step", "zero_grad") or (name == "backward" and not receiver.name.endswith("autograd")):
             # `optimizer = torch.optim.Adam` without its arguments: still being typed.
             return Method(UNKNOWN, name)
+        if spelling.is_half_typed(receiver.name, name):
+            run.lost[frame.site(at)] = Lost(frame.site(at), "a name that torch doesn't have")
+            return UNKNOWN
         return run.imports.attribute(run, frame, state, receiver, name)
     if isinstance(receiver, Choice):
         options = [option for option in receiver.options if option != NONE]

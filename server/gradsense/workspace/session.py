@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,8 +40,11 @@ from gradsense.workspace.versions import installed_version
 Overlay = Mapping[str, str]
 """The unsaved text of open documents, by path."""
 
-_MOST_IMPORTS = 500
-"""Imports that are looked up ahead of an analysis."""
+_MOST_FILES = 500
+"""Files whose imports are looked up ahead of an analysis."""
+
+_MOST_ASKED = 500
+"""What is kept of the questions of all analyses about the imports of one file."""
 
 _MOST_SETTINGS = 1024
 """Files whose settings are kept."""
@@ -362,7 +365,7 @@ class Session:
         for question in asked:
             if question.importer != path:
                 before = self._asked_in.setdefault(question.importer, set())
-                if len(before) < _MOST_IMPORTS:
+                if len(before) < _MOST_ASKED:
                     before.add(question)
 
     def solve(self, snapshot: Snapshot, overlay: Overlay = _NO_OVERLAY) -> Analysis:
@@ -416,15 +419,16 @@ class Session:
         return answers
 
     def _follow_imports(self, answers: dict[Question, Answer], overlay: Overlay) -> None:
-        """Add the sources of what the files among `answers` import, and of what those import."""
-        told = answers
-        while len(answers) < _MOST_IMPORTS:
+        """Add the sources of what the files among `answers` import, and of what those import; where that never ends,
+        only of what some analysis has asked about.
+        """
+        told, followed = answers, 0
+        while told:
             files = {answer for answer in told.values() if isinstance(answer, SourceFile)}
-            asked = frozenset().union(*map(self._wanted_in, files)) - answers.keys()
-            if not asked:
-                return
-            told = self.known(asked, overlay)
+            wanted = self._wanted_in if followed < _MOST_FILES else self._asked_about
+            told = self.known(frozenset().union(*map(wanted, files)) - answers.keys(), overlay)
             answers |= told
+            followed += len(files)
 
     def _told_for(self, path: str) -> dict[Question, Answer]:
         """What jedi has told of the installed packages that a file sees, whichever file asked."""
@@ -432,7 +436,10 @@ class Session:
         return {kind(qualified, path): answer for kind, qualified, answer in told}
 
     def _wanted_in(self, file: SourceFile) -> frozenset[Question]:
-        return imports_of(file) | self._asked_in.get(file.path, frozenset())
+        return imports_of(file) | self._asked_about(file)
+
+    def _asked_about(self, file: SourceFile) -> Set[Question]:
+        return self._asked_in.get(file.path, frozenset())
 
     async def close(self) -> None:
         """End the processes of this session."""

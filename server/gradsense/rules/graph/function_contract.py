@@ -576,7 +576,7 @@ def _gradients(program: Program, backward: FunctionValue, place: Place) -> list[
     assert isinstance(place.node, cst.Return)
     value = place.node.value
     if isinstance(value, cst.Tuple):
-        if any(isinstance(each, cst.StarredElement) for each in value.elements):
+        if any(isinstance(each, cst.StarredElement) or _is_half_typed(program, each.value) for each in value.elements):
             return None
         return [each.value for each in value.elements]
     if isinstance(value, cst.BinaryOperation) and _is_arithmetic(value):
@@ -586,6 +586,10 @@ def _gradients(program: Program, backward: FunctionValue, place: Place) -> list[
             return [value]
         return [value] if _is_one_tensor(program, backward, value.value) else None
     return None
+
+
+def _is_half_typed(program: Program, value: cst.BaseExpression) -> bool:
+    return isinstance(value, cst.Name) and value.value != "None" and program.file.is_half_typed(value.value)
 
 
 def _is_arithmetic(value: cst.BinaryOperation) -> bool:
