@@ -37,3 +37,34 @@ def test_fixes_of_long_functions_leave_programs(code: str, example: Bad) -> None
     for finding in check_text(text):
         for fix in finding.fixes:
             assert not fix.edits or parses(apply_edits(text, fix.edits)), fix.title
+
+
+LONG = """\
+import torch
+from torch import nn
+
+
+def train_epoch(model, optimizer, scheduler, loader):
+    scheduler.step()
+{more}
+    for x in loader:
+        optimizer.zero_grad()
+        model(x).mean().backward()
+        optimizer.step()
+
+
+def train(loader):
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+    for epoch in range(3):
+        train_epoch(model, optimizer, scheduler, loader)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 200])
+def test_what_is_deleted_leaves_no_pass_beside_others(lines: int) -> None:
+    text = LONG.format(more="\n".join(f"    much_{n} = {n}" for n in range(lines)))
+    (finding,) = check_text(text)
+    fixed = apply_edits(text, finding.fixes[0].edits)
+    assert fixed == text.replace("    scheduler.step()\n", "") + "        scheduler.step()\n"

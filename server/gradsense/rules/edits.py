@@ -137,8 +137,7 @@ def delete_statement(program: Program, place: Place, *, moved: bool = False) -> 
             end = span.end
             rest = re.compile(r"[ \t]*;[ \t]*").match(text, end)
             return Edit(Span(span.start, rest.end() if rest else end), "")
-        body = line.parent()
-        if body is not None and isinstance(body.node, cst.IndentedBlock) and len(body.node.body) == 1:
+        if _is_all_of_its_body(program, line):
             return Edit(span, "pass")
     elif line is not None and isinstance(line.node, _BODIES) and len(line.node.body) == 1:
         return Edit(span, "pass")
@@ -149,6 +148,16 @@ def delete_statement(program: Program, place: Place, *, moved: bool = False) -> 
         # The last line of a cell leaves no empty one behind.
         return Edit(Span(_before_newline(text, start), _before_newline(text, end)), "")
     return Edit(Span(start, end), "")
+
+
+def _is_all_of_its_body(program: Program, line: Place) -> bool:
+    if line.node in line.block.statements:
+        # The statements of a long body are blocks of their own.
+        steps = line.where.steps
+        outer = program.file.block_at(line.where._replace(steps=steps[:-2])) if len(steps) > 1 else None
+        return outer is not None and len(outer[1].suites[steps[-2]].children) == 1
+    body = line.parent()
+    return body is not None and isinstance(body.node, cst.IndentedBlock) and len(body.node.body) == 1
 
 
 _NEEDS_NO_PARENTHESES = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
