@@ -394,11 +394,11 @@ def _move(program: Program, called: SchedulerStep, first: Step, place: Place, st
     added: Edit | None = None
     target = edits.statement_of(step) if step is not None else None
     above, below = line.parent(), target.parent() if target is not None else None
-    around = above.parent() if above is not None else None
+    around = compounds_around(program, line)
     if step is not None and above is not None and below is not None and above.node is below.node:
         added = edits.insert_after(program, step, edits.moved_code(program, line))
         where = f"behind `{step.code()}`"
-    elif around is not None and isinstance(around.node, cst.If):
+    elif around and isinstance(around[-1].node, cst.If):
         return None
     else:
         added = edits.insert_at_end(program, loop, edits.moved_code(program, line))
