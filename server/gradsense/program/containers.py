@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gradsense.program import activations, calls, composition, expressions, in_place, marking, objects, shapes, training
@@ -67,12 +68,12 @@ def worth_unrolling(elements: tuple[Value, ...]) -> bool:
 def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
     """What a loop over `value` gives each time."""
     if isinstance(value, TupleValue):
-        return objects.join_values(value.items)
+        return _one_of(value.items)
     if isinstance(value, Collection):
         items = state.items(value.obj)
         if value.kind == "dict":
             return objects.join_values([Const(key) for key in items.keys]) if items.keys else UNKNOWN
-        return items.element if items.exact is None else objects.join_values(items.exact)
+        return items.element if items.exact is None else _one_of(items.exact)
     if isinstance(value, Instance):
         if value.kind is Kind.DATA:
             return shapes.batch_of(state, value)
@@ -92,6 +93,14 @@ def element_of(run: Run, frame: Frame, state: State, value: Value) -> Value:
     if isinstance(value, Partial) and isinstance(value.function, Ref):
         return _element_of_view(run, frame, state, value)
     return PLAIN if value == PLAIN else UNKNOWN
+
+
+def _one_of(values: Sequence[Value]) -> Value:
+    """Each of some values in turn; of several parameters, a parameter, as of `parameters()`."""
+    parameters = [value.parameter for value in values if isinstance(value, Tensor) and value.parameter is not None]
+    if len(parameters) > 1 and len(parameters) == len(values):
+        return Parameters(frozenset(parameters), shape="element")
+    return objects.join_values(values)
 
 
 def _element_of_view(run: Run, frame: Frame, state: State, view: Partial) -> Value:

@@ -54,6 +54,8 @@ from gradsense.source.blocks import BlockTree
 
 _MOST_STATES = 4
 _MOST_ROUNDS = 4
+_MOST_UNROLLED = 12
+"""Rounds of a loop over a single call that are run one after the other; of others, fewer are."""
 
 
 class Flow:
@@ -617,7 +619,9 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     if state.dead:
         return []
     elements = containers.exact_items(run, state, source)
-    if elements is not None and 0 < len(elements) <= 3 and containers.worth_unrolling(elements):
+    is_line = not isinstance(node.body, ir.Slot) and [type(each) for each in node.body] == [ir.Evaluate]
+    most = _MOST_UNROLLED if is_line else 3
+    if elements is not None and 0 < len(elements) <= most and containers.worth_unrolling(elements):
         return _unrolled(run, frame, node, state, flow, elements)
     iterators.gone_through(run, frame, state, source, "loop", node.at)
     over = containers.iterated_kind(state, source)

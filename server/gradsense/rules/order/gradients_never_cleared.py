@@ -641,6 +641,37 @@ class GradientsNeverCleared(Rule):
                     return torch.optim.SGD(self.net.parameters(), lr=0.01)
             """
         ),
+        # Cleared by hand, one after the other.
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            w, b = torch.randn(4, 1, requires_grad=True), torch.zeros(1, requires_grad=True)
+            parameters = [w, b]
+            optimizer = torch.optim.SGD(parameters, lr=0.1)
+            for x in torch.randn(3, 8, 4):
+                nn.functional.mse_loss(x @ w + b, torch.ones(8, 1)).backward()
+                optimizer.step()
+                for parameter in parameters:
+                    parameter.grad.zero_()
+            """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            first, second, third, fourth = (nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1))
+            nets = [first, second, third, fourth]
+            optimizer = torch.optim.SGD([p for net in nets for p in net.parameters()], lr=0.1)
+            for x in torch.randn(3, 8, 4):
+                fourth(third(second(first(x)))).pow(2).mean().backward()
+                optimizer.step()
+                for net in nets:
+                    net.zero_grad()
+            """
+        ),
     ]
 
 
