@@ -80,7 +80,7 @@ class HookSignature(Rule):
         assert isinstance(place.node, cst.FunctionDef)
         name = place.node.name.value
         trouble = lightning.misfit(function, passed)
-        if trouble is None or any(param.name not in _PASSED_SOMEWHERE for param in trouble.unmet):
+        if trouble is None or any(param.name.strip("_") not in _PASSED_SOMEWHERE for param in trouble.unmet):
             return
         if trouble.refused:
             names = " and ".join(f"`{each}`" for each in trouble.refused)

@@ -35,8 +35,8 @@ class SoftmaxOverWrongAxis(Rule):
 
     ## Fix safety
 
-    Unsafe: the axis becomes 1, where the loss expects the classes. For a softmax without `dim` that is what torch takes
-    for two and for four axes: safe where the code tells that there are so many.
+    Unsafe: the axis becomes 1, where the loss expects the classes. A softmax without `dim` is given the axis that torch
+    takes: safe where the code tells how many axes there are, else the last one or axis 1.
 
     ## Stays silent when
 
@@ -80,19 +80,11 @@ class SoftmaxOverWrongAxis(Rule):
     def _guessed(self, place: Place | None, axes: int | None) -> Iterator[Finding]:
         if place is None or not isinstance(place.node, cst.Call) or any(arg.star for arg in place.node.args):
             return
-        safety = Safety.SAFE if axes in (2, 4) else Safety.UNSAFE
-        args = place.node.args
-        span = place.span_of(args[-1].value) if args else place.span
-        fix = None
-        if span is not None and not (args and args[-1].value.lpar):
-            end = span.end if args else span.end - 1
-            title = "Pass `dim=1`" if safety is Safety.SAFE else "Pass `dim=1` (as for two axes)"
-            fix = Fix(title, (Edit(Span(end, end), ", dim=1" if args else "dim=1"),), safety)
         yield from self.finding(
             place,
             f"`{place.code()}` has no `dim`: torch warns and takes axis 0 for one and three axes, else axis 1. "
             "Pass `dim`.",
-            fixes=(fix,),
+            fixes=_axis_passed(place, axes),
             severity=Severity.INFORMATION,
         )
 
@@ -269,6 +261,27 @@ class SoftmaxOverWrongAxis(Rule):
 
 _FUNCTIONS = tuple(f"torch.nn.functional.{name}" for name in ("softmax", "log_softmax", "softmin"))
 _LAYERS = frozenset(f"torch.nn.{name}" for name in ("Softmax", "LogSoftmax", "Softmin"))
+
+
+def _axis_passed(place: Place, axes: int | None) -> tuple[Fix, ...]:
+    """Pass the axis that torch takes; where it isn't known how many there are, one of those that it may be."""
+    assert isinstance(place.node, cst.Call)
+    args = place.node.args
+    span = place.span_of(args[-1].value) if args else place.span
+    if span is None or (args and args[-1].value.lpar):
+        return ()
+    end = span.end if args else span.end - 1
+
+    def passed(axis: int, why: str, safety: Safety) -> Fix:
+        edit = Edit(Span(end, end), f"{', ' if args else ''}dim={axis}")
+        return Fix(f"Pass `dim={axis}`{why}", (edit,), safety)
+
+    if axes is not None:
+        return (passed(0 if axes in (0, 1, 3) else 1, "", Safety.SAFE),)
+    return (
+        passed(-1, " (as for one and two axes)", Safety.UNSAFE),
+        passed(1, " (as for two and four axes)", Safety.UNSAFE),
+    )
 
 
 def _axes(value: Value | None) -> int | None:
