@@ -86,8 +86,10 @@ class ProbeTargets:
     loops: tuple[Span, ...]
 
 
-# By characters: what a file of 2,000 lines was at the last dozen edits, or some dozens of files that others import.
+# By characters: what a file of 2,000 lines was at the last dozen edits.
 _files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(1_000_000)
+# Those that others import: a package of some hundreds, which each analysis of one of its files goes through.
+_others: Memo[tuple[str, str], File] = Memo(4_000_000)
 
 
 def _file(path: str, text: str, cells: tuple[int, ...] = ()) -> File:
@@ -99,6 +101,14 @@ def _file(path: str, text: str, cells: tuple[int, ...] = ()) -> File:
     return file
 
 
+def _other_file(path: str, text: str) -> File:
+    file = _others.get((path, text))
+    if file is None:
+        file = _file(path, text)
+        _others.put((path, text), file, len(text))
+    return file
+
+
 def program_of(snapshot: Snapshot, in_order: Program | None = None) -> Program:
     """The program of a snapshot's file, with what the answers tell of other files.
 
@@ -106,7 +116,7 @@ def program_of(snapshot: Snapshot, in_order: Program | None = None) -> Program:
     """
     file = _file(snapshot.path, snapshot.text, snapshot.cells)
     others = {answer.path: answer.text for answer in snapshot.answers.values() if isinstance(answer, SourceFile)}
-    imports = Imports(file, snapshot.answers, Files(file, others, _file))
+    imports = Imports(file, snapshot.answers, Files(file, others, _other_file))
     return Program(file, imports, snapshot.settings, in_order)
 
 
@@ -235,7 +245,8 @@ def still_hold(findings: Iterable[Finding], before: Snapshot, now: Snapshot) -> 
 
 def imports_of(file: SourceFile, cells: tuple[int, ...] = ()) -> frozenset[ModuleSource]:
     """The questions for modules that an analysis is going to ask when it runs a file from its first line on."""
-    return frozenset(ModuleSource(module, file.path) for module in _file(file.path, file.text, cells).imported)
+    read = _file(file.path, file.text, cells) if cells else _other_file(file.path, file.text)
+    return frozenset(ModuleSource(module, file.path) for module in read.imported)
 
 
 def _enabled(settings: Settings) -> list[type[Rule]]:
