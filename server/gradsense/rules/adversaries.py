@@ -10,8 +10,8 @@ import libcst as cst
 from gradsense.program.facts import Backward, Clear, Forward, Gradients, GradState, Holdings, Step
 from gradsense.program.places import Place
 from gradsense.program.program import Program, kinds_of
-from gradsense.program.run import Run
-from gradsense.program.values import Cut, Kind, Obj, Site, Tensor, Value
+from gradsense.program.run import FactsHere, Run
+from gradsense.program.values import NOTHING, Cut, Kind, Obj, Site, Tensor, Value
 from gradsense.rules.loops import comes_first
 
 
@@ -44,22 +44,27 @@ class Leftover(NamedTuple):
     certain: bool
 
 
-def cut_off(program: Program) -> Iterator[CutOff]:
+def cut_off(program: Program) -> list[CutOff]:
     """Every step that finds no gradient because the loss before it is of a detached output."""
-    seen: set[Site] = set()
-    for run in program.runs:
-        if len(run.optimizers) < 2 or run.gradients_read:
-            continue
-        passes: list[Backward] = []
-        for fact in run.facts_in_order(Backward, Step):
-            if isinstance(fact, Backward):
-                passes.append(fact)
-            elif isinstance(fact, Step):
-                found = _cut_off(run, fact, passes)
-                if found is not None and found.step.site not in seen:
-                    seen.add(found.step.site)
-                    yield found
-                passes = []
+    first: dict[Site, CutOff] = {}
+    for found in program.selected(_steps_cut_off):
+        first.setdefault(found.step.site, found)
+    return list(first.values())
+
+
+def _steps_cut_off(here: FactsHere) -> Iterator[CutOff]:
+    run = here.run
+    if len(run.optimizers) < 2 or run.gradients_read:
+        return
+    passes: list[Backward] = []
+    for fact in run.facts_in_order(Backward, Step):
+        if isinstance(fact, Backward):
+            passes.append(fact)
+        elif isinstance(fact, Step):
+            found = _cut_off(run, fact, passes)
+            if found is not None:
+                yield found
+            passes = []
 
 
 _WITHOUT = frozenset({Gradients.NONE, Gradients.CLEARED})
@@ -84,15 +89,18 @@ def _cut_off(run: Run, step: Step, passes: list[Backward]) -> CutOff | None:
     return CutOff(run, step, passes[-1], tuple(sorted(set(cuts), key=lambda cut: cut.site)), sources)
 
 
-def leftovers(program: Program) -> Iterator[Leftover]:
+def leftovers(program: Program) -> list[Leftover]:
     """Every step of one network that applies gradients of a loss with which another network was stepped; of several
     ways to see it a certain one.
     """
+    return program.derived(_leftovers)
+
+
+def _leftovers(program: Program) -> list[Leftover]:
     seen: dict[Site, Leftover] = {}
-    frozen = frozenset().union(*(run.frozen for run in program.runs))
-    for run in program.runs:
-        if len(run.optimizers) < 2:
-            continue
+    runs = program.selected(_with_leftovers)
+    frozen = frozenset().union(*(run.frozen for run in program.runs)) if runs else NOTHING
+    for run in runs:
         steps = run.facts_of(Step)
         for step in steps:
             before = seen.get(step.site)
@@ -104,7 +112,16 @@ def leftovers(program: Program) -> Iterator[Leftover]:
         for found in _left_for_the_next_call(program, run):
             if not holdings(run, found.step) & frozen:
                 seen.setdefault(found.step.site, found)
-    yield from seen.values()
+    return list(seen.values())
+
+
+def _with_leftovers(here: FactsHere) -> Iterator[Run]:
+    """The run, if some step of it may apply what another network's loss has left."""
+    run = here.run
+    if len(run.optimizers) > 1 and any(
+        _applies_several(step) or step.optimizer.obj in run.inherited for step in run.facts_of(Step)
+    ):
+        yield run
 
 
 def _left_for_the_next_call(program: Program, run: Run) -> Iterator[Leftover]:

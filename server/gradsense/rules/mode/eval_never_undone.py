@@ -12,7 +12,7 @@ from gradsense.program import composition, modes
 from gradsense.program.facts import Backward, Forward, Mode, Round, Step, Switch
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere, Run
 from gradsense.program.state import State
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
@@ -490,13 +490,10 @@ def _slips(program: Program) -> Iterator[tuple[Run, Slip]]:
     """The forward passes in eval mode that were not in it in the loop's first round."""
     by_call: dict[tuple[object, ...], list[Forward]] = {}
     runs: dict[int, Run] = {}
-    everything = program.runs_with_facts(Forward)
     # Nearly all programs end here: what evaluates does so without a graph.
-    if not any(
-        "eval" in [mode.kind for mode in forward.modes] for _, forward in everything if forward.grad is not False
-    ):
+    if not program.selected(_evaluated_with_graph):
         return
-    for run, forward in everything:
+    for run, forward in program.runs_with_facts(Forward):
         if forward.context.rounds and forward.grad is not False and is_certainly_module(forward.module):
             by_call.setdefault((id(run), forward.site, forward.context.calls), []).append(forward)
             runs[id(run)] = run
@@ -509,6 +506,12 @@ def _slips(program: Program) -> Iterator[tuple[Run, Slip]]:
                 left = loop is not None or _is_left_by_helper(run, later, mode)
                 if left and _is_slip(program, run, later, mode, loop):
                     yield run, Slip(later, mode, loop)
+
+
+def _evaluated_with_graph(here: FactsHere) -> Iterator[Forward]:
+    for _, forward in here.facts(Forward):
+        if forward.grad is not False and any(mode.kind == "eval" for mode in forward.modes):
+            yield forward
 
 
 def _carrying_loop(passes: list[Forward], later: Forward, mode: Mode) -> Round | None:

@@ -10,6 +10,7 @@ from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program.facts import Make
 from gradsense.program.knowledge.classes import is_loss
 from gradsense.program.program import Program
+from gradsense.program.run import FactsHere
 from gradsense.program.values import Instance, Ref, Tensor, Value
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
@@ -46,10 +47,7 @@ class LossClassCalledAsFunction(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for make in program.facts(Make):
-            cls = make.instance.type
-            if len(make.args) < 2 or not isinstance(cls, Ref) or not is_loss(cls.name):
-                continue
+        for make in program.selected(_losses_with_arguments):
             place = program.place(make.site)
             if not (_is_output(make.args[0]) or _goes_backward(program, make)) or place is None:
                 continue
@@ -173,6 +171,13 @@ class LossClassCalledAsFunction(Rule):
             """
         ),
     ]
+
+
+def _losses_with_arguments(here: FactsHere) -> Iterator[Make]:
+    for _, make in here.facts(Make):
+        cls = make.instance.type
+        if len(make.args) > 1 and isinstance(cls, Ref) and is_loss(cls.name):
+            yield make
 
 
 def _is_output(value: Value) -> bool:

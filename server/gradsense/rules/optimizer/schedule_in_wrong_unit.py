@@ -14,7 +14,7 @@ from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Call, SchedulerStep, Step
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.run import Run
+from gradsense.program.run import FactsHere
 from gradsense.program.values import Instance, Where
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
@@ -55,25 +55,16 @@ class ScheduleInWrongUnit(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        built = program.calls(*(f"torch.optim.lr_scheduler.{name}" for name in _LENGTHS))
-        for run, call in built:
-            for stepped in run.facts_of(SchedulerStep):
-                if isinstance(call.result, Instance) and stepped.scheduler.obj == call.result.obj:
-                    yield from self._in_loop(program, run, call, stepped)
-        for facts in program.lightning_classes if built else ():
-            yield from self._in_lightning(program, facts, [call for _, call in built])
+        for call, stepped, inner, with_each in program.selected(_stepped_in_loops):
+            if with_each or _may_count_batches(program, call):
+                yield from self._in_loop(program, call, stepped, inner, with_each)
+        for facts in program.lightning_classes:
+            yield from self._in_lightning(program, facts)
 
-    def _in_loop(self, program: Program, run: Run, call: Call, stepped: SchedulerStep) -> Iterator[Finding]:
+    def _in_loop(
+        self, program: Program, call: Call, stepped: SchedulerStep, inner: Step | None, with_each: bool
+    ) -> Iterator[Finding]:
         rounds = stepped.context.rounds
-        steps = [
-            fact for fact in run.facts_of(Step) if fact.optimizer.obj in stepped.optimizers and fact.context.rounds
-        ]
-        if not rounds or not steps:
-            return
-        inner = next((s for s in steps if len(s.context.rounds) > len(rounds) and _within(s, rounds[-1].site)), None)
-        with_each = len(rounds) > 1 and any(s.context.rounds == rounds for s in steps)
-        if not with_each and (inner is None or not _may_count_batches(program, call)):
-            return
         place, size = program.place(stepped.site), _size_of(program, call)
         if place is None or size is None:
             return
@@ -95,9 +86,10 @@ class ScheduleInWrongUnit(Rule):
                     related=(self.related(program, call.site, "sized in epochs"),),
                 )
 
-    def _in_lightning(self, program: Program, facts: ClassFacts, built: list[Call]) -> Iterator[Finding]:
+    def _in_lightning(self, program: Program, facts: ClassFacts) -> Iterator[Finding]:
         run = facts.runs.get("configure_optimizers")
-        own = [call for call in built if run is not None and call.context.function == run.code]
+        built = program.calls(*_SCHEDULERS) if run is not None else []
+        own = [call for _, call in built if run is not None and call.context.function == run.code]
         if run is None or not any(_may_count_batches(program, call) for call in own):
             return
         strings = {
@@ -355,8 +347,29 @@ _LENGTHS = {
     "StepLR": (1, "step_size"),
 }
 """The position and name of the argument that says how long a schedule, or a stretch of it, is (PyTorch 2.13)."""
+_SCHEDULERS = tuple(f"torch.optim.lr_scheduler.{name}" for name in _LENGTHS)
 _IN_BATCHES = ("len(", "estimated_stepping_batches", "steps_per_epoch", "num_training_batches")
 _WORDS = frozenset(word.rstrip("(") for word in _IN_BATCHES)
+
+
+def _stepped_in_loops(here: FactsHere) -> Iterator[tuple[Call, SchedulerStep, Step | None, bool]]:
+    """The schedules that a loop steps, each with a step of its optimizer in a loop within that one, and with whether it
+    is stepped in the same rounds as that, within others.
+    """
+    run = here.run
+    for _, call in (found for name in _SCHEDULERS for found in here.calls.get(name, ())):
+        for stepped in run.facts_of(SchedulerStep):
+            rounds = stepped.context.rounds
+            if not isinstance(call.result, Instance) or stepped.scheduler.obj != call.result.obj or not rounds:
+                continue
+            steps = [
+                fact for fact in run.facts_of(Step) if fact.optimizer.obj in stepped.optimizers and fact.context.rounds
+            ]
+            within = (s for s in steps if len(s.context.rounds) > len(rounds) and _within(s, rounds[-1].site))
+            inner = next(within, None)
+            with_each = len(rounds) > 1 and any(s.context.rounds == rounds for s in steps)
+            if inner is not None or with_each:
+                yield call, stepped, inner, with_each
 
 
 def _may_count_batches(program: Program, call: Call) -> bool:

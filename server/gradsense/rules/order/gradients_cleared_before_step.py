@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
-from gradsense.program.facts import Gradients, Step, places_of
+from gradsense.program.facts import Gradients, GradState, Step, places_of
 from gradsense.program.places import Place
 from gradsense.program.program import Program
+from gradsense.program.run import FactsHere, Run
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains
@@ -48,11 +49,7 @@ class GradientsClearedBeforeStep(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for run, step in program.runs_with_facts(Step):
-            lost = sorted((state for state in step.states if state.kind is Gradients.LOST), key=places_of)
-            empty = all(state.kind in _EMPTY for state in step.states)
-            if not lost or not empty or any(state.by == "hand" for state in lost):
-                continue
+        for run, step, lost in program.selected(_without_gradients):
             first = lost[0].backward
             if first is not None and (loops.is_inverted(run, step, first) or loops.is_for_others(run, step, first)):
                 continue
@@ -131,6 +128,15 @@ class GradientsClearedBeforeStep(Rule):
 
 
 _EMPTY = frozenset({Gradients.LOST, Gradients.CLEARED, Gradients.NONE})
+
+
+def _without_gradients(here: FactsHere) -> Iterator[tuple[Run, Step, list[GradState]]]:
+    """The steps that find no gradients, with those that were computed and lost; by hand they are cleared on purpose."""
+    for run, step in here.facts(Step):
+        if all(state.kind in _EMPTY for state in step.states):
+            lost = sorted((state for state in step.states if state.kind is Gradients.LOST), key=places_of)
+            if lost and not any(state.by == "hand" for state in lost):
+                yield run, step, lost
 
 
 def move_before(program: Program, clear: Place, backward: Place) -> Fix | None:
