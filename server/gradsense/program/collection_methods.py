@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradsense.program import (
+    calls,
     containers,
     expressions,
     objects,
@@ -12,6 +13,7 @@ from gradsense.program import (
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
+    NONE,
     UNKNOWN,
     Collection,
     Const,
@@ -19,6 +21,7 @@ from gradsense.program.values import (
     Keywords,
     Partial,
     Ref,
+    Tensor,
     TupleValue,
     Value,
     join,
@@ -40,6 +43,8 @@ def call_on_collection(
     if isinstance(collection, TupleValue):
         return UNKNOWN
     if name == "append" and args:
+        if isinstance(args[0], Tensor) and args[0].sources:
+            calls.record_call(run, frame, "list.append", collection, args, keywords, NONE, at)
         in_own_loop = any(r.site.where == frame.where for r in frame.rounds) or bool(frame.rounds)
         containers.append(state, collection, args[0], not in_own_loop and frame.conditions == 0)
     elif name == "add" and args:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from gradsense.program import ir
@@ -15,11 +17,13 @@ from gradsense.source.blocks import BlockTree
 class _Uses(NamedTuple):
     """What a statement and its body do with variables.
 
-    `read`: the names that stand otherwise than as what is assigned to or deleted. `asked`: by variable, the attributes
-    of `name.attribute`, read or assigned to.
+    `read`: the names that stand otherwise than as what is assigned to or deleted. `taken`: those of them that stand
+    otherwise than in `name.append`, or as what is unpacked into, too. `asked`: by variable, the attributes of
+    `name.attribute`, read or assigned to.
     """
 
     read: frozenset[str]
+    taken: frozenset[str]
     asked: dict[str, frozenset[str]]
 
 
@@ -27,6 +31,15 @@ def is_read(program: Program, function: Code | None, name: str) -> bool:
     """Whether a variable is read in a function, or anywhere in the file for a variable of the module."""
     trees = [function.tree] if function is not None else [tree for _, _, tree, _ in program.file.units]
     return any(name in _uses(tree).read for tree in trees if name in tree.names)  # type: ignore[attr-defined, arg-type]
+
+
+def is_only_appended_to(program: Program, function: Code | None, name: str) -> bool:
+    """Whether nothing is done with a variable in a function, or anywhere in the file with one of the module, but to
+    append to it.
+    """
+    trees = [function.tree] if function is not None else [tree for _, _, tree, _ in program.file.units]
+    uses = (_uses(tree) for tree in trees if name in tree.names)  # type: ignore[attr-defined, arg-type]
+    return not any(name in each.taken for each in uses)
 
 
 def attributes_asked(program: Program, function: Code | None, name: str) -> frozenset[str]:
@@ -48,14 +61,23 @@ def is_called_on(program: Program, where: Where, name: str, method: str) -> bool
 def _uses(whole: BlockTree) -> _Uses:
     known: _Uses | None = whole.notes.get(_uses)
     if known is None:
-        read: set[str] = set()
+        read: list[str] = []
+        others: list[str] = []
         asked: dict[str, set[str]] = {}
         for node in _nodes(whole):
             if isinstance(node, ir.Name):
-                read.add(node.id)
+                read.append(node.id)
             elif isinstance(node, ir.Attribute) and isinstance(node.value, ir.Name):
                 asked.setdefault(node.value.id, set()).add(node.attr)
-        known = _Uses(frozenset(read), {name: frozenset(attributes) for name, attributes in asked.items()})
+                if node.attr == "append":
+                    others.append(node.value.id)
+            elif isinstance(node, ir.Assign):
+                unpacked = (target.items for target in node.targets if isinstance(target, ir.Sequence))
+                others += [item.id for item in chain.from_iterable(unpacked) if isinstance(item, ir.Name)]
+        taken = Counter(read) - Counter(others)
+        known = _Uses(
+            frozenset(read), frozenset(taken), {name: frozenset(attributes) for name, attributes in asked.items()}
+        )
         whole.notes[_uses] = known
     return known
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Severity
-from gradsense.program.facts import Backward, Local, Round
+from gradsense.program.facts import Backward, Call, Local, Round
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import FactsHere
@@ -15,7 +15,7 @@ from gradsense.program.values import Code, Site, Tensor
 from gradsense.rules import syntax
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Unmoved
-from gradsense.rules.reads import is_called_on, is_read
+from gradsense.rules.reads import is_called_on, is_only_appended_to, is_read
 
 
 class LossTermUnused(Rule):
@@ -23,8 +23,8 @@ class LossTermUnused(Rule):
 
     ## What it does
 
-    Reports a loss in a training loop that is given a name which nothing reads; and a sum of losses that is at most
-    printed or logged, while `backward` is called on one of its terms.
+    Reports a loss in a training loop that is given a name which nothing reads, or is put into a list which nothing
+    does; and a sum of losses that is at most printed or logged, while `backward` is called on one of its terms.
 
     ## Why it matters
 
@@ -51,9 +51,9 @@ class LossTermUnused(Rule):
     fix_safety = None
 
     def check(self, program: Program) -> Iterator[Finding]:
-        terms = program.selected(_terms_in_rounds)
+        terms, collected = program.selected(_terms_in_rounds), program.selected(_losses_in_lists)
         backwards: dict[_Loop, list[Backward]] = {}
-        for backward in program.facts(Backward) if terms else ():
+        for backward in program.facts(Backward) if terms or collected else ():
             if backward.context.rounds:
                 backwards.setdefault(_loop_of(backward), []).append(backward)
         functions = {function for function, _ in backwards}
@@ -63,6 +63,16 @@ class LossTermUnused(Rule):
                 continue
             seen.add(fact.site)
             yield from (self._unread if is_loss else self._partly)(program, fact, backwards.get(_loop_of(fact), []))
+        for call in collected:
+            around = [
+                backward
+                for (function, rounds), found in backwards.items()
+                if function == call.context.function and rounds == call.context.rounds[: len(rounds)]
+                for backward in found
+            ]
+            if around and call.site not in seen:
+                seen.add(call.site)
+                yield from self._collected(program, call, around[0])
 
     def _unread(self, program: Program, loss: Local, here: list[Backward]) -> Iterator[Finding]:
         if is_read(program, loss.context.function, loss.name):
@@ -78,6 +88,25 @@ class LossTermUnused(Rule):
             f"`{loss.name}` is computed on each round and never read, so nothing learns from it: `{used.code()}` goes "
             "without it. Add it to the loss that is back-propagated, or delete it.",
             related=(self.related(program, here[0].site, "goes without it"),),
+        )
+
+    def _collected(self, program: Program, call: Call, around: Backward) -> Iterator[Finding]:
+        place, used = program.place(call.site), program.place(around.site)
+        if place is None or used is None or program.is_damaged(place.where) or not isinstance(place.node, cst.Call):
+            return
+        func, args = place.node.func, place.node.args
+        if not isinstance(func, cst.Attribute) or not isinstance(func.value, cst.Name):
+            return
+        if not isinstance(args[0].value, cst.Call):
+            return  # what has a name may get to the loss by that
+        name = func.value.value
+        if name.startswith("_") or not is_only_appended_to(program, call.context.function, name):
+            return
+        yield from self.finding(
+            place,
+            f"`{name}` collects losses and is never read, so nothing learns from them: `{used.code()}` goes without "
+            "them. Add them to the loss that is back-propagated, or delete the list.",
+            related=(self.related(program, around.site, "goes without them"),),
         )
 
     def _partly(self, program: Program, total: Local, here: list[Backward]) -> Iterator[Finding]:
@@ -197,6 +226,73 @@ class LossTermUnused(Rule):
             train(network, torch.optim.SGD(network.parameters(), lr=0.1))
             """,
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+            body, policy, value = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 1)
+            parameters = [*body.parameters(), *policy.parameters(), *value.parameters()]
+            optimizer = torch.optim.SGD(parameters, lr=0.1)
+
+            for episode in range(3):
+                policy_losses, value_losses = [], []
+                for _ in range(4):
+                    hidden = torch.relu(body(torch.randn(8, 4)))
+                    scores = policy(hidden).log_softmax(1)
+                    policy_losses.append(-scores[:, 0].mean())
+                    value_losses.append(F.smooth_l1_loss(value(hidden), torch.ones(8, 1)))
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS415
+                optimizer.zero_grad()
+                loss = torch.stack(policy_losses).sum() + torch.stack(policy_losses).sum()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("value"),
+            fixed="""
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+            body, policy, value = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 1)
+            parameters = [*body.parameters(), *policy.parameters(), *value.parameters()]
+            optimizer = torch.optim.SGD(parameters, lr=0.1)
+
+            for episode in range(3):
+                policy_losses, value_losses = [], []
+                for _ in range(4):
+                    hidden = torch.relu(body(torch.randn(8, 4)))
+                    scores = policy(hidden).log_softmax(1)
+                    policy_losses.append(-scores[:, 0].mean())
+                    value_losses.append(F.smooth_l1_loss(value(hidden), torch.ones(8, 1)))
+                optimizer.zero_grad()
+                loss = torch.stack(policy_losses).sum() + torch.stack(value_losses).sum()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            losses, histories = [], {"train": []}
+
+            for _ in range(3):
+                seen = []
+                loss = F.mse_loss(model(torch.randn(8, 4)), torch.ones(8, 1))
+                losses.append(loss)
+                seen.append(loss.item())
+                histories["train"].append(F.mse_loss(model(torch.randn(8, 4)), torch.ones(8, 1)))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """
+        ),
         Good(
             """
             import torch
@@ -276,6 +372,14 @@ def _terms_in_rounds(here: FactsHere) -> Iterator[tuple[Local, bool]]:
             is_loss = _is_loss(fact.value)
             if is_loss or fact.value.made_by == "+":
                 yield fact, is_loss
+
+
+def _losses_in_lists(here: FactsHere) -> Iterator[Call]:
+    """The calls in loops that put a loss function's own result into a list."""
+    for _, call in here.calls.get("list.append", ()):
+        (loss,) = call.args[:1]
+        if call.context.rounds and isinstance(loss, Tensor) and _is_loss(loss):
+            yield call
 
 
 def _is_loss(value: Tensor) -> bool:
