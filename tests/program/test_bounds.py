@@ -85,6 +85,18 @@ def test_a_function_of_a_thousand_lines_is_followed() -> None:
     assert len(made.facts(Step)) >= 125
 
 
+def test_functions_are_not_followed_once_for_each_of_many_networks() -> None:
+    layers = ", ".join(["nn.Linear(4, 4)"] * 8)
+    made = _program(
+        "import torch\nfrom torch import nn\n\n\ndef fit(net, optimizer, data):\n    for x in data:\n"
+        "        optimizer.zero_grad()\n        net(x).sum().backward()\n        optimizer.step()\n\n\n"
+        f"def fold(data):\n    for net in [{layers}]:\n"
+        "        fit(net, torch.optim.SGD(net.parameters(), lr=0.1), data)\n\n\n"
+        f"for teacher in [{layers}]:\n    fold(teacher)\n"
+    )
+    assert STEPS - made.script[0].remaining < 1_500
+
+
 HOPELESS = (
     "def f{}(data):\n"
     + "".join(f"{'    ' * depth}for x{depth} in data:\n" for depth in range(1, 14))

@@ -266,3 +266,18 @@ def test_an_inherited_method_of_another_file_is_run_where_it_drives_the_training
     )
     snapshot = answered(Snapshot("/p/inherited.py", text, Settings()), {"/p/base.py": base})
     assert codes(snapshot) == FOUND
+
+
+def test_torch_is_what_a_library_hands_on_whoever_mentions_it() -> None:
+    text = (
+        "from library import *\nfrom torch import nn\nfrom pkg import Net\n\n\ndef train(loader):\n    net = Net()\n"
+        "    for x in loader:\n        net(x).sum().backward()\n"
+    )
+    files = {"/p/pkg.py": GOOD}
+    stepped = "        optimizer.step()\n"
+    made = text.replace("Net()\n", "Net()\n    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)\n")
+    assert codes(answered(Snapshot("/p/star.py", text, Settings()), files)) == []
+    assert codes(answered(Snapshot("/p/star.py", made + stepped, Settings()), files)) == FOUND
+    behind = made.replace("from library import *", "from common import *") + stepped
+    files["/p/common.py"] = "from library import *\n"
+    assert codes(answered(Snapshot("/p/behind.py", behind, Settings()), files)) == FOUND

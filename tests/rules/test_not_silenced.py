@@ -121,6 +121,58 @@ class Net(nn.Module):
         return F.dropout(self.layer(x), p=0.5)  # only in training, not at test time
 """
 
+ADVANTAGE_BESIDE_AN_EVALUATION_WITHOUT_GRADIENTS = """
+class Agent:
+    def __init__(self):
+        self.actor = nn.Linear(4, 1)
+        self.critic = nn.Linear(4, 1)
+        self.optimizer = torch.optim.SGD([*self.actor.parameters(), *self.critic.parameters()], lr=0.1)
+
+    def update(self, states, actions, returns, loader):
+        advantages = returns - self.critic(states)
+        loss = -(torch.distributions.Normal(self.actor(states), 1.0).log_prob(actions) * advantages).mean()
+        loss = loss + (self.critic(states) - returns).pow(2).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        torch.set_grad_enabled(False)
+        print([self.actor(x) for x in loader])
+        torch.set_grad_enabled(True)
+"""
+LOSS_WITHOUT_GRADIENTS_OF_PADDED_LABELS = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, batch):
+        xs, ys = batch
+        with torch.no_grad():
+            out = self.layer(nn.utils.rnn.pad_sequence(xs))
+        return (out - nn.utils.rnn.pad_sequence(ys)).pow(2).mean()
+
+
+def train(loader):
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for batch in torch.utils.data.DataLoader([]):
+        optimizer.zero_grad()
+        net(batch).backward()
+        optimizer.step()
+"""
+FUNCTION_OF_WHICH_ONE_OUTPUT_HAS_NO_GRADIENT = """
+class Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, k):
+        values, indices = x.max(1)
+        ctx.mark_non_differentiable(indices)
+        return values, indices
+
+    @staticmethod
+    def backward(ctx, grad, _):
+        return None
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "code"),
@@ -132,6 +184,9 @@ class Net(nn.Module):
         (LIST_BESIDE_AN_UNKNOWN_LAYER, "GS201"),
         (LOSS_OF_A_FORWARD_THAT_IS_KNOWN, "GS508"),
         (DROPOUT_THAT_IS_SAID_TO_BE_OFF, "GS702"),
+        (ADVANTAGE_BESIDE_AN_EVALUATION_WITHOUT_GRADIENTS, "GS801"),
+        (LOSS_WITHOUT_GRADIENTS_OF_PADDED_LABELS, "GS502"),
+        (FUNCTION_OF_WHICH_ONE_OUTPUT_HAS_NO_GRADIENT, "GS512"),
     ],
 )
 def test_the_mistake_is_told(text: str, code: str) -> None:

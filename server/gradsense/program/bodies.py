@@ -30,6 +30,18 @@ def _raises_not_implemented(statement: ir.Stmt) -> bool:
     return isinstance(named, ir.Name) and named.id == "NotImplementedError"
 
 
+def switches_gradients_on(code: Code) -> bool:
+    """Whether the first that a function says of gradients, outside of its branches and loops, is to record them."""
+    if "set_grad_enabled" not in code.tree.names:  # type: ignore[attr-defined]
+        return False
+    for _, statement in body_of(code):
+        call = statement.value if isinstance(statement, ir.Evaluate) else None
+        if isinstance(call, ir.Call) and isinstance(call.func, ir.Attribute) and call.func.attr == "set_grad_enabled":
+            given = [*call.args, *(value for _, value in call.keywords)]
+            return len(given) == 1 and isinstance(given[0], ir.Constant) and given[0].value is True
+    return False
+
+
 def body_of(code: Code) -> Iterator[tuple[Site, ir.Stmt]]:
     """The statements of a function's or class's body, with their places."""
     body = code.node.body  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from gradsense.config import Settings
-from gradsense.program import calls, class_lookup, definitions, ir, module_methods, shapes, statements, training
+from gradsense.program import bodies, calls, class_lookup, definitions, ir, module_methods, shapes, statements, training
 from gradsense.program.assigned import assigned_attributes
 from gradsense.program.configured import configured_optimizers
 from gradsense.program.facts import Mode, Returned
@@ -43,9 +43,6 @@ from gradsense.program.values import (
 from gradsense.source.notebook import pinned_in_cells
 
 _LOOP = re.compile(r"^[ \t]+(?:for|while)\b", re.MULTILINE)
-_SWITCHES_ON = re.compile(r"^[ \t]+(?:\w+\.)*set_grad_enabled\([ \t]*True\b", re.MULTILINE)
-"""A statement of a function that is called with gradients off: it would not need it otherwise."""
-
 _LOADERS = {"training_step": (1, "train_dataloaders"), "validation_step": (2, "val_dataloaders")}
 """Where `fit` takes the loader whose batches a hook gets."""
 _DRIVING_NAMES = frozenset("backward manual_backward step zero_grad optim optimizer optimizers training_step".split())
@@ -483,7 +480,8 @@ def _enter(
     mode = next((d for d in function.decorators if d in GRAD_MODES), None)
     if mode is not None:
         state.grad, state.switch = GRAD_MODES[mode], function.code.site
-    elif _SWITCHES_ON.search(function.code.tree.text) is not None:  # type: ignore[attr-defined]
+    elif bodies.switches_gradients_on(function.code):
+        # Whoever calls it has switched them off.
         state.grad = None
     run.stack.append(function.code)
     ends = statements.execute(run, callee, node.body, [state], statements.Flow())

@@ -81,11 +81,11 @@ def _result(
     if handler is not None:
         return handler(run, frame, state, args, keywords, at)
     if name in functions.PACKING or name in functions.PADDING:
-        made = combine(_tensors_in(run, state, args[:1]), functions.PACKED if name in functions.PACKING else name)
-        whole = (
-            made if isinstance(made, Tensor) else Tensor(requires=None, open=made == UNKNOWN, made_by=functions.PACKED)
-        )
-        return training.under_grad_mode(run, state, whole)
+        given = args[:1] or tuple(value for key, value in keywords if key in functions.SEQUENCES)
+        made = combine(_tensors_in(run, state, given), functions.PACKED if name in functions.PACKING else name)
+        if name in functions.PACKING and not isinstance(made, Tensor):
+            made = DATA._replace(made_by=functions.PACKED) if made == PLAIN else _unknown_tensor(functions.PACKED)
+        return training.under_grad_mode(run, state, made)
     if name == "torch.nn.utils.rnn.pad_packed_sequence" and args and isinstance(args[0], Tensor):
         return TupleValue((args[0]._replace(made_by=name), PLAIN))
     if name in functions.GRAD_MODES:
@@ -134,17 +134,18 @@ def _result(
             values = expressions.with_labels(args, keywords)
         merged = combine(_tensors_in(run, state, values), name)
         if last in functions.NON_DIFFERENTIABLE:
-            return expressions.cut(run, frame, merged, last, at)
+            cut = expressions.cut(run, frame, merged, last, at)
+            return marking.encoded(frame, cut, at) if last == "one_hot" else cut
         if last in functions.STEPWISE:
             return expressions.flattened(run, frame, merged, last, at)
         if merged is UNKNOWN and head == "torch.nn.functional":
-            merged = Tensor(requires=None, open=True, made_by=name)
+            merged = _unknown_tensor(name)
         if head == "torch.nn.functional" and last.endswith("_loss") and len(args) > 1:
             merged = marking.compared(frame, args[0], args[1], merged, at)
         if functions.compares_with_labels(name) and len(args) > 1:
             merged = marking.chosen(frame, args[0], args[1], merged, at)
-        if last in functions.PICK_BY_INDEX and len(args) > 1:
-            merged = marking.chosen(frame, args[0], args[-1], merged, at)
+        if last in functions.PICKS:
+            merged = marking.picked(frame, last, args, keywords, merged, at)
         return training.under_grad_mode(run, state, merged)
     if name.split(".")[0] in ("numpy", "math") and _has_tensor(run, state, args):
         return expressions.cut(run, frame, combine(_tensors_in(run, state, args)), name, at, python=True)
@@ -173,6 +174,10 @@ def _result(
     values = (*args, *(value for _, value in keywords))
     training.unknown_code(run, state, values, callee=Ref(name))
     return training.result_of_unknown(args)
+
+
+def _unknown_tensor(made_by: str) -> Tensor:
+    return Tensor(requires=None, open=True, made_by=made_by)
 
 
 def _kind_among(bases: tuple[str, ...]) -> Kind | None:

@@ -44,8 +44,8 @@ that was analysed last.
 def run_imports(
     run: Run, frame: Frame, state: State, units: tuple[Unit, ...], *, behind: tuple[Unit, ...] = ()
 ) -> None:
-    """Run the imports of a module with which the `run` begins, or goes on `behind` others, unless they would bring what
-    they did the last time: to this run's beginning, or that of another one of the same analysis.
+    """Run the imports of a module with which the `run` begins, or goes on `behind` others; where they would bring what
+    they brought to the last run that began so, of this analysis or an earlier one, take that.
     """
     if not units:
         return

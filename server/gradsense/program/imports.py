@@ -225,7 +225,7 @@ class Imports:
         file = self._file(module, frame.file.path)
         if file is None:
             # What a library hands on under this name is nothing else.
-            return {"torch": Ref("torch")} if "torch" in frame.file.mentioned else {}
+            return {"torch": Ref("torch")}
         wanted = frame.wanted if frame.wanted is None else frame.wanted | frame.file.mentioned
         number = self._frame_of(run, state, file, wanted)
         return {name: value for name, value in state.frames.get(number, {}).items() if not name.startswith("_")}

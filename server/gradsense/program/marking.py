@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from gradsense.program.knowledge.activations import ONE_HOT
+from gradsense.program.knowledge.functions import PICKS
 from gradsense.program.run import Frame
-from gradsense.program.values import NOTHING, PLAIN, Const, Mark, Obj, Parameters, Tensor, TupleValue, Unknown, Value
+from gradsense.program.values import (
+    NONE,
+    NOTHING,
+    PLAIN,
+    Const,
+    Keywords,
+    Mark,
+    Obj,
+    Parameters,
+    Tensor,
+    TupleValue,
+    Unknown,
+    Value,
+)
 
 _LASTING = frozenset({"bootstrap", "share"})
 _PRODUCTS = frozenset({"*", "torch.mul", "torch.multiply", "Tensor.mul", "Tensor.multiply"})
@@ -66,14 +79,35 @@ def chosen(frame: Frame, scores: Value, action: Value, result: Value, at: int) -
     if not (isinstance(scores, Tensor) and isinstance(result, Tensor)):
         return result
     parts = action.items if isinstance(action, TupleValue) else (action,)
-    cuts = frozenset().union(*(part.cuts for part in parts if isinstance(part, Tensor)))
-    sampled = frozenset().union(*(cut.sources for cut in cuts if cut.how == "sample")) & scores.sources
+    sampled = frozenset().union(*map(_sampled, parts)) & scores.sources
     if not sampled:
         return result
     return result._replace(marks=result.marks | {Mark("chosen", frame.site(at), sampled)})
 
 
-def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Value:
+def picked(frame: Frame, name: str, args: tuple[Value, ...], keywords: Keywords, result: Value, at: int) -> Value:
+    """`chosen` for what takes elements (`PICKS`), a method's tensor being its first argument."""
+    position, keyword = PICKS[name]
+    named = dict(keywords)
+    index = args[position] if position < len(args) else named.get(keyword, NONE)
+    return chosen(frame, args[0] if args else named.get("input", NONE), index, result, at)
+
+
+def encoded(frame: Frame, result: Value, at: int) -> Value:
+    """One-hot vectors, marked where what they are of was sampled."""
+    sampled = _sampled(result)
+    if not isinstance(result, Tensor) or not sampled:
+        return result
+    return result._replace(marks=result.marks | {Mark("encoded", frame.site(at), NOTHING, sampled)})
+
+
+def _sampled(value: Value) -> frozenset[Obj]:
+    """What a value was sampled of."""
+    cuts = value.cuts if isinstance(value, Tensor) else NOTHING
+    return frozenset().union(*(cut.sources for cut in cuts if cut.how == "sample"))
+
+
+def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int) -> Tensor:
     for number, (one, other) in enumerate((operands, operands[::-1])):
         if isinstance(one, Parameters):
             share = _number(other)
@@ -83,8 +117,8 @@ def _product(frame: Frame, operands: tuple[Value, ...], result: Tensor, at: int)
             continue
         if not isinstance(one, Tensor) or not isinstance(other, Tensor):
             continue
-        if any(each.kind == ONE_HOT for each in other.activations):
-            return chosen(frame, one, other, result, at)
+        if any(mark.kind == "encoded" and mark.behind & one.sources for mark in other.marks):
+            result = result._replace(marks=result.marks | {Mark("chosen", frame.site(at), one.sources)})
         scored = _scored(other)
         if scored and one.requires and not _scored(one) and _layers(one.sources) - scored:
             # What the weight was made of matters no more: all of it is the advantage.

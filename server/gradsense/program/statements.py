@@ -55,7 +55,7 @@ from gradsense.source.blocks import BlockTree
 _MOST_STATES = 4
 _MOST_ROUNDS = 4
 _MOST_UNROLLED = 12
-"""Rounds of a loop over a single call that are run one after the other; of others, fewer are."""
+"""Rounds of a loop that calls a method of torch's on each that are run one after the other; of others, fewer are."""
 
 
 class Flow:
@@ -619,8 +619,7 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     if state.dead:
         return []
     elements = containers.exact_items(run, state, source)
-    is_line = not isinstance(node.body, ir.Slot) and [type(each) for each in node.body] == [ir.Evaluate]
-    most = _MOST_UNROLLED if is_line else 3
+    most = _MOST_UNROLLED if _calls_on_each(node) else 3
     if elements is not None and 0 < len(elements) <= most and containers.worth_unrolling(elements):
         return _unrolled(run, frame, node, state, flow, elements)
     iterators.gone_through(run, frame, state, source, "loop", node.at)
@@ -631,6 +630,19 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
         bind(run, frame, entry, node.target, element, node.at)
 
     return _loop(run, frame, node.at, over, state, flow, begin, node.body, node.orelse, False, False)
+
+
+def _calls_on_each(node: ir.For) -> bool:
+    """Whether all that a loop does is to call a method of torch's on what it goes over (`net.zero_grad()`)."""
+    (statement, *others) = node.body if not isinstance(node.body, ir.Slot) and node.body else (None,)
+    call = statement.value if isinstance(statement, ir.Evaluate) and not others else None
+    if not isinstance(call, ir.Call) or not isinstance(call.func, ir.Attribute) or not isinstance(node.target, ir.Name):
+        return False
+    on = call.func.value
+    return call.func.attr in _OF_EACH and isinstance(on, ir.Name) and on.id == node.target.id
+
+
+_OF_EACH = frozenset("zero_grad train eval step requires_grad_".split())
 
 
 def _unrolled(

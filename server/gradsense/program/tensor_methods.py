@@ -42,9 +42,8 @@ def call_on_tensor(
 ) -> Value:
     result = _tensor_result(run, frame, state, tensor, name, args, keywords, at)
     result = activations.after_method(frame, tensor, name, args, keywords, result, at)
-    if name in functions.PICK_BY_INDEX:
-        index = dict(keywords).get("index", args[-1] if args else NONE)
-        result = marking.chosen(frame, tensor, index, result, at)
+    if name in functions.PICKS:
+        result = marking.picked(frame, name, (tensor, *args), keywords, result, at)
     result = shapes.after_method(run, state, tensor, name, args, keywords, result)
     return calls.record_call(run, frame, f"Tensor.{name}", tensor, args, keywords, result, at)
 

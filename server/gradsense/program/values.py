@@ -193,7 +193,8 @@ class Mark(NamedTuple):
     multiple of what networks give: a return, as a rule), `compared` (a bootstrap, operand `number`, against what the
     same networks give), `ratio` (the difference of two scores of the same policy), `unscored` (something and a term,
     operand `number`, that only depends on samples of what is `behind`), `chosen` (what `sources` gave for the very
-    action that was sampled of them: its probability, or the logarithm of that), or `share` (parameters times the
+    action that was sampled of them: its probability, or the logarithm of that), `encoded` (one-hot vectors of what was
+    sampled of what is `behind`), or `share` (parameters times the
     constant `number`, or a number that the caller decides). `behind`: what it depends on without a gradient.
     """
 

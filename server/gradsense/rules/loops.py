@@ -33,7 +33,7 @@ def comes_first(run: Run, one: Site, other: Site) -> bool | None:
 def passes_for(run: Run, step: Step) -> list[Backward]:
     """The backward passes of a step's round right before it: since the step before, and since its optimizer's clear."""
     found: list[Backward] = []
-    for fact in run.facts:
+    for fact in run.facts_in_order(Backward, Step, Clear):
         if fact is step:
             break
         if isinstance(fact, Backward) and fact.context.rounds == step.context.rounds:

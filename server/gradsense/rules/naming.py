@@ -29,13 +29,16 @@ def assigned_name(place: Place | None) -> str | None:
         node = above.node
         if isinstance(node, cst.DictElement):
             key = f"[{here.code(node.key)}]{key}"
-        if isinstance(node, cst.Tuple) and isinstance(here.node, cst.Element):
+        if isinstance(node, cst.Call):
+            position = None
+        elif isinstance(node, cst.Tuple) and isinstance(here.node, cst.Element):
             position = node.elements.index(here.node), len(node.elements)
         if isinstance(node, cst.Assign):
             target: cst.CSTNode = node.targets[0].target
             if isinstance(target, (cst.Tuple, cst.List)) and here.node is node.value and position is not None:
                 number, count = position
-                target = target.elements[number].value if len(target.elements) == count else target
+                starred = any(isinstance(each, cst.StarredElement) for each in target.elements)
+                target = target.elements[number].value if len(target.elements) == count and not starred else target
             return here.code(target) + key if isinstance(target, (cst.Name, cst.Attribute)) else None
         if isinstance(node, cst.AnnAssign):
             return here.code(node.target)

@@ -43,6 +43,9 @@ Overlay = Mapping[str, str]
 _MOST_FILES = 500
 """Files whose imports are looked up ahead of an analysis."""
 
+_MOST_FOLLOWED = 4_000
+"""The same for files whose imports other analyses have asked about."""
+
 _MOST_ASKED = 500
 """What is kept of the questions of all analyses about the imports of one file."""
 
@@ -423,7 +426,7 @@ class Session:
         only of what some analysis has asked about.
         """
         told, followed = answers, 0
-        while told:
+        while told and followed < _MOST_FOLLOWED:
             files = {answer for answer in told.values() if isinstance(answer, SourceFile)}
             wanted = self._wanted_in if followed < _MOST_FILES else self._asked_about
             told = self.known(frozenset().union(*map(wanted, files)) - answers.keys(), overlay)

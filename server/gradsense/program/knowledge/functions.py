@@ -141,8 +141,13 @@ PADDING = frozenset({"torch.nn.utils.rnn.pad_sequence", "torch.nn.utils.rnn.unpa
 PACKED = "torch.nn.utils.rnn.PackedSequence"
 """What packs sequences gives this: its `data` has the graph of the sequences, other than that of a tensor."""
 
-PICK_BY_INDEX = frozenset({"gather", "take_along_dim", "index_select"})
-"""Methods and functions of torch whose argument `index`, or last one, says which elements are taken."""
+SEQUENCES = frozenset({"input", "sequences", "sequence"})
+"""What the argument of these that holds the sequences is called."""
+
+PICKS = {"gather": (2, "index"), "index_select": (2, "index"), "take_along_dim": (1, "indices")}
+"""Functions of torch, and methods of tensors, that take elements: the position (in the function) and the name of the
+argument which says which.
+"""
 
 
 def gives_indices(made_by: str) -> bool:

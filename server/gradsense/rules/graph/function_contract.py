@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import libcst as cst
+import libcst.matchers as m
 
 from gradsense.findings import Finding, Severity
 from gradsense.program import class_lookup, ir
@@ -70,7 +71,9 @@ class FunctionContract(Rule):
         self, program: Program, cls: ClassValue, backward: FunctionValue, inputs: Inputs
     ) -> Iterator[Finding]:
         gradients = [(place, _gradients(program, backward, place)) for place in _returns(program, backward)]
-        if _gives_no_gradient(cls) and all(given is not None and all(map(_is_none, given)) for _, given in gradients):
+        if _gives_no_gradient(program, cls) and all(
+            given is not None and all(map(_is_none, given)) for _, given in gradients
+        ):
             return
         for place, given in gradients:
             if given is None:
@@ -91,7 +94,8 @@ class FunctionContract(Rule):
             )
 
     def _without_backward(self, program: Program, cls: ClassValue) -> Iterator[Finding]:
-        if "vjp" in cls.members or "symbolic" in cls.members or _gives_no_gradient(cls):
+        names = cls.code.tree.names  # type: ignore[attr-defined]
+        if "vjp" in cls.members or "symbolic" in cls.members or "mark_non_differentiable" in names:
             return
         for _, call in program.calls("Function.apply"):
             place = program.place(call.site)
@@ -525,9 +529,26 @@ class Inputs(NamedTuple):
     most: int | None
 
 
-def _gives_no_gradient(cls: ClassValue) -> bool:
-    """Whether the class marks outputs as such that have no gradient: of those alone `backward` is never called."""
-    return "mark_non_differentiable" in cls.code.tree.names  # type: ignore[attr-defined]
+def _gives_no_gradient(program: Program, cls: ClassValue) -> bool:
+    """Whether all that `forward` gives is marked as such that has no gradient: then `backward` is never called."""
+    forward = cls.members.get("forward")
+    if not isinstance(forward, FunctionValue):
+        return False
+    marked = {
+        arg.value.value
+        for place in places_in(program, forward.code, cst.Call, mentions="mark_non_differentiable")
+        if isinstance(place.node, cst.Call) and m.matches(place.node.func, _MARKS)
+        for arg in place.node.args
+        if isinstance(arg.value, cst.Name)
+    }
+    given = [place.node.value for place in _returns(program, forward) if isinstance(place.node, cst.Return)]
+    parts = [
+        part for each in given for part in ([e.value for e in each.elements] if isinstance(each, cst.Tuple) else [each])
+    ]
+    return bool(parts) and all(isinstance(part, cst.Name) and part.value in marked for part in parts)
+
+
+_MARKS = m.Attribute(attr=m.Name("mark_non_differentiable"))
 
 
 def _is_function(program: Program, cls: ClassValue) -> bool:

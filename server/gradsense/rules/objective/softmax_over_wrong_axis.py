@@ -36,7 +36,7 @@ class SoftmaxOverWrongAxis(Rule):
     ## Fix safety
 
     Unsafe: the axis becomes 1, where the loss expects the classes. A softmax without `dim` is given the axis that torch
-    takes: safe where the code tells how many axes there are, else the last one or axis 1.
+    takes: safe where the code tells how many axes there are, other than three; else the last one or axis 1.
 
     ## Stays silent when
 
@@ -276,8 +276,11 @@ def _axis_passed(place: Place, axes: int | None) -> tuple[Fix, ...]:
         edit = Edit(Span(end, end), f"{', ' if args else ''}dim={axis}")
         return Fix(f"Pass `dim={axis}`{why}", (edit,), safety)
 
+    if axes == 3:
+        # Torch's choice is hardly what is meant: the samples, or the steps of a sequence.
+        return passed(-1, " (changes what is computed)", Safety.UNSAFE), passed(0, " (as torch does)", Safety.UNSAFE)
     if axes is not None:
-        return (passed(0 if axes in (0, 1, 3) else 1, "", Safety.SAFE),)
+        return (passed(0 if axes < 2 else 1, "", Safety.SAFE),)
     return (
         passed(-1, " (as for one and two axes)", Safety.UNSAFE),
         passed(1, " (as for two and four axes)", Safety.UNSAFE),

@@ -15,7 +15,7 @@ from gradsense.program.values import Ref, Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Warns
-from gradsense.rules.syntax import compounds_around
+from gradsense.rules.syntax import compounds_around, is_target, places_below
 from gradsense.source.index import walk
 
 
@@ -311,6 +311,26 @@ class SchedulerOrder(Rule):
                 optimizer.step()
             """
         ),
+        # A loop within gives the variable other values.
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2)
+
+            for epoch in range(3):
+                if epoch > 0:
+                    scheduler.step()
+                for epoch in range(2):
+                    optimizer.zero_grad()
+                    model(torch.randn(8, 4)).mean().backward()
+                    if epoch > 0:
+                        optimizer.step()
+            """
+        ),
     ]
 
 
@@ -371,9 +391,8 @@ def _conditions(program: Program, place: Place, loop: Place | None) -> frozenset
         return None
     own = {each.value for each in walk([loop.node.target]) if isinstance(each, cst.Name)}
     found = set()
-    for outer in compounds_around(program, place):
-        span = outer.span
-        if span is None or span.start <= loop.span.start or not isinstance(outer.node, cst.If):
+    for outer in _between(program, place, loop):
+        if not isinstance(outer.node, cst.If):
             continue
         parts = list(walk([outer.node.test]))
         body = outer.span_of(outer.node.body)
@@ -382,7 +401,26 @@ def _conditions(program: Program, place: Place, loop: Place | None) -> frozenset
         if any(isinstance(part, cst.Name) and part.value not in own for part in parts):
             return None
         found.add((outer.code(outer.node.test), body.start <= place.span.start < body.end))
-    return frozenset(found)
+    return frozenset(found) if not found or not _binds_again(program, loop, own) else None
+
+
+def _between(program: Program, place: Place, loop: Place) -> list[Place]:
+    """The compound statements around a place that lie in a loop themselves."""
+    begins = loop.span.start if loop.span is not None else 0
+    return [each for each in compounds_around(program, place) if each.span is not None and each.span.start > begins]
+
+
+def _binds_again(program: Program, loop: Place, names: set[str]) -> bool:
+    """Whether the body of a loop gives one of the loop's variables another value."""
+    assert isinstance(loop.node, cst.For)
+    for each in places_below(program, loop, cst.Name, cst.For):
+        if isinstance(each.node, cst.For):
+            targets = walk([each.node.target]) if each.node is not loop.node else ()
+            if any(isinstance(target, cst.Name) and target.value in names for target in targets):
+                return True
+        elif isinstance(each.node, cst.Name) and each.node.value in names and is_target(each):
+            return True
+    return False
 
 
 def _move(program: Program, called: SchedulerStep, first: Step, place: Place, step: Place | None) -> Fix | None:
@@ -394,11 +432,10 @@ def _move(program: Program, called: SchedulerStep, first: Step, place: Place, st
     added: Edit | None = None
     target = edits.statement_of(step) if step is not None else None
     above, below = line.parent(), target.parent() if target is not None else None
-    around = compounds_around(program, line)
     if step is not None and above is not None and below is not None and above.node is below.node:
         added = edits.insert_after(program, step, edits.moved_code(program, line))
         where = f"behind `{step.code()}`"
-    elif around and isinstance(around[-1].node, cst.If):
+    elif any(isinstance(each.node, (cst.If, cst.Try)) for each in _between(program, line, loop)):
         return None
     else:
         added = edits.insert_at_end(program, loop, edits.moved_code(program, line))
