@@ -31,10 +31,14 @@ def _raises_not_implemented(statement: ir.Stmt) -> bool:
 
 
 def switches_gradients_on(code: Code) -> bool:
-    """Whether the first that a function says of gradients, outside of its branches and loops, is to record them."""
+    """Whether the first that a function says of gradients, outside of its branches and loops, is to record them, or may
+    be.
+    """
     if "set_grad_enabled" not in code.tree.names:  # type: ignore[attr-defined]
         return False
     for _, statement in body_of(code):
+        if isinstance(statement, ir.Hole) and "set_grad_enabled" in statement.mentions:
+            return True
         call = statement.value if isinstance(statement, ir.Evaluate) else None
         if isinstance(call, ir.Call) and isinstance(call.func, ir.Attribute) and call.func.attr == "set_grad_enabled":
             given = [*call.args, *(value for _, value in call.keywords)]

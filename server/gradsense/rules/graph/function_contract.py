@@ -534,6 +534,8 @@ def _gives_no_gradient(program: Program, cls: ClassValue) -> bool:
     forward = cls.members.get("forward")
     if not isinstance(forward, FunctionValue):
         return False
+    if program.is_damaged(forward.code.where):
+        return "mark_non_differentiable" in forward.code.tree.names  # type: ignore[attr-defined]
     marked = {
         arg.value.value
         for place in places_in(program, forward.code, cst.Call, mentions="mark_non_differentiable")
