@@ -185,12 +185,18 @@ _NO_TENSORS = frozenset(
 )
 
 
-def tensors_in(run: Run, state: State, values: tuple[Value, ...]) -> list[Value]:
+def tensors_in(run: Run, state: State, values: tuple[Value, ...], within: frozenset[Obj] = NOTHING) -> list[Value]:
+    """The tensors, parameters and unknown values among `values` and in lists of them; `within` are the lists that they
+    lie in: in a loop `x = [x]` can't be told from a list that holds itself.
+    """
     found: list[Value] = []
     for value in values:
+        if isinstance(value, Collection) and value.obj in within:
+            found.append(UNKNOWN)
+            continue
         items = containers.exact_items(run, state, value) if isinstance(value, (TupleValue, Collection)) else None
         if items is not None:
-            found += tensors_in(run, state, items)
+            found += tensors_in(run, state, items, within | {value.obj} if isinstance(value, Collection) else within)
         elif isinstance(value, Collection):
             found.append(state.items(value.obj).element)
         elif isinstance(value, (Tensor, Unknown, Parameters)):

@@ -37,4 +37,5 @@ def gone_through(run: Run, frame: Frame, state: State, value: Value, by: str, at
                 gone_through(run, frame, state, group, by, at)
         else:
             for item in containers.exact_items(run, state, value) or ():
-                gone_through(run, frame, state, item, by, at)
+                if isinstance(item, Parameters) or (isinstance(item, Collection) and item.kind == "dict"):
+                    gone_through(run, frame, state, item, by, at)

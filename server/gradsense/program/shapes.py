@@ -17,6 +17,7 @@ from gradsense.program.values import (
     DATA,
     MANY,
     NONE,
+    NOTHING,
     PLAIN,
     UNKNOWN,
     Axis,
@@ -24,6 +25,7 @@ from gradsense.program.values import (
     Const,
     Instance,
     Keywords,
+    Obj,
     Shape,
     Tensor,
     TupleValue,
@@ -505,8 +507,12 @@ def _fresh(run: Run, state: State, name: str, args: tuple[Value, ...], keywords:
     return Shape(tuple(size if size != -1 else None for size in sizes)) if sizes is not None else None
 
 
-def _of_literal(run: Run, state: State, value: Value) -> Shape | None:
-    """`torch.tensor([[1.0], [2.0]])`."""
+def _of_literal(run: Run, state: State, value: Value, within: frozenset[Obj] = NOTHING) -> Shape | None:
+    """`torch.tensor([[1.0], [2.0]])`; `within` are the lists that `value` lies in."""
+    if isinstance(value, Collection):
+        if value.obj in within:
+            return None
+        within |= {value.obj}
     if isinstance(value, Const):
         return SCALAR if isinstance(value.value, (int, float)) else None
     if isinstance(value, Tensor):
@@ -514,6 +520,6 @@ def _of_literal(run: Run, state: State, value: Value) -> Shape | None:
     items = containers.exact_items(run, state, value) if isinstance(value, (Collection, TupleValue)) else None
     if not items:
         return None
-    inner = {_of_literal(run, state, each) for each in items}
+    inner = {_of_literal(run, state, each, within) for each in items}
     first = inner.pop()
     return None if inner or first is None or first.open else Shape((len(items), *first.axes))

@@ -169,8 +169,12 @@ def network_rebound(run: Run, frame: Frame, state: State, old: Value | None, new
         replaced(run, frame, state, "", lost, after, at, dropped=True)
 
 
-def holdings_of(run: Run, state: State, params: Value) -> Holdings:
-    """The parameters that `params` (an optimizer's first argument) gives."""
+def holdings_of(run: Run, state: State, params: Value, within: frozenset[Obj] = NOTHING) -> Holdings:
+    """The parameters that `params` (an optimizer's first argument) gives; `within` are the lists that it lies in."""
+    if isinstance(params, Collection):
+        if params.obj in within:
+            return Holdings(NOTHING, True, NOTHING)
+        within |= {params.obj}
     if isinstance(params, Parameters):
         return Holdings(params.sources, params.open, params.whole, (params.sources,), params.partial, params.of)
     if isinstance(params, Tensor):
@@ -178,7 +182,7 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
         of_layer = params.parameter is not None and params.parameter.part not in ("parameter", "leaf")
         return Holdings(params.sources, params.open, NOTHING, (params.sources,), of_layer)
     if isinstance(params, Collection) and params.kind == "dict":
-        return _group_holdings(run, state, params)
+        return _group_holdings(run, state, params, within)
     items = containers.exact_items(run, state, params)
     element: Value | None = None
     if isinstance(params, Choice):
@@ -188,7 +192,8 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
         element = state.items(params.obj).element
     if items is None and element is None:
         return Holdings(NOTHING, True, NOTHING)
-    parts = [holdings_of(run, state, item) for item in (items if items is not None else (element or UNKNOWN,))]
+    inner = items if items is not None else (element or UNKNOWN,)
+    parts = [holdings_of(run, state, item, within) for item in inner]
     whole: frozenset[Obj] = frozenset()
     sources: frozenset[Obj] = frozenset()
     groups: list[frozenset[Obj]] = []
@@ -203,10 +208,10 @@ def holdings_of(run: Run, state: State, params: Value) -> Holdings:
     return Holdings(sources, is_open, whole, tuple(groups), partial)
 
 
-def _group_holdings(run: Run, state: State, group: Collection) -> Holdings:
+def _group_holdings(run: Run, state: State, group: Collection, within: frozenset[Obj]) -> Holdings:
     items = state.items(group.obj)
     if items.exact is not None and items.keys is not None and "params" in items.keys:
-        return holdings_of(run, state, items.exact[items.keys.index("params")])
+        return holdings_of(run, state, items.exact[items.keys.index("params")], within)
     return Holdings(NOTHING, True, NOTHING)
 
 
