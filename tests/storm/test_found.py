@@ -17,6 +17,7 @@ FOUND = {
     "a hook that lacks a parameter behind one with a default": (
         "import lightning as pl\nclass N(pl.LightningModule):\n    def setup(self, f=1):\n        pass\n"
     ),
+    "a set that is put into itself": "import torch.nn.functional as F\nfor a in a:\n    F.relu((x := {x}))\n",
 }
 
 FIXED = {
