@@ -17,6 +17,16 @@ FOUND = {
     "a hook that lacks a parameter behind one with a default": (
         "import lightning as pl\nclass N(pl.LightningModule):\n    def setup(self, f=1):\n        pass\n"
     ),
+    "losses in a tuple that become no stack": (
+        "import torch\nnet = torch.nn.Linear(4, 1)\nopt = torch.optim.SGD(net.parameters(), lr=1)\n"
+        "for x in torch.randn(3, 8, 4):\n    a, b = net(x).mean(), net(x).pow(2).mean()\n"
+        "    loss = torch.tensor((a, b), requires_grad=True).sum()\n"
+        "    opt.zero_grad()\n    loss.backward()\n    opt.step()\n"
+    ),
+    "an import that ends in a carriage return": (
+        "import torch\nfrom torch import nn\rclass Net(nn.Module):\n    def __init__(self):\n"
+        "        self.t = torch.ones(1, requires_grad=True)\n    def forward(self, x):\n        return x / self.t\n"
+    ),
     "a set that is put into itself": "import torch.nn.functional as F\nfor a in a:\n    F.relu((x := {x}))\n",
 }
 

@@ -14,7 +14,7 @@ from gradsense.source.notebook import head_of_cells
 
 _IMPORT_ALIAS = re.compile(r"^[ \t]*import[ \t]+(?P<module>[\w.]+)(?:[ \t]+as[ \t]+(?P<alias>\w+))?", re.MULTILINE)
 _FROM_IMPORT = re.compile(
-    r"^[ \t]*from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n#;]+)", re.MULTILINE
+    r"^[ \t]*from[ \t]+(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\r\n#;]+)", re.MULTILINE
 )
 
 

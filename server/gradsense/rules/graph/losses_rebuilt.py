@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -289,7 +290,12 @@ def _put_together(program: Program, place: Place, call: Call) -> Fix | None:
         whole, inner = place.span, place.span_of(first.value)
         if whole is None or inner is None:
             return None
-        made.append(Edit(Span(inner.end, whole.end), {"mean": ").mean()", "sum": ").sum()"}.get(_reduction(call), ")")))
+        # The brackets of `tensor((a, b))` are no part of the tuple's span.
+        closed = re.compile(rf"(?:\s*\)){{{len(first.value.rpar)}}}").match(program.text, inner.end)
+        if closed is None:
+            return None
+        end = {"mean": ").mean()", "sum": ").sum()"}.get(_reduction(call), ")")
+        made.append(Edit(Span(closed.end(), whole.end), end))
     for cut in call.result.cuts:
         if cut.site == call.site:
             continue
