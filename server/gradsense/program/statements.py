@@ -40,6 +40,7 @@ from gradsense.program.values import (
     Const,
     FunctionValue,
     Instance,
+    Kind,
     Method,
     Parameters,
     Partial,
@@ -619,7 +620,7 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     if state.dead:
         return []
     elements = containers.exact_items(run, state, source)
-    most = _MOST_UNROLLED if _calls_on_each(node) else 3
+    most = _MOST_UNROLLED if elements is not None and _calls_on_each(node, elements) else 3
     if elements is not None and 0 < len(elements) <= most and containers.worth_unrolling(elements):
         return _unrolled(run, frame, node, state, flow, elements)
     iterators.gone_through(run, frame, state, source, "loop", node.at)
@@ -632,17 +633,27 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     return _loop(run, frame, node.at, over, state, flow, begin, node.body, node.orelse, False, False)
 
 
-def _calls_on_each(node: ir.For) -> bool:
-    """Whether all that a loop does is to call a method of torch's on what it goes over (`net.zero_grad()`)."""
+def _calls_on_each(node: ir.For, elements: tuple[Value, ...]) -> bool:
+    """Whether all that a loop does is to call a method of torch's on each of its networks or optimizers
+    (`net.zero_grad()`).
+    """
     (statement, *others) = node.body if not isinstance(node.body, ir.Slot) and node.body else (None,)
     call = statement.value if isinstance(statement, ir.Evaluate) and not others else None
     if not isinstance(call, ir.Call) or not isinstance(call.func, ir.Attribute) or not isinstance(node.target, ir.Name):
         return False
     on = call.func.value
-    return call.func.attr in _OF_EACH and isinstance(on, ir.Name) and on.id == node.target.id
+    if not isinstance(on, ir.Name) or on.id != node.target.id:
+        return False
+    return all(isinstance(each, Instance) and call.func.attr in _OF_EACH.get(each.kind, NOTHING) for each in elements)
 
 
-_OF_EACH = frozenset("zero_grad train eval step requires_grad_".split())
+_OF_MODULES = frozenset({"zero_grad", "train", "eval", "requires_grad_"})
+_OF_EACH = {
+    Kind.MODULE: _OF_MODULES,
+    Kind.LIGHTNING: _OF_MODULES,
+    Kind.OPTIMIZER: frozenset({"zero_grad", "step"}),
+    Kind.SCHEDULER: frozenset({"step"}),
+}
 
 
 def _unrolled(

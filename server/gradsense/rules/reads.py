@@ -18,12 +18,13 @@ class _Uses(NamedTuple):
     """What a statement and its body do with variables.
 
     `read`: the names that stand otherwise than as what is assigned to or deleted. `taken`: those of them that stand
-    otherwise than in `name.append`, or as what is unpacked into, too. `asked`: by variable, the attributes of
-    `name.attribute`, read or assigned to.
+    otherwise than in `name.append`, or as what is unpacked into, too. `bound`: those that are assigned to, and not said
+    to be variables from outside. `asked`: by variable, the attributes of `name.attribute`, read or assigned to.
     """
 
     read: frozenset[str]
     taken: frozenset[str]
+    bound: frozenset[str]
     asked: dict[str, frozenset[str]]
 
 
@@ -34,9 +35,11 @@ def is_read(program: Program, function: Code | None, name: str) -> bool:
 
 
 def is_only_appended_to(program: Program, function: Code | None, name: str) -> bool:
-    """Whether nothing is done with a variable in a function, or anywhere in the file with one of the module, but to
-    append to it.
+    """Whether nothing is done with a variable of a function, or anywhere in the file with one of the module, but to
+    append to it. Of what a function does not make itself that can't be told.
     """
+    if function is not None and name not in _uses(function.tree).bound:  # type: ignore[arg-type]
+        return False
     trees = [function.tree] if function is not None else [tree for _, _, tree, _ in program.file.units]
     uses = (_uses(tree) for tree in trees if name in tree.names)  # type: ignore[attr-defined, arg-type]
     return not any(name in each.taken for each in uses)
@@ -63,6 +66,8 @@ def _uses(whole: BlockTree) -> _Uses:
     if known is None:
         read: list[str] = []
         others: list[str] = []
+        bound: set[str] = set()
+        outside: set[str] = set()
         asked: dict[str, set[str]] = {}
         for node in _nodes(whole):
             if isinstance(node, ir.Name):
@@ -73,10 +78,16 @@ def _uses(whole: BlockTree) -> _Uses:
                     others.append(node.value.id)
             elif isinstance(node, ir.Assign):
                 unpacked = (target.items for target in node.targets if isinstance(target, ir.Sequence))
-                others += [item.id for item in chain.from_iterable(unpacked) if isinstance(item, ir.Name)]
-        taken = Counter(read) - Counter(others)
+                into = [item.id for item in chain.from_iterable(unpacked) if isinstance(item, ir.Name)]
+                others += into
+                bound.update(into, (target.id for target in node.targets if isinstance(target, ir.Name)))
+            elif isinstance(node, ir.Global):
+                outside.update(node.names)
         known = _Uses(
-            frozenset(read), frozenset(taken), {name: frozenset(attributes) for name, attributes in asked.items()}
+            frozenset(read),
+            frozenset(Counter(read) - Counter(others)),
+            frozenset(bound - outside),
+            {name: frozenset(attributes) for name, attributes in asked.items()},
         )
         whole.notes[_uses] = known
     return known

@@ -136,13 +136,14 @@ def compares_with_labels(name: str) -> bool:
     return head in ("torch.nn", "torch.nn.functional") and last in _OF_LABELS
 
 
+# Of torch.nn.utils.rnn, PyTorch 2.13.
 PACKING = frozenset({"torch.nn.utils.rnn.pack_padded_sequence", "torch.nn.utils.rnn.pack_sequence"})
 PADDING = frozenset({"torch.nn.utils.rnn.pad_sequence", "torch.nn.utils.rnn.unpad_sequence"})
 PACKED = "torch.nn.utils.rnn.PackedSequence"
-"""What packs sequences gives this: its `data` has the graph of the sequences, other than that of a tensor."""
+"""What `PACKING` gives. Its `data` has the graph of the sequences: that of a tensor has none."""
 
 SEQUENCES = frozenset({"input", "sequences", "sequence"})
-"""What the argument of these that holds the sequences is called."""
+"""The names of the first argument of `PACKING` and `PADDING`."""
 
 PICKS = {"gather": (2, "index"), "index_select": (2, "index"), "take_along_dim": (1, "indices")}
 """Functions of torch, and methods of tensors, that take elements: the position (in the function) and the name of the

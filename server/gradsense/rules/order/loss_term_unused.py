@@ -358,6 +358,34 @@ class LossTermUnused(Rule):
             train(network, torch.optim.SGD(network.parameters(), lr=0.1))
             """
         ),
+        # Lists that the function does not make: others may read them.
+        Silent(
+            """
+            import torch
+            from torch import nn
+            import torch.nn.functional as F
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            history, others = [], []
+
+
+            def train(batches):
+                global others
+                others = []
+                for x in batches:
+                    loss = F.mse_loss(model(x), torch.ones(8, 1))
+                    history.append(F.l1_loss(model(x), torch.ones(8, 1)))
+                    others.append(F.l1_loss(model(x), torch.ones(8, 1)))
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+
+
+            train(torch.randn(3, 8, 4))
+            print(sum(history), sum(others))
+            """
+        ),
     ]
 
 
