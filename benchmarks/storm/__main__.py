@@ -20,6 +20,14 @@ def _keep(failures: list[Failure], folder: Path) -> None:
         path.write_bytes(f"{each.what}\n\n{each.text}".encode("utf-8", "surrogatepass"))
 
 
+def _shard(text: str) -> tuple[int, int]:
+    """`2/3`: the second of three."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N")
+    return int(part), int(parts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.storm", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
@@ -28,6 +36,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="time of each part, at most")
     parser.add_argument("--from", dest="laid_out", type=Path, help="folder with <owner>+<name>/...")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--shard", type=_shard, default=(1, 1), help="I/N: the I-th of N shares of the fuzz's inputs")
     parser.add_argument("--case", help="only the input of this failure, of one part")
     parser.add_argument("--report", type=Path, help="write the report here; sections of other parts stay")
     parser.add_argument("--keep", type=Path, help="write the inputs that fail into this folder")
@@ -35,7 +44,7 @@ def main() -> None:
     unknown = [name for name in asked.parts if name not in PARTS]
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}")
-    options = Options(asked.seed, asked.inputs, asked.minutes, asked.laid_out, asked.processes, asked.case)
+    options = Options(asked.seed, asked.inputs, asked.minutes, asked.laid_out, asked.processes, asked.case, asked.shard)
     sections: dict[str, str] = {}
     sound = True
     for name in asked.parts or PARTS:

@@ -39,7 +39,7 @@ def run(options: Options) -> Result:
     """All kinds side by side, so that whatever time there is, each gets its share."""
     result = Result()
     began = time.monotonic()
-    for each in try_all(attempt, options, "fuzz", _batches(options)):
+    for each in try_all(attempt, options, "fuzz", batches(options)):
         result.add(each)
         for failure in each.failures:
             print(f"{failure.case}: {failure.what}", file=sys.stderr, flush=True)
@@ -49,27 +49,28 @@ def run(options: Options) -> Result:
     return result
 
 
-def _batches(options: Options) -> Iterator[Batch]:
+def batches(options: Options) -> Iterator[Batch]:
+    """The numbers of all kinds of inputs, of each kind always the same share: wherever time ends, each got its own."""
     if options.case is not None:
         _, kind, number = options.case.split("/")
         yield Batch(kind, (int(number),))
         return
     whole = sum(kind.total for kind in kinds().values())
     share = min(1.0, options.inputs / whole) if options.inputs is not None else 1.0
-    streams = {name: _numbers(kind.total, max(1, int(kind.total * share))) for name, kind in kinds().items()}
-    sizes = {name: max(1, int(kind.total * share)) for name, kind in kinds().items()}
-    given = dict.fromkeys(streams, 0)
-    while any(given[name] < sizes[name] for name in streams):
-        name = min((name for name in streams if given[name] < sizes[name]), key=lambda name: given[name] / sizes[name])
-        numbers = tuple(number for _, number in zip(range(kinds()[name].together), streams[name], strict=False))
+    part, parts = options.shard
+    numbers = {
+        name: [number * kind.total // size for number in range(size)][part - 1 :: parts]
+        for name, kind in kinds().items()
+        for size in (max(1, int(kind.total * share)),)
+    }
+    given = {name: 0 for name, those in numbers.items() if those}
+    while given:
+        name = min(given, key=lambda name: given[name] / len(numbers[name]))
+        begin = given[name]
         given[name] += kinds()[name].together
-        if numbers:
-            yield Batch(name, numbers)
-
-
-def _numbers(total: int, count: int) -> Iterator[int]:
-    """`count` numbers below `total`, evenly spread."""
-    return (number * total // count for number in range(count))
+        yield Batch(name, tuple(numbers[name][begin : given[name]]))
+        if given[name] >= len(numbers[name]):
+            del given[name]
 
 
 # --- in a child

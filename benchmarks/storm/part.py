@@ -32,6 +32,8 @@ class Options:
     processes: int = 1
     case: str | None = None
     """Only this one: the `case` of a failure."""
+    shard: tuple[int, int] = (1, 1)
+    """Which of how many machines this is: the fuzz's inputs are divided between them."""
 
     def deadline(self) -> float:
         """When a part that begins now must end, in `time.monotonic()`."""

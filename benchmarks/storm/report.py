@@ -27,7 +27,8 @@ def section(name: str, result: Result, options: Options, seconds: float) -> str:
 def _section(name: str, result: Result, options: Options, seconds: float) -> Iterator[str]:
     yield f"## {name}\n"
     corpus = "public repositories" if options.laid_out is not None else "the repository's own programs"
-    yield f"{PARTS[name].capitalize()}. Seed {options.seed}, {corpus}, {seconds / 60:.1f} minutes.\n"
+    share = f", share {options.shard[0]} of {options.shard[1]}" if options.shard != (1, 1) else ""
+    yield f"{PARTS[name].capitalize()}. Seed {options.seed}{share}, {corpus}, {seconds / 60:.1f} minutes.\n"
     if result.counts:
         yield "| what | number |\n| --- | ---: |"
         yield from (f"| {what} | {number:,} |" for what, number in result.counts.items())
