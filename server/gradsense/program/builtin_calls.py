@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from gradsense.program import (
@@ -16,8 +17,8 @@ from gradsense.program import (
     objects,
     training,
 )
-from gradsense.program.run import Frame, Run
-from gradsense.program.state import ITEMS, State
+from gradsense.program.invocation import Invocation
+from gradsense.program.state import ITEMS
 from gradsense.program.values import (
     NONE,
     NOTHING,
@@ -29,7 +30,6 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Items,
-    Keywords,
     Kind,
     LambdaValue,
     Parameters,
@@ -44,104 +44,27 @@ from gradsense.program.values import (
 )
 
 
-def _keeps_all(predicate: Value) -> bool:
-    """`lambda p: p.requires_grad`: a filter that leaves out nothing that could be trained."""
-    body = predicate.node.body if isinstance(predicate, LambdaValue) and isinstance(predicate.node, ir.Lambda) else None
-    return expressions.keeps_all(body)
-
-
-def call_builtin(
-    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
-    first = args[0] if args else UNKNOWN
+def call_builtin(call: Invocation, name: str) -> Value:
     if name not in ("len", "isinstance", "type"):
-        activations.read(run, args)
+        activations.read(call.run, call.args)
     if name.startswith("str."):
         # A text, or parts of one: no parameter stands behind it, and what it is formatted with stays as it is.
         return PLAIN
-    if name in ("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"):
-        return _listed(run, frame, state, name, args, at)
-    if name == "filter" and len(args) == 2 and isinstance(args[1], Parameters):
-        iterators.gone_through(run, frame, state, args[1], "filter", at)
-        kept = args[1]._replace(shape="iterator", site=frame.site(at))
-        return iterators.made(frame, state, kept if _keeps_all(first) else kept._replace(partial=True, whole=NOTHING))
-    if name in ("property", "staticmethod", "classmethod") and len(args) == 1 and isinstance(first, FunctionValue):
-        # As a decorator would: the way it is written where one is chosen, or in old code.
-        return replace(first, decorators=(*first.decorators, f"builtins.{name}"))
-    if name == "namedtuple":
-        return external.named(run, state, first, args[1:], keywords)
-    if name in ("enumerate", "zip", "range"):
-        if name == "enumerate" and args:
-            exact = containers.exact_items(run, state, first)
-            if exact is not None and containers.worth_unrolling(exact):
-                return TupleValue(tuple(TupleValue((Const(i), item)) for i, item in enumerate(exact)))
-        if name == "zip" and args:
-            columns = [containers.exact_items(run, state, arg) for arg in args]
-            if all(column is not None for column in columns) and any(
-                containers.worth_unrolling(column) for column in columns if column is not None
-            ):
-                return TupleValue(tuple(TupleValue(row) for row in zip(*(c or () for c in columns), strict=False)))
-        return Partial(Ref(f"builtins.{name}"), args, ())
-    if name == "dict":
-        obj = objects.allocate(frame, at)
-        keys = tuple(key for key, _ in keywords)
-        values = tuple(value for _, value in keywords)
-        known = not args and "**" not in keys
-        state.heap[obj] = {
-            ITEMS: Items(values if known else None, objects.join_values(values), keys if known else None)
-        }
-        return Collection(obj, "dict")
-    if name in ("float", "int", "bool"):
-        if isinstance(first, Tensor):
-            result = expressions.cut(run, frame, first, name, at, python=True)
-            return calls.record_call(run, frame, f"builtins.{name}", None, args, keywords, result, at)
-        return UNKNOWN
-    if name in ("sum", "max", "min", "abs", "pow"):
-        if isinstance(first, Parameters):
-            iterators.gone_through(run, frame, state, first, name, at)
-            return Tensor(first.sources, requires=True, open=first.open)
-        inner = external.tensors_in(run, state, args)
-        if not any(isinstance(v, Tensor) for v in inner):
-            return UNKNOWN
-        result = combine(inner, f"builtins.{name}")
-        return calls.record_call(run, frame, f"builtins.{name}", None, args, keywords, result, at)
-    if name == "next":
-        if isinstance(first, Parameters):
-            return first._replace(shape="element", partial=True)
-        return containers.element_of(run, frame, state, first)
-    if name == "getattr" and len(args) >= 2:
-        if isinstance(args[1], Const) and isinstance(args[1].value, str):
-            return objects.get_attribute(run, frame, state, first, args[1].value, at)
-        return UNKNOWN
-    if name == "setattr" and len(args) == 3:
-        _setattr(run, frame, state, args, at)
-        return NONE
-    if name == "isinstance" and len(args) == 2:
-        return _isinstance(run, args)
-    if name in ("map",) and len(args) == 2:
-        element = containers.element_of(run, frame, state, args[1])
-        mapped = calls.invoke(run, frame, state, args[0], (element,), (), at)
-        return containers.make_collection(run, frame, state, "list", [mapped], False, at)
-    if name in ("exit", "quit"):
-        state.dead = True
-    if name == "object":
-        return UNKNOWN
-    if name in ("vars", "globals", "locals", "exec", "eval"):
-        training.forget_all_gradients(state)
-    if name == "str":
-        return Ref("builtins.text")
-    if name == "len" and isinstance(first, Instance):
-        layers = containers.exact_items(run, state, first)
-        return PLAIN if layers is None else Const(len(layers))
-    return PLAIN if name == "len" or (args and all(map(is_plain, args))) else UNKNOWN
+    handler = _FUNCTIONS.get(name)
+    result = handler(call, name) if handler is not None else None
+    if result is not None:
+        return result
+    return PLAIN if call.args and all(map(is_plain, call.args)) else UNKNOWN
 
 
-def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], at: int) -> Value:
-    if not args:
+def _listed(call: Invocation, name: str) -> Value:
+    """A list, a tuple, a set, an iterator of something."""
+    run, frame, state, at = call.run, call.frame, call.state, call.at
+    if not call.args:
         if name == "tuple":
             return TupleValue(())
         return containers.make_collection(run, frame, state, "list", [], True, at)
-    first = args[0]
+    first = call.args[0]
     if isinstance(first, Parameters):
         if name != "iter":
             iterators.gone_through(run, frame, state, first, name, at)
@@ -167,22 +90,157 @@ def _listed(run: Run, frame: Frame, state: State, name: str, args: tuple[Value, 
     return UNKNOWN
 
 
-def _setattr(run: Run, frame: Frame, state: State, args: tuple[Value, ...], at: int) -> None:
-    receiver, key, value = args
+def _filter(call: Invocation, name: str) -> Value | None:
+    if len(call.args) != 2:
+        return None
+    predicate, kept = call.args
+    if not isinstance(kept, Parameters):
+        return None
+    iterators.gone_through(call.run, call.frame, call.state, kept, name, call.at)
+    kept = kept._replace(shape="iterator", site=call.site)
+    kept = kept if _keeps_all(predicate) else kept._replace(partial=True, whole=NOTHING)
+    return iterators.made(call.frame, call.state, kept)
+
+
+def _keeps_all(predicate: Value) -> bool:
+    """`lambda p: p.requires_grad`: a filter that leaves out nothing that could be trained."""
+    body = predicate.node.body if isinstance(predicate, LambdaValue) and isinstance(predicate.node, ir.Lambda) else None
+    return expressions.keeps_all(body)
+
+
+def _decorated(call: Invocation, name: str) -> Value | None:
+    """`property(f)`, as a decorator would: the way it is written where one is chosen, or in old code."""
+    first = call.args[0] if len(call.args) == 1 else UNKNOWN
+    if not isinstance(first, FunctionValue):
+        return None
+    return replace(first, decorators=(*first.decorators, f"builtins.{name}"))
+
+
+def _named(call: Invocation, name: str) -> Value:
+    return external.named(call.run, call.state, call.args[0], call.args[1:], call.keywords)
+
+
+def _later(call: Invocation, name: str) -> Value:
+    """What gives one item after the other where it is gone through."""
+    return Partial(Ref(f"builtins.{name}"), call.args, ())
+
+
+def _enumerate(call: Invocation, name: str) -> Value:
+    exact = containers.exact_items(call.run, call.state, call.args[0]) if call.args else None
+    if exact is not None and containers.worth_unrolling(exact):
+        return TupleValue(tuple(TupleValue((Const(i), item)) for i, item in enumerate(exact)))
+    return _later(call, name)
+
+
+def _zip(call: Invocation, name: str) -> Value:
+    columns = [containers.exact_items(call.run, call.state, arg) for arg in call.args]
+    known = [column for column in columns if column is not None]
+    if len(known) == len(columns) and any(map(containers.worth_unrolling, known)):
+        return TupleValue(tuple(TupleValue(row) for row in zip(*known, strict=False)))
+    return _later(call, name)
+
+
+def _dict(call: Invocation, name: str) -> Value:
+    obj = objects.allocate(call.frame, call.at)
+    keys = tuple(key for key, _ in call.keywords)
+    values = tuple(value for _, value in call.keywords)
+    known = not call.args and "**" not in keys
+    call.state.heap[obj] = {
+        ITEMS: Items(values if known else None, objects.join_values(values), keys if known else None)
+    }
+    return Collection(obj, "dict")
+
+
+def _number(call: Invocation, name: str) -> Value:
+    first = call.args[0] if call.args else UNKNOWN
+    if not isinstance(first, Tensor):
+        return UNKNOWN
+    result = expressions.cut(call.run, call.frame, first, name, call.at, python=True)
+    return call.record(f"builtins.{name}", None, result)
+
+
+def _computed(call: Invocation, name: str) -> Value:
+    """`sum`, `max`, ...: of tensors one that depends on all of them."""
+    first = call.args[0] if call.args else UNKNOWN
+    if isinstance(first, Parameters):
+        iterators.gone_through(call.run, call.frame, call.state, first, name, call.at)
+        return Tensor(first.sources, requires=True, open=first.open)
+    inner = external.tensors_in(call.run, call.state, call.args)
+    if not any(isinstance(value, Tensor) for value in inner):
+        return UNKNOWN
+    return call.record(f"builtins.{name}", None, combine(inner, f"builtins.{name}"))
+
+
+def _next(call: Invocation, name: str) -> Value:
+    first = call.args[0] if call.args else UNKNOWN
+    if isinstance(first, Parameters):
+        return first._replace(shape="element", partial=True)
+    return containers.element_of(call.run, call.frame, call.state, first)
+
+
+def _getattr(call: Invocation, name: str) -> Value | None:
+    if len(call.args) < 2:
+        return None
+    receiver, key, *_ = call.args
     if isinstance(key, Const) and isinstance(key.value, str):
-        objects.store_attribute(run, frame, state, receiver, key.value, value, at)
-        return
+        return objects.get_attribute(call.run, call.frame, call.state, receiver, key.value, call.at)
+    return UNKNOWN
+
+
+def _setattr(call: Invocation, name: str) -> Value | None:
+    if len(call.args) != 3:
+        return None
+    state = call.state
+    receiver, key, value = call.args
+    if isinstance(key, Const) and isinstance(key.value, str):
+        objects.store_attribute(call.run, call.frame, state, receiver, key.value, value, call.at)
+        return NONE
     for option in options_of(receiver):
         if isinstance(option, Instance):
             # A computed name: the value is an attribute of the object, whichever.
             old = state.attribute(option.obj, "[added]")
             state.set_attribute(option.obj, "[added]", objects.join_values([v for v in (old, value) if v is not None]))
+    return NONE
 
 
-def _isinstance(run: Run, args: tuple[Value, ...]) -> Value:
-    value, cls = args
+def _map(call: Invocation, name: str) -> Value | None:
+    if len(call.args) != 2:
+        return None
+    run, frame, state, at = call.run, call.frame, call.state, call.at
+    element = containers.element_of(run, frame, state, call.args[1])
+    mapped = calls.invoke(run, frame, state, call.args[0], (element,), (), at)
+    return containers.make_collection(run, frame, state, "list", [mapped], False, at)
+
+
+def _exit(call: Invocation, name: str) -> None:
+    call.state.dead = True
+
+
+def _object(call: Invocation, name: str) -> Value:
+    return UNKNOWN
+
+
+def _reflection(call: Invocation, name: str) -> None:
+    """`exec(...)`, `vars()`: whatever the program has may be changed through it."""
+    training.forget_all_gradients(call.state)
+
+
+def _str(call: Invocation, name: str) -> Value:
+    return Ref("builtins.text")
+
+
+def _len(call: Invocation, name: str) -> Value:
+    first = call.args[0] if call.args else UNKNOWN
+    layers = containers.exact_items(call.run, call.state, first) if isinstance(first, Instance) else None
+    return PLAIN if layers is None else Const(len(layers))
+
+
+def _isinstance(call: Invocation, name: str) -> Value | None:
+    if len(call.args) != 2:
+        return None
+    value, cls = call.args
     if isinstance(value, Instance) and isinstance(cls, (ClassValue, Ref)):
-        order, known = class_lookup.mro(run, value.type)
+        order, known = class_lookup.mro(call.run, value.type)
         if cls in order:
             return Const(True)
         if known and isinstance(cls, ClassValue):
@@ -195,3 +253,30 @@ def _isinstance(run: Run, args: tuple[Value, ...]) -> Value:
         if isinstance(value, Tensor):
             return Const(False)
     return UNKNOWN
+
+
+_Function = Callable[[Invocation, str], "Value | None"]
+
+_FUNCTIONS: dict[str, _Function] = {
+    **dict.fromkeys(("list", "tuple", "set", "sorted", "reversed", "iter", "frozenset"), _listed),
+    "filter": _filter,
+    **dict.fromkeys(("property", "staticmethod", "classmethod"), _decorated),
+    "namedtuple": _named,
+    "enumerate": _enumerate,
+    "zip": _zip,
+    "range": _later,
+    "dict": _dict,
+    **dict.fromkeys(("float", "int", "bool"), _number),
+    **dict.fromkeys(("sum", "max", "min", "abs", "pow"), _computed),
+    "next": _next,
+    "getattr": _getattr,
+    "setattr": _setattr,
+    "isinstance": _isinstance,
+    "map": _map,
+    **dict.fromkeys(("exit", "quit"), _exit),
+    "object": _object,
+    **dict.fromkeys(("vars", "globals", "locals", "exec", "eval"), _reflection),
+    "str": _str,
+    "len": _len,
+}
+"""What is called, by name; what gives None has nothing to tell of these arguments."""

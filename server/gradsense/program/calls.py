@@ -29,7 +29,8 @@ from gradsense.program import (
     statements,
     training,
 )
-from gradsense.program.facts import Call, Forward, Make, Need, Returned
+from gradsense.program.facts import Forward, Make, Need, Returned
+from gradsense.program.invocation import Invocation
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge import graph_layers as known_graph_layers
 from gradsense.program.knowledge.functions import GRAD_MODES
@@ -153,9 +154,9 @@ def invoke(
     if isinstance(callee, ClassValue):
         return instantiate(run, frame, state, callee, args, keywords, at)
     if isinstance(callee, Method):
-        return methods.call_method(run, frame, state, callee, args, keywords, at)
+        return methods.call_method(Invocation(run, frame, state, args, keywords, at), callee)
     if isinstance(callee, Ref):
-        return external.call_external(run, frame, state, callee, args, keywords, at)
+        return external.call_external(Invocation(run, frame, state, args, keywords, at), callee)
     if isinstance(callee, Instance):
         return call_instance(run, frame, state, callee, args, keywords, at)
     if isinstance(callee, Partial):
@@ -739,18 +740,3 @@ def _has_library_layers(state: State, container: Instance) -> bool:
     items = state.items(container.obj)
     held = items.exact if items.exact is not None else options_of(items.element)
     return any(isinstance(each, Instance) and each.type == Ref(objects.PART) for each in held)
-
-
-def record_call(
-    run: Run,
-    frame: Frame,
-    name: str,
-    receiver: Value | None,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    result: Value,
-    at: int,
-) -> Value:
-    """Keep the call as a fact; gives `result` back."""
-    run.record(Call(frame.site(at), run.context(frame), name, receiver, args, keywords, result), frame)
-    return result

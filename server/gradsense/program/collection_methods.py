@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradsense.program import (
-    calls,
     containers,
     expressions,
     objects,
 )
+from gradsense.program.invocation import Invocation
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, State
 from gradsense.program.values import (
@@ -18,7 +18,6 @@ from gradsense.program.values import (
     Collection,
     Const,
     Items,
-    Keywords,
     Partial,
     Ref,
     Tensor,
@@ -28,23 +27,15 @@ from gradsense.program.values import (
 )
 
 
-def call_on_collection(
-    run: Run,
-    frame: Frame,
-    state: State,
-    collection: Collection | TupleValue,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def call_on_collection(call: Invocation, collection: Collection | TupleValue, name: str) -> Value:
+    run, frame, state, args, keywords, at = call
     for arg in args:
         expressions.use(run, arg)
     if isinstance(collection, TupleValue):
         return UNKNOWN
     if name == "append" and args:
         if isinstance(args[0], Tensor) and args[0].sources:
-            calls.record_call(run, frame, "list.append", collection, args, keywords, NONE, at)
+            call.record("list.append", collection, NONE)
         in_own_loop = any(r.site.where == frame.where for r in frame.rounds) or bool(frame.rounds)
         containers.append(state, collection, args[0], not in_own_loop and frame.conditions == 0)
     elif name == "add" and args:

@@ -13,10 +13,10 @@ from gradsense.program import (
     training,
 )
 from gradsense.program.facts import Make
+from gradsense.program.invocation import Invocation
 from gradsense.program.knowledge import classes
 from gradsense.program.knowledge import graph_layers as known_graph_layers
-from gradsense.program.run import Frame, Run
-from gradsense.program.state import ITEMS, OPEN, State
+from gradsense.program.state import ITEMS, OPEN
 from gradsense.program.values import (
     NOTHING,
     UNKNOWN,
@@ -24,7 +24,6 @@ from gradsense.program.values import (
     Const,
     Instance,
     Items,
-    Keywords,
     Kind,
     Ref,
     TupleValue,
@@ -32,54 +31,38 @@ from gradsense.program.values import (
 )
 
 
-def construct(
-    run: Run,
-    frame: Frame,
-    state: State,
-    name: str,
-    kind: Kind,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-    opaque: bool = False,
-) -> Value:
+def construct(call: Invocation, name: str, kind: Kind, opaque: bool = False) -> Value:
+    """A new object of a class from outside; of an `opaque` one it isn't known what it was made with."""
+    run, frame, state, args, keywords, at = call
     instance = Instance(objects.allocate(frame, at), Ref(name), kind)
     state.heap[instance.obj] = {OPEN: True} if opaque else {}
     if kind is Kind.MODULE:
         if name in classes.WRAPPERS and args and args[0] is UNKNOWN:
             # Wherever it comes from, what is wrapped is a network.
             args = (objects.instance_of_class(run, frame, state, Ref("torch.nn.Module"), at, "module"), *args[1:])
-        _construct_module(run, frame, state, instance, name, args, keywords, at)
-        run.record(Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward), frame)
+            call = call._replace(args=args)
+        _construct_module(call, instance, name)
+        run.record(Make(call.site, run.context(frame), instance, args, keywords, frame.in_forward), frame)
     elif kind is Kind.OPTIMIZER:
         if opaque:
             training.adopt_optimizer(run, state, instance)
         else:
             training.build_optimizer(run, frame, state, instance, args, keywords, at)
     elif kind is Kind.SCHEDULER:
-        state.set_attribute(instance.obj, "optimizer", args[0] if args else dict(keywords).get("optimizer", UNKNOWN))
+        state.set_attribute(instance.obj, "optimizer", call.argument(0, "optimizer") or UNKNOWN)
     elif kind is Kind.SCALER:
-        enabled = dict(keywords).get("enabled")
-        state.set_attribute(instance.obj, "[enabled]", enabled if enabled is not None else Const(True))
+        state.set_attribute(instance.obj, "[enabled]", dict(keywords).get("enabled") or Const(True))
     elif kind is Kind.DISTRIBUTION:
         distributions.make(state, instance, args, keywords)
     elif kind is Kind.DATA:
         shapes.note_data(state, instance, name, args, keywords)
     elif kind is Kind.ENGINE:
-        training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+        training.unknown_code(run, state, call.values)
     return instance
 
 
-def _construct_module(
-    run: Run,
-    frame: Frame,
-    state: State,
-    instance: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> None:
+def _construct_module(call: Invocation, instance: Instance, name: str) -> None:
+    run, frame, state, args, keywords, at = call
     activations.note_layer(state, instance, name, args, keywords)
     shapes.note_layer(state, instance, name, args, keywords)
     if name == "torch.nn.Sequential":
@@ -106,13 +89,13 @@ def _construct_module(
             state.set_attribute(instance.obj, ITEMS, Items(None, UNKNOWN))
             state.set_attribute(instance.obj, OPEN, True)
     elif name in classes.AVERAGES:
-        model = args[0] if args else dict(keywords).get("model", UNKNOWN)
+        model = call.argument(0, "model") or UNKNOWN
         state.set_attribute(instance.obj, "module", composition.clone(run, frame, state, model, at))
     elif name in classes.WRAPPERS:
         if name in classes.REPLACING and args and isinstance(args[0], Instance):
             lost, _ = composition.parameter_sources(run, state, args[0])
             training.replaced(run, frame, state, name.rpartition(".")[2], lost, NOTHING, at)
-        state.set_attribute(instance.obj, "module", args[0] if args else dict(keywords).get("module", UNKNOWN))
+        state.set_attribute(instance.obj, "module", call.argument(0, "module") or UNKNOWN)
     elif known_graph_layers.is_graph_layer(name):
         graph_layers.note(state, instance, name, args, keywords)
     else:
@@ -135,6 +118,3 @@ _KEPT = {
 
 _INPLACE_FIRST = frozenset({"ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid"})
 """Layers whose first argument is `inplace`."""
-
-
-# -- functions with a meaning of their own --

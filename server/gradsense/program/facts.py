@@ -130,7 +130,8 @@ class Replacement(NamedTuple):
     """Nothing in the program holds the network any more that the parameters are of: no loss reaches them."""
 
 
-def _argument(args: tuple[Value, ...], keywords: Keywords, position: int, keyword: str) -> Value | None:
+def argument_of(args: tuple[Value, ...], keywords: Keywords, position: int, keyword: str) -> Value | None:
+    """The argument of a call that is given at `position` or by `keyword`."""
     if position < len(args):
         return args[position]
     return next((value for name, value in keywords if name == keyword), None)
@@ -153,7 +154,7 @@ class Call(NamedTuple):
 
     def argument(self, position: int, keyword: str) -> Value | None:
         """The argument given at `position` or by `keyword`."""
-        return _argument(self.args, self.keywords, position, keyword)
+        return argument_of(self.args, self.keywords, position, keyword)
 
 
 class Step(NamedTuple):
@@ -269,7 +270,7 @@ class Forward(NamedTuple):
 
     def argument(self, position: int, keyword: str) -> Value | None:
         """The argument given at `position` or by `keyword`."""
-        return _argument(self.args, self.keywords, position, keyword)
+        return argument_of(self.args, self.keywords, position, keyword)
 
 
 class Switch(NamedTuple):

@@ -18,6 +18,7 @@ from gradsense.program import (
     training,
     training_methods,
 )
+from gradsense.program.invocation import Invocation
 from gradsense.program.knowledge import classes, functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State
@@ -30,7 +31,6 @@ from gradsense.program.values import (
     Collection,
     Instance,
     Items,
-    Keywords,
     Kind,
     Method,
     Parameters,
@@ -45,41 +45,39 @@ from gradsense.program.values import (
 )
 
 
-def call_method(
-    run: Run, frame: Frame, state: State, method: Method, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def call_method(call: Invocation, method: Method) -> Value:
     """Call a method that is not the user's own."""
     receiver, name = method.receiver, method.name
     if isinstance(receiver, Tensor):
-        return tensor_methods.call_on_tensor(run, frame, state, receiver, name, args, keywords, at)
+        return tensor_methods.call_on_tensor(call, receiver, name)
     if isinstance(receiver, Parameters):
-        return tensor_methods.call_on_parameters(run, frame, state, receiver, name, args, keywords, at)
+        return tensor_methods.call_on_parameters(call, receiver, name)
     if isinstance(receiver, Instance):
-        return _instance(run, frame, state, receiver, name, args, keywords, at)
+        return _instance(call, receiver, name)
     if isinstance(receiver, Parts):
-        modes.switch_parts(run, frame, state, receiver, modes.asked_for(name, args, keywords), at)
-        return calls.record_call(run, frame, f"Parts.{name}", receiver, args, keywords, receiver, at)
+        asked = modes.asked_for(name, call.args, call.keywords)
+        modes.switch_parts(call.run, call.frame, call.state, receiver, asked, call.at)
+        return call.record(f"Parts.{name}", receiver, receiver)
     if isinstance(receiver, (Collection, TupleValue)):
-        return collection_methods.call_on_collection(run, frame, state, receiver, name, args, keywords, at)
+        return collection_methods.call_on_collection(call, receiver, name)
     if isinstance(receiver, Super):
-        return _super(run, frame, state, receiver, name, args, keywords, at)
+        return _super(call, receiver, name)
     if isinstance(receiver, ClassValue):
-        return _of_class(run, frame, state, receiver, name, args, keywords, at)
+        return _of_class(call, receiver, name)
     if isinstance(receiver, Unknown) and name in ("view", "flatten"):
-        return shapes.arranged(run, state, receiver, name, args, keywords)
-    result = _unknown(run, frame, state, name, args, keywords, at)
+        return shapes.arranged(call.run, call.state, receiver, name, call.args, call.keywords)
+    result = _unknown(call, name)
     if name == "detach" and receiver is UNKNOWN:
-        return expressions.history_ends(frame, name, at)
-    if result is UNKNOWN and receiver == PLAIN and (name in functions.SAME_TENSOR or all(map(is_plain, args))):
+        return expressions.history_ends(call.frame, name, call.at)
+    if result is UNKNOWN and receiver == PLAIN and (name in functions.SAME_TENSOR or all(map(is_plain, call.args))):
         return PLAIN
     return result
 
 
-def _unknown(
-    run: Run, frame: Frame, state: State, name: str, args: tuple[Value, ...], keywords: Keywords, at: int
-) -> Value:
+def _unknown(call: Invocation, name: str) -> Value:
     """A telling name on an unknown receiver: the gradients of everything may be touched."""
-    calls.record_call(run, frame, f"Unknown.{name}", UNKNOWN, args, keywords, UNKNOWN, at)
+    run, frame, state, args, keywords, at = call
+    call.record(f"Unknown.{name}", UNKNOWN, UNKNOWN)
     if name == "backward":
         if args and any(isinstance(arg, (Tensor, Unknown)) for arg in args):
             # An engine's: `accelerator.backward(loss)`.
@@ -89,30 +87,18 @@ def _unknown(
         training.clear_unknown(run, frame, state, "module", at)
     elif name == "eval" and (args or keywords):
         # No Module's: it takes none.
-        training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
-    elif name in (
-        "train",
-        "eval",
-        "cpu",
-        "cuda",
-        "to",
-        "parameters",
-        "named_parameters",
-        "detach",
-        "item",
-        "numpy",
-    ):
-        if name == "item":
-            return Tensor(requires=False, python=True, open=False)
-        if name in ("parameters", "named_parameters"):
-            shape = "pairs" if name == "named_parameters" else "iterator"
-            return iterators.made(frame, state, Parameters(NOTHING, True, shape=shape, site=frame.site(at)))
-        if name in ("train", "eval"):
-            modes.blur(run, state)
+        training.unknown_code(run, state, call.values)
+    elif name == "item":
+        return Tensor(requires=False, python=True, open=False)
+    elif name in ("parameters", "named_parameters"):
+        shape = "pairs" if name == "named_parameters" else "iterator"
+        return iterators.made(frame, state, Parameters(NOTHING, True, shape=shape, site=call.site))
+    elif name in ("train", "eval"):
+        modes.blur(run, state)
     elif name == "step":
         training.unknown_code(run, state, args)
-    else:
-        training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+    elif name not in ("cpu", "cuda", "to", "detach", "numpy"):
+        training.unknown_code(run, state, call.values)
         if name in ("update", "fit", "training_step", "manual_backward", "run"):
             training.forget_all_gradients(state)
     return UNKNOWN
@@ -129,16 +115,7 @@ def external_attribute(run: Run, frame: Frame, state: State, instance: Instance,
     return UNKNOWN if instance.kind is Kind.OTHER else Method(instance, name)
 
 
-def _instance(
-    run: Run,
-    frame: Frame,
-    state: State,
-    instance: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def _instance(call: Invocation, instance: Instance, name: str) -> Value:
     handler = {
         Kind.MODULE: module_methods.call_on_module,
         Kind.LIGHTNING: module_methods.call_on_module,
@@ -149,41 +126,24 @@ def _instance(
         Kind.DISTRIBUTION: _distribution,
     }.get(instance.kind)
     if handler is None:
-        training.unknown_code(run, state, (*args, *(v for _, v in keywords), instance))
-        return training.result_of_unknown(args)
-    result = handler(run, frame, state, instance, name, args, keywords, at)
+        training.unknown_code(call.run, call.state, (*call.values, instance))
+        return training.result_of_unknown(call.args)
+    result = handler(call, instance, name)
     word = "Lightning" if instance.kind is Kind.LIGHTNING else instance.kind.value.capitalize()
-    return calls.record_call(run, frame, f"{word}.{name}", instance, args, keywords, result, at)
+    return call.record(f"{word}.{name}", instance, result)
 
 
-def _distribution(
-    run: Run,
-    frame: Frame,
-    state: State,
-    distribution: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
-    return distributions.call(run, frame, state, distribution, name, (*args, *(value for _, value in keywords)), at)
+def _distribution(call: Invocation, distribution: Instance, name: str) -> Value:
+    return distributions.call(call.run, call.frame, call.state, distribution, name, call.values, call.at)
 
 
 # -- super() and classes --
 
 
-def _super(
-    run: Run,
-    frame: Frame,
-    state: State,
-    receiver: Super,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def _super(call: Invocation, receiver: Super, name: str) -> Value:
+    run, frame, state, args, keywords, at = call
     self_value = receiver.self_value
-    calls.record_call(run, frame, f"super.{name}", self_value, args, keywords, UNKNOWN, at)
+    call.record(f"super.{name}", self_value, UNKNOWN)
     if not isinstance(self_value, Instance) or name == "__init__":
         if isinstance(self_value, Instance) and self_value.kind is Kind.OPTIMIZER and name == "__init__" and args:
             training.adopt_optimizer(run, state, self_value)
@@ -199,7 +159,7 @@ def _super(
     if name in ("optimizer_step", "backward") and self_value.kind is Kind.LIGHTNING:
         training.forget_all_gradients(state)
         return NONE
-    return _instance(run, frame, state, self_value, name, args, keywords, at)
+    return _instance(call, self_value, name)
 
 
 def _is_container_class(run: Run, instance: Instance) -> bool:
@@ -212,26 +172,16 @@ def _fill_container(run: Run, state: State, instance: Instance, args: tuple[Valu
     state.set_attribute(instance.obj, ITEMS, Items(tuple(exact), objects.join_values(exact)))
 
 
-def _of_class(
-    run: Run,
-    frame: Frame,
-    state: State,
-    cls: ClassValue,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def _of_class(call: Invocation, cls: ClassValue, name: str) -> Value:
     """`Net.load_from_checkpoint(...)`, `Function.apply(...)`: made by what the class inherits."""
-    if name == "__init__" and args:
+    if name == "__init__" and call.args:
         return NONE
     if name == "apply":
-        result = combine([*args, UNKNOWN])
-        return calls.record_call(run, frame, "Function.apply", cls, args, keywords, result, at)
-    kind, _ = class_lookup.kind_of_class(run, cls)
+        return call.record("Function.apply", cls, combine([*call.args, UNKNOWN]))
+    kind, _ = class_lookup.kind_of_class(call.run, cls)
     if kind in (Kind.MODULE, Kind.LIGHTNING) and name in ("load_from_checkpoint", "from_pretrained"):
-        instance = Instance(objects.allocate(frame, at), cls, kind)
-        state.heap[instance.obj] = {OPEN: True}
+        instance = Instance(objects.allocate(call.frame, call.at), cls, kind)
+        call.state.heap[instance.obj] = {OPEN: True}
         return instance
-    training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+    training.unknown_code(call.run, call.state, call.values)
     return UNKNOWN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gradsense.program import (
     calls,
     class_lookup,
@@ -13,6 +15,7 @@ from gradsense.program import (
     objects,
     training,
 )
+from gradsense.program.invocation import Invocation
 from gradsense.program.knowledge import classes
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, State, after_backward
@@ -26,7 +29,6 @@ from gradsense.program.values import (
     FunctionValue,
     Instance,
     Items,
-    Keywords,
     Kind,
     Method,
     Obj,
@@ -106,8 +108,67 @@ CHILDREN = "[children]"
 """The attribute of a network from a library that holds what stands for its layers, whichever."""
 
 
-def _children(run: Run, frame: Frame, state: State, module: Instance, at: int) -> Value:
+def call_on_module(call: Invocation, module: Instance, name: str) -> Value:
+    """Call a method that a Module of torch or Lightning has."""
+    told = _METHODS.get(name)
+    result = told(call, module, name) if told is not None else None
+    if result is None and module.kind is Kind.LIGHTNING and name in _LIGHTNING_METHODS:
+        result = _lightning(call, module, name)
+    if result is not None:
+        return result
+    if name in _MODULE_METHODS:
+        return UNKNOWN
+    training.unknown_code(call.run, call.state, (*call.values, module))
+    return training.result_of_unknown((*call.args, Tensor(open=True)))
+
+
+def _parameters(call: Invocation, module: Instance, name: str) -> Value:
+    run, state = call.run, call.state
+    sources, is_open = composition.parameter_sources(run, state, module)
+    whole = frozenset(composition.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
+    shape = "pairs" if name == "named_parameters" else "iterator"
+    partial = objects.SLICED in state.attributes(module.obj)
+    made = Parameters(sources, is_open, NOTHING if partial else whole, shape, partial, call.site)
+    made = made if partial else made._replace(of=module.obj)
+    return iterators.made(call.frame, state, made)
+
+
+def _switch_mode(call: Invocation, module: Instance, name: str) -> Value:
+    asked = modes.asked_for(name, call.args, call.keywords)
+    modes.switch(call.run, call.frame, call.state, module, asked, call.at)
+    return module
+
+
+def _itself(call: Invocation, module: Instance, name: str) -> Value:
+    return module
+
+
+def _requires_grad(call: Invocation, module: Instance, name: str) -> Value:
+    _freeze(call, module, call.argument(0, "requires_grad") or Const(True))
+    return module
+
+
+def _apply(call: Invocation, module: Instance, name: str) -> Value:
+    function = call.args[0] if call.args else UNKNOWN
+    if isinstance(function, FunctionValue) and modes.may_switch(function.code):
+        calls.invoke(call.run, call.frame, call.state, function, (Parts(module, "element"),), (), call.at)
+    return module
+
+
+def _zero_grad(call: Invocation, module: Instance, name: str) -> Value:
+    sources, is_open = composition.parameter_sources(call.run, call.state, module)
+    every = Parameters(sources, is_open, of=module.obj)
+    training.clear_parameters(call.run, call.frame, call.state, every, "module", call.at)
+    return NONE
+
+
+def _modules(call: Invocation, module: Instance, name: str) -> Value:
+    return Parts(module, "iterator" if name == "modules" else "pairs")
+
+
+def _children(call: Invocation, module: Instance, name: str) -> Value:
     """`module.children()`; of a network from a library it isn't known which they are, but whose."""
+    run, frame, state, at = call.run, call.frame, call.state, call.at
     held = state.attributes(module.obj).get(ITEMS)
     if isinstance(held, Items):
         exact = held.exact is not None
@@ -123,104 +184,77 @@ def _is_wrapper_or_layer(name: str) -> bool:
     return name in classes.WRAPPERS or name in classes.AVERAGES or classes.is_layer(name)
 
 
-def call_on_module(
-    run: Run,
-    frame: Frame,
-    state: State,
-    module: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
-    if name in ("parameters", "named_parameters"):
-        sources, is_open = composition.parameter_sources(run, state, module)
-        whole = frozenset(composition.modules_below(run, state, module)) if not is_open else frozenset((module.obj,))
-        shape = "pairs" if name == "named_parameters" else "iterator"
-        partial = objects.SLICED in state.attributes(module.obj)
-        made = Parameters(sources, is_open, NOTHING if partial else whole, shape, partial, frame.site(at))
-        made = made if partial else made._replace(of=module.obj)
-        return iterators.made(frame, state, made)
-    if name in ("train", "eval"):
-        modes.switch(run, frame, state, module, modes.asked_for(name, args, keywords), at)
-        return module
-    if name in (
-        "to",
-        "cuda",
-        "cpu",
-        "half",
-        "float",
-        "double",
-        "bfloat16",
-        "requires_grad_",
-        "apply",
-    ):
-        if name == "requires_grad_":
-            _freeze(run, state, module, args, keywords)
-        if name == "apply" and args and isinstance(args[0], FunctionValue) and modes.may_switch(args[0].code):
-            calls.invoke(run, frame, state, args[0], (Parts(module, "element"),), (), at)
-        return module
-    if name in ("share_memory", "xpu", "type", "to_empty"):
-        return module
-    if name == "zero_grad":
-        sources, is_open = composition.parameter_sources(run, state, module)
-        every = Parameters(sources, is_open, of=module.obj)
-        training.clear_parameters(run, frame, state, every, "module", at)
-        return NONE
-    if name in ("modules", "named_modules"):
-        return Parts(module, "iterator" if name == "modules" else "pairs")
-    if name in ("children", "values"):
-        return _children(run, frame, state, module, at)
-    if name in ("add_module", "register_module", "register_parameter") and len(args) == 2:
-        key = args[0].value if isinstance(args[0], Const) else None
-        if isinstance(key, str):
-            state.set_attribute(module.obj, key, args[1])
-        else:
-            old = state.attribute(module.obj, "[added]")
-            state.set_attribute(module.obj, "[added]", join(old, args[1]) if old is not None else args[1])
-        return NONE
-    if name == "register_buffer" and len(args) >= 2:
-        if isinstance(args[0], Const) and isinstance(args[0].value, str):
-            value = args[1]
-            state.set_attribute(module.obj, args[0].value, value)
-        return NONE
-    if name in ("append", "extend", "insert") and isinstance(module.type, Ref):
-        container = Collection(module.obj, "list")
-        if name == "append" and args:
-            containers.append(state, container, args[0], not frame.rounds)
-        elif name == "extend" and args:
-            containers.extend(run, state, container, args[0])
-        else:
-            state.set_attribute(module.obj, OPEN, True)
-        return module
-    if name == "forward":
-        if isinstance(module.type, Ref) and module.type.name in classes.WRAPPERS:
-            # What a wrapper does is all in its `forward`: it is as good as a call.
-            return calls.call_instance(run, frame, state, module, args, keywords, at)
-        return calls.forward_of(run, frame, state, module, args, keywords, at)
-    if name in ("items", "keys") and isinstance(module.type, Ref):
-        return UNKNOWN
-    if name == "load_state_dict":
-        sources, _ = composition.parameter_sources(run, state, module)
-        run.loaded |= sources
-        if dict(keywords).get("assign") == Const(True):
-            training.replaced(run, frame, state, "load_state_dict", sources, NOTHING, at)
-    if name == "update_parameters" and class_lookup.external_class(module, run) in classes.AVERAGES:
-        run.loaded |= composition.parameter_sources(run, state, module)[0]
-        return NONE
-    if name == CLOSURE:
-        # It runs `training_step`, clears, and computes the gradients of whatever Lightning's optimizer holds.
-        for optimizer, states in list(state.gradients.items()):
-            state.gradients[optimizer] = after_backward(states, frame.site(at), certain=True)
-        return UNKNOWN
-    if module.kind is Kind.LIGHTNING and name in _LIGHTNING_METHODS:
-        return _lightning(run, frame, state, module, name, args, keywords, at)
-    if name == "state_dict":
-        return Partial(Ref(STATE_DICT), (module,), ())
-    if name in _MODULE_METHODS:
-        return UNKNOWN
-    training.unknown_code(run, state, (*args, *(v for _, v in keywords), module))
-    return training.result_of_unknown((*args, Tensor(open=True)))
+def _add(call: Invocation, module: Instance, name: str) -> Value | None:
+    """`add_module(name, module)`, `register_parameter(name, parameter)`."""
+    if len(call.args) != 2:
+        return None
+    named, added = call.args
+    key = named.value if isinstance(named, Const) else None
+    if isinstance(key, str):
+        call.state.set_attribute(module.obj, key, added)
+    else:
+        old = call.state.attribute(module.obj, "[added]")
+        call.state.set_attribute(module.obj, "[added]", join(old, added) if old is not None else added)
+    return NONE
+
+
+def _register_buffer(call: Invocation, module: Instance, name: str) -> Value | None:
+    if len(call.args) < 2:
+        return None
+    key = call.args[0]
+    if isinstance(key, Const) and isinstance(key.value, str):
+        call.state.set_attribute(module.obj, key.value, call.args[1])
+    return NONE
+
+
+def _grow(call: Invocation, module: Instance, name: str) -> Value | None:
+    """`append`, `extend` and `insert` of a ModuleList or a Sequential."""
+    if not isinstance(module.type, Ref):
+        return None
+    container = Collection(module.obj, "list")
+    if name == "append" and call.args:
+        containers.append(call.state, container, call.args[0], not call.frame.rounds)
+    elif name == "extend" and call.args:
+        containers.extend(call.run, call.state, container, call.args[0])
+    else:
+        call.state.set_attribute(module.obj, OPEN, True)
+    return module
+
+
+def _forward(call: Invocation, module: Instance, name: str) -> Value:
+    # What a wrapper does is all in its `forward`: it is as good as a call.
+    wraps = isinstance(module.type, Ref) and module.type.name in classes.WRAPPERS
+    forward = calls.call_instance if wraps else calls.forward_of
+    return forward(call.run, call.frame, call.state, module, call.args, call.keywords, call.at)
+
+
+def _keys(call: Invocation, module: Instance, name: str) -> Value | None:
+    return UNKNOWN if isinstance(module.type, Ref) else None
+
+
+def _load_state_dict(call: Invocation, module: Instance, name: str) -> None:
+    sources, _ = composition.parameter_sources(call.run, call.state, module)
+    call.run.loaded |= sources
+    if dict(call.keywords).get("assign") == Const(True):
+        training.replaced(call.run, call.frame, call.state, "load_state_dict", sources, NOTHING, call.at)
+
+
+def _update_parameters(call: Invocation, module: Instance, name: str) -> Value | None:
+    if class_lookup.external_class(module, call.run) not in classes.AVERAGES:
+        return None
+    call.run.loaded |= composition.parameter_sources(call.run, call.state, module)[0]
+    return NONE
+
+
+def _closure(call: Invocation, module: Instance, name: str) -> Value:
+    # It runs `training_step`, clears, and computes the gradients of whatever Lightning's optimizer holds.
+    for optimizer, states in list(call.state.gradients.items()):
+        call.state.gradients[optimizer] = after_backward(states, call.site, certain=True)
+    return UNKNOWN
+
+
+def _state_dict(call: Invocation, module: Instance, name: str) -> Value:
+    return Partial(Ref(STATE_DICT), (module,), ())
 
 
 STATE_DICT = "torch.nn.Module.state_dict"
@@ -228,12 +262,11 @@ STATE_DICT = "torch.nn.Module.state_dict"
 FROZEN = "[frozen]"
 
 
-def _freeze(run: Run, state: State, module: Instance, args: tuple[Value, ...], keywords: Keywords) -> None:
-    on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
+def _freeze(call: Invocation, module: Instance, on: Value) -> None:
     frozen = isinstance(on, Const) and not on.value
-    run.frozen |= composition.parameter_sources(run, state, module)[0]
-    for obj in composition.modules_below(run, state, module):
-        state.set_attribute(obj, FROZEN, Const(frozen) if isinstance(on, Const) else UNKNOWN)
+    call.run.frozen |= composition.parameter_sources(call.run, call.state, module)[0]
+    for obj in composition.modules_below(call.run, call.state, module):
+        call.state.set_attribute(obj, FROZEN, Const(frozen) if isinstance(on, Const) else UNKNOWN)
 
 
 OPTIMIZERS = "[optimizers]"
@@ -247,18 +280,12 @@ def some_optimizer(module: Instance) -> Instance:
     return Instance(obj, Ref("torch.optim.Optimizer"), Kind.OPTIMIZER)
 
 
-def _lightning(
-    run: Run,
-    frame: Frame,
-    state: State,
-    module: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
-    if name == "manual_backward" or (name == "backward" and args):
-        training.backward(run, frame, state, args[0] if args else UNKNOWN, name, at, keywords)
+def _lightning(call: Invocation, module: Instance, name: str) -> Value:
+    run, frame, state, at = call.run, call.frame, call.state, call.at
+    first = call.argument(0, "loss" if name.endswith("backward") else "optimizer")
+    options = options_of(first) if first is not None else ()
+    if name == "manual_backward" or (name == "backward" and first is not None):
+        training.backward(run, frame, state, UNKNOWN if first is None else first, name, at, call.keywords)
         return NONE
     if name == "optimizers":
         configured = state.attribute(module.obj, OPTIMIZERS)
@@ -268,22 +295,46 @@ def _lightning(
         training.adopt_optimizer(run, state, optimizer)
         return Choice((optimizer, UNKNOWN))
     if name == "toggle_optimizer":
-        for option in options_of(args[0]) if args else ():
+        for option in options:
             if isinstance(option, Instance):
-                state.toggled[option.obj] = frame.site(at)
+                state.toggled[option.obj] = call.site
     elif name == "untoggle_optimizer":
-        for option in options_of(args[0]) if args else ():
+        for option in options:
             if isinstance(option, Instance):
                 state.toggled.pop(option.obj, None)
             elif isinstance(option, Unknown):
                 state.toggled.clear()
     elif name == "toggled_optimizer":
-        return Partial(Ref("lightning.toggled_optimizer"), args, keywords)
+        return Partial(Ref("lightning.toggled_optimizer"), call.args, call.keywords)
     elif name in ("freeze", "unfreeze"):
-        _freeze(run, state, module, (Const(name == "unfreeze"),), ())
-    elif name == "clip_gradients" and args:
-        for option in options_of(args[0]):
+        _freeze(call, module, Const(name == "unfreeze"))
+    elif name == "clip_gradients":
+        for option in options:
             held = run.holdings.get(option.obj) if isinstance(option, Instance) else None
             if held is not None:
                 training.clip(run, frame, state, Parameters(held.sources, held.open), at)
     return UNKNOWN
+
+
+_MethodOfModule = Callable[[Invocation, Instance, str], "Value | None"]
+
+_METHODS: dict[str, _MethodOfModule] = {
+    **dict.fromkeys(("parameters", "named_parameters"), _parameters),
+    **dict.fromkeys(("train", "eval"), _switch_mode),
+    **dict.fromkeys("to cuda cpu half float double bfloat16 share_memory xpu type to_empty".split(), _itself),
+    "requires_grad_": _requires_grad,
+    "apply": _apply,
+    "zero_grad": _zero_grad,
+    **dict.fromkeys(("modules", "named_modules"), _modules),
+    **dict.fromkeys(("children", "values"), _children),
+    **dict.fromkeys(("add_module", "register_module", "register_parameter"), _add),
+    "register_buffer": _register_buffer,
+    **dict.fromkeys(("append", "extend", "insert"), _grow),
+    "forward": _forward,
+    **dict.fromkeys(("items", "keys"), _keys),
+    "load_state_dict": _load_state_dict,
+    "update_parameters": _update_parameters,
+    CLOSURE: _closure,
+    "state_dict": _state_dict,
+}
+"""What is called, by name; what gives None has nothing to tell, or nothing to add to what its arguments say."""

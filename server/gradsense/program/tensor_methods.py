@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gradsense.program import (
     activations,
-    calls,
     expressions,
     in_place,
     marking,
     shapes,
     training,
 )
+from gradsense.program.invocation import Invocation
 from gradsense.program.knowledge import functions
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import UNKNOWN_GRADIENTS, State
@@ -19,7 +19,6 @@ from gradsense.program.values import (
     PLAIN,
     UNKNOWN,
     Const,
-    Keywords,
     Obj,
     Parameters,
     Ref,
@@ -30,34 +29,18 @@ from gradsense.program.values import (
 )
 
 
-def call_on_tensor(
-    run: Run,
-    frame: Frame,
-    state: State,
-    tensor: Tensor,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
-    result = _tensor_result(run, frame, state, tensor, name, args, keywords, at)
+def call_on_tensor(call: Invocation, tensor: Tensor, name: str) -> Value:
+    run, frame, state, args, keywords, at = call
+    result = _tensor_result(call, tensor, name)
     result = activations.after_method(frame, tensor, name, args, keywords, result, at)
     if name in functions.PICKS:
         result = marking.picked(frame, name, (tensor, *args), keywords, result, at)
     result = shapes.after_method(run, state, tensor, name, args, keywords, result)
-    return calls.record_call(run, frame, f"Tensor.{name}", tensor, args, keywords, result, at)
+    return call.record(f"Tensor.{name}", tensor, result)
 
 
-def _tensor_result(
-    run: Run,
-    frame: Frame,
-    state: State,
-    tensor: Tensor,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def _tensor_result(call: Invocation, tensor: Tensor, name: str) -> Value:
+    run, frame, state, args, keywords, at = call
     if name.endswith("_"):
         for arg in args:
             expressions.use(run, arg)
@@ -72,13 +55,13 @@ def _tensor_result(
         return expressions.cut(run, frame, tensor, name, at, python=True)
     if name in ("multinomial", "bernoulli"):
         return expressions.cut(run, frame, tensor, "sample", at)
-    if name in functions.NON_DIFFERENTIABLE or name in functions.CASTS_TO_INTEGER or _casts(name, args, keywords):
+    if name in functions.NON_DIFFERENTIABLE or name in functions.CASTS_TO_INTEGER or _casts(call, name):
         return expressions.cut(run, frame, tensor, name, at)
     if name in functions.STEPWISE:
         return expressions.flattened(run, frame, tensor, name, at)
     if name == "requires_grad_":
         run.frozen |= tensor.sources
-        on = args[0] if args else dict(keywords).get("requires_grad", Const(True))
+        on = call.argument(0, "requires_grad") or Const(True)
         if isinstance(on, Const) and bool(on.value) and not tensor.sources:
             leaf = _as_leaf(frame, tensor, at)
             in_place.put(state, tensor, leaf)
@@ -108,10 +91,10 @@ def _as_leaf(frame: Frame, tensor: Tensor, at: int) -> Tensor:
     return tensor._replace(requires=True, leaf=frame.site(at), parameter=leaf, sources=frozenset((leaf,)), open=False)
 
 
-def _casts(name: str, args: tuple[Value, ...], keywords: Keywords) -> bool:
+def _casts(call: Invocation, name: str) -> bool:
     """`x.to(torch.long)`, `x.type(torch.LongTensor)`: to integers."""
-    given = (*args, *(value for _, value in keywords))
-    return name in ("to", "type") and any(isinstance(arg, Ref) and arg.name in functions.INTEGERS for arg in given)
+    given = call.values if name in ("to", "type") else ()
+    return any(isinstance(arg, Ref) and arg.name in functions.INTEGERS for arg in given)
 
 
 def _as_tensor(value: Value) -> Tensor:
@@ -153,17 +136,9 @@ def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> N
 _CLEARING = frozenset({"zero_", "detach_"})
 
 
-def call_on_parameters(
-    run: Run,
-    frame: Frame,
-    state: State,
-    parameters: Parameters,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
-    calls.record_call(run, frame, f"Parameters.{name}", parameters, args, keywords, UNKNOWN, at)
+def call_on_parameters(call: Invocation, parameters: Parameters, name: str) -> Value:
+    run, frame, state, args, _, at = call
+    call.record(f"Parameters.{name}", parameters, UNKNOWN)
     for arg in args:
         expressions.use(run, arg)
     if parameters.shape == "gradient":

@@ -28,6 +28,7 @@ from gradsense.program.facts import (
     ScalerStage,
     Step,
 )
+from gradsense.program.invocation import Invocation
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import (
     NO_GRADIENTS,
@@ -395,7 +396,7 @@ def hand_update(
     """
     run.loaded |= parameters.sources
     recorded = (("grad", Const(state.grad)), ("how", Const(how)))
-    calls.record_call(run, frame, "Parameters.update", parameters, args, recorded, NONE, at)
+    Invocation(run, frame, state, args, recorded, at).record("Parameters.update", parameters, NONE)
 
 
 def clip(run: Run, frame: Frame, state: State, parameters: Value, at: int) -> None:

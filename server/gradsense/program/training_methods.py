@@ -7,6 +7,7 @@ from gradsense.program import (
     training,
 )
 from gradsense.program.facts import SchedulerStep
+from gradsense.program.invocation import Invocation
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import ITEMS, OPEN, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
@@ -17,7 +18,6 @@ from gradsense.program.values import (
     Const,
     Instance,
     Items,
-    Keywords,
     Kind,
     Method,
     Obj,
@@ -50,16 +50,8 @@ def attribute(run: Run, state: State, optimizer: Instance, name: str) -> Value:
     return Method(optimizer, name)
 
 
-def call_on_optimizer(
-    run: Run,
-    frame: Frame,
-    state: State,
-    optimizer: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def call_on_optimizer(call: Invocation, optimizer: Instance, name: str) -> Value:
+    run, frame, state, args, keywords, at = call
     training.adopt_optimizer(run, state, optimizer)
     if name == "step":
         return training.step(run, frame, state, optimizer, training.closure_given(args, keywords), at)
@@ -92,16 +84,8 @@ def _state_dict(frame: Frame, state: State, at: int) -> Value:
     return Collection(whole, "dict")
 
 
-def call_on_scaler(
-    run: Run,
-    frame: Frame,
-    state: State,
-    scaler: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def call_on_scaler(call: Invocation, scaler: Instance, name: str) -> Value:
+    run, frame, state, args, keywords, at = call
     if name == "scale" and args:
         value = args[0]
         if state.attribute(scaler.obj, "[enabled]") == Const(False):
@@ -125,38 +109,22 @@ def call_on_scaler(
     return UNKNOWN
 
 
-def call_on_scheduler(
-    run: Run,
-    frame: Frame,
-    state: State,
-    scheduler: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def call_on_scheduler(call: Invocation, scheduler: Instance, name: str) -> Value:
     if name == "step":
-        held = state.attribute(scheduler.obj, "optimizer")
+        held = call.state.attribute(scheduler.obj, "optimizer")
         driven = frozenset(
             option.obj
             for option in options_of(held if held is not None else UNKNOWN)
             if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER
         )
-        run.record(SchedulerStep(frame.site(at), run.context(frame), scheduler, driven, args), frame)
+        step = SchedulerStep(call.site, call.run.context(call.frame), scheduler, driven, call.args)
+        call.run.record(step, call.frame)
     return UNKNOWN
 
 
-def call_on_engine(
-    run: Run,
-    frame: Frame,
-    state: State,
-    engine: Instance,
-    name: str,
-    args: tuple[Value, ...],
-    keywords: Keywords,
-    at: int,
-) -> Value:
+def call_on_engine(call: Invocation, engine: Instance, name: str) -> Value:
     """Fabric, Accelerator, Trainer: they run or wrap the training; what they touch is theirs."""
+    run, frame, state, args, keywords, at = call
     if name in ("prepare", "setup", "setup_module", "prepare_model"):
         for value in args:
             for option in options_of(value):
@@ -168,5 +136,5 @@ def call_on_engine(
         training.backward(run, frame, state, args[0], "engine", at, keywords)
         training.forget_all_gradients(state)
         return NONE
-    training.unknown_code(run, state, (*args, *(v for _, v in keywords)))
+    training.unknown_code(run, state, call.values)
     return UNKNOWN
