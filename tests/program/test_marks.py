@@ -52,7 +52,10 @@ def test_a_score_is_weighed_by_what_has_a_gradient() -> None:
     ("expression", "found"),
     [
         ("reward + 0.9 * model(state)", ["bootstrap"]),
-        ("reward + 0.9 * model(state) - model(other)", ["compared"]),
+        ("reward + 0.9 * model(state) - model(other)", ["difference"]),
+        ("(reward + 0.9 * model(state) - model(other)) ** 2", ["compared"]),
+        ("(reward + 0.9 * model(state) - model(other)).abs()", ["compared"]),
+        ("torch.square(model(other) - (reward + 0.9 * model(state)))", ["compared"]),
         ("nn.functional.mse_loss(model(other), reward + 0.9 * model(state))", ["compared"]),
         ("nn.MSELoss()(model(other), reward + 0.9 * model(state))", ["compared"]),
         ("(reward + 0.9 * model(state)).detach() - model(other)", ["bootstrap"]),

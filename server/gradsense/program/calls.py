@@ -500,6 +500,12 @@ def instantiate(
         made = Make(frame.site(at), run.context(frame), instance, args, keywords, frame.in_forward)
         run.record(made, frame)
     if kind is Kind.OPTIMIZER:
+        # What its `__init__` hands on to torch's is what it holds.
+        params = state.attribute(obj, training.PARAMS)
+        if params is None and class_lookup.find_member(run, cls, "__init__")[0] == "found":
+            params = UNKNOWN
+        if params is not None:
+            args, keywords = (params, *args[1:]), tuple(pair for pair in keywords if pair[0] != "params")
         training.build_optimizer(run, frame, state, instance, args, keywords, at)
     return instance
 

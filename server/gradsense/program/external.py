@@ -106,6 +106,8 @@ def _of_torch(call: Invocation, name: str) -> Value | None:
         merged = marking.compared(frame, call.args[0], call.args[1], merged, at)
     if functions.compares_with_labels(name) and len(call.args) > 1:
         merged = marking.chosen(frame, call.args[0], call.args[1], merged, at)
+    if last in marking.MEASURES:
+        merged = marking.measured(merged)
     if last in functions.PICKS:
         merged = marking.picked(frame, last, call.args, call.keywords, merged, at)
     return training.under_grad_mode(run, state, merged)

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gradsense.program.values import Code, Cut, Instance, Keywords, Obj, Parameters, Site, Value
+from gradsense.program.values import NOTHING, Code, Cut, Instance, Keywords, Obj, Parameters, Site, Value
 
 
 class Gradients(enum.Enum):
@@ -107,11 +107,12 @@ class Holdings:
 class Need(NamedTuple):
     """What the graph behind a layer's call needs for its backward pass: the weights as they were in the call.
 
-    `stepped`: the step that has changed some of them since.
+    `stepped`: the step that has changed some of them since, `changed`.
     """
 
     weights: frozenset[Obj]
     stepped: Site | None = None
+    changed: frozenset[Obj] = NOTHING
 
 
 class Replacement(NamedTuple):

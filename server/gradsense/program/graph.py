@@ -67,7 +67,7 @@ def change_weights(state: State, weights: frozenset[Obj], step: Site) -> None:
     """A step changes weights in place: what was computed with them before can't be back-propagated any more."""
     for node, needed in state.needs.items():
         if needed.stepped is None and needed.weights & weights:
-            state.needs[node] = needed._replace(stepped=step)
+            state.needs[node] = needed._replace(stepped=step, changed=needed.weights & weights)
 
 
 def changed_behind(state: State, value: Value) -> Site | None:
@@ -76,7 +76,8 @@ def changed_behind(state: State, value: Value) -> Site | None:
         return None
     for node in sorted(value.trace.nodes):
         needed = state.needs.get(node)
-        if needed is not None and needed.stepped is not None:
+        # What a network gives besides may have gone through others of its weights alone.
+        if needed is not None and needed.changed & value.sources:
             return needed.stepped
     return None
 

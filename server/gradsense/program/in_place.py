@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import repeat
 from operator import is_
 
 from gradsense.program.facts import InPlace
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
-from gradsense.program.values import NOTHING, Parameters, Tensor, Trace, Value, combine
+from gradsense.program.values import NOTHING, Choice, Parameters, Tensor, Trace, Value, combine, join
 
 _OF_FLAGS = frozenset({"requires_grad_", "detach_", "share_memory_", "resize_", "rename_"})
 """Methods that end in an underscore and leave the numbers alone."""
@@ -58,11 +59,26 @@ def put(state: State, old: Tensor, new: Tensor) -> None:
         if _holds(names, old):
             state.frames[number] = {name: new if value is old else value for name, value in names.items()}
             found = True
+        elif any(_may_be(value, old) for value in names.values()):
+            # One of those that a variable may hold: the tensor is no longer what it was on any way.
+            state.frames[number] = {name: _with(value, old, new) for name, value in names.items()}
+            found = True
     if found:
         return
     for obj, held in list(state.heap.items()):
         if _holds(held, old):
             state.heap[obj] = {name: new if value is old else value for name, value in held.items()}
+
+
+def _may_be(value: Value, old: Tensor) -> bool:
+    return isinstance(value, Choice) and any(option is old for option in value.options)
+
+
+def _with(value: Value, old: Tensor, new: Tensor) -> Value:
+    if not isinstance(value, Choice):
+        return value
+    options = [new if option is old else option for option in value.options]
+    return reduce(join, options)
 
 
 def _holds(held: Mapping[str, object], value: Tensor) -> bool:

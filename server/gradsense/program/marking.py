@@ -42,17 +42,34 @@ def after_operator(frame: Frame, op: str, operands: tuple[Value, ...], result: V
     if not isinstance(result, Tensor):
         return result
     if op == "*":
-        return _product(frame, operands, result, at)
+        is_square = operands[0] == operands[1]
+        return _product(frame, operands, result, at) if not is_square else measured(result)
     if op == "+":
         return _unscored(frame, operands, _sum(frame, operands, result, at), at)
     if op == "-":
         result = _unscored(frame, operands, _ratio(frame, operands, result, at), at)
-        return compared(frame, operands[0], operands[1], result, at)
-    return result
+        return _difference(frame, operands[0], operands[1], result, at, "difference")
+    return measured(result) if op == "**" else result
+
+
+MEASURES = frozenset("pow square abs norm".split())
+"""Functions of torch, and methods of tensors, that make a distance of a difference."""
+
+
+def measured(result: Value) -> Value:
+    """`result`, which is how far apart the two sides of a difference are: they are compared, not put together."""
+    if not isinstance(result, Tensor) or not any(mark.kind == "difference" for mark in result.marks):
+        return result
+    marks = (mark._replace(kind="compared") if mark.kind == "difference" else mark for mark in result.marks)
+    return result._replace(marks=frozenset(marks))
 
 
 def compared(frame: Frame, prediction: Value, target: Value, result: Value, at: int) -> Value:
-    """`result` of a comparison of two tensors, marked where one is a return bootstrapped from the other's networks."""
+    """`result` of a loss function, marked where one of the two is a return bootstrapped from the other's networks."""
+    return measured(_difference(frame, prediction, target, result, at, "compared"))
+
+
+def _difference(frame: Frame, prediction: Value, target: Value, result: Value, at: int, kind: str) -> Value:
     if not (isinstance(prediction, Tensor) and isinstance(target, Tensor) and isinstance(result, Tensor)):
         return result
     pairs = [
@@ -63,7 +80,7 @@ def compared(frame: Frame, prediction: Value, target: Value, result: Value, at: 
     ]
     if not pairs:
         return result
-    found = {Mark("compared", frame.site(at), shared, number=number) for number, _, shared in pairs}
+    found = {Mark(kind, frame.site(at), shared, number=number) for number, _, shared in pairs}
     return result._replace(marks=(result.marks - {mark for _, mark, _ in pairs}) | found)
 
 

@@ -145,7 +145,9 @@ def _super(call: Invocation, receiver: Super, name: str) -> Value:
     self_value = receiver.self_value
     call.record(f"super.{name}", self_value, UNKNOWN)
     if not isinstance(self_value, Instance) or name == "__init__":
-        if isinstance(self_value, Instance) and self_value.kind is Kind.OPTIMIZER and name == "__init__" and args:
+        params = call.argument(0, "params") if name == "__init__" else None
+        if isinstance(self_value, Instance) and self_value.kind is Kind.OPTIMIZER and params is not None:
+            state.set_attribute(self_value.obj, training.PARAMS, params)
             training.adopt_optimizer(run, state, self_value)
         if isinstance(self_value, Instance) and self_value.kind is Kind.DISTRIBUTION:
             distributions.make(state, self_value, args, keywords)

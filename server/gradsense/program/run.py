@@ -153,6 +153,8 @@ class Run:
         """Copies of networks, by the call that made them: the file and the name that they were given there at once."""
         self.frozen: set[Obj] = set()
         """Modules and parameters whose `requires_grad` the program sets, to whatever value."""
+        self.passed: dict[Site, frozenset[Obj]] = {}
+        """What gets a gradient from each backward pass, as it was seen last."""
         self.loaded: set[Obj] = set()
         """Modules and parameters whose values the program sets by other means than training."""
         self.recursions: dict[Key, Recursion] = {}

@@ -321,7 +321,11 @@ def _join_needs(left: dict[Obj, Need], right: dict[Obj, Need]) -> dict[Obj, Need
     if left == right:
         return left.copy()
     return {
-        node: Need(need.weights & other.weights, need.stepped if other.stepped is not None else None)
+        node: Need(
+            need.weights & other.weights,
+            need.stepped if other.stepped is not None else None,
+            need.changed & other.changed,
+        )
         for node, need in left.items()
         if (other := right.get(node)) is not None
     }

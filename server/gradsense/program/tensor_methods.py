@@ -35,6 +35,8 @@ def call_on_tensor(call: Invocation, tensor: Tensor, name: str) -> Value:
     result = activations.after_method(frame, tensor, name, args, keywords, result, at)
     if name in functions.PICKS:
         result = marking.picked(frame, name, (tensor, *args), keywords, result, at)
+    elif name in marking.MEASURES:
+        result = marking.measured(result)
     result = shapes.after_method(run, state, tensor, name, args, keywords, result)
     return call.record(f"Tensor.{name}", tensor, result)
 
@@ -50,7 +52,10 @@ def _tensor_result(call: Invocation, tensor: Tensor, name: str) -> Value:
         training.backward(run, frame, state, tensor, "backward", at, keywords)
         return NONE
     if name in ("detach", "detach_"):
-        return _as_tensor(expressions.cut(run, frame, tensor, "detach", at))._replace(open=False)
+        cut = _as_tensor(expressions.cut(run, frame, tensor, "detach", at))._replace(open=False)
+        if name == "detach_" and tensor.parameter is None:
+            in_place.put(state, tensor, cut)
+        return cut
     if name in functions.LEAVES_TORCH:
         return expressions.cut(run, frame, tensor, name, at, python=True)
     if name in ("multinomial", "bernoulli"):
@@ -131,9 +136,6 @@ def _gradients_written(run: Run, state: State, tensor: Tensor | Parameters) -> N
         held = run.holdings.get(optimizer)
         if held is None or held.open or tensor.open or held.sources & tensor.sources:
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
-
-
-_CLEARING = frozenset({"zero_", "detach_"})
 
 
 def call_on_parameters(call: Invocation, parameters: Parameters, name: str) -> Value:

@@ -75,6 +75,10 @@ def adopt_optimizer(run: Run, state: State, optimizer: Instance) -> None:
     state.gradients.setdefault(optimizer.obj, UNKNOWN_GRADIENTS)
 
 
+PARAMS = "[params]"
+"""The attribute of an optimizer of the user's own that keeps what its `__init__` gives to that of torch."""
+
+
 def build_optimizer(
     run: Run,
     frame: Frame,
@@ -261,6 +265,7 @@ def backward(run: Run, frame: Frame, state: State, value: Value, how: str, at: i
         alone = state.are_alternatives(tuple(state.gradients))
         for optimizer in reached or (list(state.gradients) if alone else ()):
             state.scaled[optimizer] = scaler
+    run.passed[site] = sources
     expressions.use(run, value)
     stepped = graph.changed_behind(state, value)
     retains = _retains(dict(keywords))
@@ -313,9 +318,16 @@ def step(
     state.gradients[optimizer.obj] = after_step(states, frame.site(at))
     held = run.holdings.get(optimizer.obj)
     if held is not None and not held.partial and all(each.kind in UNUSED for each in states):
-        graph.change_weights(state, held.sources, frame.site(at))
+        graph.change_weights(state, held.sources & _with_gradient(run, states), frame.site(at))
     state.scaled.pop(optimizer.obj, None)
     return result
+
+
+def _with_gradient(run: Run, states: frozenset[GradState]) -> frozenset[Obj]:
+    """The parameters that have a gradient on every way: a step leaves the others as they are (`p.grad is None`)."""
+    passes = [state.earlier | {state.backward} for state in states]
+    reached = [frozenset().union(*(run.passed.get(site, NOTHING) for site in sites if site)) for sites in passes]
+    return frozenset.intersection(*reached) if reached else NOTHING
 
 
 def clear_optimizer(run: Run, frame: Frame, state: State, optimizer: Obj, at: int) -> None:

@@ -117,7 +117,7 @@ def call_on_scheduler(call: Invocation, scheduler: Instance, name: str) -> Value
             for option in options_of(held if held is not None else UNKNOWN)
             if isinstance(option, Instance) and option.kind is Kind.OPTIMIZER
         )
-        step = SchedulerStep(call.site, call.run.context(call.frame), scheduler, driven, call.args)
+        step = SchedulerStep(call.site, call.run.context(call.frame), scheduler, driven, call.values)
         call.run.record(step, call.frame)
     return UNKNOWN
 

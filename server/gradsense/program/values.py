@@ -190,12 +190,13 @@ class Mark(NamedTuple):
 
     `kind` is `score` (the log-probability of a value that no gradient goes through), `weighed` (a score times
     something that a gradient goes through: `sources` are that one's, operand `number`), `bootstrap` (data plus a
-    multiple of what networks give: a return, as a rule), `compared` (a bootstrap, operand `number`, against what the
-    same networks give), `ratio` (the difference of two scores of the same policy), `unscored` (something and a term,
-    operand `number`, that only depends on samples of what is `behind`), `chosen` (what `sources` gave for the very
-    action that was sampled of them: its probability, or the logarithm of that), `encoded` (one-hot vectors of what was
-    sampled of what is `behind`), or `share` (parameters times the
-    constant `number`, or a number that the caller decides). `behind`: what it depends on without a gradient.
+    multiple of what networks give: a return, as a rule), `difference` (a bootstrap, operand `number`, less what the
+    same networks give, or the other way round), `compared` (how large such a difference is: a square, a loss), `ratio`
+    (the difference of two scores of the same policy), `unscored` (something and a term, operand `number`, that only
+    depends on samples of what is `behind`), `chosen` (what `sources` gave for the very action that was sampled of them:
+    its probability, or the logarithm of that), `encoded` (one-hot vectors of what was sampled of what is `behind`), or
+    `share` (parameters times the constant `number`, or a number that the caller decides). `behind`: what it depends on
+    without a gradient.
     """
 
     kind: str

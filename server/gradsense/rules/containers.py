@@ -86,7 +86,8 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
             items = [option for value, _ in content for option in options_of(value)]
             pure = all(class_lookup.is_module(i) if want == "modules" else isinstance(i, Tensor) for i in items)
             value = value_assigned(place)
-            if value is not None and _goes_elsewhere(value, facts) and _registers_unknown(program, facts):
+            elsewhere = value is not None and (_goes_elsewhere(value, facts) or _is_handed_on(program, facts, name))
+            if elsewhere and _registers_unknown(program, facts):
                 continue
             kind = held.kind if isinstance(held, Collection) else "tuple"
             if value is not None and m.matches(value.node, m.Call(func=m.Name("tuple"))):
@@ -101,6 +102,23 @@ def _goes_elsewhere(value: Place, facts: ClassFacts) -> bool:
     name = re.escape(value.node.value)
     use = rf"\bfor\b[^:\n]*\bin\b[^:\n]*(?<!\.)\b{name}\b|[(,*][ \t]*{name}\b(?!\.)"
     return re.search(use, facts.value.code.tree.text) is not None  # type: ignore[attr-defined]
+
+
+def _is_handed_on(program: Program, facts: ClassFacts, name: str) -> bool:
+    """Whether what makes the object goes over a list of its own, or gives it to something."""
+    init = facts.methods.get("__init__")
+    for place in attributes_of_self(program, init.code, name) if init is not None else ():
+        above = place.parent()
+        while above is not None and isinstance(above.node, cst.Subscript):
+            place, above = above, above.parent()
+        if above is None:
+            continue
+        node = above.node
+        if isinstance(node, (cst.Arg, cst.StarredElement)):
+            return True
+        if isinstance(node, (cst.For, cst.CompFor)) and node.iter is place.node:
+            return True
+    return False
 
 
 def _registers_unknown(program: Program, facts: ClassFacts) -> bool:

@@ -12,6 +12,7 @@ from gradsense.program.program import Program
 from gradsense.program.values import Collection, Cut, Obj, Parameters, Site, Tensor, TupleValue, Value, options_of
 from gradsense.rules.losses import Loss, losses, reached, tensor_of
 from gradsense.rules.networks import fresh, names_of
+from gradsense.rules.syntax import is_to_raise
 
 
 class Severed(NamedTuple):
@@ -36,7 +37,8 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
         for cut in found:
             behind.setdefault(cut.site, (loss, cut))
         if found and is_without_gradient(loss) and (to_blame := _to_blame(program, loss.value, found)) is not None:
-            if to_blame.site not in told:
+            place = program.place(loss.site)
+            if to_blame.site not in told and not (place is not None and is_to_raise(program, place)):
                 names = names_of(program, loss.run, to_blame.sources)
                 yield Severed(loss, to_blame, names, to_blame.sources, True)
             told.update(cut.site for cut in found)
@@ -129,8 +131,11 @@ def _used_outside(program: Program, cut: Place, sources: frozenset[Obj]) -> froz
     inside: dict[Site, bool] = {}
     for run in program.runs:
         for fact in run.facts_of(Forward):
-            found = frozenset().union(
-                *(each.sources for each in _tensors(fact.result) if not sources.isdisjoint(each.sources))
+            # What a list or a dict holds may have changed since: it may be anything.
+            found = (
+                sources
+                if any(isinstance(each, Collection) for each in options_of(fact.result))
+                else frozenset().union(*(each.sources for each in _tensors(fact.result)))
             )
             if sources & found - used:
                 if fact.site not in inside:

@@ -96,8 +96,14 @@ def compounds_around(program: Program, place: Place) -> list[Place]:
 
 
 def is_to_raise(program: Program, place: Place) -> bool:
-    """Whether a place lies in a `with` that waits for an exception, as tests do: what raises has no result."""
-    return any(m.matches(outer.node, _WAITS_FOR_EXCEPTION) for outer in compounds_around(program, place))
+    """Whether a place lies in a `with` that waits for an exception, as tests do, or is all that is tried, as where the
+    error is shown: what raises has no result.
+    """
+    around = compounds_around(program, place)
+    if not around or any(m.matches(outer.node, _WAITS_FOR_EXCEPTION) for outer in around):
+        return bool(around)
+    # The body of a long statement stands in a block of its own, and something else in its place.
+    return around[-1].where == place.where and m.matches(around[-1].node, _TRIED_ALONE)
 
 
 _WAITS_FOR_EXCEPTION = m.With(
@@ -111,6 +117,11 @@ _WAITS_FOR_EXCEPTION = m.With(
         ),
         m.ZeroOrMore(),
     ]
+)
+
+_TRIED_ALONE = m.Try(
+    body=m.IndentedBlock(body=[m.SimpleStatementLine()]),
+    handlers=[m.ExceptHandler(type=m.Name("RuntimeError") | m.Name("Exception"))],
 )
 
 _COMPOUND = (cst.FunctionDef, cst.ClassDef, cst.For, cst.While, cst.If, cst.With, cst.Try, cst.TryStar, cst.Match)

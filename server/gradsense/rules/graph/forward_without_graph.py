@@ -18,7 +18,7 @@ from gradsense.rules.cuts import Severed, severed, telling, without_gradient
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains, Unmoved
 from gradsense.rules.losses import losses, tensor_of
 from gradsense.rules.networks import names_of
-from gradsense.rules.syntax import places_in
+from gradsense.rules.syntax import is_to_raise, places_in
 
 
 class ForwardWithoutGraph(Rule):
@@ -77,6 +77,8 @@ class ForwardWithoutGraph(Rule):
             spelt = "`" + switch.code().lstrip("@") + "`"
             what = names_of(program, loss.run, frozenset().union(*(cut.sources for cut in off)))
             called = program.place(loss.site)
+            if called is not None and is_to_raise(program, called):
+                continue
             raises = (
                 f"`{called.code()}`" if called is not None and loss.how != "training_step" else "Lightning's `backward`"
             )
@@ -415,6 +417,58 @@ class ForwardWithoutGraph(Rule):
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.nn import functional as F
+
+            from project import Body
+
+
+            class Cosine(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.weight = nn.Parameter(torch.randn(4, 16))
+
+                def forward(self, x):
+                    return {"logits": F.linear(x, F.normalize(self.weight))}
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.body, self.fc = Body(), Cosine()
+
+                def forward(self, x):
+                    x = self.body(x)
+                    out = self.fc(x["features"])
+                    out.update(x)
+                    return out
+
+
+            network = Net()
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+            for inputs, targets in [(torch.randn(5, 8), torch.randint(4, (5,)))]:
+                output = network(inputs)
+                with torch.no_grad():
+                    prototypes = F.normalize(network.fc.weight)
+                pull = F.linear(output["features"], prototypes).pow(2).mean()
+                loss = F.cross_entropy(output["logits"], targets) + pull
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+
+            weight = torch.ones(3, requires_grad=True)
+            with torch.no_grad():
+                z = weight.sum()
+            try:
+                z.backward()
+            except RuntimeError as error:
+                print(error)
             """
         ),
     ]

@@ -27,6 +27,16 @@ _WITH_UNDERSCORE = """clamp clip add sub mul div neg abs exp sqrt relu sigmoid t
     nan_to_num""".split()
 _METHODS = (*_KEPT_ALIKE, *_WITH_UNDERSCORE)
 _OF_ANYTHING = ("Unknown.detach", "Unknown.to", "Unknown.cuda", "Unknown.cpu")
+_FUNCTIONS = (
+    *(
+        f"torch.{name}"
+        for name in """clamp clip clamp_min clamp_max masked_fill nan_to_num squeeze unsqueeze transpose
+    permute reshape flatten detach""".split()
+    ),
+    "torch.nn.functional.normalize",
+)
+_INTO = frozenset({"out", "inplace", "**"})
+"""Arguments by which a function changes something after all."""
 _SWITCHES = ("torch.no_grad", "torch.inference_mode", "torch.enable_grad", "torch.autocast")
 _COMPILE = "torch.compile"
 
@@ -37,7 +47,8 @@ class ResultDiscarded(Rule):
     ## What it does
 
     Reports as a statement of its own: a tensor's method that leaves the tensor as it is (`h.detach()`,
-    `p.grad.clamp(...)` without an underscore, `x.to(device)`), `torch.compile(model)`, and `torch.no_grad()` or
+    `p.grad.clamp(...)` without an underscore, `x.to(device)`), a function that does the same
+    (`torch.clamp(self.scale, 0)`), `torch.compile(model)`, and `torch.no_grad()` or
     `torch.autocast(...)` without `with`.
 
     ## Why it matters
@@ -435,6 +446,63 @@ class ResultDiscarded(Rule):
             x = torch.from_numpy(scan)
             """
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Similarity(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.scale = nn.Parameter(torch.tensor(0.3))
+
+                def forward(self, cosine):
+                    torch.clamp(self.scale, 1e-6)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS510
+                    return (self.scale * cosine + 1).pow(2).mean()
+
+
+            criterion = Similarity()
+            optimizer = torch.optim.SGD(criterion.parameters(), lr=1.0)
+            for _ in range(3):
+                optimizer.zero_grad()
+                criterion(torch.rand(8)).backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Similarity(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.scale = nn.Parameter(torch.tensor(0.3))
+
+                def forward(self, cosine):
+                    scale = torch.clamp(self.scale, 1e-6)
+                    return (scale * cosine + 1).pow(2).mean()
+
+
+            criterion = Similarity()
+            optimizer = torch.optim.SGD(criterion.parameters(), lr=1.0)
+            for _ in range(3):
+                optimizer.zero_grad()
+                criterion(torch.rand(8)).backward()
+                optimizer.step()
+            """,
+        ),
+        Silent(
+            """
+            import torch
+
+            x = torch.randn(4)
+            torch.clamp(x, 0, 1, out=x)
+            torch.nn.functional.normalize(x, dim=0, out=x)
+            """
+        ),
     ]
 
 
@@ -444,6 +512,7 @@ _SINGLE = frozenset({"element", "data", "gradient"})
 _NAMES = (
     *(f"{kind}.{method}" for kind in ("Tensor", "Parameters") for method in _METHODS),
     *_OF_ANYTHING,
+    *_FUNCTIONS,
     *_SWITCHES,
     _COMPILE,
 )
@@ -465,6 +534,8 @@ def _is_without_effect(program: Program, place: Place, call: Call) -> bool:
     receiver = call.receiver
     if isinstance(receiver, Parameters):
         return receiver.shape in _SINGLE
+    if call.name in _FUNCTIONS:
+        return bool(call.args) and _INTO.isdisjoint(name for name, _ in call.keywords)
     if _warms_up(place):
         return False
     if isinstance(receiver, Tensor) and not receiver.python and (not receiver.open or call.name == "Tensor.detach"):
@@ -556,6 +627,8 @@ def _in_words(place: Place, call: Call) -> tuple[str]:
         return (f"`{place.code()}` switches nothing: nobody enters it. Write `with {place.code()}:` around the code.",)
     if call.name == _COMPILE:
         return (f"`{place.code()}` has no effect: the compiled network is thrown away. Assign it.",)
+    if call.name in _FUNCTIONS:
+        return (f"`{place.code()}` has no effect: it gives a new tensor, and nobody takes it. Use what it gives.",)
     receiver = _receiver(place)
     if _takes_underscore(call):
         changed = f"`{call.name.rpartition('.')[2]}_`"
@@ -581,6 +654,11 @@ def _fix(program: Program, place: Place, call: Call) -> Fix | None:
     if call.name == _COMPILE:
         first = node.args[0] if node.args and node.args[0].keyword is None and not node.args[0].star else None
         return _assign(place, span, first.value) if first is not None else None
+    if call.name in _FUNCTIONS:
+        given = call.args[0]
+        if not isinstance(given, Tensor) or given.parameter is not None or node.args[0].keyword is not None:
+            return None
+        return _assign(place, span, node.args[0].value)
     if not isinstance(node.func, cst.Attribute):
         return None
     if _takes_underscore(call):

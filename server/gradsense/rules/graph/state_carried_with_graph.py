@@ -11,7 +11,7 @@ from gradsense.program.run import Run
 from gradsense.program.values import Carrier
 from gradsense.rules import rounds
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, Raises, Silent
+from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
 
 
 class StateCarriedWithGraph(Rule):
@@ -266,5 +266,32 @@ class StateCarriedWithGraph(Rule):
                 hidden.mean().backward()
                 optimizer.step()
             """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            cell, head = nn.GRUCell(4, 8), nn.Linear(8, 1)
+            optimizer = torch.optim.SGD([*cell.parameters(), *head.parameters()], lr=0.1)
+
+
+            def train(hidden):
+                for _ in range(3):
+                    if hidden is not None:
+                        hidden.detach_()
+                    hidden = cell(torch.randn(2, 4), hidden)
+                    loss = head(hidden).pow(2).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                return hidden
+
+
+            hidden = None
+            for _ in range(2):
+                hidden = train(hidden)
+            """,
+            shows=Trains(),
         ),
     ]

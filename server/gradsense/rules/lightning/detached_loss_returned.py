@@ -57,6 +57,8 @@ class DetachedLossReturned(Rule):
                 continue
             if lightning.switched_below(program, facts) or "backward" in facts.methods:
                 continue
+            if lightning.may_optimize_nothing(facts) and "configure_optimizers" in facts.methods:
+                continue
             if "training_step_end" in facts.methods and not lightning.has_current_contract(program):
                 continue
             losses = [(each, lightning.loss_in(run, each.value)) for each in run.returns if not lightning.is_none(each)]
@@ -244,6 +246,30 @@ class DetachedLossReturned(Rule):
 
                 def configure_optimizers(self):
                     return optim.SGD(self.parameters(), lr=0.1)
+            """
+        ),
+        Silent(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+
+
+            class Memory(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.model = nn.Linear(4, 2)
+                    self.seen = []
+
+                def configure_optimizers(self):
+                    return None  # features are collected, and nothing is trained
+
+                def training_step(self, batch, batch_idx):
+                    self.seen.append(self.model(batch).detach())
+                    return torch.tensor(0.0, requires_grad=True, device=self.device)
+
+                def on_validation_start(self):
+                    self.mean = torch.vstack(self.seen).mean(0)
             """
         ),
     ]

@@ -24,6 +24,7 @@ from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NotCalled, Raises, Silent
 from gradsense.rules.parameters import parameter_named, uses, without
+from gradsense.rules.syntax import compounds_around
 
 
 class RemovedHook(Rule):
@@ -49,6 +50,7 @@ class RemovedHook(Rule):
 
     - the version that is installed, pinned or configured still has the hook;
     - the project calls the method itself;
+    - the method is defined under a condition in the class, as for another version;
     - the class is no Lightning class, or the arguments are trailing ones with defaults.
 
     ## References
@@ -81,7 +83,7 @@ class RemovedHook(Rule):
     def _hook(
         self, program: Program, cls: ClassValue, name: str, function: FunctionValue, gone: Removed
     ) -> Iterator[Finding]:
-        if lightning.mentions(program, name, cls):
+        if lightning.mentions(program, name, cls) or _is_conditional(program, function):
             return
         version = f"Lightning {gone.version[0]}.{gone.version[1]}"
         step = STEP_OF.get(name)
@@ -331,6 +333,37 @@ class RemovedHook(Rule):
                     print("epoch")
             """
         ),
+        Silent(
+            """
+            import pytorch_lightning as pl
+            import torch
+            from packaging.version import parse
+            from torch import nn
+
+
+            class Net(pl.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.model = nn.Linear(4, 2)
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    return nn.functional.cross_entropy(self.model(x), y)
+
+                if parse(pl.__version__) >= parse("2.0"):
+
+                    def on_train_epoch_end(self):
+                        self.log("done", 1.0)
+
+                else:
+
+                    def training_epoch_end(self, outputs):
+                        self.log("done", 1.0)
+
+                def configure_optimizers(self):
+                    return torch.optim.Adam(self.parameters())
+            """
+        ),
     ]
 
 
@@ -340,6 +373,17 @@ _INSTEAD = {
     "test_step_end": "Move its body to the end of `test_step`.",
     "tbptt_split_batch": "Set `self.automatic_optimization = False` and split the batch in `training_step`.",
 }
+
+
+def _is_conditional(program: Program, function: FunctionValue) -> bool:
+    """Whether a class has a method under a condition only: that of a version, for which it may well be right."""
+    place = program.place(function.code.site)
+    for around in reversed(compounds_around(program, place)[:-1] if place is not None else []):
+        if isinstance(around.node, cst.ClassDef):
+            return False
+        if isinstance(around.node, (cst.If, cst.Try)):
+            return True
+    return False
 
 
 def _no_longer_passed(hook: str, number: int, param: ir.Parameter, params: tuple[ir.Parameter, ...]) -> bool:

@@ -13,7 +13,7 @@ from gradsense.program import class_lookup
 from gradsense.program.entries import ClassFacts
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.values import ClassValue, Code, Collection
+from gradsense.program.values import ClassValue, Code, Collection, Tensor, TupleValue
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
@@ -40,6 +40,7 @@ class StepOutputUnused(Rule):
     ## Stays silent when
 
     - anything reads the list, a base class or a string among it;
+    - what is collected are numbers of Python's (`loss.item()`): a record for whoever holds the module;
     - the file neither fits the module nor clears the list, and it is no validation step that fills it: another
       file may read it, once;
     - the outputs are returned: Lightning takes them, and most validation steps return something.
@@ -67,6 +68,8 @@ class StepOutputUnused(Rule):
             if not facts.known or not isinstance(facts.attributes.get(name), Collection):
                 continue
             if _is_read(program, facts, name) or not _is_all_there(program, facts, name, step):
+                continue
+            if program.is_damaged(place.where) or _is_a_record(program, place):
                 continue
             collected = place.code(held)
             keeps = ", graph and all" if step == "training_step" else ""
@@ -206,6 +209,34 @@ class StepOutputUnused(Rule):
                     values.clear()
             """
         ),
+        Silent(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+
+
+            class Forecaster(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Linear(4, 1)
+                    self.trajectory = []
+
+                def training_step(self, batch, batch_idx):
+                    x, y = batch
+                    loss = nn.functional.mse_loss(self.net(x), y)
+                    value = loss.detach().item()
+                    self.trajectory.append((self.global_step, value))
+                    return loss
+
+                def configure_optimizers(self):
+                    return torch.optim.Adam(self.parameters())
+
+                def learn(self, loader):
+                    L.Trainer(max_epochs=1).fit(self, loader)
+                    return self
+            """
+        ),
     ]
 
 
@@ -259,6 +290,15 @@ def _is_all_there(program: Program, facts: ClassFacts, name: str, step: str) -> 
         return True
     complete = {"training_step", "configure_optimizers"} <= facts.methods.keys()
     return step == "validation_step" and complete and not lightning.subclasses(program, facts)
+
+
+def _is_a_record(program: Program, place: Place) -> bool:
+    """Whether what is collected are numbers of Python's, which cost next to nothing: a record, for who looks at it."""
+    site = program.site_of(place)
+    kept = [call.args[0] for _, call in program.calls("list.append") if call.site == site]
+    parts = [part for value in kept for part in (value.items if isinstance(value, TupleValue) else (value,))]
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    return bool(tensors) and all(tensor.python for tensor in tensors)
 
 
 def _leave_out(program: Program, place: Place, collected: str) -> Fix | None:

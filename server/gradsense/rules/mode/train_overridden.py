@@ -72,6 +72,8 @@ class TrainOverridden(Rule):
                 yield from self._hides(program, facts, method, place, "this training loop")
             elif _takes_no_mode(method):
                 yield from self._hides(program, facts, method, place, "it")
+            elif _takes_a_number(method):
+                yield from self._hides(program, facts, method, place, "this method")
             elif not _reaches_super(program, method):
                 if not _sets_all(program, facts, method):
                     yield from self._alone(program, facts, method, place)
@@ -415,6 +417,40 @@ class TrainOverridden(Rule):
                         self.optimizer.step()
             """
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+
+            class Agent(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 1)
+
+                def forward(self, x):
+                    return self.linear(x)
+
+                def learn(self, batch, optimizer):
+                    optimizer.zero_grad()
+                    self(batch).pow(2).mean().backward()
+                    optimizer.step()
+
+                def train(self, optimizer="sgd"):
+            #       ^^^^^ GS704
+                    made = OPTIMIZERS[optimizer](self.parameters(), lr=0.1)
+                    for _ in range(3):
+                        self.learn(torch.randn(8, 4), made)
+
+
+            agent = Agent()
+            agent.train()
+            agent.eval()
+            """,
+            shows=Raises("False"),
+        ),
     ]
 
 
@@ -441,6 +477,12 @@ def _takes_no_mode(method: FunctionValue) -> bool:
     parameters = _parameters(method)
     wanted = [param for param in parameters if param.kind == "plain" and param.default is None]
     return len(wanted) > 1 or not any(param.kind in ("plain", "*") for param in parameters)
+
+
+def _takes_a_number(method: FunctionValue) -> bool:
+    """`train(self, num_episodes=5000)`: what stands where the mode would is no mode."""
+    first = next((param.default for param in _parameters(method) if param.kind == "plain"), None)
+    return isinstance(first, ir.Constant) and not isinstance(first.value, bool) and first.value is not None
 
 
 def _has_training_loop(program: Program, method: FunctionValue) -> bool:

@@ -70,7 +70,7 @@ class SoftmaxOverWrongAxis(Rule):
 
     def _without_axis(self, program: Program) -> Iterator[Finding]:
         for _, call in program.calls(*_FUNCTIONS):
-            if len(call.args) < 2 and not {"dim", "**"} & {name for name, _ in call.keywords}:
+            if len(call.args) < 2 and _OTHER_ARGUMENTS.issuperset(name for name, _ in call.keywords):
                 yield from self._guessed(program.place(call.site), _axes(call.argument(0, "input")))
         for make in program.facts(Make):
             cls = make.instance.type
@@ -256,8 +256,19 @@ class SoftmaxOverWrongAxis(Rule):
                 loss.backward()
             """
         ),
+        Silent(
+            """
+            import torch
+            import torch.nn.functional as F
+
+            F.softmax(torch.randn(4, 3), dims=-1)  # raises: there is no such argument
+            """
+        ),
     ]
 
+
+_OTHER_ARGUMENTS = frozenset({"input", "dtype", "_stacklevel"})
+"""What those functions take besides `dim` (torch/nn/functional.py of PyTorch 2.13): anything else raises."""
 
 _FUNCTIONS = tuple(f"torch.nn.functional.{name}" for name in ("softmax", "log_softmax", "softmin"))
 _LAYERS = frozenset(f"torch.nn.{name}" for name in ("Softmax", "LogSoftmax", "Softmin"))

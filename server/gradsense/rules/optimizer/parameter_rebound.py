@@ -15,7 +15,7 @@ from gradsense.program.program import Program
 from gradsense.program.values import Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent
+from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Unmoved
 from gradsense.rules.syntax import compounds_around, places_below
 from gradsense.source.index import walk
 
@@ -27,8 +27,8 @@ class ParameterRebound(Rule):
 
     ## What it does
 
-    Reports `p = p - lr * p.grad` in a loop over parameters, and `w = w - lr * w.grad` in a training loop, with
-    gradients recorded.
+    Reports `p = p - lr * p.grad` and `average = 0.9 * average + 0.1 * p` in a loop over parameters, and
+    `w = w - lr * w.grad` in a training loop, with gradients recorded.
 
     ## Why it matters
 
@@ -54,7 +54,7 @@ class ParameterRebound(Rule):
     code, name, severity = "GS310", "parameter-rebound", Severity.ERROR
     fix_safety = Safety.SAFE
     pattern = _UPDATE
-    pattern_text = re.compile(r"\.\s*grad\b")
+    pattern_text = re.compile(r"\.\s*grad\b|\bparameters\s*\(")
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assign = place.node
@@ -62,7 +62,8 @@ class ParameterRebound(Rule):
         target = assign.targets[0].target
         assert isinstance(target, cst.Name)
         name = target.value
-        if not _uses_gradient_of(assign.value, name) or _is_perturbation(place, assign.value):
+        by_gradient = _uses_gradient_of(assign.value, name)
+        if not (by_gradient or _uses(assign.value, name)) or _is_perturbation(place, assign.value):
             return
         around = compounds_around(program, place)
         loop = next((each for each in reversed(around) if isinstance(each.node, cst.For)), None)
@@ -75,7 +76,7 @@ class ParameterRebound(Rule):
                     f"`{name}` in place.",
                     fixes=(fix,),
                 )
-        elif _loses_its_gradient(program, place, name, around):
+        elif by_gradient and _loses_its_gradient(program, place, name, around):
             yield from self.finding(
                 place,
                 f"`{name}` is no leaf after `{name} = ...`: its `.grad` is None from then on, and the next round "
@@ -198,6 +199,32 @@ class ParameterRebound(Rule):
                 w.requires_grad_()
             """
         ),
+        Bad(
+            """
+            import copy
+
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            average = copy.deepcopy(model)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+            for _ in range(3):
+                x = torch.randn(8, 4)
+                with torch.no_grad():
+                    target = average(x)
+                loss = (model(x) - 1).pow(2).mean() + (model(x) - target).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                with torch.no_grad():
+                    for p, kept in zip(model.parameters(), average.parameters()):
+                        kept = 0.9 * kept + 0.1 * p
+            #           ^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS310
+            """,
+            shows=Unmoved("average"),
+        ),
     ]
 
 
@@ -207,6 +234,10 @@ def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
         and any(isinstance(side, cst.Name) and side.value == name for side in (value.left, value.right))
         and any(isinstance(node, cst.Attribute) and _is_gradient_of(node, name) for node in walk((value,)))
     )
+
+
+def _uses(value: cst.BaseExpression, name: str) -> bool:
+    return any(isinstance(node, cst.Name) and node.value == name for node in walk((value,)))
 
 
 def _is_gradient_of(node: cst.Attribute, name: str) -> bool:
@@ -224,8 +255,16 @@ def _is_perturbation(place: Place, value: cst.BaseExpression) -> bool:
 def _goes_over_parameters(loop: Place, name: str) -> bool:
     node = loop.node
     assert isinstance(node, cst.For)
+    if isinstance(node.target, cst.Tuple) and m.matches(node.iter, m.Call(func=m.Name("zip"))):
+        assert isinstance(node.iter, cst.Call)
+        pairs = zip(node.target.elements, node.iter.args, strict=False)
+        return any(m.matches(each.value, m.Name(name)) and m.matches(arg.value, _PARAMETERS) for each, arg in pairs)
     target = node.target.elements[-1].value if isinstance(node.target, cst.Tuple) else node.target
-    return m.matches(target, m.Name(name)) and "parameters()" in loop.code(node.iter)
+    return m.matches(target, m.Name(name)) and m.matches(node.iter, _PARAMETERS | _NAMED_PARAMETERS)
+
+
+_PARAMETERS = m.Call(func=m.Attribute(attr=m.Name("parameters")))
+_NAMED_PARAMETERS = m.Call(func=m.Attribute(attr=m.Name("named_parameters")))
 
 
 def _is_used_behind(program: Program, loop: Place, place: Place, name: str) -> bool:
@@ -273,12 +312,13 @@ def _renewed(program: Program, name: str) -> bool:
 def _in_place(program: Program, place: Place, assign: cst.Assign, name: str, around: list[Place]) -> Fix | None:
     span = place.span
     value = assign.value
-    if span is None or not isinstance(value, cst.BinaryOperation) or not m.matches(value.left, m.Name(name)):
+    if span is None or not isinstance(value, cst.BinaryOperation):
         return None
     operator = {cst.Subtract: "-=", cst.Add: "+="}.get(type(value.operator))
-    if operator is None:
-        return None
-    update = f"{name} {operator} {place.code(value.right)}"
+    if operator is not None and m.matches(value.left, m.Name(name)):
+        update = f"{name} {operator} {place.code(value.right)}"
+    else:
+        update = f"{name}.copy_({place.code(value)})"
     if not _records_nothing(around):
         no_grad, added = edits.name_for(program, "torch.no_grad")
         if added is not None:

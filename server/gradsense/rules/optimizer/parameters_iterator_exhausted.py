@@ -11,7 +11,7 @@ from gradsense.program.facts import UsedUp
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent
+from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent, Trains
 from gradsense.rules.naming import assigned_name
 from gradsense.rules.syntax import places_below
 
@@ -201,6 +201,39 @@ class ParametersIteratorExhausted(Rule):
                 print(len(params))
             optimizer = torch.optim.SGD(params, lr=0.1)
             """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+
+            class Descent(torch.optim.Optimizer):
+                def __init__(self, params, lr=0.01):
+                    params = list(params)
+                    super().__init__(params, {"lr": lr})
+
+                @torch.no_grad()
+                def step(self, closure=None):
+                    loss = None
+                    if closure is not None:
+                        with torch.enable_grad():
+                            loss = closure()
+                    for group in self.param_groups:
+                        for p in group["params"]:
+                            if p.grad is not None:
+                                p.sub_(p.grad, alpha=group["lr"])
+                    return loss
+
+
+            net = nn.Linear(4, 1)
+            optimizer = Descent(net.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                net(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
         ),
     ]
 

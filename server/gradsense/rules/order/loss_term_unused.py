@@ -406,7 +406,7 @@ def _losses_in_lists(here: FactsHere) -> Iterator[Call]:
     """The calls in loops that put a loss function's own result into a list."""
     for _, call in here.calls.get("list.append", ()):
         (loss,) = call.args[:1]
-        if call.context.rounds and isinstance(loss, Tensor) and _is_loss(loss):
+        if call.context.rounds and isinstance(loss, Tensor) and loss.sources and _is_loss(loss):
             yield call
 
 

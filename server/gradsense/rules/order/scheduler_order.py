@@ -40,6 +40,7 @@ class SchedulerOrder(Rule):
 
     - the scheduler isn't one of `torch.optim.lr_scheduler` (timm's are made to be called first), or is
       `ReduceLROnPlateau`;
+    - it is given the epoch (`scheduler.step(epoch)`), whose rate it sets whatever was before;
     - the loop steps no optimizer (catching up with a schedule when training is resumed);
     - a condition stands around it alone (`if epoch > 0:`), or the optimizer is given to code that isn't known;
     - the optimizer has stepped before the loop.
@@ -56,7 +57,8 @@ class SchedulerOrder(Rule):
         for run, called in program.runs_with_facts(SchedulerStep):
             first = _step_behind(program, run, called)
             place = program.place(called.site) if first is not None and _is_torchs(called) else None
-            if first is None or place is None:
+            if first is None or place is None or called.args:
+                # `step(epoch)` sets the rate of that very epoch, whatever was before.
                 continue
             step = program.place(first.site)
             name = place.code(place.node.func.value) if _is_method_call(place) else "the scheduler"  # type: ignore[attr-defined]
@@ -329,6 +331,23 @@ class SchedulerOrder(Rule):
                     model(torch.randn(8, 4)).mean().backward()
                     if epoch > 0:
                         optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            model = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+
+            for epoch in range(6):
+                scheduler.step(epoch)  # the rate of this very epoch
+                loss = model(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
             """
         ),
     ]

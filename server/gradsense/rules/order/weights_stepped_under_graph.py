@@ -12,7 +12,7 @@ from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, Raises, Silent
+from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
 
 
 class WeightsSteppedUnderGraph(Rule):
@@ -201,6 +201,37 @@ class WeightsSteppedUnderGraph(Rule):
                 ratio.mean().backward()
                 optimizer.step()
             """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+
+            class Critic(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.q1 = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+                    self.q2 = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+
+                def forward(self, x):
+                    return self.q1(x), self.q2(x)
+
+
+            critic = Critic()
+            optimizer = torch.optim.Adam(critic.parameters(), lr=0.01)
+
+            for _ in range(5):
+                first, second = critic(torch.randn(16, 4))
+                first_loss, second_loss = (first - 1).pow(2).mean(), (second - 1).pow(2).mean()
+                optimizer.zero_grad()
+                first_loss.backward()
+                optimizer.step()  # the second head has no gradient, and stays as it is
+                optimizer.zero_grad()
+                second_loss.backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
         ),
     ]
 

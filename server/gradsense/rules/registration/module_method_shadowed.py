@@ -13,7 +13,7 @@ from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import Code, Collection, Const, Instance, Tensor, TupleValue, Value
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, Raises, Silent
+from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains
 from gradsense.rules.modules import takes_attribute
 from gradsense.rules.syntax import value_assigned
 
@@ -36,7 +36,8 @@ class ModuleMethodShadowed(Rule):
     ## Stays silent when
 
     - the object is no Module;
-    - the value is a Module or a function, which can be called;
+    - the value is a Module or a function, which can be called, or a Module comes to the same place later: torch takes
+      what stood there away;
     - the class defines such a property, or its own `__setattr__`, or a base of it is not known.
 
     ## References
@@ -52,12 +53,17 @@ class ModuleMethodShadowed(Rule):
             if store.attr not in _METHODS or store.site in told or not class_lookup.is_module(store.receiver):
                 continue
             place = program.place(store.site)
-            if place is None or takes_attribute(program, store.receiver, store.attr):
+            if place is None or program.is_damaged(place.where):
+                continue
+            if takes_attribute(program, store.receiver, store.attr):
                 continue
             if not _is_plain(store.value) and not _is_plain_argument(place, store.context.function):
                 continue
-            told.add(store.site)
             assert isinstance(store.receiver, Instance)
+            others = [each for each in program.stores_on(store.receiver.obj) if each.attr == store.attr]
+            if any(class_lookup.is_module(each.value) for each in others):
+                continue
+            told.add(store.site)
             yield from self.finding(
                 place,
                 f"`{place.code()}` hides the method `{store.attr}()` of `nn.Module`, so the next call of it raises. "
@@ -201,6 +207,39 @@ class ModuleMethodShadowed(Rule):
                     super().__init__()
                     self.train = train
             """
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.parameters = []
+                    self.stacks = nn.ModuleList()
+                    for _ in range(2):
+                        block = nn.Linear(4, 4)
+                        self.parameters.extend(block.parameters())
+                        self.stacks.append(block)
+                    self.parameters = nn.ParameterList(self.parameters)
+
+                def forward(self, x):
+                    for block in self.stacks:
+                        x = block(x)
+                    return x
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
         ),
     ]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from gradsense.findings import Finding, Safety, Severity
+import libcst as cst
+
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
+from gradsense.program.entries import ClassFacts
 from gradsense.program.program import Program
 from gradsense.rules import containers
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, Silent, Trains, Unmoved
+from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains, Unmoved
+from gradsense.rules.syntax import value_assigned
 
 
 class ModulesInPlainContainer(Rule):
@@ -17,7 +22,8 @@ class ModulesInPlainContainer(Rule):
     ## What it does
 
     Reports an attribute of a Module that keeps layers with parameters in a plain container (made at once, by
-    a comprehension, by `append`, nested), if nothing else registers them.
+    a comprehension, by `append`, nested), if nothing else registers them; also where a comma behind the layer makes a
+    tuple of it.
 
     ## Why it matters
 
@@ -54,6 +60,9 @@ class ModulesInPlainContainer(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for facts, hidden in containers.hidden_in_containers(program, "modules"):
             attribute = hidden.place.code()
+            if (comma := _trailing_comma(facts, hidden)) is not None:
+                yield from self._made_by_comma(facts, hidden, comma)
+                continue
             wrapper, kind = ("nn.ModuleDict", "dict") if hidden.keyed else ("nn.ModuleList", hidden.kind)
             yield from self.finding(
                 hidden.place,
@@ -62,6 +71,16 @@ class ModulesInPlainContainer(Rule):
                 fixes=(containers.wrap(program, facts, hidden, containers.MODULE_LIST, containers.MODULE_DICT),),
                 severity=None if hidden.store.context.certain else Severity.WARNING,
             )
+
+    def _made_by_comma(self, facts: ClassFacts, hidden: containers.Hidden, comma: Edit) -> Iterator[Finding]:
+        attribute = hidden.place.code()
+        yield from self.finding(
+            hidden.place,
+            f"The comma behind `{attribute} = ...` makes a tuple of the layer, so it is not in `parameters()` of "
+            f"`{facts.name}`, and can't be called. Take the comma away.",
+            fixes=(Fix("Take the comma away", (comma,), Safety.SAFE),),
+            severity=None if hidden.store.context.certain else Severity.WARNING,
+        )
 
     examples = [
         Bad(
@@ -289,4 +308,77 @@ class ModulesInPlainContainer(Rule):
                     return [member(x) for member in self.members]
             """
         ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+
+            class Network(nn.Module):
+                def __init__(self, sizes, function=nn.Tanh):
+                    super().__init__()
+                    self.layers = []
+                    for i in range(len(sizes) - 1):
+                        self.layers.append(nn.Linear(sizes[i], sizes[i + 1]))
+                    self.functions = [function for _ in self.layers]
+                    sequence = []
+                    for layer, made in zip(self.layers, self.functions):
+                        sequence.append(layer)
+                        if made is not None:
+                            sequence.append(made())
+                    self.model = nn.Sequential(*sequence)
+
+                def forward(self, x):
+                    return self.model(x)
+
+
+            network = Network([4, 8, 1])
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = (network(torch.randn(8, 4)) - 1).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Network(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.first = nn.Linear(4, 4)
+                    self.last = nn.Linear(4, 1),
+            #       ^^^^^^^^^ GS201
+
+                def forward(self, x):
+                    return self.last(torch.tanh(self.first(x)))
+
+
+            network = Network()
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = network(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Raises("'tuple' object is not callable"),
+        ),
     ]
+
+
+def _trailing_comma(facts: ClassFacts, hidden: containers.Hidden) -> Edit | None:
+    """What takes away the comma of `self.layer = nn.Linear(4, 4),`, where the layer is called as what it should be."""
+    value = value_assigned(hidden.place)
+    if value is None or not isinstance(value.node, cst.Tuple) or value.node.lpar or len(value.node.elements) != 1:
+        return None
+    called = rf"\.{re.escape(hidden.store.attr)}[ \t]*\("
+    if re.search(called, facts.value.code.tree.text) is None:  # type: ignore[attr-defined]
+        return None
+    layer, whole = value.span_of(value.node.elements[0].value), value.span
+    return Edit(Span(layer.end, whole.end), "") if layer is not None and whole is not None else None

@@ -43,7 +43,8 @@ class ParameterMadeNonLeaf(Rule):
     - the operation changes in place, or goes through `.data`;
     - it gives the same tensor back (`.float()`, `.cpu()`, `.contiguous()` on a new parameter);
     - the parameter itself is an attribute too;
-    - it is frozen where it is made.
+    - it is frozen where it is made;
+    - it is one of two that a condition chooses between (`nn.Parameter(x) if learned else x`).
 
     `.to(device)` is a warning: on the CPU it gives the same parameter, on the GPU it does not.
 
@@ -68,6 +69,8 @@ class ParameterMadeNonLeaf(Rule):
                     continue
                 call = _call_within(program, value, made)
                 how = operations(value, call) if call is not None else ["an operation"]
+                if call is not None and _is_a_choice(value, call):
+                    continue
                 changing = [operation for operation in how if operation not in _SAME]
                 if not changing or (_CONVERSIONS.issuperset(changing) and _may_be_converted(program, call)):
                     continue
@@ -197,6 +200,32 @@ class ParameterMadeNonLeaf(Rule):
                     self.weight = nn.Parameter(torch.zeros(4)).cuda()
             """
         ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+
+            class Scaled(nn.Module):
+                def __init__(self, learned=True):
+                    super().__init__()
+                    self.linear = nn.Linear(4, 1)
+                    self.scale = nn.Parameter(torch.ones(1)) if learned else torch.ones(1)
+
+                def forward(self, x):
+                    return self.linear(x) * self.scale
+
+
+            network = Scaled()
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = (network(torch.randn(8, 4)) - 1).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
+        ),
     ]
 
 
@@ -252,6 +281,12 @@ def operations(value: Place, call: Place) -> list[str]:
         elif not (isinstance(here.node, cst.Call) and isinstance(here.node.func, cst.Attribute)):
             done.append(type(here.node).__name__)
     return done
+
+
+def _is_a_choice(value: Place, call: Place) -> bool:
+    """`nn.Parameter(...) if learned else ...`: where it is one, it is the parameter itself."""
+    above = call.parent()
+    return above is not None and above.node is value.node and isinstance(above.node, (cst.IfExp, cst.BooleanOperation))
 
 
 def _inside(value: Place, call: Place, attribute: str) -> Fix | None:

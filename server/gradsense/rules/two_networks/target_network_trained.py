@@ -303,6 +303,50 @@ class TargetNetworkTrained(Rule):
                 target.load_state_dict(network.state_dict())
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Actor(nn.Module):
+                def __init__(self, low, high):
+                    super().__init__()
+                    self.low, self.high = low, high
+                    self.trunk = nn.Linear(4, 4)
+
+                def forward(self, obs):
+                    mu, log_std = self.trunk(obs).chunk(2, dim=-1)
+                    log_std = self.low + 0.5 * (self.high - self.low) * (torch.tanh(log_std) + 1)
+                    noise = torch.randn_like(mu)
+                    log_pi = (-0.5 * noise.pow(2) - log_std).sum(-1, keepdim=True)
+                    return mu + noise * log_std.exp(), log_pi
+
+
+            class Agent:
+                def __init__(self, low=-10, high=2):
+                    self.actor, self.critic = Actor(low, high), nn.Linear(6, 1)
+                    self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=0.01)
+                    self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=0.01)
+
+                def update(self, obs, value, alpha):
+                    critic_loss = (self.critic(torch.cat([obs, obs[:, :2]], 1)) - value).pow(2).mean()
+                    self.critic_optimizer.zero_grad()
+                    critic_loss.backward()
+                    self.critic_optimizer.step()
+
+                    action, log_pi = self.actor(obs)
+                    loss = (alpha * log_pi - self.critic(torch.cat([obs, action], 1))).mean()
+                    self.optimizer.zero_grad()
+                    loss.backward()
+                    self.optimizer.step()
+
+
+            agent = Agent()
+            for _ in range(3):
+                agent.update(torch.randn(8, 4), torch.randn(8, 1), 0.2)
+            """,
+        ),
     ]
 
 
