@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program import composition
 from gradsense.program.facts import Returned
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.values import Cut, Tensor, Value, options_of
+from gradsense.program.values import NOTHING, Cut, Tensor, Value, options_of
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
@@ -58,6 +59,9 @@ class DetachedLossReturned(Rule):
             if lightning.switched_below(program, facts) or "backward" in facts.methods:
                 continue
             if lightning.may_optimize_nothing(facts) and "configure_optimizers" in facts.methods:
+                continue
+            if composition.parameter_sources(program.script[0], facts.state, facts.instance) == (NOTHING, False):
+                # A module without any weights, that measures something.
                 continue
             if "training_step_end" in facts.methods and not lightning.has_current_contract(program):
                 continue

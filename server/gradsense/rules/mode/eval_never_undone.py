@@ -66,7 +66,10 @@ class EvalNeverUndone(Rule):
             if place is None or slip.mode.site in told or not isinstance(place.node, cst.Call):
                 continue
             told.add(slip.mode.site)
-            network = name_of_called(forward) or _receiver(place) or "the network"
+            receiver = _receiver(place)
+            # What a method calls it may be the name of its argument: an attribute is known by its name everywhere.
+            is_attribute = receiver is not None and receiver.startswith("self.")
+            network = (None if is_attribute else name_of_called(forward)) or receiver or "the network"
             yield from self.finding(
                 place,
                 f"`{place.code()}` is never undone, so from the next round on `{network}` trains in eval mode: "
@@ -551,13 +554,12 @@ def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Rou
     state = run.end or program.script[1]
     if _is_restored(run, state, forward) and any(each.kind != "eval" for each in forward.modes):
         return False
-    around = loop or forward.context.rounds[-1]
-    if not any(
-        fact.site == mode.site
-        and fact.context.calls == mode.calls
-        and any(round_.site == around.site for round_ in fact.context.rounds)
-        for fact in run.facts_of(Switch)
-    ):
+    switches = [fact for fact in run.facts_of(Switch) if (fact.site, fact.context.calls) == (mode.site, mode.calls)]
+    loops = {round_.site for fact in switches for round_ in fact.context.rounds}
+    # Of the loops around the training, the innermost one that switches as well.
+    candidates = (loop,) if loop is not None else reversed(forward.context.rounds)
+    around = next((each for each in candidates if each.site in loops), None)
+    if around is None:
         return False
     if not _is_trained(run, forward, around) or _is_of_no_optimizer(run, state, forward, around):
         return False

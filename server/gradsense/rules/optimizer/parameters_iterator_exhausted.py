@@ -50,10 +50,10 @@ class ParametersIteratorExhausted(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         for used in program.facts(UsedUp):
             place, made = program.place(used.site), program.place(used.parameters.site)
-            if place is None or used.parameters.calls != used.context.calls:
+            if place is None or used.context.calls[: len(used.parameters.calls)] != used.parameters.calls:
                 continue
             earlier = program.place(used.earlier)
-            name = (assigned_name(made) if made is not None else None) or "the iterator"
+            name = _name(made)
             again = used.earlier == used.site
             where = "on its first round" if again or earlier is None else f"on line {program.line_of(earlier)}"
             yield from self.finding(
@@ -235,7 +235,42 @@ class ParametersIteratorExhausted(Rule):
             """,
             shows=Trains(),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Optim:
+                def __init__(self, params, lr, limit):
+                    self.params, self.limit = params, limit
+                    self.optimizer = torch.optim.SGD(self.params, lr=lr)
+
+                def step(self):
+                    nn.utils.clip_grad_norm_(self.params, self.limit)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS304
+                    self.optimizer.step()
+
+
+            model = nn.Linear(4, 1)
+            optim = Optim(model.parameters(), 0.01, 0.1)
+            for _ in range(3):
+                model.zero_grad()
+                (model(torch.randn(8, 4)) - 100).pow(2).mean().backward()
+                optim.step()
+            """,
+            shows=LossDiffers(),
+        ),
     ]
+
+
+def _name(made: Place | None) -> str:
+    """The name of the iterator, or what makes it where it is handed on at once."""
+    if made is None:
+        return "the iterator"
+    above = made.parent()
+    handed_on = above is not None and isinstance(above.node, cst.Arg)
+    return (None if handed_on else assigned_name(made)) or made.code()
 
 
 def _marked(place: Place) -> Place:

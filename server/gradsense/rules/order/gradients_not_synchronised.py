@@ -74,8 +74,18 @@ class GradientsNotSynchronised(Rule):
         wrapped = [fact for fact in forwards if fact.module.obj == wrapper.obj]
         through = {(fact.site, fact.context.calls) for fact in wrapped}
         loops = {_loop(fact.context) for fact in wrapped}
+        # A method that another one calls when it has wrapped the network.
+        elsewhere = {
+            fact.site
+            for other in program.runs
+            if other is not run
+            for fact in other.facts_of(Forward)
+            if fact.module.obj == wrapper.obj
+        }
         for fact in forwards:
             if fact.module.obj not in inner or fact.grad is not True or (fact.site, fact.context.calls) in through:
+                continue
+            if fact.site in elsewhere:
                 continue
             place = program.place(fact.site)
             if place is None or _loop(fact.context) in loops or not _is_trained(run, fact):
