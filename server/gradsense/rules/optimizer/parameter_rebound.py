@@ -15,7 +15,7 @@ from gradsense.program.program import Program
 from gradsense.program.values import Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
-from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Unmoved
+from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, Raises, Silent, Unmoved
 from gradsense.rules.syntax import compounds_around, places_below
 from gradsense.source.index import walk
 
@@ -72,8 +72,8 @@ class ParameterRebound(Rule):
             if not _is_used_behind(program, loop, place, name):
                 yield from self.finding(
                     place,
-                    f"`{name} = ...` makes a new tensor and leaves the parameter as it is: no weight moves. Change "
-                    f"`{name}` in place.",
+                    f"`{name} = ...` makes a new tensor and leaves the parameter as it is"
+                    f"{': no weight moves' if by_gradient else ''}. Change `{name}` in place.",
                     fixes=(fix,),
                 )
         elif by_gradient and _loses_its_gradient(program, place, name, around):
@@ -225,6 +225,26 @@ class ParameterRebound(Rule):
             """,
             shows=Unmoved("average"),
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            net = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+            for _ in range(3):
+                for n in [p for p in net.parameters() if p.dim() == 2]:
+                    n = n + n.detach().clone().normal_() * n.std() / 50
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS310
+                loss = (net(torch.randn(8, 4)) - 1).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+        ),
     ]
 
 
@@ -260,7 +280,13 @@ def _goes_over_parameters(loop: Place, name: str) -> bool:
         pairs = zip(node.target.elements, node.iter.args, strict=False)
         return any(m.matches(each.value, m.Name(name)) and m.matches(arg.value, _PARAMETERS) for each, arg in pairs)
     target = node.target.elements[-1].value if isinstance(node.target, cst.Tuple) else node.target
-    return m.matches(target, m.Name(name)) and m.matches(node.iter, _PARAMETERS | _NAMED_PARAMETERS)
+    over = node.iter
+    if isinstance(over, (cst.ListComp, cst.GeneratorExp)) and m.matches(over.elt, m.Name()):
+        over = over.for_in.iter  # some of them: `[p for p in net.parameters() if p.dim() > 1]`
+    elif m.matches(over, m.Call(func=m.Name("filter"), args=[m.Arg(), m.Arg()])):
+        assert isinstance(over, cst.Call)
+        over = over.args[1].value
+    return m.matches(target, m.Name(name)) and m.matches(over, _PARAMETERS | _NAMED_PARAMETERS)
 
 
 _PARAMETERS = m.Call(func=m.Attribute(attr=m.Name("parameters")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import libcst as cst
 import libcst.matchers as m
@@ -21,8 +22,8 @@ from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.patterns import matches
 
-_ONE = m.List(elements=[m.Element()]) | m.Tuple(elements=[m.Element()])
-_PRODUCT = m.BinaryOperation(_ONE, m.Multiply()) | m.BinaryOperation(operator=m.Multiply(), right=_ONE)
+_SHOWN = m.List(elements=[m.AtLeastN(m.Element(), n=1)]) | m.Tuple(elements=[m.AtLeastN(m.Element(), n=1)])
+_PRODUCT = m.BinaryOperation(_SHOWN, m.Multiply()) | m.BinaryOperation(operator=m.Multiply(), right=_SHOWN)
 _PRODUCT_TEXT = re.compile(r"(?:\]|,\s*\))\s*\*|\*\s*(?:\[|\([^()]*(?:\([^()]*\)[^()]*)*,\s*\))")
 
 
@@ -31,7 +32,7 @@ class SameObjectRepeated(Rule):
 
     ## What it does
 
-    Reports a list of one new layer that is multiplied.
+    Reports a list of new layers that is multiplied, as they are or moved (`[nn.Linear(4, 4).to(device)] * n`).
 
     ## Why it matters
 
@@ -59,31 +60,39 @@ class SameObjectRepeated(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         if next(matches(program, _PRODUCT, _PRODUCT_TEXT), None) is None:
             return
-        products: dict[Site, Place | None] = {}
-        told: set[Site] = set()
+        products: dict[Site, _Product | None] = {}
+        told: set[cst.CSTNode] = set()
         for run, made in program.runs_with_facts(Make):
             # Where it is made, and the calls of the functions that make it.
             for site in (made.site, *made.context.calls):
                 if site not in products:
                     products[site] = _multiplied(program.place(site))
                 product = products[site]
-                if product is None or site in told or not _has_parameters(program, run, made):
+                if product is None or product.whole.node in told or not _has_parameters(program, run, made):
                     continue
-                told.add(site)
+                told.add(product.whole.node)
                 yield from self._repeated(program.place(site), product)
 
-    def _repeated(self, place: Place | None, product: Place) -> Iterator[Finding]:
-        if place is not None and isinstance(place.node, cst.Call):
-            times, edit = _count(product), None
-            layer = place.code(place.node.func)
-            if times is not None:
-                edit = edits.replace(product, product.node, f"[{place.code()} for _ in range({product.code(times)})]")
-            yield from self.finding(
-                product,
-                f"`{product.code()}` is one `{layer}` several times, so all of them share one set of weights. Make "
-                f"each anew: `[{layer}(...) for _ in range(...)]`.",
-                fixes=(Fix("Make each anew (changes the network)", (edit,), Safety.UNSAFE) if edit else None,),
+    def _repeated(self, place: Place | None, product: _Product) -> Iterator[Finding]:
+        if place is None or not isinstance(place.node, cst.Call):
+            return
+        whole, layer = product.whole, place.code(place.node.func)
+        items = [whole.code(each.value) for each in product.shown.elements]
+        if len(items) == 1:
+            message = f"`{whole.code()}` is one `{layer}` several times, so all of them share one set of weights."
+            anew, made = f"[{layer}(...) for _ in range(...)]", f"[{items[0]} for _ in range({product.times})]"
+        else:
+            message = (
+                f"`[...] * {product.times}` is the same layers several times, so `{layer}` has one set of weights."
             )
+            anew = "[layer for _ in range(...) for layer in (...)]"
+            made = f"[layer for _ in range({product.times}) for layer in ({', '.join(items)})]"
+        edit = edits.replace(whole, whole.node, made)
+        yield from self.finding(
+            whole,
+            f"{message} Make each anew: `{anew}`.",
+            fixes=(Fix("Make each anew (changes the network)", (edit,), Safety.UNSAFE) if edit else None,),
+        )
 
     examples = [
         Bad(
@@ -212,6 +221,57 @@ class SameObjectRepeated(Rule):
             norms = nn.ModuleList([nn.BatchNorm1d(4, affine=False)] * 4)
             """
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            net = nn.Sequential(
+                nn.Linear(4, 8),
+                *[nn.Linear(8, 8), nn.LayerNorm(8), nn.Tanh()] * 2,
+            #    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS208
+                nn.Linear(8, 1),
+            )
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = (net(torch.randn(8, 4)) - 1).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+        ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+
+
+            class Net(nn.Module):
+                def __init__(self, count=2, device="cpu"):
+                    super().__init__()
+                    self.residual = nn.ModuleList([nn.Linear(4, 4).to(device)] * 2 * count)
+            #                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS208
+
+                def forward(self, x):
+                    for layer in self.residual:
+                        x = x + torch.tanh(layer(x))
+                    return x
+
+
+            net = Net()
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+        ),
     ]
 
 
@@ -228,22 +288,41 @@ def _state_after(program: Program, run: Run) -> State:
     return next(of_class, program.script[1])
 
 
-def _multiplied(place: Place | None) -> Place | None:
-    """The product `[...] * n` that a new object is the only item of."""
+class _Product(NamedTuple):
+    """`[...] * n`, or `[...] * n * m`: the whole, the list in it, and how often."""
+
+    whole: Place
+    shown: cst.List | cst.Tuple
+    times: str
+
+
+_MOVES = m.Attribute(attr=m.OneOf(*map(m.Name, ("to", "cuda", "cpu", "half", "float", "double", "train", "eval"))))
+_TIMES = m.BinaryOperation(operator=m.Multiply())
+
+
+def _multiplied(place: Place | None) -> _Product | None:
+    """The product of a list that a new object, moved or not, is an item of."""
     if place is None or cst.Multiply not in place.block.index.by_kind:
         return None
     element = place.parent()
+    while element is not None and m.matches(element.node, _MOVES | m.Call(func=_MOVES)):
+        element = element.parent()
     shown = element.parent() if element is not None and isinstance(element.node, cst.Element) else None
-    if shown is None or not isinstance(shown.node, (cst.List, cst.Tuple)) or len(shown.node.elements) != 1:
+    if shown is None or not isinstance(shown.node, (cst.List, cst.Tuple)):
         return None
-    product = shown.parent()
-    if product is None or not m.matches(product.node, m.BinaryOperation(operator=m.Multiply())):
+    whole, above = shown, shown.parent()
+    while above is not None and m.matches(above.node, _TIMES):
+        whole, above = above, above.parent()
+    factors = list(_factors(whole, whole.node, shown.node))
+    if not factors or set(factors) == {"1"}:
         return None
-    times = _count(product)
-    return None if times is not None and m.matches(times, m.Integer("1")) else product
+    return _Product(whole, shown.node, " * ".join(factors))
 
 
-def _count(product: Place) -> cst.BaseExpression | None:
-    node = product.node
-    assert isinstance(node, cst.BinaryOperation)
-    return node.left if isinstance(node.right, (cst.List, cst.Tuple)) else node.right
+def _factors(whole: Place, node: cst.CSTNode, shown: cst.CSTNode) -> Iterator[str]:
+    """What a list is multiplied by, in code."""
+    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
+        yield from _factors(whole, node.left, shown)
+        yield from _factors(whole, node.right, shown)
+    elif node is not shown:
+        yield whole.code(node)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import libcst as cst
 
 from gradsense.findings import Finding, Severity, Tag
-from gradsense.program import class_lookup, ir
+from gradsense.program import class_lookup, composition, ir
 from gradsense.program.bodies import is_stub
 from gradsense.program.entries import ClassFacts
-from gradsense.program.facts import Store
+from gradsense.program.facts import Make, Store
 from gradsense.program.lower import lower, statements_in
 from gradsense.program.places import Place
 from gradsense.program.program import Program
@@ -53,7 +53,8 @@ class UnusedSubmodule(Rule):
     - the class has a subclass in the file, no `forward` of its own (or an empty one), or a base that is not known, or a
       `forward` that uses nothing of `self`;
     - the layer has no parameters, or is frozen, or can be got at by another name as well (in a list, say);
-    - a list of layers that were made elsewhere: it only registers them.
+    - a list of layers that were made elsewhere: it only registers them;
+    - the file loads the weights of each such network and trains none of them.
 
     ## References
 
@@ -73,7 +74,7 @@ class UnusedSubmodule(Rule):
             forward = facts.value.members.get("forward")
             if not isinstance(forward, FunctionValue) or is_stub(forward.code) or not _is_closed(program, facts):
                 continue
-            if not _uses_itself(program, forward):
+            if not _uses_itself(program, forward) or _is_only_loaded(program, facts):
                 continue
             for store in _layers(program, facts, stores):
                 place = program.place(store.site)
@@ -435,6 +436,36 @@ class UnusedSubmodule(Rule):
             table = {"hook": encoder}
             """
         ),
+        Silent(
+            """
+            import torch
+            import torch.nn.functional as F
+            from torch import nn
+
+
+            class Vgg(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.conv1 = nn.Conv2d(3, 8, 3, padding=1)
+                    self.conv2 = nn.Conv2d(8, 8, 3, padding=1)  # there in the file
+
+                def forward(self, x):
+                    return F.relu(self.conv1(x))
+
+
+            transformer = nn.Conv2d(3, 3, 3, padding=1)
+            optimizer = torch.optim.Adam(transformer.parameters(), lr=1e-3)
+            vgg = Vgg()
+            vgg.load_state_dict(torch.load("vgg16.weight"))
+
+            for _ in range(100):
+                x = torch.rand(4, 3, 8, 8)
+                optimizer.zero_grad()
+                loss = F.mse_loss(vgg(transformer(x)), vgg(x).detach())
+                loss.backward()
+                optimizer.step()
+            """
+        ),
     ]
 
 
@@ -494,6 +525,18 @@ def _uses_itself(program: Program, forward: FunctionValue) -> bool:
         and place.node.value.value in own
         for place in places_in(program, forward.code, cst.Attribute)
     )
+
+
+def _is_only_loaded(program: Program, facts: ClassFacts) -> bool:
+    """Whether the file gets the weights of each such network from elsewhere and trains none: a layer that nothing uses
+    is there for the file that it is loaded from.
+    """
+    made = [(run, each) for run, each in program.runs_with_facts(Make) if each.instance.type == facts.value]
+    below = [
+        composition.parameter_sources(run, run.end or program.script[1], each.instance)[0] & run.loaded
+        for run, each in made
+    ]
+    return bool(below) and all(found and not held_by_optimizers(program, set(found)) for found in below)
 
 
 def _elsewhere(facts: ClassFacts, name: str) -> set[Obj]:
