@@ -175,13 +175,16 @@ def _call_each(
     run: Run, frame: Frame, state: State, callee: Choice, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
     result: Value | None = None
-    optimizers = [getattr(option, "receiver", None) for option in callee.options]
-    instances = tuple(each.obj for each in optimizers if isinstance(each, Instance) and each.kind is Kind.OPTIMIZER)
+    called = [each if isinstance(each, Instance) else getattr(each, "receiver", None) for each in callee.options]
+    instances = tuple(each.obj for each in called if isinstance(each, Instance))
     if len(instances) == len(callee.options) and state.are_alternatives(instances):
         # Whichever was made, this is called on it; on the others nothing that is told matters.
         for option in callee.options:
             value = invoke(run, frame, state, option, args, keywords, at)
-            result = value if result is None else join(result, value)
+            if not state.dead:
+                result = value if result is None else join(result, value)
+            state.dead = False
+        state.dead = result is None
         return result or UNKNOWN
     ends: list[State] = []
     frame.conditions += 1

@@ -91,14 +91,15 @@ class ClassFacts:
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     """What the methods of a class find: the instance's attributes after `__init__`, every object that the run has made
-    or changed, and the modes that it has put Modules into. Methods that begin from the same `token` begin from the same
-    state.
+    or changed, the modes that it has put Modules into, and which of its optimizers and networks are alternatives.
+    Methods that begin from the same `token` begin from the same state.
     """
 
     run: Run
     attributes: dict[str, object]
     heap: dict[Obj, dict[str, object]]
     modes: dict[Obj, frozenset[Mode]]
+    exclusive: frozenset[frozenset[Obj]]
     token: Run
 
 
@@ -385,7 +386,7 @@ class Entries:
             for attr in loose:
                 if isinstance(state.attribute(instance.obj, attr), (Const, Tensor, Unknown)):
                     state.set_attribute(instance.obj, attr, UNKNOWN)
-            return Entry(run, attributes, _changes(before, state.heap), state.modes, run)
+            return Entry(run, attributes, _changes(before, state.heap), state.modes, state.exclusive, run)
 
         begin = partial(self._entry_run, f"{cls.name}.__init__")
         made = self._reuse.take("class", cls.name, (cls, loose, known), begin, work)
@@ -407,6 +408,7 @@ class Entries:
         state = self._fresh_state()
         state.heap.update(entry.heap)
         state.modes.update(entry.modes)
+        state.exclusive |= entry.exclusive
         for optimizer in entry.run.optimizers:
             state.gradients[optimizer] = UNKNOWN_GRADIENTS
         return state
@@ -441,7 +443,8 @@ class Entries:
                 if configured is not None:
                     heap[instance.obj] = {**heap.get(instance.obj, {}), module_methods.OPTIMIZERS: configured}
             # The token of the run stands for its result: the same run gives the same entry for what follows.
-            entry = Entry(run, entry.attributes, heap, entry.modes, run)
+            exclusive = entry.exclusive | result.state.exclusive
+            entry = Entry(run, entry.attributes, heap, entry.modes, exclusive, run)
         return entry
 
     def ensure_runs(self) -> None:

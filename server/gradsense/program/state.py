@@ -11,9 +11,11 @@ from gradsense.program.facts import Gradients, GradState, Mode, Need, Replacemen
 from gradsense.program.values import (
     NOTHING,
     UNKNOWN,
+    Choice,
     Collection,
     Instance,
     Items,
+    Kind,
     Obj,
     Parameters,
     Site,
@@ -132,7 +134,8 @@ class State:
     that was replaced since, on every path. `spent`: the calls of layers whose graph a backward pass has freed on
     every path, and which pass. `needs`: the weights that the backward pass through a layer's call needs, and
     whether a step has changed them. `used_up`: iterators over parameters that something went through on every path,
-    and where. `exclusive`: pairs of optimizers of which only one is ever made (`Adam(...) if ... else SGD(...)`).
+    and where. `exclusive`: pairs of optimizers, and of networks that one name stands for, of which only one is ever
+    made (`Adam(...) if ... else SGD(...)`).
     """
 
     __slots__ = (
@@ -264,7 +267,8 @@ class State:
         result.needs = _join_needs(self.needs, other.needs)
         result.spent = {k: v for k, v in self.spent.items() if k in other.spent}
         result.used_up = {k: v for k, v in self.used_up.items() if k in other.used_up}
-        result.exclusive = self.exclusive | other.exclusive | _exclusive(self.gradients, other.gradients)
+        apart = _exclusive(self.gradients, other.gradients) | _networks_made_apart(self, other)
+        result.exclusive = self.exclusive | other.exclusive | apart
         result.modes = _join_modes(self.modes, other.modes)
         result.grad = self.grad if self.grad == other.grad else None
         result.switch = self.switch or other.switch
@@ -272,12 +276,12 @@ class State:
         result.dead = self.dead and other.dead
         return result
 
-    def are_alternatives(self, optimizers: tuple[Obj, ...]) -> bool:
-        """Whether only one of these optimizers exists when the program runs."""
+    def are_alternatives(self, objects: tuple[Obj, ...]) -> bool:
+        """Whether only one of these optimizers or networks exists when the program runs."""
         return all(
             frozenset((one, other)) in self.exclusive
-            for number, one in enumerate(optimizers)
-            for other in optimizers[number + 1 :]
+            for number, one in enumerate(objects)
+            for other in objects[number + 1 :]
         )
 
     # -- what is below an object --
@@ -414,6 +418,34 @@ def _exclusive(left: dict[Obj, frozenset[GradState]], right: dict[Obj, frozenset
     if left.keys() == right.keys():
         return set()
     return {frozenset((one, other)) for one in left.keys() - right.keys() for other in right.keys() - left.keys()}
+
+
+def _networks_made_apart(left: State, right: State) -> set[frozenset[Obj]]:
+    """Pairs of networks that two branches made, each its own, and gave the same name."""
+    changed = list(left.heap.differing(right.heap))
+    here = {obj for obj in changed if obj not in right.heap}
+    there = {obj for obj in changed if obj not in left.heap}
+    if not here or not there:
+        return set()
+    kept: list[tuple[Mapping[str, object], Mapping[str, object]]] = [
+        (names, right.frames[number])
+        for number, names in left.frames.items()
+        if number in right.frames and names is not right.frames[number]
+    ]
+    kept += [(left.heap[obj], right.heap[obj]) for obj in changed if obj in left.heap and obj in right.heap]
+    return {
+        frozenset((one, other))
+        for mine, others in kept
+        for name, value in mine.items()
+        if value is not (beside := others.get(name))
+        for one in _networks(value) & here
+        for other in _networks(beside) & there
+    }
+
+
+def _networks(value: object) -> set[Obj]:
+    options = value.options if isinstance(value, Choice) else (value,)
+    return {each.obj for each in options if isinstance(each, Instance) and each.kind in (Kind.MODULE, Kind.LIGHTNING)}
 
 
 def after_backward(states: frozenset[GradState], site: Site, certain: bool) -> frozenset[GradState]:

@@ -374,7 +374,8 @@ def _step_behind(program: Program, run: Run, called: SchedulerStep) -> Step | No
     if not rounds:
         return None
     certain = called.context.conditions == rounds[-1].conditions
-    if len(called.optimizers) != 1 or not called.optimizers.isdisjoint(run.escaped):
+    # Of several there is only ever one: that which was made.
+    if not called.optimizers or not called.optimizers.isdisjoint(run.escaped):
         return None
     seen = False
     for fact in run.facts_in_order(SchedulerStep, Step):

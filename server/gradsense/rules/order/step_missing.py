@@ -12,7 +12,7 @@ from gradsense.program.facts import Backward, Build, Clear, Step
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import Run
-from gradsense.program.values import ClassValue, Instance, Obj, Tensor
+from gradsense.program.values import ClassValue, Instance, Obj, Parameters, Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NothingMoves, Silent, Trains, Unmoved
@@ -58,6 +58,7 @@ class StepMissing(Rule):
             (run, fact)
             for run, fact in program.runs_with_facts(Build)
             if fact.optimizer.obj not in stepped and not _is_broken(fact.optimizer)
+            if not _is_updated_by_hand(program, fact)
         ]
         if not builds or program.incomplete or program.is_called_anywhere(_OTHER_STEPS):
             return
@@ -329,7 +330,19 @@ class StepMissing(Rule):
     ]
 
 
-_OTHER_STEPS = frozenset({"Unknown.step", "Engine.backward", "Parameters.update"})
+_OTHER_STEPS = frozenset({"Unknown.step", "Engine.backward"})
+
+
+def _is_updated_by_hand(program: Program, build: Build) -> bool:
+    """Whether the program writes into what an optimizer holds, or may: that is a step as well. What follows another
+    network (a target) is none of it.
+    """
+    program.ensure_runs()
+    written = [call.receiver for run in program.runs for call in run.calls().get("Parameters.update", ())]
+    return any(
+        not isinstance(each, Parameters) or each.open or build.holdings.open or each.sources & build.holdings.sources
+        for each in written
+    )
 
 
 def _may_step(program: Program, backward: Backward, optimizer: str) -> bool:
