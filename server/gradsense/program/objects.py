@@ -265,6 +265,9 @@ def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name:
                 old = methods.external_attribute(run, frame, state, option, name, at)
             run.record(Store(frame.site(at), run.context(frame), option, name, value, old), frame)
             training.module_replaced(run, frame, state, old, value, at)
+            if isinstance(old, Tensor) and old.parameter is not None and (frame.in_forward or frame.rounds):
+                # Round after round its value is set, by an average say.
+                run.loaded |= old.sources
             state.set_attribute(option.obj, name, value)
             if name == "training" and class_lookup.is_module(option):
                 modes.set_by_hand(state, option, value)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import bodies, class_lookup, ir
+from gradsense.program import class_lookup, ir
 from gradsense.program.knowledge.lightning_hooks import (
     OPTIMIZER_INDEX,
     REMOVED,
@@ -18,13 +19,13 @@ from gradsense.program.knowledge.lightning_hooks import (
 )
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.values import ClassValue, FunctionValue, Kind, Ref
+from gradsense.program.values import ClassValue, Code, Collection, FunctionValue, Kind, Ref, Tensor
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, NotCalled, Raises, Silent
 from gradsense.rules.parameters import parameter_named, uses, without
-from gradsense.rules.syntax import compounds_around
+from gradsense.rules.syntax import compounds_around, first_statement, is_name, places_in
 
 
 class RemovedHook(Rule):
@@ -49,7 +50,8 @@ class RemovedHook(Rule):
     ## Stays silent when
 
     - the version that is installed, pinned or configured still has the hook;
-    - the project calls the method itself;
+    - the project calls the method itself, unless Lightning refuses its very name (`*_epoch_end`) and only its own
+      class calls it;
     - the method is defined under a condition in the class, as for another version;
     - the class is no Lightning class, or the arguments are trailing ones with defaults.
 
@@ -83,19 +85,24 @@ class RemovedHook(Rule):
     def _hook(
         self, program: Program, cls: ClassValue, name: str, function: FunctionValue, gone: Removed
     ) -> Iterator[Finding]:
-        if lightning.mentions(program, name, cls) or _is_conditional(program, function):
+        called = lightning.mentions(program, name, cls)
+        by_name = called or re.search(rf"super\(\)\.[ \t]*{name}\b", program.text) is not None
+        if (called and not (gone.raises and _is_only_called_by_itself(program, name))) or _is_conditional(
+            program, function
+        ):
             return
         version = f"Lightning {gone.version[0]}.{gone.version[1]}"
         step = STEP_OF.get(name)
         if step is not None:
             trainer = "test" if name == "test_epoch_end" else "fit"
-            message = (
-                f"`{trainer}` raises before the first batch, because {version} removed `{name}`. "
-                f"Collect what `{step}` computes in a list, and read it in `{gone.instead}`."
+            message = f"`{trainer}` raises before the first batch, because {version} removed `{name}`. " + (
+                "Give it another name: your own calls are not what raises."
+                if called
+                else f"Collect what `{step}` computes in a list, and read it in `{gone.instead}`."
             )
             fixes = (
-                _rename_unused(program, cls, function, gone),
-                _collect(program, cls, name, function, gone),
+                _rename_unused(program, cls, function, gone) if not by_name else None,
+                _collect(program, cls, name, function, gone) if not by_name else None,
             )
         else:
             instead = f"Use `{gone.instead}`." if gone.instead else _INSTEAD.get(name, "Take it out.")
@@ -364,6 +371,41 @@ class RemovedHook(Rule):
                     return torch.optim.Adam(self.parameters())
             """
         ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader
+
+
+            class Net(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.model = nn.Linear(4, 2)
+
+                def training_step(self, batch, batch_idx):
+                    return self.model(batch).pow(2).mean()
+
+                def validation_step(self, batch, batch_idx):
+                    return self.model(batch).pow(2).mean()
+
+                def validation_epoch_end(self, outputs):
+            #       ^^^^^^^^^^^^^^^^^^^^ GS106
+                    return torch.stack(outputs).mean()
+
+                def on_test_epoch_end(self):
+                    print(self.validation_epoch_end([torch.zeros(1)]))
+
+                def configure_optimizers(self):
+                    return torch.optim.Adam(self.parameters())
+
+
+            data = DataLoader(torch.randn(8, 4), batch_size=4)
+            L.Trainer(fast_dev_run=True, accelerator="cpu").fit(Net(), data, data)
+            """,
+            shows=Raises("NotImplementedError"),
+        ),
     ]
 
 
@@ -373,6 +415,11 @@ _INSTEAD = {
     "test_step_end": "Move its body to the end of `test_step`.",
     "tbptt_split_batch": "Set `self.automatic_optimization = False` and split the batch in `training_step`.",
 }
+
+
+def _is_only_called_by_itself(program: Program, name: str) -> bool:
+    """Whether a class calls its method, and nobody else does: Lightning refuses the very name, whoever calls it."""
+    return re.search(rf"(?<!self)(?<!super\(\))\.[ \t]*{name}\b|[\"']{name}[\"']", program.text) is None
 
 
 def _is_conditional(program: Program, function: FunctionValue) -> bool:
@@ -454,11 +501,11 @@ def _collect(program: Program, cls: ClassValue, name: str, function: FunctionVal
     if node is None or place is None or run is None or len(node.params.params) != 2:
         return None
     outputs = node.params.params[1]
-    if not uses(place, outputs.name.value):
+    if not uses(place, outputs.name.value) or _calls_base(program, run.code) or _calls_base(program, function.code):
         return None
     collected = f"{lightning.self_of(function)}.{step}_outputs"
     begin = lightning.after_super_init(program, cls, f"{collected} = []")
-    first = next((program.place(site) for site, _ in bodies.body_of(function.code)), None)
+    first = first_statement(program, function.code)
     if begin is None or first is None:
         return None
     swap = f"{outputs.name.value}, {collected} = {collected}, []"
@@ -477,11 +524,14 @@ def _collect(program: Program, cls: ClassValue, name: str, function: FunctionVal
         if value is None or statement is None or line is None or not isinstance(line.node, cst.SimpleStatementLine):
             return None
         indent = "\n" + edits.indentation_at(program.text, value.span.start) if value.span is not None else "\n"
+        is_dict = isinstance(returned.value, Collection) and returned.value.kind == "dict"
         if isinstance(value.node, cst.Name):
+            if step == "training_step" and not is_dict and not isinstance(returned.value, Tensor):
+                return None
             kept = value.code()
-            made.append(edits.insert_before(program, statement, _append(collected, step, kept, dict_like=False)))
+            made.append(edits.insert_before(program, statement, _append(collected, step, kept, dict_like=is_dict)))
         else:
-            is_dict = isinstance(value.node, cst.Dict)
+            is_dict = is_dict or isinstance(value.node, cst.Dict)
             added = _append(collected, step, "output", dict_like=is_dict)
             text = f"output = {value.code()}{indent}{added}{indent}return output"
             made.append(edits.replace(statement, statement.node, text))
@@ -492,6 +542,11 @@ def _collect(program: Program, cls: ClassValue, name: str, function: FunctionVal
         tuple(sorted(edit for edit in made if edit is not None)),
         Safety.UNSAFE,
     )
+
+
+def _calls_base(program: Program, code: Code) -> bool:
+    """Whether a method goes on to the one that it overrides: both would collect, or read, the same."""
+    return any(is_name(call.node.func, "super") for call in places_in(program, code, cst.Call))  # type: ignore[attr-defined]
 
 
 def _append(collected: str, step: str, name: str, *, dict_like: bool) -> str:
