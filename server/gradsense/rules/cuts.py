@@ -10,7 +10,7 @@ from gradsense.program.knowledge.functions import REWRAPPING
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import Collection, Cut, Obj, Parameters, Site, Tensor, TupleValue, Value, options_of
-from gradsense.rules.losses import Loss, losses, reached, tensor_of
+from gradsense.rules.losses import Loss, losses, reached, tensor_of, values_of_losses
 from gradsense.rules.networks import fresh, names_of
 from gradsense.rules.syntax import is_to_raise
 
@@ -112,8 +112,8 @@ def _swallowed(program: Program, behind: dict[Site, tuple[Loss, Cut]]) -> Iterat
     if program.training_is_damaged or program.incomplete:
         return
     trained = stepped(program) - program.hands_off
-    for loss in losses(program):
-        for option in options_of(loss.value):
+    for value in values_of_losses(program):
+        for option in options_of(value):
             trained -= option.sources if isinstance(option, (Tensor, Parameters)) else frozenset()
     for loss, cut in behind.values():
         sources = fresh(program, loss.run, cut.sources & trained)

@@ -66,11 +66,17 @@ def tensor_of(value: Value) -> Tensor | None:
     return value if isinstance(value, Tensor) and not value.open else None
 
 
+def values_of_losses(program: Program) -> list[Value]:
+    """What the losses of the file are, and those of functions that it calls in other files."""
+    own = [loss.value for loss in losses(program)]
+    return own + [backward.value for backward in program.facts_anywhere(Backward)]
+
+
 def reached(program: Program) -> frozenset[Obj] | None:
-    """Everything that some loss of the file gives a gradient to; None if that can't be told."""
+    """Everything that some loss gives a gradient to; None if that can't be told."""
     found: frozenset[Obj] = frozenset()
-    for loss in losses(program):
-        for option in options_of(loss.value):
+    for value in values_of_losses(program):
+        for option in options_of(value):
             if not isinstance(option, Tensor) or option.open:
                 return None
             found |= option.sources

@@ -16,7 +16,7 @@ from gradsense.rules import edits
 from gradsense.rules.activations import Activated, activated, related_activations
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Trains, Warns
-from gradsense.rules.loss_calls import NLL, argument_node
+from gradsense.rules.loss_calls import NLL, argument_node, losses_of_activations
 
 
 class SoftmaxOverWrongAxis(Rule):
@@ -71,20 +71,20 @@ class SoftmaxOverWrongAxis(Rule):
     def _without_axis(self, program: Program) -> Iterator[Finding]:
         for _, call in program.calls(*_FUNCTIONS):
             if len(call.args) < 2 and _OTHER_ARGUMENTS.issuperset(name for name, _ in call.keywords):
-                yield from self._guessed(program.place(call.site), _axes(call.argument(0, "input")))
+                yield from self._guessed(program, program.place(call.site), _axes(call.argument(0, "input")))
         for make in program.facts(Make):
             cls = make.instance.type
             if isinstance(cls, Ref) and cls.name in _LAYERS and not make.args and not make.keywords:
-                yield from self._guessed(program.place(make.site), None)
+                yield from self._guessed(program, program.place(make.site), None)
 
-    def _guessed(self, place: Place | None, axes: int | None) -> Iterator[Finding]:
+    def _guessed(self, program: Program, place: Place | None, axes: int | None) -> Iterator[Finding]:
         if place is None or not isinstance(place.node, cst.Call) or any(arg.star for arg in place.node.args):
             return
         yield from self.finding(
             place,
             f"`{place.code()}` has no `dim`: torch warns and takes axis 0 for one and three axes, else axis 1. "
             "Pass `dim`.",
-            fixes=_axis_passed(place, axes),
+            fixes=_axis_passed(place, 2 if axes is None and _goes_into_nll(program, place) else axes),
             severity=Severity.INFORMATION,
         )
 
@@ -296,6 +296,16 @@ def _axis_passed(place: Place, axes: int | None) -> tuple[Fix, ...]:
         passed(-1, " (as for one and two axes)", Safety.UNSAFE),
         passed(1, " (as for two and four axes)", Safety.UNSAFE),
     )
+
+
+def _goes_into_nll(program: Program, place: Place) -> bool:
+    """Whether it is the argument of a negative log-likelihood, which has its classes on axis 1 of however many."""
+    above = place.parent()
+    call = above.parent() if above is not None and isinstance(above.node, cst.Arg) else None
+    if call is None:
+        return False
+    calls = [program.place(loss.site) for loss in program.selected(losses_of_activations) if loss.name in NLL]
+    return any(each is not None and each.node is call.node for each in calls)
 
 
 def _axes(value: Value | None) -> int | None:
