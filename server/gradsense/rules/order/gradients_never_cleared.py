@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import libcst as cst
@@ -13,11 +14,12 @@ from gradsense.program.facts import Backward, Clear, Context, Gradients, Step
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import Run
-from gradsense.program.values import Site
+from gradsense.program.values import Code, Site
 from gradsense.rules import edits, loops
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, PilesUp, Silent
+from gradsense.rules.syntax import places_in
 
 
 class GradientsNeverCleared(Rule):
@@ -135,7 +137,7 @@ class GradientsNeverCleared(Rule):
         if (
             own is None
             or not facts.known
-            or "zero_grad" in program.file.document.names
+            or not _clears_here_alone(program, own.code)
             or lightning.optimizes_itself(program, facts) is not False
             or lightning.overridden(program, facts, "training_step")
         ):
@@ -672,6 +674,43 @@ class GradientsNeverCleared(Rule):
                     net.zero_grad()
             """
         ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader
+
+
+            class Gan(L.LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.automatic_optimization = False
+                    self.generator, self.critic = nn.Linear(8, 8), nn.Linear(8, 1)
+
+                def configure_optimizers(self):
+                    g_optimizer = torch.optim.AdamW(self.generator.parameters(), lr=1e-4)
+                    c_optimizer = torch.optim.AdamW(self.critic.parameters(), lr=1e-4)
+                    return g_optimizer, c_optimizer
+
+                def training_step(self, batch, batch_idx):
+                    g_optimizer, c_optimizer = self.optimizers()
+                    fake = self.generator(batch)
+                    c_loss = ((1 - self.critic(batch)) ** 2).mean() + (self.critic(fake.detach()) ** 2).mean()
+                    self.manual_backward(c_loss)
+            #       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ GS403
+                    c_optimizer.step()
+
+                    g_optimizer.zero_grad()
+                    self.manual_backward(((1 - self.critic(fake)) ** 2).mean())
+                    g_optimizer.step()
+
+
+            data = DataLoader(torch.randn(64, 8), batch_size=8)
+            L.Trainer(fast_dev_run=8, accelerator="cpu").fit(Gan(), data)
+            """,
+            shows=PilesUp(),
+        ),
     ]
 
 
@@ -704,6 +743,18 @@ def _is_made_on_one_round(program: Program, step: Step) -> bool:
     if around is None or not isinstance(around.node, cst.If):
         return False
     return not m.matches(around.node.test, m.Comparison(left=m.BinaryOperation(operator=m.Modulo())))
+
+
+def _clears_here_alone(program: Program, function: Code) -> bool:
+    """Whether only one function of the file says `zero_grad`, if any does: then its clears are all there are."""
+    if "zero_grad" not in program.file.document.names:
+        return True
+    here = [place for place in places_in(program, function, cst.Attribute) if _is_zero_grad(place)]
+    return len(here) == len(re.findall(r"\bzero_grad\b", program.text))
+
+
+def _is_zero_grad(place: Place) -> bool:
+    return isinstance(place.node, cst.Attribute) and place.node.attr.value == "zero_grad"
 
 
 def _cleared_in(run: Run, step: Step) -> bool:
