@@ -63,6 +63,7 @@ def reaches_backward(run: Run, forward: Forward) -> bool:
 _EVALUATES = re.compile(
     r"_*(?:run_|do_|model_)?(?:val|valid|validate|validation|eval|evaluate|evaluation)(?:_\w+)?"
     r"|\w+_(?:val|valid|validate|validation|eval|evaluation)|test(?:_epoch|_loop|_step)?"
+    r"|(?:(?:compute|calc|calculate|get|check|measure)_)?(?:\w+_)?(?:accuracy|error_rate)"
 )
 
 

@@ -70,11 +70,15 @@ class DetachInTrainedPath(Rule):
                 what += " in the loss has a gradient."
             else:
                 what = f"{without_gradient(found.names)}: `{spelt}` cuts the only path to the loss."
+            passed = _passed_by(place)
             yield from self.finding(
                 place,
-                f"{what} Remove it.",
+                f"{what} Remove it."
+                if passed is None
+                else f"{without_gradient(found.names)}: this line hands its gradient past `{passed}`. Compute a loss "
+                f"for `{passed}` from its value before it.",
                 related=(self.related(program, found.loss.site, "ends at the cut"),),
-                fixes=(keep_graph(place, spelt),),
+                fixes=(keep_graph(place, spelt) if passed is None else None,),
             )
 
     examples = [
@@ -297,6 +301,65 @@ class DetachInTrainedPath(Rule):
                 optimizer.step()
             """
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+
+            class Quantizer(nn.Module):
+                def __init__(self, count, size):
+                    super().__init__()
+                    self.encoder = nn.Linear(8, size)
+                    self.embedding = nn.Embedding(count, size)
+
+                def forward(self, x):
+                    z_e = self.encoder(x)
+                    indices = torch.argmin(torch.cdist(z_e, self.embedding.weight), dim=1)
+                    z_q = self.embedding(indices)
+                    z_q = z_e + (z_q - z_e).detach()
+            #                   ^^^^^^^^^^^^^^^^^^^^ GS505
+                    return z_e, z_q
+
+
+            model = Quantizer(16, 4)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                z_e, z_q = model(torch.randn(32, 8))
+                loss = (z_q - 1).pow(2).mean() + (z_e.detach() - z_q).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+            shows=Unmoved("embedding"),
+            fixed="""
+            import torch
+            from torch import nn
+
+
+            class Quantizer(nn.Module):
+                def __init__(self, count, size):
+                    super().__init__()
+                    self.encoder = nn.Linear(8, size)
+                    self.embedding = nn.Embedding(count, size)
+
+                def forward(self, x):
+                    z_e = self.encoder(x)
+                    indices = torch.argmin(torch.cdist(z_e, self.embedding.weight), dim=1)
+                    z_q = self.embedding(indices)
+                    return z_e, z_q, z_e + (z_q - z_e).detach()
+
+
+            model = Quantizer(16, 4)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for _ in range(3):
+                z_e, z_q, passed = model(torch.randn(32, 8))
+                loss = (passed - 1).pow(2).mean() + (z_e.detach() - z_q).pow(2).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            """,
+        ),
     ]
 
 
@@ -310,3 +373,17 @@ def keep_graph(place: Place, spelt: str) -> Fix | None:
         inner = node.value
     edit = edits.replace(place, node, place.code(inner)) if inner is not None else None
     return Fix(f"Remove `{spelt}` (changes what is trained)", (edit,), Safety.UNSAFE) if edit else None
+
+
+def _passed_by(place: Place) -> str | None:
+    """`b` of a straight-through estimator, `a + (b - a).detach()`: cut on purpose, what it is made of goes without."""
+    above, node = place.parent(), place.node
+    cut = node.func.value if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) else None
+    if isinstance(node, cst.Attribute):
+        cut = node.value
+    if above is None or not isinstance(above.node, cst.BinaryOperation) or not isinstance(cut, cst.BinaryOperation):
+        return None
+    if not isinstance(above.node.operator, cst.Add) or not isinstance(cut.operator, cst.Subtract):
+        return None
+    other = above.node.left if above.node.right is node else above.node.right
+    return place.code(cut.left) if place.code(cut.right) == place.code(other) else None

@@ -49,7 +49,12 @@ class NonDifferentiableInPath(Rule):
     proven_by = frozenset({"probe-cut"})
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for found in severed(program, _is_step):
+        steps = list(severed(program, _is_step))
+        detached = [each.sources for each in severed(program, _is_detached)] if steps else []
+        for found in steps:
+            if not found.whole and any(found.sources <= sources for sources in detached):
+                # That is another way to the loss, and one that could have a gradient: it is told there.
+                continue
             place = program.place(found.cut.site)
             if place is not None and isinstance(place.node, cst.Assign):
                 place = place.at(place.node.value)
@@ -352,6 +357,10 @@ class NonDifferentiableInPath(Rule):
 def _is_step(cut: Cut) -> bool:
     how = cut.how
     return how in NON_DIFFERENTIABLE | CASTS_TO_INTEGER | STEPWISE | {"indices", "to", "type"} or how.startswith("`")
+
+
+def _is_detached(cut: Cut) -> bool:
+    return cut.how in ("detach", "data")
 
 
 def _spelling(place: Place, how: str) -> str:

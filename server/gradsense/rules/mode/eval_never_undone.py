@@ -18,7 +18,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.modules import is_certainly_module
-from gradsense.rules.passes import is_dotted, may_come_from, name_of_called
+from gradsense.rules.passes import is_dotted, may_come_from, name_of_called, reaches_backward
 from gradsense.rules.syntax import statement_within
 
 
@@ -475,6 +475,37 @@ class EvalNeverUndone(Rule):
                 attack(torch.randn(3, 8, 4))
             """
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 4))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+            def sample():
+                model.eval()
+            #   ^^^^^^^^^^^^ GS701
+                print(model(torch.randn(16, 4)).mean().item())
+
+
+            def train(batches):
+                model.train()
+                for i, x in enumerate(batches):
+                    optimizer.zero_grad()
+                    loss = (model(x) - x).pow(2).mean()
+                    loss.backward()
+                    optimizer.step()
+                    if i % 2 == 0:
+                        sample()
+
+
+            train(torch.randn(4, 16, 4))
+            """,
+            shows=LossDiffers(),
+        ),
     ]
 
 
@@ -596,10 +627,10 @@ def _is_of_no_optimizer(run: Run, state: State, forward: Forward, loop: Round) -
 
 
 def _evaluates(run: Run, forward: Forward, mode: Mode) -> bool:
-    """Whether the `eval()` is for an evaluation: a forward pass without gradients follows it."""
+    """Whether the `eval()` is for an evaluation: a forward pass follows it that nothing goes back through."""
     return any(
         isinstance(fact, Forward)
-        and fact.grad is False
+        and (fact.grad is False or not reaches_backward(run, fact))
         and (fact.site, fact.context.calls) != (forward.site, forward.context.calls)
         and mode in fact.modes
         for fact in run.facts

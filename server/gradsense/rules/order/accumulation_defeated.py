@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from gradsense.program.values import Const, Ref, Site, Tensor
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
+from gradsense.rules.parameters import text_of
 from gradsense.rules.syntax import places_below
 
 
@@ -27,7 +29,8 @@ class AccumulationDefeated(Rule):
 
     Looks at loops that compute gradients on each round and step only every few: `if (i + 1) % 4 == 0:`, or a counter
     that is set to 0 again with the step (`if count == 4:`, `if count < 4: continue`). Reports a clear that comes on
-    each round; and, as information, a loss that is averaged over its batch and not divided by the number of rounds.
+    each round, or of an inner loop that the step comes behind; and, as information, a loss that is averaged over its
+    batch and not divided by the number of rounds.
 
     ## Why it matters
 
@@ -77,6 +80,23 @@ class AccumulationDefeated(Rule):
                 yield from self._cleared(program, step, defeating[0], len(clears) > len(defeating))
             elif clears:
                 yield from self._undivided(program, run, step, backwards, every.rounds)
+        told: set[Site] = set()
+        for run, step, loop, clear in program.selected(_cleared_in_a_loop_before):
+            if clear.site not in told and not run.gradients_read and _goes_to_its_end(program.place(loop)):
+                told.add(clear.site)
+                yield from self._behind(program, step, clear)
+
+    def _behind(self, program: Program, step: Step, clear: Clear) -> Iterator[Finding]:
+        place, stepped = program.place(clear.site), program.place(step.site)
+        if place is None or stepped is None:
+            return
+        yield from self.finding(
+            place,
+            f"`{place.code()}` clears the gradients on each round, and `{stepped.code()}` on line "
+            f"{program.line_of(stepped)} comes behind the loop: what all rounds but the last compute is lost. Clear "
+            "before the loop, or step in it.",
+            related=(self.related(program, step.site, "steps behind the loop"),),
+        )
 
     def _cleared(self, program: Program, step: Step, clear: Clear, again: bool) -> Iterator[Finding]:
         place, stepped = program.place(clear.site), program.place(step.site)
@@ -321,6 +341,59 @@ class AccumulationDefeated(Rule):
                     optimizer.step()
             """
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            net = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+            for epoch in range(3):
+                for i in range(4):
+                    net.zero_grad()
+            #       ^^^^^^^^^^^^^^^ GS414
+                    loss = (net(torch.randn(8, 4)) - 1).pow(2).mean()
+                    loss.backward()
+                optimizer.step()
+            """,
+            shows=LossDiffers(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            torch.manual_seed(0)
+            net = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+            for epoch in range(3):
+                net.zero_grad()
+                for i in range(4):
+                    loss = (net(torch.randn(8, 4)) - 1).pow(2).mean()
+                    loss.backward()
+                optimizer.step()
+            """,
+        ),
+        # The last round is the one that was looked for.
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+            net = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+            for epoch in range(3):
+                for attempt in range(4):
+                    net.zero_grad()
+                    loss = (net(torch.randn(8, 4)) - 1).pow(2).mean()
+                    loss.backward()
+                    if loss < 10:
+                        break
+                optimizer.step()
+            """
+        ),
     ]
 
 
@@ -396,6 +469,38 @@ def _steps_in_loops(here: FactsHere) -> Iterator[tuple[Run, Step, Site, list[Bac
             backwards = _backwards(run, step, loop)
             if backwards:
                 yield run, step, loop, backwards
+
+
+def _cleared_in_a_loop_before(here: FactsHere) -> Iterator[tuple[Run, Step, Site, Clear]]:
+    """The steps behind a loop whose every round clears, and then computes, their gradients."""
+    for run, step in here.facts(Step):
+        obj, depth = step.optimizer.obj, len(step.context.rounds)
+        last = {state.backward for state in step.states}
+        if step.closure is not None or len(last) != 1 or {state.kind for state in step.states} != {Gradients.FRESH}:
+            continue
+        inner = [
+            fact
+            for fact in run.facts_of(Backward)
+            if fact.site in last and obj in fact.optimizers and len(fact.context.rounds) == depth + 1
+            and fact.context.rounds[:depth] == step.context.rounds and fact.context.in_later_round
+        ]  # fmt: skip
+        for backward in inner:
+            loop = backward.context.rounds[-1].site
+            if any(fact.optimizer.obj == obj and loops.is_inside(fact.context, loop) for fact in run.facts_of(Step)):
+                continue
+            for clear in run.facts_of(Clear):
+                rounds = clear.context.rounds
+                beside = rounds == backward.context.rounds and backward.context.calls == clear.context.calls
+                certain = loops.is_certain(clear, loop) and loops.is_certain(backward, loop) if beside else False
+                if certain and obj in clear.optimizers:
+                    yield run, step, loop, clear
+
+
+def _goes_to_its_end(loop: Place | None) -> bool:
+    """Whether a loop over data or numbers has no exit: else its last round may be the one that was looked for."""
+    if loop is None or not isinstance(loop.node, cst.For):
+        return False
+    return re.search(r"\b(?:break|return)\b", text_of(loop)) is None
 
 
 def _backwards(run: Run, step: Step, loop: Site) -> list[Backward]:
