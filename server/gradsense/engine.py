@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
-from gradsense.findings import Finding, Safety, Severity, Span
+from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span, apply_edits
 from gradsense.program import definitions, memory
 from gradsense.program.facts import Step
 from gradsense.program.file import TELLING_NAMES, File, Files
@@ -27,7 +27,7 @@ from gradsense.rules.edits import line_end, line_start
 from gradsense.rules.patterns import matches
 from gradsense.rules.registry import all_rules
 from gradsense.snapshot import ModuleSource, Question, Snapshot, SourceFile
-from gradsense.source.blocks import Document, read_document
+from gradsense.source.blocks import Document, holes_in, read_document
 from gradsense.source.memo import Memo
 from gradsense.source.notebook import crosses_cells
 
@@ -302,10 +302,25 @@ def _finish(found: list[Finding], snapshot: Snapshot, document: Document) -> lis
         fixes = finding.fixes
         if snapshot.cells:
             fixes = tuple(fix for fix in fixes if not any(crosses_cells(snapshot.cells, e.span) for e in fix.edits))
+        fixes = tuple(fix for fix in fixes if not _breaks_more(fix, document))
         finding = replace(finding, key=f"{line}#{number}", severity=severity, fixes=fixes)
         if not _is_suppressed(finding, document):
             kept.append(finding)
     return kept
+
+
+def _breaks_more(fix: Fix, document: Document) -> bool:
+    """Whether a fix in a definition with broken code leaves more of it broken: what is read there hangs by the lines
+    around.
+    """
+    for begin, tree in document.blocks:
+        inside = [edit for edit in fix.edits if begin <= edit.span.start and edit.span.end <= begin + len(tree.text)]
+        if not tree.holes or not inside:
+            continue
+        moved = [Edit(Span(edit.span.start - begin, edit.span.end - begin), edit.text) for edit in inside]
+        if holes_in(apply_edits(tree.text, moved)) > len(tree.holes):
+            return True
+    return False
 
 
 IN_ORDER = "That is so if the cells run from top to bottom."

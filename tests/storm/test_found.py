@@ -27,6 +27,10 @@ FOUND = {
         "import torch\nfrom torch import nn\rclass Net(nn.Module):\n    def __init__(self):\n"
         "        self.t = torch.ones(1, requires_grad=True)\n    def forward(self, x):\n        return x / self.t\n"
     ),
+    "a line whose loss makes others part of what is broken": (
+        "import lightning as L\nclass r(L.LightningModule):\n    def __init__(self):self.losses=[]\n"
+        "    def training_step(self,x):\ny)\n      self.losses.append()\n      s\n    def on(sf):\n      .losses.clear("
+    ),
     "a set that is put into itself": "import torch.nn.functional as F\nfor a in a:\n    F.relu((x := {x}))\n",
 }
 

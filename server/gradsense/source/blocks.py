@@ -384,6 +384,11 @@ class Document:
         return frozenset().union(*(tree.names for _, tree in self.blocks))
 
 
+def holes_in(text: str) -> int:
+    """How many statements of a text don't parse. Nothing is remembered of it."""
+    return sum(len(tree.holes) for _, tree in _read(text, ()).blocks)
+
+
 def read_document(text: str, cells: tuple[int, ...] = ()) -> Document:
     """The blocks of a text. Never raises, never hangs.
 
