@@ -282,3 +282,14 @@ def softmax_without_axis(host: Host) -> Iterator[Change]:
         if re.fullmatch(r"torch\.nn\.functional\.(log_)?softmax", host.called(call)) and len(call.args) == 2:
             new = f"{host.code(call.func)}({host.code(call.args[0].value)})"
             yield Change(host).replace(call, new).mark(host.statement_of(call))
+
+
+@mutator("GS613")
+def mean_switched_off_later(host: Host) -> Iterator[Change]:
+    """`criterion.size_average = False` behind the line that makes the loss."""
+    for statement, name, value in assignments(host):
+        if not isinstance(value, cst.Call) or value.args:
+            continue
+        called = host.called(value)
+        if called.startswith("torch.nn.") and called.rpartition(".")[2] in _LOSSES:
+            yield Change(host).after(statement, f"{name}.size_average = False")

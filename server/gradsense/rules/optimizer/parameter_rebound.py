@@ -54,7 +54,10 @@ class ParameterRebound(Rule):
     code, name, severity = "GS310", "parameter-rebound", Severity.ERROR
     fix_safety = Safety.SAFE
     pattern = _UPDATE
-    pattern_text = re.compile(r"\.\s*grad\b|\bparameters\s*\(")
+    # A gradient, or a loop over parameters with an assignment to a name of what is made of it.
+    pattern_text = re.compile(
+        r"\.\s*grad\b|\bfor\b[^\n]*\bparameters\s*\((?s:.{0,400}?)\b(\w+)[ \t]*=(?!=)[^\n]*\b\1\b"
+    )
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assign = place.node
