@@ -88,6 +88,7 @@ def test_the_format_before() -> None:
     ("content", "why"),
     [
         ("", "not valid JSON"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
         ("{", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
         ("[]", "not an object"),

@@ -109,11 +109,17 @@ def head_of_cells(text: str) -> int:
 _CODE = re.compile(r"\S")
 
 
+_LFS_POINTER = "version https://git-lfs.github.com/spec/"
+"""What a file begins with that stands for one which Git LFS keeps (specification of the pointer, version 1)."""
+
+
 def read_notebook(content: str) -> Notebook:
     """The notebook in the text of an `.ipynb` file. A notebook in another language has no cells.
 
     Raises NotebookError if it isn't one.
     """
+    if content.startswith(_LFS_POINTER):
+        raise NotebookError("a Git LFS pointer in the notebook's place: fetch the notebook with `git lfs pull`")
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
