@@ -31,6 +31,14 @@ FOUND = {
         "import lightning as L\nclass r(L.LightningModule):\n    def __init__(self):self.losses=[]\n"
         "    def training_step(self,x):\ny)\n      self.losses.append()\n      s\n    def on(sf):\n      .losses.clear("
     ),
+    "a function's name in two lines that loses its brackets": (
+        "import torch\nimport torch.nn.functional as F\nfor _ in ():s=torch.log(F.\nsoftmax((),m))"
+    ),
+    "a sum in two lines that loses its brackets": (
+        "import torch\nfrom torch import nn\nimport torch.nn.functional as F\na, b = nn.Linear(4, 3), nn.Linear(4, 3)\n"
+        "for x, y in [(torch.randn(2, 4), torch.tensor([0, 1]))]:\n    out = F.softmax(a(x)\n        + b(x), dim=1)\n"
+        "    F.cross_entropy(out, y).backward()\n"
+    ),
     "a set that is put into itself": "import torch.nn.functional as F\nfor a in a:\n    F.relu((x := {x}))\n",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import libcst as cst
@@ -161,6 +162,19 @@ def _is_all_of_its_body(program: Program, line: Place) -> bool:
 
 
 _NEEDS_NO_PARENTHESES = (cst.Name, cst.Attribute, cst.Call, cst.Subscript)
+
+
+def standing_alone(code: str) -> str:
+    """An expression as it can stand without the brackets that were around it: in some of its own, where a line ends
+    within it.
+    """
+    if "\n" not in code and "\r" not in code:
+        return code
+    try:
+        ast.parse(code, mode="eval")
+    except SyntaxError:
+        return f"({code})"
+    return code
 
 
 def append_call(program: Program, place: Place, node: cst.BaseExpression, call: str) -> Edit | None:

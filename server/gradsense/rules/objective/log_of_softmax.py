@@ -12,6 +12,7 @@ from gradsense.program.knowledge.activations import LOG_OF_SOFTMAX
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import Activation, Tensor
+from gradsense.rules import edits
 from gradsense.rules.activations import activations_of
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Trains
@@ -200,4 +201,4 @@ def _in_one(program: Program, place: Place, inner: cst.Call, found: tuple[Activa
     if span is None or start is None:
         return None
     text = program.text[start.start : span.start] + "log_softmax" + program.text[span.end : start.end]
-    return Fix("Use `log_softmax`", (Edit(whole, text),), Safety.SAFE)
+    return Fix("Use `log_softmax`", (Edit(whole, edits.standing_alone(text)),), Safety.SAFE)
