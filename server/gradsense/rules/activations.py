@@ -197,7 +197,8 @@ def _replace_by(program: Program, place: Place, inner: cst.BaseExpression) -> Ed
     alone = above is None or isinstance(above.node, (cst.Arg, cst.Assign, cst.Return))
     if not isinstance(inner, _SIMPLE) and not alone:
         code = f"({code})"
-    return edits.replace(place, place.node, edits.standing_alone(code))
+    in_brackets = above is not None and isinstance(above.node, cst.Arg)
+    return edits.replace(place, place.node, code if in_brackets else edits.standing_alone(code))
 
 
 def _drop_from_sequential(program: Program, layer: Place, safety: Safety) -> Fix | None:

@@ -321,7 +321,7 @@ def _drop_cut(program: Program, place: Place, cut: Cut | None) -> Fix | None:
         at, bare = found, _unwrapped(found.node)
     if bare is at.node:
         return None
-    edit = edits.replace(at, at.node, at.code(bare))
+    edit = edits.replace(at, at.node, edits.standing_alone(at.code(bare)))
     return Fix(f"Replace `{at.code()}` by `{at.code(bare)}`", (edit,), Safety.SAFE) if edit is not None else None
 
 
