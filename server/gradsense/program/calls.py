@@ -35,7 +35,7 @@ from gradsense.program.knowledge import classes, functions
 from gradsense.program.knowledge import graph_layers as known_graph_layers
 from gradsense.program.knowledge.functions import GRAD_MODES
 from gradsense.program.run import DEPTH, Frame, Run
-from gradsense.program.state import GIVEN, ITEMS, OPEN, State
+from gradsense.program.state import GIVEN, ITEMS, OPEN, State, given_apart
 from gradsense.program.values import (
     NONE,
     NOTHING,
@@ -186,7 +186,7 @@ def _call_each(
             state.dead = False
         state.dead = result is None
         return result or UNKNOWN
-    ends: list[State] = []
+    ways: list[tuple[State, Value]] = []
     frame.conditions += 1
     for option in callee.options:
         if option == NONE:
@@ -194,13 +194,15 @@ def _call_each(
         branch = state.copy()
         value = invoke(run, frame, branch, option, args, keywords, at)
         if not branch.dead:
-            ends.append(branch)
+            ways.append((branch, value))
             result = value if result is None else join(result, value)
     frame.conditions -= 1
-    joined = statements.join_all(ends)
+    apart = given_apart(ways)
+    joined = statements.join_all([end for end, _ in ways])
     if joined is None:
-        state.dead = bool(ends)
+        state.dead = bool(ways)
         return UNKNOWN
+    joined.exclusive |= apart
     state.become(joined)
     modes.blur_choice(run, state, callee)
     return result if result is not None else UNKNOWN
@@ -318,10 +320,12 @@ def run_function(
     result = returns[0][1].value
     for _, returned in returns[1:]:
         result = join(result, returned.value)
+    apart = given_apart([(end, returned.value) for end, returned in returns])
     joined = statements.join_all([end for end, _ in returns])
     if joined is None:
         state.dead = True
         return UNKNOWN
+    joined.exclusive |= apart
     if callee.keeps:
         run.enclosing.update(callee.closure.frames)
     elif callee.number not in run.enclosing:

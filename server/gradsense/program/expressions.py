@@ -23,7 +23,7 @@ from gradsense.program import (
 )
 from gradsense.program.facts import Lost, Outer
 from gradsense.program.run import Frame, Run
-from gradsense.program.state import ITEMS, State
+from gradsense.program.state import ITEMS, State, given_apart
 from gradsense.program.values import (
     NONE,
     NOTHING,
@@ -384,7 +384,9 @@ def _conditional(run: Run, frame: Frame, state: State, node: ir.Conditional) -> 
     left = evaluate(run, frame, state, node.body)
     right = evaluate(run, frame, other, node.orelse)
     frame.conditions -= 1
+    apart = given_apart(((state, left), (other, right)))
     state.become(state.joined(other))
+    state.exclusive |= apart
     return join(left, right)
 
 

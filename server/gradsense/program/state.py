@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, filterfalse
 from operator import is_not
 from types import MappingProxyType
@@ -278,8 +278,9 @@ class State:
 
     def are_alternatives(self, objects: tuple[Obj, ...]) -> bool:
         """Whether only one of these optimizers or networks exists when the program runs."""
+        # What one call makes, of whichever class, is one object.
         return all(
-            frozenset((one, other)) in self.exclusive
+            one == other or frozenset((one, other)) in self.exclusive
             for number, one in enumerate(objects)
             for other in objects[number + 1 :]
         )
@@ -441,6 +442,21 @@ def _networks_made_apart(left: State, right: State) -> set[frozenset[Obj]]:
         for one in _networks(value) & here
         for other in _networks(beside) & there
     }
+
+
+def given_apart(ways: Sequence[tuple[State, Value]]) -> frozenset[frozenset[Obj]]:
+    """Pairs of networks of which a function, or an expression, makes and gives one on each of several ways."""
+    if len(ways) < 2:
+        return NOTHING
+    given = [(state.heap, _networks(value)) for state, value in ways]
+    return frozenset(
+        frozenset((one, other))
+        for number, (heap, mine) in enumerate(given)
+        for beside, others in given[number + 1 :]
+        for one in mine
+        for other in others
+        if one not in beside and other not in heap
+    )
 
 
 def _networks(value: object) -> set[Obj]:
