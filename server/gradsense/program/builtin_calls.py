@@ -14,6 +14,7 @@ from gradsense.program import (
     external,
     ir,
     iterators,
+    marking,
     objects,
     training,
 )
@@ -168,7 +169,10 @@ def _computed(call: Invocation, name: str) -> Value:
     inner = external.tensors_in(call.run, call.state, call.args)
     if not any(isinstance(value, Tensor) for value in inner):
         return UNKNOWN
-    return call.record(f"builtins.{name}", None, combine(inner, f"builtins.{name}"))
+    result: Value = combine(inner, f"builtins.{name}")
+    if name in marking.MEASURES:
+        result = marking.measured(result)
+    return call.record(f"builtins.{name}", None, result)
 
 
 def _next(call: Invocation, name: str) -> Value:

@@ -175,15 +175,23 @@ def _call_each(
     run: Run, frame: Frame, state: State, callee: Choice, args: tuple[Value, ...], keywords: Keywords, at: int
 ) -> Value:
     result: Value | None = None
-    called = [each if isinstance(each, Instance) else getattr(each, "receiver", None) for each in callee.options]
+    called = [
+        each if isinstance(each, Instance) else getattr(each, "receiver", getattr(each, "self_value", None))
+        for each in callee.options
+    ]
     instances = tuple(each.obj for each in called if isinstance(each, Instance))
     if len(instances) == len(callee.options) and state.are_alternatives(instances):
         # Whichever was made, this is called on it; on the others nothing that is told matters.
+        used_before = state.used_up.copy()
+        used_after = used_before.copy()
         for option in callee.options:
+            state.used_up = used_before.copy()
             value = invoke(run, frame, state, option, args, keywords, at)
             if not state.dead:
                 result = value if result is None else join(result, value)
+            used_after.update(state.used_up)
             state.dead = False
+        state.used_up = used_after
         state.dead = result is None
         return result or UNKNOWN
     ways: list[tuple[State, Value]] = []
@@ -509,7 +517,8 @@ def instantiate(
     if kind is Kind.OPTIMIZER:
         # What its `__init__` hands on to torch's is what it holds.
         params = state.attribute(obj, training.PARAMS)
-        if params is None and class_lookup.find_member(run, cls, "__init__")[0] == "found":
+        _, init = class_lookup.find_member(run, cls, "__init__")
+        if params is None and isinstance(init, FunctionValue) and init.code.tree.holes:  # type: ignore[attr-defined]
             params = UNKNOWN
         if params is not None:
             args, keywords = (params, *args[1:]), tuple(pair for pair in keywords if pair[0] != "params")

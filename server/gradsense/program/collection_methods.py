@@ -34,7 +34,7 @@ def call_on_collection(call: Invocation, collection: Collection | TupleValue, na
     if isinstance(collection, TupleValue):
         return UNKNOWN
     if name == "append" and args:
-        if any(isinstance(part, Tensor) for part in (args[0].items if isinstance(args[0], TupleValue) else (args[0],))):
+        if isinstance(args[0], (Tensor, TupleValue, Collection)):
             call.record("list.append", collection, NONE)
         in_own_loop = any(r.site.where == frame.where for r in frame.rounds) or bool(frame.rounds)
         containers.append(state, collection, args[0], not in_own_loop and frame.conditions == 0)

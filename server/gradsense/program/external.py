@@ -108,6 +108,8 @@ def _of_torch(call: Invocation, name: str) -> Value | None:
         merged = marking.chosen(frame, call.args[0], call.args[1], merged, at)
     if last in marking.MEASURES:
         merged = marking.measured(merged)
+    if last in marking.PRODUCTS:
+        merged = marking.squared(call.args[:2], merged)
     if last in functions.PICKS:
         merged = marking.picked(frame, last, call.args, call.keywords, merged, at)
     return training.under_grad_mode(run, state, merged)
@@ -292,6 +294,14 @@ def _parameter(call: Invocation, name: str) -> Value:
     return Tensor(sources, requires=on, parameter=obj, made_by="torch.nn.Parameter")
 
 
+def _own_optimizer(call: Invocation, name: str) -> Value | None:
+    """`torch.optim.Optimizer.__init__(self, params, defaults)` in an optimizer of the user's own."""
+    if len(call.args) < 2 or not isinstance(call.args[0], Instance):
+        return None
+    call.state.set_attribute(call.args[0].obj, training.PARAMS, call.args[1])
+    return NONE
+
+
 def _autograd_grad(call: Invocation, name: str) -> Value:
     for value in tensors_in(call.run, call.state, call.args):
         expressions.use(call.run, value)
@@ -443,6 +453,7 @@ _FUNCTIONS: dict[str, _Function] = {
     **dict.fromkeys(classes.TRANSPARENT, _given_back),
     **dict.fromkeys(classes.REPLACING, _replacing),
     "torch.nn.Parameter": _parameter,
+    "torch.optim.Optimizer.__init__": _own_optimizer,
     "torch.autograd.grad": _autograd_grad,
     "torch.autograd.backward": _autograd_backward,
     "torch.distributed.autograd.backward": _distributed_backward,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from itertools import repeat
-from operator import is_
+from operator import is_, is_not
+from typing import TypeVar
 
 from gradsense.program.facts import InPlace
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import State
-from gradsense.program.values import NOTHING, Choice, Parameters, Tensor, Trace, Value, combine, join
+from gradsense.program.values import NOTHING, Choice, Parameters, Tensor, Trace, TupleValue, Value, combine, join
 
 _OF_FLAGS = frozenset({"requires_grad_", "detach_", "share_memory_", "resize_", "rename_"})
 """Methods that end in an underscore and leave the numbers alone."""
@@ -52,16 +54,24 @@ def by_layer(run: Run, frame: Frame, state: State, inputs: Sequence[Value], name
         change(run, frame, state, inputs[0], (), name, at)
 
 
+def put_everywhere(state: State, old: Tensor, new: Tensor) -> None:
+    """Every variable and attribute that holds `old`, or may, alone or in a tuple, holds `new` from here on."""
+    for number, names in list(state.frames.items()):
+        changed = {name: _with(value, old, new) for name, value in names.items()}
+        if any(map(is_not, changed.values(), names.values())):
+            state.frames[number] = changed
+    for obj, held in list(state.heap.items()):
+        kept = {name: _with(value, old, new) for name, value in held.items()}
+        if any(map(is_not, kept.values(), held.values())):
+            state.heap[obj] = kept
+
+
 def put(state: State, old: Tensor, new: Tensor) -> None:
     """Every variable, or else every attribute, that holds `old` holds `new` from here on."""
     found = False
     for number, names in list(state.frames.items()):
         if _holds(names, old):
             state.frames[number] = {name: new if value is old else value for name, value in names.items()}
-            found = True
-        elif any(_may_be(value, old) for value in names.values()):
-            # One of those that a variable may hold: the tensor is no longer what it was on any way.
-            state.frames[number] = {name: _with(value, old, new) for name, value in names.items()}
             found = True
     if found:
         return
@@ -70,15 +80,18 @@ def put(state: State, old: Tensor, new: Tensor) -> None:
             state.heap[obj] = {name: new if value is old else value for name, value in held.items()}
 
 
-def _may_be(value: Value, old: Tensor) -> bool:
-    return isinstance(value, Choice) and any(option is old for option in value.options)
+V = TypeVar("V")
 
 
-def _with(value: Value, old: Tensor, new: Tensor) -> Value:
-    if not isinstance(value, Choice):
-        return value
-    options = [new if option is old else option for option in value.options]
-    return reduce(join, options)
+def _with(value: V, old: Tensor, new: Tensor) -> V:
+    """A value with `new` in the place of `old`: the tensor is no longer what it was on any way."""
+    if value is old:
+        return new  # type: ignore[return-value]
+    if isinstance(value, Choice) and any(option is old for option in value.options):
+        return reduce(join, (new if option is old else option for option in value.options))  # type: ignore[return-value]
+    if isinstance(value, TupleValue) and any(item is old for item in value.items):
+        return replace(value, items=tuple(new if item is old else item for item in value.items))
+    return value
 
 
 def _holds(held: Mapping[str, object], value: Tensor) -> bool:

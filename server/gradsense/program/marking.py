@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gradsense.program.knowledge.functions import PICKS
 from gradsense.program.run import Frame
 from gradsense.program.values import (
@@ -42,18 +44,30 @@ def after_operator(frame: Frame, op: str, operands: tuple[Value, ...], result: V
     if not isinstance(result, Tensor):
         return result
     if op == "*":
-        is_square = operands[0] == operands[1]
-        return _product(frame, operands, result, at) if not is_square else measured(result)
+        return squared(operands, _product(frame, operands, result, at))
     if op == "+":
         return _unscored(frame, operands, _sum(frame, operands, result, at), at)
     if op == "-":
         result = _unscored(frame, operands, _ratio(frame, operands, result, at), at)
         return _difference(frame, operands[0], operands[1], result, at, "difference")
+    if op == "@":
+        return squared(operands, result)
     return measured(result) if op == "**" else result
 
 
-MEASURES = frozenset("pow square abs norm".split())
-"""Functions of torch, and methods of tensors, that make a distance of a difference."""
+MEASURES = frozenset("pow pow_ float_power square square_ abs abs_ absolute norm vector_norm cosh logcosh".split())
+"""Functions of torch and Python, and methods of tensors, that make a distance of a difference."""
+PRODUCTS = frozenset("mul multiply dot matmul inner".split())
+
+
+def squared(operands: Sequence[Value], result: Value) -> Value:
+    """`result`, the product of two: a distance, where both are the same difference, whichever way round."""
+    differences = [
+        {mark.sources for mark in operand.marks if mark.kind == "difference"}
+        for operand in operands
+        if isinstance(operand, Tensor)
+    ]
+    return measured(result) if len(differences) == 2 and differences[0] & differences[1] else result
 
 
 def measured(result: Value) -> Value:

@@ -37,6 +37,8 @@ def call_on_tensor(call: Invocation, tensor: Tensor, name: str) -> Value:
         result = marking.picked(frame, name, (tensor, *args), keywords, result, at)
     elif name in marking.MEASURES:
         result = marking.measured(result)
+    elif name in marking.PRODUCTS and args:
+        result = marking.squared((tensor, args[0]), result)
     result = shapes.after_method(run, state, tensor, name, args, keywords, result)
     return call.record(f"Tensor.{name}", tensor, result)
 
@@ -54,7 +56,7 @@ def _tensor_result(call: Invocation, tensor: Tensor, name: str) -> Value:
     if name in ("detach", "detach_"):
         cut = _as_tensor(expressions.cut(run, frame, tensor, "detach", at))._replace(open=False)
         if name == "detach_" and tensor.parameter is None:
-            in_place.put(state, tensor, cut)
+            in_place.put_everywhere(state, tensor, cut)
         return cut
     if name in functions.LEAVES_TORCH:
         return expressions.cut(run, frame, tensor, name, at, python=True)

@@ -114,6 +114,10 @@ def _is_handed_on(program: Program, facts: ClassFacts, name: str) -> bool:
         if above is None:
             continue
         node = above.node
+        if isinstance(node, cst.Arg):
+            call = above.parent()
+            if call is not None and m.matches(call.node, m.Call(func=m.Name("len") | m.Name("print"))):
+                continue
         if isinstance(node, (cst.Arg, cst.StarredElement)):
             return True
         if isinstance(node, (cst.For, cst.CompFor)) and node.iter is place.node:

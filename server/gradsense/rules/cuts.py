@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from gradsense.program import composition
 from gradsense.program.facts import Call, Forward, Step
 from gradsense.program.knowledge.functions import REWRAPPING
 from gradsense.program.places import Place
@@ -12,7 +13,7 @@ from gradsense.program.program import Program
 from gradsense.program.values import Collection, Cut, Obj, Parameters, Site, Tensor, TupleValue, Value, options_of
 from gradsense.rules.losses import Loss, losses, reached, tensor_of, values_of_losses
 from gradsense.rules.networks import fresh, names_of
-from gradsense.rules.syntax import is_to_raise
+from gradsense.rules.syntax import is_shown_to_raise
 
 
 class Severed(NamedTuple):
@@ -38,7 +39,7 @@ def severed(program: Program, matches: Callable[[Cut], bool]) -> Iterator[Severe
             behind.setdefault(cut.site, (loss, cut))
         if found and is_without_gradient(loss) and (to_blame := _to_blame(program, loss.value, found)) is not None:
             place = program.place(loss.site)
-            if to_blame.site not in told and not (place is not None and is_to_raise(program, place)):
+            if to_blame.site not in told and not (place is not None and is_shown_to_raise(program, place)):
                 names = names_of(program, loss.run, to_blame.sources)
                 yield Severed(loss, to_blame, names, to_blame.sources, True)
             told.update(cut.site for cut in found)
@@ -131,12 +132,12 @@ def _used_outside(program: Program, cut: Place, sources: frozenset[Obj]) -> froz
     inside: dict[Site, bool] = {}
     for run in program.runs:
         for fact in run.facts_of(Forward):
-            # What a list or a dict holds may have changed since: it may be anything.
-            found = (
-                sources
-                if any(isinstance(each, Collection) for each in options_of(fact.result))
-                else frozenset().union(*(each.sources for each in _tensors(fact.result)))
-            )
+            found = frozenset().union(*(each.sources for each in _tensors(fact.result)))
+            if any(isinstance(each, Collection) for each in options_of(fact.result)):
+                # What a list or a dict holds may have changed since: it may be all that has gone into it.
+                given = (*fact.args, *(value for _, value in fact.keywords))
+                found |= frozenset().union(*(each.sources for value in given for each in _tensors(value)))
+                found |= composition.parameter_sources(run, run.end or program.script[1], fact.module)[0]
             if sources & found - used:
                 if fact.site not in inside:
                     inside[fact.site] = _is_within(program.place(fact.site), cut)

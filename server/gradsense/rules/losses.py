@@ -67,9 +67,9 @@ def tensor_of(value: Value) -> Tensor | None:
 
 
 def values_of_losses(program: Program) -> list[Value]:
-    """What the losses of the file are, and those of functions that it calls in other files."""
-    own = [loss.value for loss in losses(program)]
-    return own + [backward.value for backward in program.facts_anywhere(Backward)]
+    """What all losses are: those of functions that the file calls in other files, too."""
+    returned = [loss.value for loss in losses(program) if loss.how == "training_step"]
+    return returned + [backward.value for backward in program.facts_anywhere(Backward)]
 
 
 def reached(program: Program) -> frozenset[Obj] | None:

@@ -96,15 +96,30 @@ def compounds_around(program: Program, place: Place) -> list[Place]:
 
 
 def is_to_raise(program: Program, place: Place) -> bool:
-    """Whether a place lies in a `with` that waits for an exception, as tests do, or is all that is tried, as where the
-    error is shown: what raises has no result.
-    """
-    around = compounds_around(program, place)
-    if not around or any(m.matches(outer.node, _WAITS_FOR_EXCEPTION) for outer in around):
-        return bool(around)
-    # The body of a long statement stands in a block of its own, and something else in its place.
-    return around[-1].where == place.where and m.matches(around[-1].node, _TRIED_ALONE)
+    """Whether a place lies in a `with` that waits for an exception, as tests do: what raises has no result."""
+    return any(m.matches(outer.node, _WAITS_FOR_EXCEPTION) for outer in compounds_around(program, place))
 
+
+def is_shown_to_raise(program: Program, place: Place) -> bool:
+    """The same, or whether it is tried only for its error to be shown, as in a lesson."""
+    around = compounds_around(program, place)
+    if not around or not isinstance(around[-1].node, cst.Try):
+        return is_to_raise(program, place)
+    tried = around[-1].node
+    # The body of a long statement stands in a block of its own, and something else in its place.
+    return (
+        around[-1].where == place.where
+        and len(tried.body.body) <= 2
+        and all(m.matches(handler, _SHOWS) for handler in tried.handlers)
+        and any(m.matches(handler.type, _ANY_ERROR) if handler.type else True for handler in tried.handlers)
+    )
+
+
+_RUNTIME_ERROR = m.Name("RuntimeError") | m.Name("Exception")
+_ANY_ERROR = _RUNTIME_ERROR | m.Tuple(elements=[m.ZeroOrMore(), m.Element(_RUNTIME_ERROR), m.ZeroOrMore()])
+_SHOWS = m.ExceptHandler(
+    body=m.IndentedBlock(body=[m.AtLeastN(m.SimpleStatementLine(body=[m.Expr() | m.Pass()]), n=1)])
+)
 
 _WAITS_FOR_EXCEPTION = m.With(
     items=[
@@ -117,11 +132,6 @@ _WAITS_FOR_EXCEPTION = m.With(
         ),
         m.ZeroOrMore(),
     ]
-)
-
-_TRIED_ALONE = m.Try(
-    body=m.IndentedBlock(body=[m.SimpleStatementLine()]),
-    handlers=[m.ExceptHandler(type=m.Name("RuntimeError") | m.Name("Exception"))],
 )
 
 _COMPOUND = (cst.FunctionDef, cst.ClassDef, cst.For, cst.While, cst.If, cst.With, cst.Try, cst.TryStar, cst.Match)

@@ -18,7 +18,7 @@ from gradsense.rules.cuts import Severed, severed, telling, without_gradient
 from gradsense.rules.examples import Bad, Good, Raises, Silent, Trains, Unmoved
 from gradsense.rules.losses import losses, tensor_of
 from gradsense.rules.networks import names_of
-from gradsense.rules.syntax import is_to_raise, places_in
+from gradsense.rules.syntax import is_shown_to_raise, places_in
 
 
 class ForwardWithoutGraph(Rule):
@@ -77,7 +77,7 @@ class ForwardWithoutGraph(Rule):
             spelt = "`" + switch.code().lstrip("@") + "`"
             what = names_of(program, loss.run, frozenset().union(*(cut.sources for cut in off)))
             called = program.place(loss.site)
-            if called is not None and is_to_raise(program, called):
+            if called is not None and is_shown_to_raise(program, called):
                 continue
             raises = (
                 f"`{called.code()}`" if called is not None and loss.how != "training_step" else "Lightning's `backward`"

@@ -17,7 +17,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.cuts import telling
 from gradsense.rules.examples import Bad, Good, NothingMoves, Raises, Silent, Trains
-from gradsense.rules.syntax import is_to_raise
+from gradsense.rules.syntax import is_shown_to_raise
 
 
 class LossCutFromGraph(Rule):
@@ -64,7 +64,7 @@ class LossCutFromGraph(Rule):
             loss = backward.value
             if not isinstance(loss, Tensor) or loss.open or not loss.cuts or loss.gradients:
                 continue
-            if (place := program.place(backward.site)) is not None and is_to_raise(program, place):
+            if (place := program.place(backward.site)) is not None and is_shown_to_raise(program, place):
                 continue
             if loss.leaf is not None and loss.parameter is not None and loss.sources == {loss.parameter}:
                 yield from self._new_leaf(program, run, backward, loss)

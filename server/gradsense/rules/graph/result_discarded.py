@@ -19,7 +19,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Raises, Silent
 from gradsense.rules.reads import attributes_asked
-from gradsense.rules.syntax import is_to_raise
+from gradsense.rules.syntax import compounds_around, is_to_raise
 
 _KEPT_ALIKE = """detach to cuda cpu float double half bfloat16 type view reshape flatten squeeze unsqueeze transpose
     permute contiguous expand repeat clone""".split()
@@ -535,7 +535,12 @@ def _is_without_effect(program: Program, place: Place, call: Call) -> bool:
     if isinstance(receiver, Parameters):
         return receiver.shape in _SINGLE
     if call.name in _FUNCTIONS:
-        return bool(call.args) and _INTO.isdisjoint(name for name, _ in call.keywords)
+        # Of other tensors it may be called to be measured, or to begin to use a device.
+        given = call.args[0] if call.args else None
+        trained = isinstance(given, Parameters) or (
+            isinstance(given, Tensor) and bool(given.sources or given.gradients)
+        )
+        return trained and _INTO.isdisjoint(name for name, _ in call.keywords) and not _is_tried(program, place)
     if _warms_up(place):
         return False
     if isinstance(receiver, Tensor) and not receiver.python and (not receiver.open or call.name == "Tensor.detach"):
@@ -543,6 +548,11 @@ def _is_without_effect(program: Program, place: Place, call: Call) -> bool:
     if isinstance(receiver, (Tensor, Unknown)):
         return _is_used_as_tensor(program, place, call)
     return receiver is None
+
+
+def _is_tried(program: Program, place: Place) -> bool:
+    around = compounds_around(program, place)
+    return bool(around) and isinstance(around[-1].node, cst.Try)
 
 
 def _warms_up(place: Place) -> bool:
@@ -657,6 +667,8 @@ def _fix(program: Program, place: Place, call: Call) -> Fix | None:
     if call.name in _FUNCTIONS:
         given = call.args[0]
         if not isinstance(given, Tensor) or given.parameter is not None or node.args[0].keyword is not None:
+            return None
+        if not m.matches(node.args[0].value, m.Name() | m.Attribute(value=m.Name("self"))):
             return None
         return _assign(place, span, node.args[0].value)
     if not isinstance(node.func, cst.Attribute):

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program import composition
 from gradsense.program.facts import Returned
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.values import NOTHING, Cut, Tensor, Value, options_of
+from gradsense.program.values import Cut, Tensor, Value, is_plain, options_of
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
@@ -60,7 +59,7 @@ class DetachedLossReturned(Rule):
                 continue
             if lightning.may_optimize_nothing(facts) and "configure_optimizers" in facts.methods:
                 continue
-            if composition.parameter_sources(program.script[0], facts.state, facts.instance) == (NOTHING, False):
+            if not facts.state.is_open(facts.instance.obj) and all(map(_is_data, facts.attributes.values())):
                 # A module without any weights, that measures something.
                 continue
             if "training_step_end" in facts.methods and not lightning.has_current_contract(program):
@@ -295,6 +294,10 @@ def _what_is_lost(value: Value) -> str:
     if value.cuts and all(cut.how in _CUTS or cut.how.startswith("torch.") for cut in telling(value.cuts)):
         return "a loss without its gradient, so backward raises at the first batch"
     return ""
+
+
+def _is_data(attribute: object) -> bool:
+    return isinstance(attribute, bool) or is_plain(attribute)  # type: ignore[arg-type]
 
 
 def _loss_place(program: Program, returned: Returned) -> Place | None:

@@ -13,7 +13,8 @@ from gradsense.program import class_lookup
 from gradsense.program.entries import ClassFacts
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.program.values import ClassValue, Code, Collection, Tensor, TupleValue
+from gradsense.program.state import State
+from gradsense.program.values import ClassValue, Code, Collection, Tensor, TupleValue, Value
 from gradsense.rules import edits
 from gradsense.rules import lightning_modules as lightning
 from gradsense.rules.base import Rule
@@ -295,10 +296,24 @@ def _is_all_there(program: Program, facts: ClassFacts, name: str, step: str) -> 
 def _is_a_record(program: Program, place: Place) -> bool:
     """Whether what is collected are numbers of Python's, which cost next to nothing: a record, for who looks at it."""
     site = program.site_of(place)
-    kept = [call.args[0] for _, call in program.calls("list.append") if call.site == site]
-    parts = [part for value in kept for part in (value.items if isinstance(value, TupleValue) else (value,))]
-    tensors = [part for part in parts if isinstance(part, Tensor)]
+    tensors = [
+        part
+        for run, call in program.calls("list.append")
+        if call.site == site
+        for part in _parts(run.end or program.script[1], call.args[0])
+        if isinstance(part, Tensor)
+    ]
     return bool(tensors) and all(tensor.python for tensor in tensors)
+
+
+def _parts(state: State, value: Value) -> tuple[Value, ...]:
+    """What a tuple, a list or a dict holds; anything else alone."""
+    if isinstance(value, TupleValue):
+        return value.items
+    if isinstance(value, Collection):
+        held = state.items(value.obj)
+        return held.exact if held.exact is not None else (held.element,)
+    return (value,)
 
 
 def _leave_out(program: Program, place: Place, collected: str) -> Fix | None:

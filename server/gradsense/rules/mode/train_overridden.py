@@ -72,7 +72,7 @@ class TrainOverridden(Rule):
                 yield from self._hides(program, facts, method, place, "this training loop")
             elif _takes_no_mode(method):
                 yield from self._hides(program, facts, method, place, "it")
-            elif _takes_a_number(method):
+            elif _takes_something_else(method) and not _reaches_super(program, method):
                 yield from self._hides(program, facts, method, place, "this method")
             elif not _reaches_super(program, method):
                 if not _sets_all(program, facts, method):
@@ -479,8 +479,8 @@ def _takes_no_mode(method: FunctionValue) -> bool:
     return len(wanted) > 1 or not any(param.kind in ("plain", "*") for param in parameters)
 
 
-def _takes_a_number(method: FunctionValue) -> bool:
-    """`train(self, num_episodes=5000)`: what stands where the mode would is no mode."""
+def _takes_something_else(method: FunctionValue) -> bool:
+    """`train(self, num_episodes=5000)`: what stands where the mode would is a number or a text."""
     first = next((param.default for param in _parameters(method) if param.kind == "plain"), None)
     return isinstance(first, ir.Constant) and not isinstance(first.value, bool) and first.value is not None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Store
+from gradsense.program.facts import Make, Store
 from gradsense.program.knowledge.classes import is_loss
 from gradsense.program.places import Place
 from gradsense.program.program import Program
@@ -42,7 +42,7 @@ class LossFlagIgnored(Rule):
     ## Stays silent when
 
     - the flag is switched on, which is what the loss does anyway;
-    - the program sets the loss's `reduction`, too.
+    - the program sets the loss's `reduction`, too, or the loss is made with one.
 
     ## References
 
@@ -59,7 +59,10 @@ class LossFlagIgnored(Rule):
             place = program.place(store.site)
             if place is None or store.site in told:
                 continue
-            if any(other.attr == "reduction" for other in program.stores_on(store.receiver.obj)):
+            beside = [other.attr for other in program.stores_on(store.receiver.obj) if other is not store]
+            if "reduction" in beside or (store.attr == "size_average" and "reduce" in beside):
+                continue
+            if not isinstance(place.node, cst.Attribute) or _says_its_reduction(program, store.receiver):
                 continue
             told.add(store.site)
             meant = _MEANT[store.attr]
@@ -194,9 +197,20 @@ def _flags_switched_off(here: FactsHere) -> Iterator[Store]:
             yield store
 
 
+def _says_its_reduction(program: Program, loss: Instance) -> bool:
+    """Whether a loss was made with a reduction, or with flags that stand for one."""
+    makes = [make for make in program.facts_anywhere(Make) if make.instance.obj == loss.obj]
+    given = {name for make in makes for name, _ in make.keywords}
+    return not makes or bool(given & {"reduction", "size_average", "reduce", "**"})
+
+
 def _reduction(place: Place, meant: str) -> Fix | None:
-    value = value_assigned(place)
-    if value is None or not isinstance(place.node, cst.Attribute):
+    value, above = value_assigned(place), place.parent()
+    while above is not None and not isinstance(above.node, (cst.Assign, cst.AnnAssign)):
+        above = above.parent()
+    if value is None or not isinstance(place.node, cst.Attribute) or above is None:
+        return None
+    if isinstance(above.node, cst.Assign) and len(above.node.targets) > 1:
         return None
     changes = edits.replace(place, place.node.attr, "reduction"), edits.replace(value, value.node, f'"{meant}"')
     made = tuple(edit for edit in changes if edit is not None)

@@ -84,7 +84,7 @@ class SoftmaxOverWrongAxis(Rule):
             place,
             f"`{place.code()}` has no `dim`: torch warns and takes axis 0 for one and three axes, else axis 1. "
             "Pass `dim`.",
-            fixes=_axis_passed(place, 2 if axes is None and _goes_into_nll(program, place) else axes),
+            fixes=_axis_passed(place, 2 if axes != 1 and _goes_into_nll(program, place) else axes),
             severity=Severity.INFORMATION,
         )
 

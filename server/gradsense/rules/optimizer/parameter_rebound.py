@@ -16,7 +16,7 @@ from gradsense.program.values import Tensor
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, NothingMoves, Raises, Silent, Unmoved
-from gradsense.rules.syntax import compounds_around, places_below
+from gradsense.rules.syntax import all_places, compounds_around, places_below
 from gradsense.source.index import walk
 
 _UPDATE = m.Assign(targets=[m.AssignTarget(m.Name())], value=m.BinaryOperation())
@@ -72,7 +72,8 @@ class ParameterRebound(Rule):
         loop = next((each for each in reversed(around) if isinstance(each.node, cst.For)), None)
         fix = _in_place(program, place, assign, name, around)
         if loop is not None and _goes_over_parameters(loop, name):
-            if not _is_used_behind(program, loop, place, name):
+            used = _is_used_behind(program, loop, place, name)
+            if not used and (by_gradient or not _is_used_later(program, around, place, name)):
                 yield from self.finding(
                     place,
                     f"`{name} = ...` makes a new tensor and leaves the parameter as it is"
@@ -260,7 +261,24 @@ def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
 
 
 def _uses(value: cst.BaseExpression, name: str) -> bool:
-    return any(isinstance(node, cst.Name) and node.value == name for node in walk((value,)))
+    """Whether a name is itself an operand: `0.9 * p + 0.1 * q`, not `p.numel() * 4`."""
+    if isinstance(value, cst.BinaryOperation):
+        return _uses(value.left, name) or _uses(value.right, name)
+    return isinstance(value, cst.Name) and value.value == name
+
+
+def _is_used_later(program: Program, around: list[Place], place: Place, name: str) -> bool:
+    """Whether the function, or the module, reads the new value behind the loop, or an inner loop goes on with it."""
+    if isinstance(around[-1].node, cst.While):
+        return True
+    function = next((each for each in reversed(around) if isinstance(each.node, cst.FunctionDef)), None)
+    if function is not None:
+        return _is_used_behind(program, function, place, name)
+    span = place.span
+    return span is None or any(
+        other.span is not None and other.span.start >= span.end for other in all_places(program, cst.Name, name)
+        if isinstance(other.node, cst.Name) and other.node.value == name
+    )  # fmt: skip
 
 
 def _is_gradient_of(node: cst.Attribute, name: str) -> bool:
@@ -283,17 +301,12 @@ def _goes_over_parameters(loop: Place, name: str) -> bool:
         pairs = zip(node.target.elements, node.iter.args, strict=False)
         return any(m.matches(each.value, m.Name(name)) and m.matches(arg.value, _PARAMETERS) for each, arg in pairs)
     target = node.target.elements[-1].value if isinstance(node.target, cst.Tuple) else node.target
-    over = node.iter
-    if isinstance(over, (cst.ListComp, cst.GeneratorExp)) and m.matches(over.elt, m.Name()):
-        over = over.for_in.iter  # some of them: `[p for p in net.parameters() if p.dim() > 1]`
-    elif m.matches(over, m.Call(func=m.Name("filter"), args=[m.Arg(), m.Arg()])):
-        assert isinstance(over, cst.Call)
-        over = over.args[1].value
-    return m.matches(target, m.Name(name)) and m.matches(over, _PARAMETERS | _NAMED_PARAMETERS)
+    if isinstance(node.iter, (cst.ListComp, cst.GeneratorExp)) and not m.matches(node.iter.elt, m.Name()):
+        return False
+    return m.matches(target, m.Name(name)) and "parameters()" in loop.code(node.iter)
 
 
 _PARAMETERS = m.Call(func=m.Attribute(attr=m.Name("parameters")))
-_NAMED_PARAMETERS = m.Call(func=m.Attribute(attr=m.Name("named_parameters")))
 
 
 def _is_used_behind(program: Program, loop: Place, place: Place, name: str) -> bool:
@@ -341,7 +354,9 @@ def _renewed(program: Program, name: str) -> bool:
 def _in_place(program: Program, place: Place, assign: cst.Assign, name: str, around: list[Place]) -> Fix | None:
     span = place.span
     value = assign.value
-    if span is None or not isinstance(value, cst.BinaryOperation):
+    line = place.parent()
+    alone = line is not None and isinstance(line.node, cst.SimpleStatementLine) and len(line.node.body) == 1
+    if span is None or not isinstance(value, cst.BinaryOperation) or not alone:
         return None
     operator = {cst.Subtract: "-=", cst.Add: "+="}.get(type(value.operator))
     if operator is not None and m.matches(value.left, m.Name(name)):

@@ -82,7 +82,7 @@ class AccumulationDefeated(Rule):
                 yield from self._undivided(program, run, step, backwards, every.rounds)
         told: set[Site] = set()
         for run, step, loop, clear in program.selected(_cleared_in_a_loop_before):
-            if clear.site not in told and not run.gradients_read and _goes_to_its_end(program.place(loop)):
+            if clear.site not in told and not run.gradients_read and _goes_straight(program, program.place(loop)):
                 told.add(clear.site)
                 yield from self._behind(program, step, clear)
 
@@ -492,15 +492,23 @@ def _cleared_in_a_loop_before(here: FactsHere) -> Iterator[tuple[Run, Step, Site
                 rounds = clear.context.rounds
                 beside = rounds == backward.context.rounds and backward.context.calls == clear.context.calls
                 certain = loops.is_certain(clear, loop) and loops.is_certain(backward, loop) if beside else False
-                if certain and obj in clear.optimizers:
+                if certain and obj in clear.optimizers and clear.context.in_later_round:
                     yield run, step, loop, clear
 
 
-def _goes_to_its_end(loop: Place | None) -> bool:
-    """Whether a loop over data or numbers has no exit: else its last round may be the one that was looked for."""
-    if loop is None or not isinstance(loop.node, cst.For):
+def _goes_straight(program: Program, loop: Place | None) -> bool:
+    """Whether a loop has no exit and no condition, by which a round may be the one that was looked for; nor anything
+    that reads gradients on the way (hooks).
+    """
+    if loop is None or not isinstance(loop.node, cst.For) or _HOOKS & program.file.document.names:
         return False
-    return re.search(r"\b(?:break|return)\b", text_of(loop)) is None
+    return re.search(r"\b(?:break|return|if|while|continue)\b", text_of(loop)) is None
+
+
+_HOOKS = frozenset(
+    """register_hook register_full_backward_hook register_full_backward_pre_hook register_backward_hook
+    register_post_accumulate_grad_hook""".split()
+)
 
 
 def _backwards(run: Run, step: Step, loop: Site) -> list[Backward]:

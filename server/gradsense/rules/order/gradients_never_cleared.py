@@ -749,6 +749,8 @@ def _clears_here_alone(program: Program, function: Code) -> bool:
     """Whether only one function of the file says `zero_grad`, if any does: then its clears are all there are."""
     if "zero_grad" not in program.file.document.names:
         return True
+    if re.search(r"\.[ \t]*grad[ \t]*(?:=(?!=)|\.)", program.text):
+        return False
     here = [place for place in places_in(program, function, cst.Attribute) if _is_zero_grad(place)]
     return len(here) == len(re.findall(r"\bzero_grad\b", program.text))
 

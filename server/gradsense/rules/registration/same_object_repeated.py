@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -77,17 +78,19 @@ class SameObjectRepeated(Rule):
         if place is None or not isinstance(place.node, cst.Call):
             return
         whole, layer = product.whole, place.code(place.node.func)
-        items = [whole.code(each.value) for each in product.shown.elements]
-        if len(items) == 1:
+        items = [whole.code(each) for each in product.shown.elements]
+        times, several = " * ".join(product.factors), len(items) > 1
+        repeated = _without_brackets(times)
+        name = next((each for each in _NAMES if not re.search(rf"\b{each}\b", whole.code())), None)
+        if not several:
             message = f"`{whole.code()}` is one `{layer}` several times, so all of them share one set of weights."
-            anew, made = f"[{layer}(...) for _ in range(...)]", f"[{items[0]} for _ in range({product.times})]"
+            anew, made = f"[{layer}(...) for _ in range(...)]", f"[{product.sole} for _ in range({repeated})]"
         else:
-            message = (
-                f"`[...] * {product.times}` is the same layers several times, so `{layer}` has one set of weights."
-            )
+            message = f"`[...] * {times}` is the same layers several times: `{layer}` has one set of weights."
             anew = "[layer for _ in range(...) for layer in (...)]"
-            made = f"[layer for _ in range({product.times}) for layer in ({', '.join(items)})]"
-        edit = edits.replace(whole, whole.node, made)
+            made = f"[{name} for _ in range({repeated}) for {name} in ({', '.join(items)})]"
+        can_be_moved = "#" not in whole.code() and (name is not None or not several)
+        edit = edits.replace(whole, whole.node, made) if can_be_moved else None
         yield from self.finding(
             whole,
             f"{message} Make each anew: `{anew}`.",
@@ -293,7 +296,12 @@ class _Product(NamedTuple):
 
     whole: Place
     shown: cst.List | cst.Tuple
-    times: str
+    factors: tuple[str, ...]
+
+    @property
+    def sole(self) -> str:
+        """The only item, in code."""
+        return self.whole.code(self.shown.elements[0].value)
 
 
 _MOVES = m.Attribute(attr=m.OneOf(*map(m.Name, ("to", "cuda", "cpu", "half", "float", "double", "train", "eval"))))
@@ -313,10 +321,11 @@ def _multiplied(place: Place | None) -> _Product | None:
     whole, above = shown, shown.parent()
     while above is not None and m.matches(above.node, _TIMES):
         whole, above = above, above.parent()
-    factors = list(_factors(whole, whole.node, shown.node))
-    if not factors or set(factors) == {"1"}:
+    factors = tuple(_factors(whole, whole.node, shown.node))
+    if not factors or set(factors) == {"1"} or (above is not None and isinstance(above.node, (cst.CompFor, cst.For))):
+        # What is gone through only may be copied.
         return None
-    return _Product(whole, shown.node, " * ".join(factors))
+    return _Product(whole, shown.node, factors)
 
 
 def _factors(whole: Place, node: cst.CSTNode, shown: cst.CSTNode) -> Iterator[str]:
@@ -325,4 +334,20 @@ def _factors(whole: Place, node: cst.CSTNode, shown: cst.CSTNode) -> Iterator[st
         yield from _factors(whole, node.left, shown)
         yield from _factors(whole, node.right, shown)
     elif node is not shown:
-        yield whole.code(node)
+        code = whole.code(node)
+        yield code if isinstance(node, _SIMPLE) else f"({_without_brackets(code)})"
+
+
+def _without_brackets(code: str) -> str:
+    """`n + 1` of `(n + 1)`; anything else as it is."""
+    inner = code[1:-1]
+    try:
+        ast.parse(inner, mode="eval")
+    except SyntaxError:
+        return code
+    return inner if code.startswith("(") and code.endswith(")") else code
+
+
+_SIMPLE = (cst.Integer, cst.Name, cst.Attribute, cst.Call, cst.Subscript)
+_NAMES = ("layer", "part", "made", "each")
+"""What a comprehension may call its layers: the first that the code doesn't use."""
