@@ -179,24 +179,18 @@ def _call_each(
         each if isinstance(each, Instance) else getattr(each, "receiver", getattr(each, "self_value", None))
         for each in callee.options
     ]
-    instances = tuple(each.obj for each in called if isinstance(each, Instance))
-    if len(instances) == len(callee.options) and state.are_alternatives(instances):
+    instances = [each for each in called if isinstance(each, Instance)]
+    is_one = len(instances) == len(callee.options) and state.are_alternatives(tuple(each.obj for each in instances))
+    if is_one and all(each.kind is Kind.OPTIMIZER for each in instances):
         # Whichever was made, this is called on it; on the others nothing that is told matters.
-        used_before = state.used_up.copy()
-        used_after = used_before.copy()
         for option in callee.options:
-            state.used_up = used_before.copy()
             value = invoke(run, frame, state, option, args, keywords, at)
-            if not state.dead:
-                result = value if result is None else join(result, value)
-            used_after.update(state.used_up)
-            state.dead = False
-        state.used_up = used_after
-        state.dead = result is None
+            result = value if result is None else join(result, value)
         return result or UNKNOWN
     ways: list[tuple[State, Value]] = []
-    frame.conditions += 1
-    for option in callee.options:
+    whichever: list[tuple[State, Instance]] = []
+    frame.conditions += not is_one
+    for option, network in zip(callee.options, called, strict=True):
         if option == NONE:
             continue
         branch = state.copy()
@@ -204,15 +198,22 @@ def _call_each(
         if not branch.dead:
             ways.append((branch, value))
             result = value if result is None else join(result, value)
-    frame.conditions -= 1
+            if isinstance(network, Instance):
+                whichever.append((branch, network))
+    frame.conditions -= not is_one
     apart = given_apart(ways)
     joined = statements.join_all([end for end, _ in ways])
     if joined is None:
         state.dead = bool(ways)
         return UNKNOWN
     joined.exclusive |= apart
+    if is_one:
+        # Whichever was made, this has happened to it.
+        modes.of_whichever(run, joined, whichever)
+        graph.needs_of_whichever(joined, [branch for branch, _ in whichever])
     state.become(joined)
-    modes.blur_choice(run, state, callee)
+    if not is_one:
+        modes.blur_choice(run, state, callee)
     return result if result is not None else UNKNOWN
 
 

@@ -70,6 +70,14 @@ def change_weights(state: State, weights: frozenset[Obj], step: Site) -> None:
             state.needs[node] = needed._replace(stepped=step, changed=needed.weights & weights)
 
 
+def needs_of_whichever(state: State, ways: Sequence[State]) -> None:
+    """After a call on networks of which only one is ever made: what the graph of any of them needs is needed."""
+    for node in {node for way in ways for node in way.needs}:
+        found = [way.needs[node] for way in ways if node in way.needs]
+        weights = frozenset().union(*(each.weights for each in found))
+        state.needs[node] = state.needs.get(node, found[0])._replace(weights=weights)
+
+
 def changed_behind(state: State, value: Value) -> Site | None:
     """The step that has changed weights which the backward pass through `value` needs; None if that isn't certain."""
     if not isinstance(value, Tensor):

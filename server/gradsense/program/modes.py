@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from gradsense.program import class_lookup, composition, ir
 from gradsense.program.facts import Mode, Switch
@@ -120,6 +121,14 @@ def blur_choice(run: Run, state: State, callee: Value) -> None:
     for option in options_of(callee):
         if isinstance(option, Method) and option.name in ("train", "eval") and isinstance(option.receiver, Instance):
             blur(run, state, set(composition.modules_below(run, state, option.receiver)))
+
+
+def of_whichever(run: Run, state: State, ways: Sequence[tuple[State, Instance]]) -> None:
+    """After a call on networks of which only one is ever made: each is in the modes that its own way has left it in."""
+    for way, network in ways:
+        if way.modes != state.modes:
+            below = composition.modules_below(run, way, network)
+            state.modes = {**state.modes, **{obj: found for obj, found in way.modes.items() if obj in below}}
 
 
 def of(run: Run, state: State, module: Instance) -> frozenset[Mode]:
