@@ -75,3 +75,16 @@ def test_the_mode_of_whichever_it_is_is_known(made: str) -> None:
 
 def test_two_that_exist_are_not_switched_at_once() -> None:
     assert codes(BOTH, "model.eval()") == set()
+
+
+def test_what_they_give_is_new_each_time() -> None:
+    loop = """
+    for _ in range(3):
+        for name, p in model.named_parameters():
+            p.requires_grad = True
+        params = model.parameters()
+        print(sum(p.numel() for p in params))
+    """
+    for made in (BRANCHES, EXPRESSION, FUNCTION):
+        head = "import torch\nfrom torch import nn\nfrom settings import deep, wide\n"
+        assert check_text(head + textwrap.dedent(made) + textwrap.dedent(loop)) == []
