@@ -83,7 +83,8 @@ class SameObjectRepeated(Rule):
         repeated = _without_brackets(times)
         name = next((each for each in _NAMES if not re.search(rf"\b{each}\b", whole.code())), None)
         if not several:
-            message = f"`{whole.code()}` is one `{layer}` several times, so all of them share one set of weights."
+            shown = whole.code() if len(whole.code()) <= _LONGEST else f"[...] * {times}"
+            message = f"`{shown}` is one `{layer}` several times, so all of them share one set of weights."
             anew, made = f"[{layer}(...) for _ in range(...)]", f"[{product.sole} for _ in range({repeated})]"
         else:
             message = f"`[...] * {times}` is the same layers several times: `{layer}` has one set of weights."
@@ -348,6 +349,8 @@ def _without_brackets(code: str) -> str:
     return inner if code.startswith("(") and code.endswith(")") else code
 
 
+_LONGEST = 60
+"""Characters of code that a message shows."""
 _SIMPLE = (cst.Integer, cst.Name, cst.Attribute, cst.Call, cst.Subscript)
 _NAMES = ("layer", "part", "made", "each")
 """What a comprehension may call its layers: the first that the code doesn't use."""
