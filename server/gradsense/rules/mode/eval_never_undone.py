@@ -67,9 +67,11 @@ class EvalNeverUndone(Rule):
                 continue
             told.add(slip.mode.site)
             receiver = _receiver(place)
-            # What a method calls it may be the name of its argument: an attribute is known by its name everywhere.
-            is_attribute = receiver is not None and receiver.startswith("self.")
-            network = (None if is_attribute else name_of_called(forward)) or receiver or "the network"
+            called = name_of_called(forward)
+            # What a method calls it may be the name of its argument, or of a part: an attribute that is switched is
+            # known by its name everywhere.
+            is_known = receiver is not None and (receiver.startswith("self.") or (called or "").startswith("self."))
+            network = (None if is_known else called) or receiver or "the network"
             yield from self.finding(
                 place,
                 f"`{place.code()}` is never undone, so from the next round on `{network}` trains in eval mode: "
