@@ -46,6 +46,7 @@ from gradsense.program.values import (
 
 
 def call_builtin(call: Invocation, name: str) -> Value:
+    """Call a function of Python's own, by its name without `builtins.`."""
     if name not in ("len", "isinstance", "type"):
         activations.read(call.run, call.args)
     if name.startswith("str."):

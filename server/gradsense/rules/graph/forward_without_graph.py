@@ -471,6 +471,27 @@ class ForwardWithoutGraph(Rule):
                 print(error)
             """
         ),
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            net = nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                with torch.no_grad():
+            #        ^^^^^^^^^^^^^^^ GS502
+                    loss = net(torch.randn(8, 4)).pow(2).mean()
+                optimizer.zero_grad()
+                try:
+                    loss.backward()
+                except RuntimeError as error:
+                    if "out of memory" not in str(error):
+                        raise
+                optimizer.step()
+            """,
+            shows=Raises("does not require grad"),
+        ),
     ]
 
 

@@ -47,8 +47,8 @@ class ResultDiscarded(Rule):
     ## What it does
 
     Reports as a statement of its own: a tensor's method that leaves the tensor as it is (`h.detach()`,
-    `p.grad.clamp(...)` without an underscore, `x.to(device)`), a function that does the same
-    (`torch.clamp(self.scale, 0)`), `torch.compile(model)`, and `torch.no_grad()` or
+    `p.grad.clamp(...)` without an underscore, `x.to(device)`), a function that does the same to a
+    parameter or a gradient (`torch.clamp(self.scale, 0)`), `torch.compile(model)`, and `torch.no_grad()` or
     `torch.autocast(...)` without `with`.
 
     ## Why it matters

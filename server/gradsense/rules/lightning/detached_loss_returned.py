@@ -275,6 +275,33 @@ class DetachedLossReturned(Rule):
                     self.mean = torch.vstack(self.seen).mean(0)
             """
         ),
+        Bad(
+            """
+            import lightning as L
+            import torch
+            from torch import nn
+            from torch.utils.data import DataLoader
+
+
+            class Given(L.LightningModule):
+                def __init__(self, model):
+                    super().__init__()
+                    self.model = model
+
+                def training_step(self, batch, batch_idx):
+                    loss = self.model(batch).pow(2).mean()
+                    return loss.detach()
+            #              ^^^^^^^^^^^^^ GS103
+
+                def configure_optimizers(self):
+                    return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+            data = DataLoader(torch.randn(32, 4), batch_size=8)
+            L.Trainer(fast_dev_run=4, accelerator="cpu").fit(Given(nn.Linear(4, 1)), data)
+            """,
+            shows=Raises("does not require grad"),
+        ),
     ]
 
 

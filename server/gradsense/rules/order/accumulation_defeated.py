@@ -45,6 +45,8 @@ class AccumulationDefeated(Rule):
     ## Stays silent when
 
     - the round computes gradients only where it steps (delayed updates of an actor, several critic rounds);
+    - the inner loop before a step has a condition or an exit, by which its last round may be the one that was looked
+      for, or a hook reads gradients on the way;
     - the condition is neither one on a remainder nor one on such a counter;
     - the loss is divided, weighted or summed over its batch, or the optimizer adapts to its scale (Adam and the like).
 
