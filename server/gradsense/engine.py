@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gradsense.config import Settings
-from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span, apply_edits
+from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity, Span, apply_edits
 from gradsense.program import definitions, memory
 from gradsense.program.facts import Step
 from gradsense.program.file import TELLING_NAMES, File, Files
@@ -26,7 +26,7 @@ from gradsense.rules.base import Review, Rule
 from gradsense.rules.edits import line_end, line_start
 from gradsense.rules.patterns import matches
 from gradsense.rules.registry import all_rules
-from gradsense.snapshot import ModuleSource, Question, Snapshot, SourceFile
+from gradsense.snapshot import Answer, FileSource, ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import Document, holes_in, read_document
 from gradsense.source.memo import Memo
 from gradsense.source.notebook import crosses_cells
@@ -200,7 +200,7 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
         rules = [rule() for rule in _enabled(snapshot.settings)]
         for rule in rules:
             begin(rule.code)
-            found += _found_or_failure(rule, lambda rule: findings_of(program, rule), failures)
+            found += _found_or_failure(rule, lambda rule: _with_callers(program, rule), failures)
         begin("")
         by_rules = {(finding.code, finding.span) for finding in found}
         review = _review(program, rules, found, failures)
@@ -232,8 +232,14 @@ def still_hold(findings: Iterable[Finding], before: Snapshot, now: Snapshot) -> 
     if (before.path, before.text, before.cells, before.settings) != (now.path, now.text, now.cells, now.settings):
         return False
     # To the engine an open question is as good as one without an answer.
-    pairs = [(answer, now.answers.get(asked)) for asked, answer in before.answers.items()]
-    differ = [(was, answer) for was, answer in pairs if was != answer]
+    differ: list[tuple[Answer, Answer]] = []
+    for asked, was in before.answers.items():
+        answer = now.answers.get(asked)
+        if was == answer:
+            continue
+        if isinstance(asked, FileSource):
+            return False  # All that a file which leads here does may matter.
+        differ.append((was, answer))
     for was, answer in differ:
         if not isinstance(was, SourceFile) or not isinstance(answer, SourceFile) or was.path != answer.path:
             return False
@@ -272,6 +278,26 @@ def _review(program: Program, rules: list[Rule], found: list[Finding], failures:
         tuple((rule.code, rule.name) for rule in all_rules()),
         is_settled and not program.has_holes,
     )
+
+
+def _with_callers(program: Program, rule: Rule) -> list[Finding]:
+    """What one rule finds. What it would not find without the files that lead here, these take part in; whether the fix
+    is right for whoever else calls the same lines is for the author to say.
+    """
+    found = findings_of(program, rule)
+    if not found or not program.is_called:
+        return found
+    own = {finding.span for finding in findings_of(program.alone, rule)}
+    return [finding if finding.span in own else _of_callers(finding, program) for finding in found]
+
+
+def _of_callers(finding: Finding, program: Program) -> Finding:
+    fixes = _for_the_author(finding)
+    call = program.call_into(finding.span)
+    if call is None or call.span is None:
+        return replace(finding, fixes=fixes)
+    called = Related("called from here", call.span, call.where.path)
+    return replace(finding, fixes=fixes, related=(*finding.related, called))
 
 
 def findings_of(program: Program, rule: Rule) -> list[Finding]:
@@ -360,8 +386,13 @@ def _in_any_order(finding: Finding, always: Severity | None) -> Finding:
     """A finding with the severity that it has in any order; None: there are orders without it."""
     if always is not None:
         return replace(finding, severity=max(finding.severity, always, key=_rank))
-    fixes = tuple(replace(fix, safety=Safety.UNSAFE) if fix.safety is Safety.SAFE else fix for fix in finding.fixes)
+    fixes = _for_the_author(finding)
     return replace(finding, severity=Severity.INFORMATION, message=f"{finding.message} {IN_ORDER}", fixes=fixes)
+
+
+def _for_the_author(finding: Finding) -> tuple[Fix, ...]:
+    """A finding's fixes, none of which is made unasked."""
+    return tuple(replace(fix, safety=Safety.UNSAFE) if fix.safety is Safety.SAFE else fix for fix in finding.fixes)
 
 
 _GRAVE = frozenset({Severity.ERROR, Severity.WARNING})

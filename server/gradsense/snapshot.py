@@ -61,6 +61,27 @@ class InstalledVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedBy:
+    """Question: which of the user's files lead to `importer` (a path) by their imports.
+
+    Answered by a tuple of paths as seen from its folder, with slashes: the fewest imports first, then the nearest.
+    """
+
+    importer: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Question: the text of one of the user's files, by its path as seen from the folder of `importer` (a path).
+
+    Answered by a `SourceFile`, or None where it can't be had.
+    """
+
+    file: str
+    importer: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """A file of the user's, as text."""
 
@@ -68,7 +89,7 @@ class SourceFile:
     text: str
 
 
-Question = ModuleSource | ClassAncestry | CallResult | InstalledVersion
+Question = ModuleSource | ClassAncestry | CallResult | InstalledVersion | ImportedBy | FileSource
 Answer = SourceFile | tuple[str, ...] | str | None
 
 

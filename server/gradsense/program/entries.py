@@ -107,15 +107,23 @@ class Entries:
     """What is run of a file: its body, then whatever that does not reach, each from where it is entered."""
 
     def __init__(
-        self, file: File, imports: Imports, settings: Settings | None = None, in_order: Entries | None = None
+        self,
+        file: File,
+        imports: Imports,
+        settings: Settings | None = None,
+        in_order: Entries | None = None,
+        leading_to: frozenset[str] | None = None,
     ) -> None:
-        """`in_order` are those of the same notebook from top to bottom, for one whose cells run in any order."""
+        """`in_order` are those of the same notebook from top to bottom, for one whose cells run in any order. With
+        `leading_to`, only such functions and methods are run beside the script that mention one of these names.
+        """
         self.file = file
         self.imports = imports
         self.settings = settings or Settings()
         self.text = file.document.text
         self.runs: list[Run] = []
         self._in_order = in_order
+        self._leading_to = leading_to
         self._memory = memory_of(file.path, in_order is not None)
         self._memory.begin()
         self._reuse = Reuse(imports, self._memory)
@@ -168,6 +176,7 @@ class Entries:
             else:
                 state = State()
                 run_module(run, state, self.file)
+            run.end = state
             return state
 
         made = self._reuse.take("script", "", content, lambda: Run(self.imports, ""), work)
@@ -221,12 +230,16 @@ class Entries:
                 isinstance(value, FunctionValue)
                 and value.code.where.path == self.file.path
                 and value.code not in run.reached
+                and self._is_wanted(value.code)
                 and (not TELLING_NAMES.isdisjoint(self._names_in(value.code)) or self._drives(value.code))
             ):
                 result = self._run_entry(name, value)
                 if result is not None:
                     made[name] = result[1]
         return made
+
+    def _is_wanted(self, code: Code) -> bool:
+        return self._leading_to is None or not self._leading_to.isdisjoint(self._names_in(code))
 
     def _drives(self, code: Code) -> bool:
         """Whether a function has a loop, and calls at least two of the file's functions that have to do with training:
@@ -314,6 +327,8 @@ class Entries:
                 members.update({n: v for n, v in each.members.items() if isinstance(v, FunctionValue)})
         if kind is Kind.OTHER and TELLING_NAMES.isdisjoint(self._names_in(cls.code)):
             return None
+        if not any(self._is_wanted(function.code) for function in members.values()):
+            return None
         instance = Instance(Obj(cls.code.site, (), "self"), cls, kind)
         loose = frozenset().union(
             *(assigned_attributes(function.code) for name, function in members.items() if name != "__init__")
@@ -326,6 +341,8 @@ class Entries:
             entry = self._configure(cls, instance, members, entry, runs)
         for name, function in members.items():
             if name == "__init__" or name in runs:
+                continue
+            if not self._is_wanted(function.code):
                 continue
             inherited = function.owner is not None and function.owner != cls
             if inherited and not self._calls_back(function, cls):

@@ -164,6 +164,11 @@ class File:
                         units.append((set(_defined_in(part)), names | {statement.name} if "torch" in names else names))
         return _with_those_that_mention(loud, units)
 
+    def leading_to(self, names: frozenset[str]) -> frozenset[str]:
+        """Those of `names` that the file mentions, and the functions and classes of its own that lead to them."""
+        units = [({where.unit}, tree.names) for where, _, tree, _ in self.units if where.unit]
+        return _with_those_that_mention(set(names & self.document.names), units)
+
     @cached_property
     def imported(self) -> frozenset[str]:
         """The modules that statements at the top level import and that may be the user's, as they are spelt."""

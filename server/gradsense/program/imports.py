@@ -4,7 +4,7 @@ names, and out to libraries, of which there are answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from gradsense.program import cells, class_lookup, definitions, expressions, imported, ir, statements
 from gradsense.program.file import TELLING_NAMES, File, Files, imports_in
@@ -29,6 +29,8 @@ from gradsense.snapshot import (
     Answer,
     CallResult,
     ClassAncestry,
+    FileSource,
+    ImportedBy,
     InstalledVersion,
     ModuleSource,
     Question,
@@ -100,6 +102,21 @@ class Imports:
             return None
         answer = self.ask(CallResult(name, self.main_path))
         return answer if isinstance(answer, tuple) else None
+
+    def files_leading_here(self) -> Iterator[File]:
+        """The user's files that import the main one, or what does, as far as they are known."""
+        answer = self.ask(ImportedBy(self.main_path))
+        for name in answer if isinstance(answer, tuple) else ():
+            source = self.ask(FileSource(name, self.main_path))
+            if isinstance(source, SourceFile):
+                yield self.files[source.path]
+
+    def of(self, file: File) -> Imports:
+        """The imports of another of the user's files, as an analysis of that would find them: with the same answers,
+        and the same list of questions."""
+        other = Imports(file, self.answers, self.files)
+        other.questions, other.asked = self.questions, self.asked
+        return other
 
     def _file(self, module: str, importer: str) -> File | None:
         root = module.partition(".")[0]

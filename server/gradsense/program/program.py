@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from gradsense.config import Settings
+from gradsense.findings import Span
+from gradsense.program.callers import callers_of, calls_into
 from gradsense.program.entries import ClassFacts, Entries
 from gradsense.program.facts import Call, Gradients, GradState, Holdings, Lost, Store
 from gradsense.program.file import File
@@ -39,15 +43,77 @@ class Program(Entries):
     ) -> None:
         super().__init__(file, imports, settings, in_order)
         self._places = Places(file)
+        self._elsewhere: dict[str, Places] = {}
+        self._callers: list[Entries] | None = None
+        self._own_runs = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is known of the runs yet."""
         self._facts: dict[type, list[Any]] = {}
         self._facts_by_run: dict[type, list[tuple[Run, Any]]] = {}
         self._derived: dict[Callable[[Program], object], object] = {}
+
+    # -- other files that lead here --
+
+    def ensure_runs(self) -> None:
+        """Run everything there is to run of the file, and what of others leads into it."""
+        super().ensure_runs()
+        if self._callers is None:
+            # Nobody imports a notebook.
+            self._callers = callers_of(self) if not self.file.document.cells else []
+            self._own_runs = len(self.runs)
+            self.runs += [run for each in self._callers for run in each.runs if run.facts_here(self.file.path).by_kind]
+
+    @property
+    def is_called(self) -> bool:
+        """Whether runs of other files have led into this one."""
+        return len(self.runs) > self._own_runs
+
+    @cached_property
+    def alone(self) -> Program:
+        """The same as far as the file's own runs tell."""
+        alone = copy(self)
+        for name, value in vars(Program).items():
+            if isinstance(value, cached_property):
+                vars(alone).pop(name, None)
+        alone._begin()
+        alone.runs = self.runs[: self._own_runs]
+        alone._callers = []
+        return alone
+
+    def call_into(self, span: Span) -> Place | None:
+        """The call in another file that leads to a place in this one's text: to what a run has seen nearest to it."""
+        seen: list[tuple[int, Place]] = []
+        for where, begin, tree in self.places():
+            if begin <= span.start < begin + len(tree.text):
+                for caller in self._callers or ():
+                    for site, call in calls_into(caller, where):
+                        at, place = self.place(site), self.place_elsewhere(call)
+                        if place is not None and at is not None and at.span is not None:
+                            seen.append((abs(at.span.start - span.start), place))
+        return min(seen, key=itemgetter(0), default=(0, None))[1]
+
+    def let_go(self) -> None:
+        """What was asked for has been told, of the other files, too."""
+        super().let_go()
+        for caller in self._callers or ():
+            caller.let_go()
 
     # -- places --
 
     def place(self, site: Site | None) -> Place | None:
         """The node at `site`, or None for a site in another file."""
         return self._places.at(site)
+
+    def place_elsewhere(self, site: Site | None) -> Place | None:
+        """The node at `site` in another of the user's files; None for one in this file."""
+        if site is None or site.where.path == self.file.path or site.where.path not in self.imports.files:
+            return None
+        path = site.where.path
+        if path not in self._elsewhere:
+            self._elsewhere[path] = Places(self.imports.files[path])
+        return self._elsewhere[path].at(site)
 
     def text_at(self, where: Where) -> str:
         """The text of the statement at `where`, its body included: a look at that costs nothing, a place makes a tree.

@@ -120,7 +120,7 @@ class Run:
         self._by_kind: dict[type, list[Fact]] = {}
         self._by_kinds: dict[tuple[type, ...], list[Fact]] = {}
         self._calls: dict[str, list[Call]] = {}
-        self._here: FactsHere | None = None
+        self._here: dict[str, FactsHere] = {}
         self.lost: dict[Site, Lost] = {}
         self.remaining = STEPS
         self.stack: list[Code] = []
@@ -292,16 +292,17 @@ class Run:
         return self._calls
 
     def facts_here(self, path: str) -> FactsHere:
-        """The facts with a place in the file `path`, which the run has begun in; for a run that has ended."""
-        if self._here is None:
-            self._here = FactsHere(self, path)
-        return self._here
+        """The facts with a place in the file `path`; for a run that has ended."""
+        found = self._here.get(path)
+        if found is None:
+            found = self._here[path] = FactsHere(self, path)
+        return found
 
     def let_go(self) -> None:
         """Nobody asks for the run any more: without what refers to it from within, it is gone at once, not when the
         garbage collector comes by.
         """
-        self._here = None
+        self._here.clear()
 
 
 _ITS_OWN = frozenset({"imports", "entry", "token", "kept_frames", "kept_in_round"})
@@ -348,7 +349,7 @@ class FactsHere:
         """Whether the expression at a site of the file is a statement by itself. While the run is remembered, so is
         the block that it has run.
         """
-        found = self.run.imports.main.block_at(site.where)
+        found = self.run.imports.files[site.where.path].block_at(site.where)
         return found is not None and site.at in lower(found[1]).expression_statements
 
     def selected(self, select: Callable[[FactsHere], Iterable[F]]) -> list[F]:

@@ -109,6 +109,8 @@ class Rule:
     @staticmethod
     def related(program: Program, site: Site | None, message: str) -> Related | None:
         """A line that takes part, in two to five words; None if it can't be shown."""
-        place = program.place(site) if site is not None else None
-        span = place.span if place is not None else None
-        return Related(message, span) if span is not None else None
+        here = program.place(site)
+        place = here or program.place_elsewhere(site)
+        if place is None or place.span is None:
+            return None
+        return Related(message, place.span, None if here is not None else place.where.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections import OrderedDict, deque
@@ -12,9 +11,9 @@ from pathlib import Path
 
 from gradsense.workspace.discovery import is_skipped
 from gradsense.workspace.files import UnreadableFile, read_bytes, read_file
+from gradsense.workspace.import_index import modules_in
 from gradsense.workspace.modules import IsFile, resolve_module
 
-_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _LARGEST_FILE = 512 * 1024
 _SURELY_LOOKED_AT = 100
 """Files and folders that are looked at however long that takes."""
@@ -54,7 +53,7 @@ class Importers:
                 if entry.path == path:
                     continue
                 text = overlay.get(entry.path)
-                modules = self._imported_by(entry) if text is None else _modules_in(text.encode("utf-8", "replace"))
+                modules = self._imported_by(entry) if text is None else modules_in(text.encode("utf-8", "replace"))
                 if _leads_to(path, modules, entry.path, root, is_file):
                     if text is None:
                         try:
@@ -76,7 +75,7 @@ class Importers:
             self._imported.move_to_end(entry.path)
             return known[1]
         try:
-            modules = _modules_in(read_bytes(Path(entry.path), _LARGEST_FILE))
+            modules = modules_in(read_bytes(Path(entry.path), _LARGEST_FILE))
         except UnreadableFile:
             modules = frozenset()
         self._imported[entry.path] = key, modules
@@ -112,17 +111,6 @@ def _nearest_first(folder: str, root: str, deadline: float) -> Iterator[os.DirEn
             if each not in seen:
                 seen.add(each)
                 todo.append(each)
-
-
-def _modules_in(data: bytes) -> frozenset[str]:
-    """The modules that a program's imports name, with the dots of relative ones."""
-    found: set[str] = set()
-    for one, several in _IMPORT.findall(data):
-        for each in (one,) if one else several.split(b","):
-            words = each.split()
-            if words:
-                found.add(words[0].decode("utf-8", "replace"))
-    return frozenset(found)
 
 
 def _leads_to(path: str, modules: frozenset[str], importer: str, root: str, is_file: IsFile) -> bool:

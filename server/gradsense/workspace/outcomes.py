@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,8 @@ from gradsense.snapshot import (
     Answer,
     CallResult,
     ClassAncestry,
+    FileSource,
+    ImportedBy,
     InstalledVersion,
     ModuleSource,
     Question,
@@ -83,9 +85,13 @@ def read_of(question: Question, answer: Answer) -> Read:
     return Read(question, f"has {' '.join(answer)}")
 
 
-_KINDS: Mapping[str, type[Question]] = {
-    kind.__name__: kind for kind in (ModuleSource, ClassAncestry, CallResult, InstalledVersion)
+_KINDS: Mapping[str, Callable[[str, str], Question]] = {
+    kind.__name__: kind for kind in (ModuleSource, ClassAncestry, CallResult, InstalledVersion, FileSource)
 }
+
+
+def _question(kind: str, name: str, importer: str) -> Question:
+    return ImportedBy(importer) if kind == ImportedBy.__name__ else _KINDS[kind](name, importer)
 
 
 def _name_of(question: Question) -> str:
@@ -94,6 +100,10 @@ def _name_of(question: Question) -> str:
             return module
         case InstalledVersion(distribution, _):
             return distribution
+        case FileSource(file, _):
+            return file
+        case ImportedBy():
+            return ""
     return question.qualified
 
 
@@ -138,7 +148,7 @@ def to_json(outcome: Outcome, paths: Paths) -> dict[str, Any]:
 def from_json(value: Any, paths: Paths) -> Outcome:
     """The outcome that was made JSON. Raises ValueError, TypeError, KeyError or AttributeError for anything else."""
     reads = tuple(
-        Read(_KINDS[kind](name, paths.back(importer)), str(digest), path and paths.back(path))
+        Read(_question(kind, name, paths.back(importer)), str(digest), path and paths.back(path))
         for kind, name, importer, digest, path in value["reads"]
     )
     findings = tuple(_finding_from_json(each, paths) for each in value["findings"])

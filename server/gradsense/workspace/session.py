@@ -17,6 +17,8 @@ from gradsense.snapshot import (
     Answer,
     CallResult,
     ClassAncestry,
+    FileSource,
+    ImportedBy,
     InstalledVersion,
     ModuleSource,
     Question,
@@ -28,6 +30,7 @@ from gradsense.workspace.class_answers import ClassAnswers, ClassQuestion, Packa
 from gradsense.workspace.configuration_file import ConfigurationFile, find_configuration
 from gradsense.workspace.environments import Environment, Surroundings
 from gradsense.workspace.files import normal
+from gradsense.workspace.import_index import ImportIndex
 from gradsense.workspace.importers import Importers
 from gradsense.workspace.interpreters import Interpreter, choose_interpreter, chosen_environment
 from gradsense.workspace.jedi_process import Told
@@ -101,6 +104,7 @@ class Session:
         self._configuration_texts: dict[Path, str] = {}
         """What an editor has in configuration files, in place of what is on disk."""
         self._importers = Importers()
+        self._index = ImportIndex()
         self.classes = classes if classes is not None else ClassAnswers()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.reload()
@@ -233,6 +237,10 @@ class Session:
         path = normal(path)
         return await asyncio.to_thread(self._importers.of, str(path), str(self.root_of(path)), dict(overlay))
 
+    def look_again(self) -> bool:
+        """Read again what files import that have changed; whether any imports something else now. In any thread."""
+        return self._index.look_again()
+
     # --- answers
 
     def patience(self) -> Patience:
@@ -257,6 +265,10 @@ class Session:
                     answers[question] = self._module_source(question, overlay, seen)
                 case InstalledVersion():
                     answers[question] = self._version(question)
+                case FileSource():
+                    answers[question] = self._file_source(question, overlay)
+                case ImportedBy() if self._index.knows(str(self.root_of(question.importer))):
+                    answers[question] = self._imported_by(question, overlay, seen)
                 case ClassAncestry() | CallResult():
                     is_known, answer = self.classes.known(self._packages_for(question.importer), question)
                     if is_known:
@@ -274,7 +286,11 @@ class Session:
         """
         patience = patience if patience is not None else Patience()
         asked = list(questions)
+        for root in {str(self.root_of(each.importer)) for each in asked if isinstance(each, ImportedBy)}:
+            if not self._index.knows(root):
+                await asyncio.to_thread(self._index.look, root)
         answers = self.known(asked, overlay)
+        answers |= self.known(_named_by(answers), overlay)
         self._follow_imports(answers, overlay)
         own = tuple(
             f"{question.module}."
@@ -291,8 +307,32 @@ class Session:
         return answers
 
     def _module_source(self, question: ModuleSource, overlay: Overlay, seen: dict[str, bool]) -> SourceFile | None:
-        """`seen` are the files looked for so far: many imports look in the same places."""
-        folder = self._folder_of(question.importer)
+        path = self._file_of(question.module, question.importer, overlay, seen)
+        return self._source_file(path, question.importer, overlay)
+
+    def _file_source(self, question: FileSource, overlay: Overlay) -> SourceFile | None:
+        folder = os.path.dirname(os.path.abspath(question.importer))
+        return self._source_file(os.path.normpath(os.path.join(folder, question.file)), question.importer, overlay)
+
+    def _source_file(self, path: str | None, importer: str, overlay: Overlay) -> SourceFile | None:
+        text = self._sources.text(path, overlay, self._folder_of(importer).real_roots) if path is not None else None
+        return SourceFile(path, text) if path is not None and text is not None else None
+
+    def _imported_by(self, question: ImportedBy, overlay: Overlay, seen: dict[str, bool]) -> tuple[str, ...]:
+        path = os.path.abspath(question.importer)
+        found = self._index.leading_to(
+            path,
+            str(self.root_of(path)),
+            overlay,
+            lambda module, importer: self._file_of(module, importer, overlay, seen),
+        )
+        return tuple(os.path.relpath(each, os.path.dirname(path)).replace(os.sep, "/") for each in found)
+
+    def _file_of(self, module: str, importer: str, overlay: Overlay, seen: dict[str, bool]) -> str | None:
+        """The path of the user's file that an import means. `seen` are the files looked for so far: many imports look
+        in the same places.
+        """
+        folder = self._folder_of(importer)
         environment = folder.environment
 
         def is_file(path: str) -> bool:
@@ -300,16 +340,14 @@ class Session:
                 seen[path] = self._sources.has(path, overlay, folder.real_roots)
             return seen[path]
 
-        path = resolve_module(
-            question.module,
-            os.path.abspath(question.importer),
+        return resolve_module(
+            module,
+            os.path.abspath(importer),
             str(folder.root),
             is_file=is_file,
             is_installed=lambda name: environment is not None and environment.has(name),
             extra=folder.linked,
         )
-        text = self._sources.text(path, overlay, folder.real_roots) if path is not None else None
-        return SourceFile(path, text) if path is not None and text is not None else None
 
     def _version(self, question: InstalledVersion) -> str | None:
         settings, _ = self.settings_for(question.importer)
@@ -456,6 +494,13 @@ class Session:
             self._loop.run_until_complete(self.close())
             self._loop.close()
             self._loop = None
+
+
+def _named_by(answers: Mapping[Question, Answer]) -> Iterator[FileSource]:
+    """The files named in answers, the texts of which would be asked next."""
+    for question, answer in answers.items():
+        if isinstance(question, ImportedBy) and isinstance(answer, tuple):
+            yield from (FileSource(file, question.importer) for file in answer)
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

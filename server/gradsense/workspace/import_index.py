@@ -1,0 +1,220 @@
+"""Which of the user's files lead to a given one by their imports, told from an index of all imports below a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from gradsense.workspace.discovery import is_skipped
+from gradsense.workspace.files import UnreadableFile, read_bytes
+
+_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_LARGEST_FILE = 512 * 1024
+_MOST_FILES = 5_000
+"""Files of a folder that are read, those with the fewest folders around them first."""
+_MOST_LAYERS = 4
+"""Imports between a file and one that counts as leading to it; the `__init__` of a package is one on the way, too."""
+_MOST_FOUND = 12
+_MOST_TOLD = 1024
+"""Files of which it is kept what leads to them: who types asks at each key."""
+
+Resolve = Callable[[str, str], "str | None"]
+"""From a module's name, as spelt in an import, and the path of the importing file to the path of the user's file that
+is meant, if there is one."""
+
+
+class _Read(NamedTuple):
+    """A file's time and size, and the modules that it imports."""
+
+    state: tuple[int, int]
+    modules: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What the files below a folder import, and the files by the last name of a module that they import."""
+
+    read: Mapping[str, _Read]
+    by_last_name: Mapping[str, tuple[str, ...]]
+
+
+class _Typed(NamedTuple):
+    """The text of an open document, and the modules that it imports."""
+
+    text: str
+    modules: frozenset[str]
+
+
+class _Told(NamedTuple):
+    """What was told of a file, and what that rests on: whether there is a file is read with its folder, too."""
+
+    folder: _Folder
+    typed: Mapping[str, frozenset[str]]
+    answer: tuple[str, ...]
+
+
+class ImportIndex:
+    """Reads the files of a folder once, and again those that have changed since.
+
+    `look` may run in any thread, one at a time; what it has found is taken as a whole.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._folders: dict[str, _Folder] = {}
+        self._typed: dict[str, _Typed] = {}
+        self._told: dict[str, _Told] = {}
+
+    def knows(self, root: str) -> bool:
+        """Whether a folder has been looked at."""
+        return root in self._folders
+
+    def look(self, root: str) -> bool:
+        """Read what has changed below a folder; whether anything has."""
+        with self._lock:
+            before = self._folders.get(root)
+            known = before.read if before is not None else {}
+            read = {path: _read(path, state, known.get(path)) for path, state in _files_below(root)}
+            by_last_name: dict[str, list[str]] = {}
+            for path, (_, modules) in read.items():
+                for last in {module.rpartition(".")[2] for module in modules}:
+                    by_last_name.setdefault(last, []).append(path)
+            now = _Folder(read, {name: tuple(paths) for name, paths in by_last_name.items()})
+            self._folders[root] = now
+            return before is None or _modules_by_path(before) != _modules_by_path(now)
+
+    def look_again(self) -> bool:
+        """`look` at all folders that were looked at; whether anything has changed."""
+        changed = [self.look(root) for root in list(self._folders)]
+        return any(changed)
+
+    def leading_to(self, path: str, root: str, overlay: Mapping[str, str], resolve: Resolve) -> tuple[str, ...]:
+        """The files below `root`, which was looked at, that import the one at `path`, or import one that does: the
+        fewest imports first, then the nearest folder. `overlay` are the texts of open documents.
+
+        An `__init__.py` only passes on, and is left out; so are tests, which use functions as nobody trains with them.
+        """
+        folder = self._folders[root]
+        typed = self._of_documents(overlay)
+        told = self._told.get(path)
+        if told is None or told.folder is not folder or told.typed != typed:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            told = self._told[path] = _Told(folder, typed, self._found(path, root, folder, typed, resolve))
+        return told.answer
+
+    @staticmethod
+    def _found(
+        path: str, root: str, folder: _Folder, typed: Mapping[str, frozenset[str]], resolve: Resolve
+    ) -> tuple[str, ...]:
+        found: list[str] = []
+        seen, layer = {path}, [path]
+        for _ in range(_MOST_LAYERS):
+            direct = {each for inner in layer for each in _importers(inner, folder, typed, resolve)} - seen
+            layer = sorted((each for each in direct if not _is_test(each, root)), key=lambda each: _way(path, each))
+            found += (each for each in layer if os.path.basename(each) != "__init__.py")
+            if not layer or len(found) >= _MOST_FOUND:
+                break
+            seen |= direct
+        return tuple(found[:_MOST_FOUND])
+
+    def _of_documents(self, overlay: Mapping[str, str]) -> dict[str, frozenset[str]]:
+        """What each of the open documents imports."""
+        texts = {path: text for path, text in overlay.items() if path.endswith(".py")}
+        before, self._typed = self._typed, {}
+        for path, text in texts.items():
+            known = before.get(path)
+            if known is None or known.text != text:
+                known = _Typed(text, modules_in(text.encode("utf-8", "replace")))
+            self._typed[path] = known
+        return {path: typed.modules for path, typed in self._typed.items()}
+
+
+def _read(path: str, state: tuple[int, int], before: _Read | None) -> _Read:
+    """What a file imports, read unless it is as it was; nothing where it can't be read."""
+    if before is not None and before.state == state:
+        return before
+    try:
+        return _Read(state, modules_in(read_bytes(Path(path), _LARGEST_FILE)))
+    except UnreadableFile:
+        return _Read(state, frozenset())
+
+
+def _modules_by_path(folder: _Folder) -> dict[str, frozenset[str]]:
+    return {path: read.modules for path, read in folder.read.items()}
+
+
+def modules_in(data: bytes) -> frozenset[str]:
+    """The modules that a program's imports name, with the dots of relative ones."""
+    found: set[str] = set()
+    for one, several in _IMPORT.findall(data):
+        for each in (one,) if one else several.split(b","):
+            words = each.split()
+            if words:
+                found.add(words[0].decode("utf-8", "replace"))
+    return frozenset(found)
+
+
+def _importers(path: str, folder: _Folder, typed: Mapping[str, frozenset[str]], resolve: Resolve) -> Iterator[str]:
+    """The files with an import of the one at `path`, in which case its name is a module's last one, or of the package
+    that it lies in, which may then be asked for it.
+    """
+    inside, name = os.path.split(path)
+    stem = name.removesuffix(".py")
+    names = {os.path.basename(inside), ""} if stem == "__init__" else {stem, os.path.basename(inside), ""}
+    saved = {each for last in names for each in folder.by_last_name.get(last, ())} - typed.keys()
+    for importer in (*sorted(saved), *typed):
+        if importer == path:
+            continue
+        for module in typed[importer] if importer in typed else folder.read[importer].modules:
+            if module.rpartition(".")[2] not in names:
+                continue
+            within = f"{module}{'' if module.endswith('.') else '.'}{stem}"
+            if resolve(module, importer) == path or (stem != "__init__" and resolve(within, importer) == path):
+                yield importer
+                break
+
+
+def _files_below(root: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The Python files below a folder with their times and sizes, the shallowest first, then by name."""
+    layer, left = [root], _MOST_FILES
+    while layer:
+        inner: list[str] = []
+        for here in layer:
+            try:
+                with os.scandir(here) as entries:
+                    listed = sorted(entries, key=lambda entry: entry.name)
+            except OSError:
+                continue
+            for entry in listed:
+                if entry.is_dir(follow_symlinks=False):
+                    if not is_skipped(Path(here), entry.name):
+                        inner.append(entry.path)
+                elif entry.name.endswith(".py") and entry.is_file(follow_symlinks=False):
+                    try:
+                        state = entry.stat()
+                    except OSError:
+                        continue
+                    yield entry.path, (state.st_mtime_ns, state.st_size)
+                    left -= 1
+                    if not left:
+                        return
+        layer = inner
+
+
+def _is_test(path: str, root: str) -> bool:
+    parts = os.path.relpath(path, root).replace("\\", "/").lower().split("/")
+    name = parts[-1]
+    in_tests = not {"test", "tests", "testing"}.isdisjoint(parts[:-1])
+    return in_tests or name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"
+
+
+def _way(path: str, other: str) -> tuple[int, str]:
+    """By how many folders one gets from a file to another."""
+    way = os.path.relpath(os.path.dirname(other), os.path.dirname(path))
+    return 0 if way == "." else way.replace("\\", "/").count("/") + 1, other
