@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from gradsense.lsp.closed import ClosedFiles
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
 from gradsense.lsp.trouble import Stopwatch, Troubles
-from gradsense.snapshot import Question, Snapshot, SourceFile
+from gradsense.snapshot import ImportedBy, Question, Snapshot, SourceFile
 from gradsense.source.lines import LineIndex
 
 if TYPE_CHECKING:
@@ -185,6 +185,21 @@ class Analyses:
             self.touch(unit)
             if anew and unit in self._units:
                 self._units[unit].anew = True
+        self._start(self._look_again())
+
+    async def _look_again(self) -> None:
+        """See what the files on disk import now; if that is something else, what is called from elsewhere may be called
+        from somewhere else."""
+        await self._ready()
+        if await asyncio.to_thread(self._session().look_again):
+            self._touch_called(None)
+
+    def _touch_called(self, paths: Set[str] | None) -> None:
+        """Analyse again what depends on who imports it, of the files at some paths (None: of all)."""
+        for uri, unit in list(self._units.items()):
+            asked = any(isinstance(question, ImportedBy) for question in unit.asked)
+            if asked and unit.result is not None and (paths is None or unit.result.snapshot.path in paths):
+                self.touch(uri)
 
     @property
     def left(self) -> int:
@@ -364,7 +379,10 @@ class Analyses:
         self._serial += new
         serial = self._serial if previous is None or new else previous.serial
         state.result = Analysed(source, snapshot, findings, complete, serial)
-        state.reads = frozenset(a.path for a in snapshot.answers.values() if isinstance(a, SourceFile))
+        read, state.reads = (
+            state.reads,
+            frozenset(answer.path for answer in snapshot.answers.values() if isinstance(answer, SourceFile)),
+        )
         self._tell()
         if new:
             for listener in self.listeners:
@@ -372,6 +390,9 @@ class Analyses:
         # Who has read a file that is not open has read what is on disk.
         if edited and (previous is not None or source.uri not in self.closed):
             self._touch_readers(snapshot.path)
+        # What files on disk import is known without their analyses.
+        if source.uri not in self.closed:
+            self._touch_called((read ^ state.reads) - {snapshot.path})
 
     def _touch_readers(self, path: str) -> None:
         """Analyse again what has read the text of `path`."""

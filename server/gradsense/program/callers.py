@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from gradsense.program.entries import Entries
-from gradsense.program.values import Site, Where
+from gradsense.program.entries import ClassFacts, Entries
+from gradsense.program.values import Kind, Site, Where
+from gradsense.source.blocks import BlockTree
 
-_DRIVING_NAMES = frozenset("backward manual_backward step zero_grad train eval".split())
+_TRAINING = frozenset("backward manual_backward zero_grad clip_grad_norm_ clip_grad_value_".split())
+_MODES = frozenset({"train", "eval"})
+_STEP = re.compile(r"\.\s*step\s*\(")
 _MOST_CALLERS = 4
 
 
@@ -46,5 +50,13 @@ def _left_to_others(entries: Entries) -> frozenset[str]:
     return frozenset(
         where.unit
         for where, _, tree, _ in entries.file.units
-        if where.unit and where.unit not in reached and not _DRIVING_NAMES.isdisjoint(tree.names_in_code)
+        if where.unit and where.unit not in reached and _drives(tree, entries.classes.get(where.unit))
     )
+
+
+def _drives(tree: BlockTree, cls: ClassFacts | None) -> bool:
+    """Whether a function or class has to do with how networks are trained, so that who calls it matters."""
+    if cls is not None and cls.kind is Kind.LIGHTNING:
+        return False  # Lightning itself does.
+    names = _TRAINING if cls is not None and cls.kind is Kind.MODULE else _TRAINING | _MODES
+    return not names.isdisjoint(tree.names_in_code) or ("step" in tree.names_in_code and bool(_STEP.search(tree.text)))

@@ -85,7 +85,7 @@ class Program(Entries):
     def call_into(self, span: Span) -> Place | None:
         """The call in another file that leads to a place in this one's text: to what a run has seen nearest to it."""
         seen: list[tuple[int, Place]] = []
-        for where, begin, tree in self.places():
+        for where, begin, tree in self.file.blocks():
             if begin <= span.start < begin + len(tree.text):
                 for caller in self._callers or ():
                     for site, call in calls_into(caller, where):

@@ -16,7 +16,7 @@ from gradsense.program.program import Program
 from gradsense.program.values import Site
 from gradsense.rules.examples import Example
 
-_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+_LINE_BREAK = re.compile(r"\s*(?:\\\\)?[\r\n]\s*")
 """In the code that a message quotes: an expression over several lines is told in one."""
 
 
