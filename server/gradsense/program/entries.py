@@ -327,7 +327,7 @@ class Entries:
                 members.update({n: v for n, v in each.members.items() if isinstance(v, FunctionValue)})
         if kind is Kind.OTHER and TELLING_NAMES.isdisjoint(self._names_in(cls.code)):
             return None
-        if not any(self._is_wanted(function.code) for function in members.values()):
+        if not self._is_wanted(cls.code) and not any(self._is_wanted(each.code) for each in members.values()):
             return None
         instance = Instance(Obj(cls.code.site, (), "self"), cls, kind)
         loose = frozenset().union(

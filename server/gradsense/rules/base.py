@@ -16,8 +16,9 @@ from gradsense.program.program import Program
 from gradsense.program.values import Site
 from gradsense.rules.examples import Example
 
-_LINE_BREAK = re.compile(r"\s*(?:\\\\)?[\r\n]\s*")
-"""In the code that a message quotes: an expression over several lines is told in one."""
+_LINE_BREAK = re.compile(r"\s*(?:\\)?[\r\n]\s*")
+"""In the code that a message quotes, with a backslash before it or without: an expression over several lines is told in
+one."""
 
 
 @dataclass(frozen=True, slots=True)

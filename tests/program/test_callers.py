@@ -1,0 +1,207 @@
+"""What other files do with a file's functions is told in the file itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradsense.config import Settings
+from gradsense.engine import analyse, still_hold
+from gradsense.findings import Finding, Safety
+from gradsense.snapshot import FileSource, ImportedBy, Snapshot
+from gradsense.workspace.session import Session
+from tests.workspace.folders import write_files
+
+STEPS = """\
+import torch
+
+
+def train(model, loader, optimizer, criterion):
+    for x, y in loader:
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+
+
+def validate(model, loader):
+    model.eval()
+    with torch.no_grad():
+        for x, y in loader:
+            model(x)
+"""
+MAIN = """\
+import torch
+from torch import nn
+from steps import train, validate
+
+
+def main():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(), nn.Linear(3, 2))
+    optimizer = torch.optim.Adam(model.parameters())
+    loader = torch.utils.data.DataLoader([])
+    model.train()
+    for epoch in range(10):
+        train(model, loader, optimizer, nn.CrossEntropyLoss())
+        validate(model, loader)
+
+
+if __name__ == "__main__":
+    main()
+"""
+HEALTHY = MAIN.replace("        train(", "        model.train()\n        optimizer.zero_grad()\n        train(", 1)
+
+
+def findings(folder: Path, files: dict[str, str], name: str = "steps.py") -> tuple[Finding, ...]:
+    """The findings in one of some files."""
+    write_files(folder, files)
+    session = Session([folder])
+    try:
+        return session.solve(Snapshot(str(folder / name), files[name], Settings())).findings
+    finally:
+        session.close_now()
+
+
+def codes(folder: Path, files: dict[str, str], name: str = "steps.py") -> list[str]:
+    return [finding.code for finding in findings(folder, files, name)]
+
+
+def test_what_a_caller_does_is_told_where_it_goes_wrong(tmp_path: Path) -> None:
+    files = {"steps.py": STEPS, "main.py": MAIN}
+    found = {finding.code: finding for finding in findings(tmp_path, files)}
+    assert set(found) == {"GS403", "GS701"}
+    spans = {code: STEPS[finding.span.start : finding.span.end] for code, finding in found.items()}
+    assert spans == {"GS403": "loss.backward()", "GS701": "model.eval()"}
+    assert "dropout is off." in found["GS701"].message
+    for code, call in (("GS403", "train(model, loader, optimizer"), ("GS701", "validate(model, loader)")):
+        called = found[code].related[-1]
+        assert called.message == "called from here"
+        assert called.path == str(tmp_path / "main.py")
+        assert MAIN[called.span.start : called.span.end].startswith(call)
+        assert all(fix.safety is Safety.UNSAFE for fix in found[code].fixes)
+    assert found["GS403"].fixes
+
+
+def test_alone_nothing_is_known_of_the_arguments(tmp_path: Path) -> None:
+    assert codes(tmp_path, {"steps.py": STEPS}) == []
+
+
+def test_what_a_file_says_by_itself_keeps_its_fix(tmp_path: Path) -> None:
+    steps = STEPS.replace("loss.backward()\n", "loss.backward()\n        optimizer.zero_grad()\n")
+    by_itself = findings(tmp_path / "alone", {"steps.py": steps})
+    found = {each.code: each for each in findings(tmp_path / "called", {"steps.py": steps, "main.py": MAIN})}
+    assert [each.code for each in by_itself] == ["GS401"]
+    assert found["GS401"].fixes == by_itself[0].fixes
+    assert all(related.path is None for related in found["GS401"].related)
+
+
+def test_a_line_of_the_caller_that_takes_part_is_shown(tmp_path: Path) -> None:
+    steps = "def update(optimizer, loss):\n    loss.backward()\n    optimizer.step()\n"
+    main = """\
+import torch
+from torch import nn
+from steps import update
+
+model = nn.Linear(3, 2)
+optimizer = torch.optim.Adam(model.parameters())
+for x, y in torch.utils.data.DataLoader([]):
+    optimizer.zero_grad()
+    for part in x:
+        update(optimizer, (model(part) - y).pow(2).mean())
+"""
+    (found,) = findings(tmp_path, {"steps.py": steps, "main.py": main})
+    assert found.code == "GS403"
+    shown = {related.message: main[related.span.start : related.span.end] for related in found.related if related.path}
+    assert shown["cleared outside the loop"] == "optimizer.zero_grad()"
+
+
+def test_healthy_callers_find_nothing(tmp_path: Path) -> None:
+    steps = STEPS.replace("        loss = ", "        optimizer.zero_grad()\n        loss = ")
+    assert codes(tmp_path, {"steps.py": steps, "main.py": HEALTHY}) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"lib/steps.py": STEPS, "lib/__init__.py": "", "main.py": MAIN.replace("from steps", "from lib.steps")},
+        {
+            "lib/steps.py": STEPS,
+            "lib/__init__.py": "from .steps import *\n",
+            "main.py": MAIN.replace("from steps", "from lib"),
+        },
+        {
+            "lib/deep/steps.py": STEPS,
+            "lib/deep/__init__.py": "from .steps import train, validate\n",
+            "lib/__init__.py": "from .deep import train, validate\n",
+            "tools/main.py": MAIN.replace("from steps", "from lib"),
+        },
+        {
+            "steps.py": STEPS,
+            "loop.py": "import steps\n\n\ndef fit(model, loader, optimizer, criterion, epochs):\n"
+            "    for _ in range(epochs):\n        steps.train(model, loader, optimizer, criterion)\n"
+            "        steps.validate(model, loader)\n",
+            "main.py": "import torch\nfrom torch import nn\nfrom loop import fit\n\n"
+            "model = nn.Sequential(nn.Linear(3, 3), nn.Dropout())\n"
+            "optimizer = torch.optim.Adam(model.parameters())\n"
+            "fit(model, torch.utils.data.DataLoader([]), optimizer, nn.MSELoss(), 10)\n",
+        },
+    ],
+    ids=["package", "star", "packages", "two files"],
+)
+def test_however_it_is_imported(tmp_path: Path, files: dict[str, str]) -> None:
+    steps = next(name for name in files if name.endswith("steps.py"))
+    assert set(codes(tmp_path, files, steps)) == {"GS403", "GS701"}
+
+
+@pytest.mark.parametrize("name", ["test_main.py", "main_test.py", "tests/main.py", "conftest.py"])
+def test_a_test_trains_as_nobody_does(tmp_path: Path, name: str) -> None:
+    files = {"steps.py": STEPS, name: MAIN}
+    assert codes(tmp_path, files) == []
+
+
+def test_what_a_script_calls_itself_is_nobody_elses(tmp_path: Path) -> None:
+    """A script that others take a function from: it is trained as the script trains it."""
+    script = STEPS + MAIN.replace("from steps import train, validate\n", "")
+    files = {"steps.py": script, "other.py": MAIN}
+    write_files(tmp_path, files)
+    analysis = analyse(Snapshot(str(tmp_path / "steps.py"), script, Settings()))
+    assert not any(isinstance(question, ImportedBy) for question in analysis.asked)
+
+
+def test_a_file_that_trains_nothing_asks_nobody() -> None:
+    text = "import torch\n\n\ndef scale(x):\n    return x / torch.tensor(2.0)\n"
+    assert not any(isinstance(question, ImportedBy) for question in analyse(Snapshot("a.py", text, Settings())).asked)
+
+
+def test_every_change_of_a_caller_counts(tmp_path: Path) -> None:
+    write_files(tmp_path, {"steps.py": STEPS, "main.py": MAIN})
+    session = Session([tmp_path])
+    path, main = str(tmp_path / "steps.py"), str(tmp_path / "main.py")
+    try:
+        last = session.solved(Snapshot(path, STEPS, Settings()))
+        before = Snapshot(path, STEPS, Settings(), last.answers)
+        now = Snapshot(path, STEPS, Settings(), session.known(last.answers, {main: HEALTHY}))
+    finally:
+        session.close_now()
+    assert FileSource("main.py", path) in last.analysis.asked
+    assert still_hold(last.analysis.findings, before, before)
+    assert not still_hold(last.analysis.findings, before, now)
+    assert [finding.code for finding in analyse(now).findings] == ["GS403"]
+
+
+def test_a_change_that_only_a_caller_sees_counts(tmp_path: Path) -> None:
+    main = MAIN.replace("        validate(model, loader)\n", "        validate(model, loader)\n        back(model)\n")
+    main = main.replace("from steps", "from modes import back\nfrom steps")
+    write_files(tmp_path, {"steps.py": STEPS, "main.py": main, "modes.py": "def back(model):\n    pass\n"})
+    session = Session([tmp_path])
+    path, modes = str(tmp_path / "steps.py"), str(tmp_path / "modes.py")
+    try:
+        last = session.solved(Snapshot(path, STEPS, Settings()))
+        before = Snapshot(path, STEPS, Settings(), last.answers)
+        changed = session.known(last.answers, {modes: "def back(model):\n    model.train()\n"})
+    finally:
+        session.close_now()
+    now = Snapshot(path, STEPS, Settings(), changed)
+    assert {finding.code for finding in last.analysis.findings} == {"GS403", "GS701"}
+    assert not still_hold(last.analysis.findings, before, now)
+    assert [finding.code for finding in analyse(now).findings] == ["GS403"]

@@ -1,0 +1,152 @@
+"""Which files lead to a given one by their imports: as on disk, as typed, as far as anybody wants to know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from gradsense.snapshot import FileSource, ImportedBy, SourceFile
+from gradsense.workspace import import_index
+from gradsense.workspace.environments import Surroundings
+from gradsense.workspace.import_index import ImportIndex
+from gradsense.workspace.session import Session
+from tests.workspace.folders import write_files
+
+
+def leading_to(folder: Path, name: str, overlay: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Asked of a session of its own."""
+    session = Session([folder], surroundings=Surroundings())
+    question = ImportedBy(str(folder / name))
+    try:
+        typed = {str(folder / each): text for each, text in (overlay or {}).items()}
+        answer = session._own_loop().run_until_complete(session.answer([question], typed))[question]
+    finally:
+        session.close_now()
+    assert isinstance(answer, tuple)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import lib.steps",
+        "import os, lib.steps as s",
+        "from lib.steps import train",
+        "from lib import steps",
+        "from lib import train",
+        "    from lib.steps import (\n        train,\n    )",
+    ],
+)
+def test_every_form_of_import_leads_there(tmp_path: Path, line: str) -> None:
+    write_files(tmp_path, {"lib/__init__.py": "", "lib/steps.py": "", "run/main.py": f"{line}\n", "no.py": "import lib2\n"})
+    assert leading_to(tmp_path, "lib/steps.py") == ("../run/main.py",)
+
+
+@pytest.mark.parametrize("line", ["from .steps import train", "from . import steps", "from ..lib.steps import train"])
+def test_relative_imports_lead_there(tmp_path: Path, line: str) -> None:
+    files = {"lib/__init__.py": "", "lib/steps.py": "", "lib/loop.py": f"{line}\n", "other/steps.py": "", "other/a.py": "from .steps import x\n"}
+    write_files(tmp_path, files)
+    assert leading_to(tmp_path, "lib/steps.py") == ("loop.py",)
+
+
+def test_another_file_of_the_same_name_is_another_file(tmp_path: Path) -> None:
+    write_files(tmp_path, {f"{each}/{name}": "import steps\n" for each in "ab" for name in ("steps.py", "main.py")})
+    assert leading_to(tmp_path, "a/steps.py") == ("main.py",)
+
+
+def test_the_fewest_imports_come_first_then_the_nearest_folder(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {
+            "lib/steps.py": "",
+            "lib/loop.py": "from lib.steps import x\n",
+            "far/away/main.py": "from lib.steps import x\n",
+            "lib/main.py": "from lib.loop import x\n",
+            "lib/last.py": "from lib.main import x\n",
+        },
+    )
+    assert leading_to(tmp_path, "lib/steps.py") == ("loop.py", "../far/away/main.py", "main.py", "last.py")
+
+
+def test_a_package_passes_on_and_tests_do_not_count(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {
+            "lib/steps.py": "",
+            "lib/__init__.py": "from .steps import x\n",
+            "main.py": "import lib\n",
+            "tests/main.py": "import lib\n",
+            "test_steps.py": "import lib.steps\n",
+        },
+    )
+    assert leading_to(tmp_path, "lib/steps.py") == ("../main.py",)
+
+
+def test_what_is_typed_counts_before_what_is_saved(tmp_path: Path) -> None:
+    write_files(tmp_path, {"steps.py": "", "a.py": "import steps\n", "b.py": ""})
+    assert leading_to(tmp_path, "steps.py", {"a.py": "", "b.py": "import steps\n"}) == ("b.py",)
+
+
+def test_circles_end(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.py": "import b\nimport a\n", "b.py": "import a\n"})
+    assert leading_to(tmp_path, "a.py") == ("b.py",)
+
+
+def test_what_is_no_text_imports_nothing(tmp_path: Path) -> None:
+    write_files(tmp_path, {"steps.py": "", "a.py": b"\xff\xfeimport steps", "b.py": "import steps"})
+    (tmp_path / "dangling.py").symlink_to(tmp_path / "nowhere.py")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert leading_to(tmp_path, "steps.py") == ("b.py",)
+
+
+def test_only_so_many_are_told(tmp_path: Path) -> None:
+    write_files(tmp_path, {"steps.py": "", **{f"m{number:02}.py": "import steps\n" for number in range(40)}})
+    assert leading_to(tmp_path, "steps.py") == tuple(f"m{number:02}.py" for number in range(12))
+
+
+def test_of_a_home_folder_the_shallowest_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_index, "_MOST_FILES", 3)
+    write_files(tmp_path, {"steps.py": "", "z.py": "import steps\n", "a/b/c.py": "import steps\n", "a/d.py": "import steps\n"})
+    assert leading_to(tmp_path, "steps.py") == ("z.py", "a/d.py")
+
+
+def test_a_look_reads_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {"steps.py": "", "a.py": "import steps\n", "b.py": "import os\n"})
+    index = ImportIndex()
+    read: list[str] = []
+    read_bytes = import_index.read_bytes
+    monkeypatch.setattr(
+        import_index, "read_bytes", lambda path, most: [read.append(path.name), read_bytes(path, most)][1]
+    )
+    assert not index.knows(str(tmp_path))
+    assert index.look(str(tmp_path))
+    assert sorted(read) == ["a.py", "b.py", "steps.py"]
+    read.clear()
+    assert not index.look_again()
+    assert read == []
+    write_files(tmp_path, {"b.py": "import steps\n"})
+    os.utime(tmp_path / "b.py", ns=(1, 1))
+    assert index.look_again()
+    assert read == ["b.py"]
+    (tmp_path / "a.py").unlink()
+    assert index.look_again()
+
+    def resolve(module: str, importer: str) -> str | None:
+        return str(tmp_path / f"{module}.py") if module == "steps" else None
+
+    steps = str(tmp_path / "steps.py")
+    assert index.leading_to(steps, str(tmp_path), {}, resolve) == (str(tmp_path / "b.py"),)
+
+
+def test_a_text_is_had_by_its_path_and_none_from_outside(tmp_path: Path) -> None:
+    write_files(tmp_path, {"project/lib/steps.py": "", "project/main.py": "x = 1\n", "outside.py": "y = 1\n"})
+    session = Session([tmp_path / "project"], surroundings=Surroundings())
+    steps = str(tmp_path / "project" / "lib" / "steps.py")
+    inside, outside = FileSource("../main.py", steps), FileSource("../../outside.py", steps)
+    assert session.known([inside, outside]) == {
+        inside: SourceFile(str(tmp_path / "project" / "main.py"), "x = 1\n"),
+        outside: None,
+    }
