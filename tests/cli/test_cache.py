@@ -52,7 +52,43 @@ class Module(L.LightningModule):
     def training_step(self, batch, batch_idx):
         return self.layer(batch).sum()
 """
+STEPS = """\
+import torch
+
+
+def validate(model, loader):
+    model.eval()
+    with torch.no_grad():
+        for x in loader:
+            model(x)
+
+
+def train(model, loader, optimizer):
+    for x in loader:
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+"""
+LOOP = """\
+import torch
+from torch import nn
+from steps import train, validate
+
+model = nn.Sequential(nn.Linear(4, 4), nn.Dropout())
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+loader = torch.utils.data.DataLoader([])
+for _ in range(3):
+    train(model, loader, optimizer)
+    validate(model, loader)
+"""
 VARIANTS = {
+    "steps.py": [STEPS, STEPS.replace("        optimizer.zero_grad()\n", "")],
+    "loop.py": [
+        LOOP,
+        LOOP.replace("    train(", "    model.train()\n    train("),
+        LOOP.replace("from steps", "from other.steps"),
+        "",
+    ],
     "models/net.py": [MODEL.format(layers=each) for each in ("[nn.Linear(4, 4)]", "nn.ModuleList([nn.Linear(4, 4)])")],
     "helpers.py": ["def clear(optimizer):\n    optimizer.zero_grad()\n", "def clear(optimizer):\n    pass\n", ""],
     "models/__init__.py": ["", "from models.net import Net\n"],
@@ -127,6 +163,18 @@ def test_only_what_depends_on_an_edit_is_analysed_again(run: Run, project: Path)
     again = run("check", "--verbose")
     assert analysed(again) == 1  # train.py, which calls it; helpers.py itself has nothing to do with training any more
     assert again.out == run("check", "--no-cache").out
+
+
+def test_what_calls_a_file_counts(run: Run, project: Path) -> None:
+    assert "steps.py:5:5: warning[GS701]" in run("check", "--format", "concise").out
+    write_files(project, {"loop.py": VARIANTS["loop.py"][1]})
+    again = run("check", "--format", "concise", "--verbose")
+    assert analysed(again) == 2
+    assert "GS701" not in again.out
+    write_files(project, {"loop.py": "", "models/loop.py": LOOP})
+    again = run("check", "--format", "concise", "--verbose")
+    assert analysed(again) == 2
+    assert "steps.py:5:5: warning[GS701]" in again.out
 
 
 def test_another_checkout_finds_the_same(run: Run, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

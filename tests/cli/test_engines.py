@@ -69,7 +69,7 @@ def test_the_same_is_found_elsewhere(run: Run, project: Path, engine: Any) -> No
     here = run("check", "--no-cache", "--format", "json", "--jobs", "1")
     there = run("check", "--no-cache", "--format", "json", "--engine", f"{HERE}:{engine.__name__}")
     assert there == here
-    assert len({finding["path"] for finding in json.loads(here.out)}) == FILES + 1
+    assert len({finding["path"] for finding in json.loads(here.out)}) == FILES + 2
 
 
 def test_the_texts_travel_along(run: Run, project: Path) -> None:

@@ -17,6 +17,7 @@ from gradsense.batch import engines, workers
 from gradsense.batch.segments import Segments
 from gradsense.cli.main import main
 from tests.cli.conftest import Result, Run
+from tests.cli.test_cache import LOOP, STEPS
 from tests.cli.test_watch import INTERRUPTIBLE
 from tests.workspace.folders import make_environment, write_files
 
@@ -45,6 +46,8 @@ def project(folder: Path) -> Path:
         "quiet.py": "print('nothing of ours')\n",
         "models/__init__.py": "",
         "no.py": b"\xff",
+        "steps.py": STEPS,
+        "loop.py": LOOP,
     }
     for number in range(FILES):
         imports = f"from models.net{(number + 1) % FILES} import Net{(number + 1) % FILES}"
@@ -98,15 +101,15 @@ def test_the_same_is_found_by_any_number_of_processes(run: Run, project: Path) -
     found = [json.loads(result.out) for result in results]
     in_order = [list(dict.fromkeys(finding["path"] for finding in each)) for each in found]
     models = [str(project / f"models/net{number}.py") for number in range(FILES)]
-    main = [str(project / "main.py")]
-    assert in_order == [[*main, *models], [*models, *main]]
+    main, steps = [str(project / "main.py")], [str(project / "steps.py")]
+    assert in_order == [[*main, *steps, *models], [*models, *main, *steps]]
     assert sorted(map(json.dumps, found[0])) == sorted(map(json.dumps, found[1]))
 
 
 def test_what_is_done_is_told(run: Run, project: Path) -> None:
     told = run("check", "--verbose", "--jobs", "2").err
     assert (
-        f"{FILES + 3} files: 2 have nothing to do with training, 0 are as they were, {FILES + 1} analysed by 2" in told
+        f"{FILES + 5} files: 2 have nothing to do with training, 0 are as they were, {FILES + 3} analysed by 2" in told
     )
 
 
@@ -136,7 +139,7 @@ def test_one_that_has_grown_large_is_replaced(run: Run, project: Path, monkeypat
     change = f"it.MOST_MEMORY = 0\nopen({str(pids)!r}, 'a').write('x')"
     monkeypatch.setattr(workers, "_PROGRAM", patched_worker(change))
     assert run("check", "--no-cache", "--jobs", "2") == before
-    assert pids.read_text() == "x" * (FILES + 1)
+    assert pids.read_text() == "x" * (FILES + 3)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are another matter there")

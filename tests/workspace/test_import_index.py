@@ -41,13 +41,21 @@ def leading_to(folder: Path, name: str, overlay: Mapping[str, str] | None = None
     ],
 )
 def test_every_form_of_import_leads_there(tmp_path: Path, line: str) -> None:
-    write_files(tmp_path, {"lib/__init__.py": "", "lib/steps.py": "", "run/main.py": f"{line}\n", "no.py": "import lib2\n"})
+    write_files(
+        tmp_path, {"lib/__init__.py": "", "lib/steps.py": "", "run/main.py": f"{line}\n", "no.py": "import lib2\n"}
+    )
     assert leading_to(tmp_path, "lib/steps.py") == ("../run/main.py",)
 
 
 @pytest.mark.parametrize("line", ["from .steps import train", "from . import steps", "from ..lib.steps import train"])
 def test_relative_imports_lead_there(tmp_path: Path, line: str) -> None:
-    files = {"lib/__init__.py": "", "lib/steps.py": "", "lib/loop.py": f"{line}\n", "other/steps.py": "", "other/a.py": "from .steps import x\n"}
+    files = {
+        "lib/__init__.py": "",
+        "lib/steps.py": "",
+        "lib/loop.py": f"{line}\n",
+        "other/steps.py": "",
+        "other/a.py": "from .steps import x\n",
+    }
     write_files(tmp_path, files)
     assert leading_to(tmp_path, "lib/steps.py") == ("loop.py",)
 
@@ -109,7 +117,9 @@ def test_only_so_many_are_told(tmp_path: Path) -> None:
 
 def test_of_a_home_folder_the_shallowest_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_index, "_MOST_FILES", 3)
-    write_files(tmp_path, {"steps.py": "", "z.py": "import steps\n", "a/b/c.py": "import steps\n", "a/d.py": "import steps\n"})
+    write_files(
+        tmp_path, {"steps.py": "", "z.py": "import steps\n", "a/b/c.py": "import steps\n", "a/d.py": "import steps\n"}
+    )
     assert leading_to(tmp_path, "steps.py") == ("z.py", "a/d.py")
 
 

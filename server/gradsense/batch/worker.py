@@ -1,4 +1,7 @@
-"""A worker: a process that analyses one file after the other, and asks who has started it about installed packages."""
+"""A worker: a process that analyses one file after the other.
+
+Whoever has started it tells of installed packages, and of which files lead to another.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 from gradsense.batch.channel import Channel
 from gradsense.collector import relax_collector
-from gradsense.snapshot import Snapshot
+from gradsense.snapshot import ImportedBy, Snapshot
 from gradsense.workspace.class_answers import ClassAnswers, ClassQuestion, Packages
 from gradsense.workspace.environments import Surroundings
 from gradsense.workspace.jedi_process import Told
@@ -31,10 +34,10 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A worker's question, to be answered by a `Told`."""
+    """A worker's question, to be answered by a `Told`; if it is about who imports a file, by paths."""
 
     packages: Packages
-    question: ClassQuestion
+    question: ClassQuestion | ImportedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,17 @@ def main() -> None:
         assert isinstance(told, Told)
         return told
 
+    async def importers(question: ImportedBy) -> tuple[str, ...]:
+        channel.send(Asked((), question))
+        told = channel.receive()
+        assert isinstance(told, tuple)
+        return told
+
     try:
         orders = channel.receive()
         relax_collector()
-        session = Session(orders.roots, surroundings=orders.surroundings, classes=ClassAnswers(look_up=look_up))
+        classes = ClassAnswers(look_up=look_up)
+        session = Session(orders.roots, surroundings=orders.surroundings, classes=classes, importers=importers)
         while True:
             snapshot = channel.receive()
             assert isinstance(snapshot, Snapshot)

@@ -17,7 +17,7 @@ from gradsense.batch.channel import Channel
 from gradsense.batch.engines import Outcomes
 from gradsense.batch.segments import Segments
 from gradsense.batch.worker import Asked, Done, Orders
-from gradsense.snapshot import Snapshot
+from gradsense.snapshot import ImportedBy, Snapshot
 from gradsense.workspace.class_answers import ClassQuestion, Packages
 from gradsense.workspace.jedi_process import Told
 from gradsense.workspace.outcomes import Outcome
@@ -33,7 +33,7 @@ _PATIENCE = 0.5
 # `sys` is built in: nothing is looked for before the path is the one that this process has.
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from gradsense.batch.worker import main; main()"
 
-Tell = Callable[[Packages, ClassQuestion], Told]
+Tell = Callable[[Packages, ClassQuestion | ImportedBy], Told | tuple[str, ...]]
 
 
 class Workers:

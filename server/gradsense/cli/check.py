@@ -125,6 +125,7 @@ class _Check:
         self.told.clear()
         self.gone.clear()
         self.written.clear()
+        self.session.look_again()
         checked = tuple(self._checked())
         if self.options.write_baseline:
             return self._write_baseline(checked)

@@ -8,7 +8,7 @@ again. So an entry can be out of date in no way that an analysis could see.
 from __future__ import annotations
 
 from gradsense.config import Settings
-from gradsense.snapshot import Question, Snapshot
+from gradsense.snapshot import ImportedBy, Question, Snapshot
 from gradsense.workspace.outcomes import Outcome, Paths, Read, from_json, read_of, to_json
 from gradsense.workspace.session import Session
 from gradsense.workspace.store import Store, digest_of, own_digest, text_digest
@@ -47,6 +47,8 @@ class KeptOutcomes:
     def _now(self, question: Question) -> Read | None:
         """What the answer to a question is now, None where that takes more than a look."""
         if question not in self._answers:
+            if isinstance(question, ImportedBy):
+                self._session.look_around(question.importer)
             known = self._session.known((question,))
             self._answers[question] = read_of(question, known[question]) if question in known else None
         return self._answers[question]

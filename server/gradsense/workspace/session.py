@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,13 +87,15 @@ class Session:
         interpreter: str | None = None,
         interpreters: Mapping[Path, str] = MappingProxyType({}),
         classes: ClassAnswers | None = None,
+        importers: Callable[[ImportedBy], Awaitable[tuple[str, ...]]] | None = None,
     ) -> None:
         """`roots` are the open folders: a file belongs to the innermost; without one, to its own folder.
 
         `surroundings` are the shell's variables that name environments (default: this process's).
         `rules` are those that configuration may name (default: all). `interpreter` is the user's choice, if
         there is one: its environment goes before all that are found. `interpreters` are choices for single
-        roots, which go before it. `classes` is who tells of installed packages (default: jedi, and nothing is kept).
+        roots, which go before it. `classes` is who tells of installed packages (default: jedi, and nothing is kept),
+        `importers` who tells which files lead to another (default: the session reads the folders itself).
         """
         self.roots = tuple(normal(root) for root in roots)
         self.surroundings = surroundings if surroundings is not None else Surroundings.of_this_process()
@@ -105,6 +107,7 @@ class Session:
         """What an editor has in configuration files, in place of what is on disk."""
         self._importers = Importers()
         self._index = ImportIndex()
+        self._importers_elsewhere = importers
         self.classes = classes if classes is not None else ClassAnswers()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.reload()
@@ -237,6 +240,12 @@ class Session:
         path = normal(path)
         return await asyncio.to_thread(self._importers.of, str(path), str(self.root_of(path)), dict(overlay))
 
+    def look_around(self, path: str) -> None:
+        """Read what the files around one import, unless that is known. In any thread."""
+        root = str(self.root_of(path))
+        if not self._index.knows(root):
+            self._index.look(root)
+
     def look_again(self) -> bool:
         """Read again what files import that have changed; whether any imports something else now. In any thread."""
         return self._index.look_again()
@@ -286,10 +295,13 @@ class Session:
         """
         patience = patience if patience is not None else Patience()
         asked = list(questions)
-        for root in {str(self.root_of(each.importer)) for each in asked if isinstance(each, ImportedBy)}:
-            if not self._index.knows(root):
-                await asyncio.to_thread(self._index.look, root)
-        answers = self.known(asked, overlay)
+        given: dict[Question, Answer] = {}
+        for question in asked:
+            if isinstance(question, ImportedBy) and self._importers_elsewhere is not None:
+                given[question] = await self._importers_elsewhere(question)
+            elif isinstance(question, ImportedBy):
+                await asyncio.to_thread(self.look_around, question.importer)
+        answers = self.known(asked, overlay) | given
         answers |= self.known(_named_by(answers), overlay)
         self._follow_imports(answers, overlay)
         own = tuple(
@@ -422,15 +434,22 @@ class Session:
         return self._own_loop().run_until_complete(self.answer(questions, patience=patience))
 
     @contextmanager
-    def telling_threads(self) -> Iterator[Callable[[Packages, ClassQuestion], Told]]:
-        """What other threads may call meanwhile to learn of installed packages. The session itself has to rest."""
+    def telling_threads(self) -> Iterator[Callable[[Packages, ClassQuestion | ImportedBy], Told | tuple[str, ...]]]:
+        """What other threads may call meanwhile to learn of installed packages, and of what leads to a file. The
+        session itself has to rest.
+        """
         loop = self._own_loop()
-        thread = threading.Thread(target=loop.run_forever, name="class answers", daemon=True)
+        thread = threading.Thread(target=loop.run_forever, name="answers", daemon=True)
         thread.start()
+
+        async def tell(packages: Packages, question: ClassQuestion | ImportedBy) -> Told | tuple[str, ...]:
+            if not isinstance(question, ImportedBy):
+                return await self.classes.told(packages, question)
+            await asyncio.to_thread(self.look_around, question.importer)
+            return self._imported_by(question, _NO_OVERLAY, {})
+
         try:
-            yield lambda packages, question: asyncio.run_coroutine_threadsafe(
-                self.classes.told(packages, question), loop
-            ).result()
+            yield lambda packages, question: asyncio.run_coroutine_threadsafe(tell(packages, question), loop).result()
         finally:
             loop.call_soon_threadsafe(_end, loop)
             thread.join()
