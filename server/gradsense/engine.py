@@ -63,6 +63,8 @@ class Analysis:
     given_up: tuple[str, ...] = ()
     """What would take too many steps to follow, by name (the module's own body by none): of it, most rules are silent.
     """
+    waits: bool = False
+    """Whether there are functions of which only the files that call them tell more, and these were not wanted."""
     unsettled: bool = False
     """Whether some rule waits until nothing is asked any more: then to learn that there is no answer is news."""
 
@@ -139,11 +141,11 @@ def _understood(snapshot: Snapshot) -> Program | None:
     """The program of a snapshot, as it was analysed if it was the last one; None if it has nothing to do with
     training.
     """
-    for before, program in _last:
-        if before == snapshot:
-            return program
-    relevant = is_relevant(_file(snapshot.path, snapshot.text, snapshot.cells).document)
-    return _run_program(snapshot) if relevant else None
+    known = [program for before, program in _last if before == snapshot]
+    if not known and not is_relevant(_file(snapshot.path, snapshot.text, snapshot.cells).document):
+        return None
+    program = known[0] if known else _run_program(snapshot)
+    return (program.called if snapshot.callers else None) or program
 
 
 def is_relevant(document: Document) -> bool:
@@ -200,10 +202,14 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
         rules = [rule() for rule in _enabled(snapshot.settings)]
         for rule in rules:
             begin(rule.code)
-            found += _found_or_failure(rule, lambda rule: _with_callers(program, rule), failures)
+            found += _found_or_failure(rule, lambda rule: findings_of(program, rule), failures)
         begin("")
+        called = program.called if snapshot.callers else None
+        if called is not None:
+            found += _of_callers(called, rules, found, failures, begin)
         by_rules = {(finding.code, finding.span) for finding in found}
-        review = _review(program, rules, found, failures)
+        is_whole = snapshot.callers or not program.left_to_others
+        review = _review(program, rules, found, failures, is_whole)
         for rule in rules:
             begin(rule.code)
             found += _found_or_failure(rule, lambda rule: rule.check_findings(program, review), failures)
@@ -221,6 +227,7 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
         tuple(failures),
         frozenset(asked),
         tuple(sorted(program.incomplete)),
+        not snapshot.callers and bool(program.left_to_others),
         bool(questions and document.suppressions),
     )
 
@@ -270,8 +277,8 @@ def _found_or_failure(rule: Rule, look: Callable[[Rule], Iterable[Finding]], fai
         return []
 
 
-def _review(program: Program, rules: list[Rule], found: list[Finding], failures: list[str]) -> Review:
-    is_settled = not (failures or program.imports.questions or program.incomplete or program.lost)
+def _review(program: Program, rules: list[Rule], found: list[Finding], failures: list[str], is_whole: bool) -> Review:
+    is_settled = is_whole and not (failures or program.imports.questions or program.incomplete or program.lost)
     return Review(
         tuple(found),
         frozenset(rule.code for rule in rules),
@@ -280,24 +287,25 @@ def _review(program: Program, rules: list[Rule], found: list[Finding], failures:
     )
 
 
-def _with_callers(program: Program, rule: Rule) -> list[Finding]:
-    """What one rule finds. What it would not find without the files that lead here, these take part in; whether the fix
-    is right for whoever else calls the same lines is for the author to say.
+def _of_callers(
+    called: Program, rules: list[Rule], own: list[Finding], failures: list[str], begin: Callable[[str], None]
+) -> list[Finding]:
+    """What the rules find only with the files that lead here. Whether a fix is right for whoever else calls the same
+    lines is for the author to say.
     """
-    found = findings_of(program, rule)
-    if not found or not program.is_called:
-        return found
-    own = {finding.span for finding in findings_of(program.alone, rule)}
-    return [finding if finding.span in own else _of_callers(finding, program) for finding in found]
-
-
-def _of_callers(finding: Finding, program: Program) -> Finding:
-    fixes = _for_the_author(finding)
-    call = program.call_into(finding.span)
-    if call is None or call.span is None:
-        return replace(finding, fixes=fixes)
-    called = Related("called from here", call.span, call.where.path)
-    return replace(finding, fixes=fixes, related=(*finding.related, called))
+    known = {(finding.code, finding.span) for finding in own}
+    found: list[Finding] = []
+    for rule in rules:
+        begin(rule.code)
+        for finding in _found_or_failure(rule, lambda rule: findings_of(called, rule), failures):
+            if (finding.code, finding.span) not in known:
+                call = called.call_into(finding.span)
+                at = call.span if call is not None else None
+                reached = (Related("called from here", at, call.where.path),) if call is not None and at else ()
+                related = (*finding.related, *reached)
+                found.append(replace(finding, fixes=_for_the_author(finding), related=related))
+    begin("")
+    return found
 
 
 def findings_of(program: Program, rule: Rule) -> list[Finding]:

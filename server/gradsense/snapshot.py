@@ -97,7 +97,8 @@ Answer = SourceFile | tuple[str, ...] | str | None
 class Snapshot:
     """One file to analyse, its settings, and the answers known so far.
 
-    `cells` are the offsets at which a notebook's cells begin in `text`; empty for a plain file.
+    `cells` are the offsets at which a notebook's cells begin in `text`; empty for a plain file. `callers`: whether what
+    other files do with this one's functions is to be found, too, which may take longer than the file itself.
     """
 
     path: str
@@ -105,3 +106,4 @@ class Snapshot:
     settings: Settings
     answers: Mapping[Question, Answer] = field(default_factory=lambda: MappingProxyType({}))
     cells: tuple[int, ...] = ()
+    callers: bool = True

@@ -12,9 +12,10 @@ they import.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from gradsense.config import Settings
 from gradsense.failures import Failures, words_of_given_up
 from gradsense.findings import Finding
+from gradsense.lsp.called import Called
 from gradsense.lsp.closed import ClosedFiles
 from gradsense.lsp.convert import is_file
 from gradsense.lsp.documents import Documents, Source
@@ -35,11 +37,15 @@ if TYPE_CHECKING:
     from gradsense.engine import Analysis, ProbeTargets
     from gradsense.insight.coverage import Coverage
     from gradsense.workspace.session import Session
+    from gradsense.workspace.solve import Round
 
 logger = logging.getLogger(__name__)
 
 MOST_ASKED = 500
 """Questions of a document's earlier texts that are remembered, so that what is typed again needs no second look."""
+
+PAUSE_S = 0.5
+"""How long nobody types before files that call the ones that are open are followed."""
 
 LONGEST_BURST_S = 0.5
 """How long an analysis waits for messages that keep coming."""
@@ -99,6 +105,12 @@ class _Unit:
     """Which analysis is the newest."""
     anew: bool = False
     """Whether to ask all questions again."""
+    called: Called | None = None
+    """What was found last by following the files that call this one."""
+
+    def with_called(self, own: tuple[Finding, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
+        """What a text says by itself, with what its callers did when they were followed last."""
+        return self.called.joined(own, snapshot) if self.called is not None else own
 
 
 class Analyses:
@@ -131,6 +143,9 @@ class Analyses:
         """What was told last of what is too much to follow, by path."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._rest = asyncio.Event()
+        self._rest_from = 0.0
+        """When nobody will have typed for a while, in seconds of the monotonic clock."""
         self._serial = 0
         self.listeners: list[Callable[[Analysed, bool], None]] = []
         """Called with each result that says something new, and whether the text itself is new."""
@@ -309,17 +324,40 @@ class Analyses:
 
     async def _rounds(self, state: _Unit, source: Source, snapshot: Snapshot) -> None:
         from gradsense.engine import still_hold
-        from gradsense.workspace.solve import rounds
 
         session, turn = self._session(), state.turn
-        overlay = self._documents.texts_by_path()
         settings, _ = session.settings_for(snapshot.path)
-        answers = session.known(state.asked, overlay)
+        answers = session.known(state.asked, self._documents.texts_by_path())
         snapshot = replace(snapshot, settings=settings, answers=MappingProxyType(answers))
         held, anew, state.anew = state.result, state.anew, False
         is_held = held is not None and held.complete and held.source.revision == source.revision and not anew
         if held is not None and is_held and still_hold(held.findings, held.snapshot, snapshot):
             return  # Something outside of the text has changed, which its findings don't depend on.
+        own, alone = None, replace(snapshot, callers=False)
+        async for current in self._each_round(state, source, alone):
+            own, alone = current.analysis, replace(alone, answers=current.answers)
+            is_complete = not current.asked and not own.waits
+            state.called = state.called if own.waits else None
+            self._accept(state, source, alone, state.with_called(own.findings, alone), complete=is_complete)
+        if own is None or not own.waits:
+            return
+        await self._paused()
+        if state.turn != turn or self._is_stale(source):
+            return
+        answers = session.known(state.asked, self._documents.texts_by_path())
+        whole = replace(alone, callers=True, answers=MappingProxyType({**alone.answers, **answers}))
+        async for current in self._each_round(state, source, whole):
+            if not current.asked:
+                whole = replace(whole, answers=current.answers)
+                state.called = Called.beyond(own.findings, current.analysis.findings, whole)
+                self._accept(state, source, whole, current.analysis.findings, complete=True)
+
+    async def _each_round(self, state: _Unit, source: Source, snapshot: Snapshot) -> AsyncIterator[Round]:
+        """Each analysis of a text, with the answers to what was asked before, as long as there is no newer text."""
+        from gradsense.workspace.solve import rounds
+
+        session, turn = self._session(), state.turn
+        overlay = self._documents.texts_by_path()
         stopwatch = Stopwatch()
         loop = rounds(snapshot, stopwatch)
         patience = session.patience()
@@ -330,9 +368,9 @@ class Analyses:
             self._log(current.analysis, snapshot.path)
             self._troubles.took(stopwatch.costs, snapshot.path)
             state.asked |= current.asked
-            self._accept(state, source, snapshot, current.analysis.findings, complete=not current.asked)
+            yield current
             if not current.asked:
-                if len(state.asked) > MOST_ASKED + len(current.analysis.asked):
+                if len(state.asked) > MOST_ASKED + len(current.analysis.asked) and not current.analysis.waits:
                     state.asked = set(current.analysis.asked)
                 return
             async with state.answering:
@@ -345,12 +383,24 @@ class Analyses:
                 return
             # Meanwhile other documents may have been edited.
             answers |= session.known(answers, self._documents.texts_by_path())
-            snapshot = replace(snapshot, answers=MappingProxyType({**snapshot.answers, **answers}))
             begin = time.perf_counter()
             try:
                 current = loop.send(answers)
             except StopIteration:
                 return
+
+    def saved(self) -> None:
+        """Somebody has saved what was typed: now is the time to look at what takes longer."""
+        self._rest_from = 0.0
+        self._rest.set()
+        self._rest = asyncio.Event()
+
+    async def _paused(self) -> None:
+        """Wait until nobody types: to follow other files may take longer than there is between two keys."""
+        while (left := self._rest_from - time.monotonic()) > 0:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._rest.wait(), left)
+        await self._nothing_queued()
 
     def _log(self, analysis: Analysis, path: str) -> None:
         for failure in self._failures.new(analysis.failures):
@@ -377,6 +427,8 @@ class Analyses:
         edited = previous is None or previous.source.revision != source.revision
         new = edited or previous is None or previous.findings != findings
         self._serial += new
+        if edited and previous is not None and source.uri not in self.closed:
+            self._rest_from = time.monotonic() + PAUSE_S
         serial = self._serial if previous is None or new else previous.serial
         state.result = Analysed(source, snapshot, findings, complete, serial)
         read, state.reads = (

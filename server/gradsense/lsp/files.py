@@ -56,6 +56,7 @@ class Files:
     async def saved(self, params: types.DidSaveTextDocumentParams) -> None:
         self._server.lenses.saved(params.text_document.uri)
         self._server.diagnostics.saved(params.text_document.uri)
+        self._server.analyses.saved()
         if not self._server.client.watches_files:
             await self._server.engine_imported()
             await self._changed([], self._server.configuration.read_again())

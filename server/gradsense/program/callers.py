@@ -13,24 +13,25 @@ _TRAINING = frozenset("backward manual_backward zero_grad clip_grad_norm_ clip_g
 _MODES = frozenset({"train", "eval"})
 _STEP = re.compile(r"\.\s*step\s*\(")
 _MOST_CALLERS = 4
+_MOST_STEPS = 20_000
+"""Of all callers of a file together: about one that is as long as may be."""
 
 
-def callers_of(entries: Entries) -> list[Entries]:
-    """What is run of other files and leads into one whose own `entries` have been run: into its functions that have to
-    do with training, and that its script doesn't reach by itself.
+def callers_of(entries: Entries, names: frozenset[str]) -> list[Entries]:
+    """What is run of other files and leads into one, to functions and classes with these `names`: of the files with the
+    fewest imports on the way, as far as the steps last.
     """
-    names = _left_to_others(entries)
     found: list[Entries] = []
-    if not names:
-        return found
+    left = _MOST_STEPS
     for file in entries.imports.files_leading_here():
         if names.isdisjoint(file.document.names):
             continue
         names = names | file.leading_to(names)
-        caller = Entries(file, entries.imports.of(file), entries.settings, leading_to=names)
+        caller = Entries(file, entries.imports.of(file), entries.settings, leading_to=names, steps=left)
         caller.ensure_runs()
         found.append(caller)
-        if len(found) == _MOST_CALLERS:
+        left = caller.steps_left
+        if len(found) == _MOST_CALLERS or not left:
             break
     return found
 
@@ -44,7 +45,7 @@ def calls_into(caller: Entries, where: Where) -> Iterator[tuple[Site, Site]]:
                 yield site, outside[-1]
 
 
-def _left_to_others(entries: Entries) -> frozenset[str]:
+def left_to_others(entries: Entries) -> frozenset[str]:
     """The functions and classes of a file that drive a training, and that wait for others to call them."""
     reached = {code.where.unit for code in entries.script[0].reached}
     return frozenset(

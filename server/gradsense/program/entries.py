@@ -113,9 +113,11 @@ class Entries:
         settings: Settings | None = None,
         in_order: Entries | None = None,
         leading_to: frozenset[str] | None = None,
+        steps: int | None = None,
     ) -> None:
         """`in_order` are those of the same notebook from top to bottom, for one whose cells run in any order. With
-        `leading_to`, only such functions and methods are run beside the script that mention one of these names.
+        `leading_to`, only such functions and methods are run beside the script that mention one of these names; with
+        `steps`, in no more of them.
         """
         self.file = file
         self.imports = imports
@@ -126,12 +128,17 @@ class Entries:
         self._leading_to = leading_to
         self._memory = memory_of(file.path, in_order is not None)
         self._memory.begin()
-        self._reuse = Reuse(imports, self._memory)
+        self._reuse = Reuse(imports, self._memory, steps)
 
     @property
     def incomplete(self) -> set[str]:
         """The entries whose runs did not come to their end."""
         return self._reuse.incomplete
+
+    @property
+    def steps_left(self) -> int:
+        """What is left of the steps that all may take together; 0 where that isn't limited."""
+        return self._reuse.left or 0
 
     def let_go(self) -> None:
         """What was asked for has been told: the runs that are remembered hold this file no longer."""

@@ -20,13 +20,25 @@ _LATELY = 64
 
 @dataclass(slots=True, eq=False)
 class Result:
-    """What a run from an entry gave. `content` is the code and the values that it began with."""
+    """What a run from an entry gave, None if its `budget` was spent on the way. `content` is the code and the values
+    that it began with.
+    """
 
     content: tuple[object, ...]
+    budget: int
     run: Run
     value: Any
     used: int
     """The analysis that has used it last."""
+
+    @property
+    def steps(self) -> int:
+        """What it has taken."""
+        return self.budget - self.run.remaining
+
+    def is_within(self, budget: int) -> bool:
+        """Whether a run with this budget would have come as far."""
+        return self.steps <= budget if self.value is not None else budget <= self.budget
 
 
 class Memory:
@@ -53,9 +65,10 @@ class Memory:
             else:
                 del self._results[entry]
 
-    def results(self, entry: Entry, content: tuple[object, ...]) -> list[Result]:
-        """What there is for an entry with this content, the one that was used last first."""
-        return [result for result in self._results.get(entry, ()) if result.content == content]
+    def results(self, entry: Entry, content: tuple[object, ...], budget: int) -> list[Result]:
+        """What there is for an entry with this content and budget, the one that was used last first."""
+        results = self._results.get(entry, ())
+        return [result for result in results if result.content == content and result.is_within(budget)]
 
     def use(self, entry: Entry, result: Result) -> None:
         """One of the results still holds."""
@@ -65,10 +78,10 @@ class Memory:
             results.remove(result)
             results.insert(0, result)
 
-    def keep(self, entry: Entry, content: tuple[object, ...], run: Run, value: object) -> None:
+    def keep(self, entry: Entry, content: tuple[object, ...], budget: int, run: Run, value: object) -> None:
         """A run is over."""
         results = self._results.setdefault(entry, [])
-        results.insert(0, Result(content, run, value, self._analysis))
+        results.insert(0, Result(content, budget, run, value, self._analysis))
         _let_go(results[_VERSIONS:])
         del results[_VERSIONS:]
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from gradsense.config import Settings
 from gradsense.findings import Span
-from gradsense.program.callers import callers_of, calls_into
+from gradsense.program.callers import callers_of, calls_into, left_to_others
 from gradsense.program.entries import ClassFacts, Entries
 from gradsense.program.facts import Call, Gradients, GradState, Holdings, Lost, Store
 from gradsense.program.file import File
@@ -19,6 +19,7 @@ from gradsense.program.imports import Imports
 from gradsense.program.places import Place, Places
 from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import (
+    NOTHING,
     Kind,
     Obj,
     Site,
@@ -44,8 +45,7 @@ class Program(Entries):
         super().__init__(file, imports, settings, in_order)
         self._places = Places(file)
         self._elsewhere: dict[str, Places] = {}
-        self._callers: list[Entries] | None = None
-        self._own_runs = 0
+        self._callers: list[Entries] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -56,38 +56,35 @@ class Program(Entries):
 
     # -- other files that lead here --
 
-    def ensure_runs(self) -> None:
-        """Run everything there is to run of the file, and what of others leads into it."""
-        super().ensure_runs()
-        if self._callers is None:
-            # Nobody imports a notebook.
-            self._callers = callers_of(self) if not self.file.document.cells else []
-            self._own_runs = len(self.runs)
-            self.runs += [run for each in self._callers for run in each.runs if run.facts_here(self.file.path).by_kind]
-
-    @property
-    def is_called(self) -> bool:
-        """Whether runs of other files have led into this one."""
-        return len(self.runs) > self._own_runs
+    @cached_property
+    def left_to_others(self) -> frozenset[str]:
+        """The functions and classes that drive a training and wait for other files to call them; of a notebook, which
+        nobody imports, none.
+        """
+        self.ensure_runs()
+        return left_to_others(self) if not self.file.document.cells else NOTHING
 
     @cached_property
-    def alone(self) -> Program:
-        """The same as far as the file's own runs tell."""
-        alone = copy(self)
+    def called(self) -> Program | None:
+        """The same with what runs of other files have seen here; None if there are none."""
+        self._callers = callers_of(self, self.left_to_others) if self.left_to_others else []
+        runs = [run for each in self._callers for run in each.runs if run.facts_here(self.file.path).by_kind]
+        if not runs:
+            return None
+        called = copy(self)
         for name, value in vars(Program).items():
             if isinstance(value, cached_property):
-                vars(alone).pop(name, None)
-        alone._begin()
-        alone.runs = self.runs[: self._own_runs]
-        alone._callers = []
-        return alone
+                vars(called).pop(name, None)
+        called._begin()
+        called.runs = [*self.runs, *runs]
+        return called
 
     def call_into(self, span: Span) -> Place | None:
         """The call in another file that leads to a place in this one's text: to what a run has seen nearest to it."""
         seen: list[tuple[int, Place]] = []
         for where, begin, tree in self.file.blocks():
             if begin <= span.start < begin + len(tree.text):
-                for caller in self._callers or ():
+                for caller in self._callers:
                     for site, call in calls_into(caller, where):
                         at, place = self.place(site), self.place_elsewhere(call)
                         if place is not None and at is not None and at.span is not None:
@@ -97,7 +94,7 @@ class Program(Entries):
     def let_go(self) -> None:
         """What was asked for has been told, of the other files, too."""
         super().let_go()
-        for caller in self._callers or ():
+        for caller in self._callers:
             caller.let_go()
 
     # -- places --

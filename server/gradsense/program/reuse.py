@@ -36,8 +36,10 @@ _GONE = object()
 class Reuse:
     """The runs of one analysis: remembered ones where they hold, new ones otherwise."""
 
-    def __init__(self, imports: Imports, memory: Memory) -> None:
+    def __init__(self, imports: Imports, memory: Memory, steps: int | None = None) -> None:
+        """With `steps`, all runs together may take no more."""
         self.imports = imports
+        self.left = steps
         self.incomplete: set[str] = set()
         """The entries whose runs did not come to their end."""
         self.world: object = None
@@ -58,13 +60,16 @@ class Reuse:
         What a `script` reads of its own variables is its own doing: only definitions and answers are compared.
         """
         budget = _BUDGETS[min(self._given_up, len(_BUDGETS) - 1)]
-        script, entry, content = kind == "script", (kind, name), (*content, budget)
-        for result in self._memory.results(entry, content):
+        if self.left is not None:
+            budget = min(budget, self.left)
+        script, entry = kind == "script", (kind, name)
+        for result in self._memory.results(entry, content, budget):
             if self._holds(result.run, script):
                 self._memory.use(entry, result)
                 run, value = result.run, result.value
                 run.imports = self.imports
                 self._lent.append(run)
+                steps = result.steps
                 break
         else:
             self.imports.asking = run = begin()
@@ -75,9 +80,12 @@ class Reuse:
                 value = None
             self.imports.asking = None
             run.finish()
+            steps = budget - run.remaining
             if script or all(self._is_of_the_script(*read) or _is_comparable(v) for read, v in run.reads.items()):
-                self._memory.keep(entry, content, run, value)
+                self._memory.keep(entry, content, budget, run, value)
                 self._lent.append(run)
+        if self.left is not None:
+            self.left = max(0, self.left - steps)
         if value is None:
             self._given_up += 1
             self.incomplete.add(name)
