@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from gradsense.config import Settings
 from gradsense.engine import analyse, still_hold
 from gradsense.findings import Finding, Safety
+from gradsense.program import callers, entries
+from gradsense.program.file import File
+from gradsense.program.run import Run
+from gradsense.program.state import State
 from gradsense.snapshot import FileSource, ImportedBy, Snapshot
 from gradsense.workspace.session import Session
 from tests.workspace.folders import write_files
@@ -205,3 +210,46 @@ def test_a_change_that_only_a_caller_sees_counts(tmp_path: Path) -> None:
     assert {finding.code for finding in last.analysis.findings} == {"GS403", "GS701"}
     assert not still_hold(last.analysis.findings, before, now)
     assert [finding.code for finding in analyse(now).findings] == ["GS403"]
+
+
+def test_a_caller_is_run_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own analysis finds the run that the files it calls have had made, and the other way round."""
+    files = {"steps.py": STEPS, "main.py": MAIN}
+    begun: list[str] = []
+    run_module = entries.run_module
+
+    def counted(run: Run, state: State, file: File, definitions_only: bool = False) -> int:
+        if not definitions_only:
+            begun.append(Path(file.path).name)
+        return run_module(run, state, file, definitions_only)
+
+    write_files(tmp_path, files)
+    session = Session([tmp_path])
+    snapshots = [Snapshot(str(tmp_path / name), text, Settings()) for name, text in files.items()]
+    try:
+        answers = session.solved(snapshots[0]).answers
+        monkeypatch.setattr(entries, "run_module", counted)
+        for snapshot in (*snapshots, *snapshots):
+            analyse(replace(snapshot, answers={**answers, **session.known(answers)}))
+    finally:
+        session.close_now()
+    assert begun == []
+
+
+def test_a_long_caller_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "_MOST_STEPS", 60)
+    files = {"steps.py": STEPS, "long.py": MAIN, "short.py": "from steps import validate\n\nvalidate(None, [])\n"}
+    assert codes(tmp_path, files) == []
+    monkeypatch.setattr(callers, "_MOST_STEPS", 20_000)
+    assert set(codes(tmp_path, files)) == {"GS403", "GS701"}
+
+
+def test_without_callers_it_is_told_that_there_may_be_some(tmp_path: Path) -> None:
+    alone = analyse(Snapshot(str(tmp_path / "steps.py"), STEPS, Settings(), callers=False))
+    assert (alone.waits, alone.questions) == (True, frozenset())
+    silenced = f"# gradsense: ignore-file[GS701]\n{STEPS}"
+    files = {"steps.py": silenced, "main.py": MAIN}
+    assert codes(tmp_path, files) == ["GS403"]
+    write_files(tmp_path, files)
+    asked = analyse(Snapshot(str(tmp_path / "steps.py"), silenced, Settings(), callers=False))
+    assert asked.findings == (), "what is silenced may be found when the callers are followed"

@@ -366,3 +366,42 @@ def test_a_list_in_the_body_of_a_class_is_read_again() -> None:
     ]
     assert found == [*fresh, fresh[0]]
     assert fresh == [["GS201", "GS403"], ["GS201"]]
+
+
+LOCAL = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+
+        class Double(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, gradient):
+                return gradient * 2
+
+        self.double = Double.apply
+        self.forward_of = Double.forward
+        self.fc = nn.Linear(4, 1)
+
+    def learn(self, x, optimizer):
+        optimizer.zero_grad()
+        self.double(self.fc(x)).sum().backward()
+        optimizer.step()
+
+    def rate(self, x):
+        with torch.no_grad():
+            return self.fc(x)
+"""
+
+
+def test_a_class_that_a_run_defines_is_as_the_run_made_it() -> None:
+    before = runs(LOCAL)
+    assert fresh(before, runs(LOCAL.replace("return self.fc(x)", "return self.fc(x) * 2"))) == {"Net.rate"}
+    assert "Net.__init__" in fresh(before, runs(LOCAL.replace("return x * 2", "return x * 3")))

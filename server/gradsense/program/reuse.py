@@ -112,7 +112,7 @@ class Reuse:
                     continue
                 frame = frames.get(path)  # type: ignore[call-overload]
                 now = state.variable(frame, name) if frame is not None else None  # type: ignore[arg-type]
-            elif read[0] == "member" and script and read[1] not in self.imports.classes:
+            elif read[0] == "member" and read[1] not in self.imports.classes and (script or _made_by(run, *read)):
                 continue
             else:
                 now = self.imports.found.get(read, _GONE)
@@ -159,6 +159,14 @@ class Reuse:
             with contextlib.suppress(AttributeError):
                 del run.imports
         self._lent.clear()
+
+
+def _made_by(run: Run, _: object, cls: object, name: object, after: object) -> bool:
+    """Whether a member is one of a class that the run itself has defined, in a function: it is as that is, and so is
+    what that has from outside of the user's files.
+    """
+    made = run.local_classes.get(cls.code.where) if isinstance(cls, ClassValue) and after is None else None
+    return made is not None and (name in made.members or all(isinstance(base, Ref) for base in made.bases))
 
 
 def _is_comparable(value: object) -> bool:
