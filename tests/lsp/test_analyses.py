@@ -12,11 +12,12 @@ import pytest
 from lsprotocol import types
 
 import gradsense.engine
+import gradsense.lsp.analyses
 import gradsense.program.reuse
 import gradsense.workspace.solve
 from gradsense.config import Settings
 from gradsense.engine import Analysis
-from gradsense.findings import Finding, Severity
+from gradsense.findings import Finding, Severity, Span
 from gradsense.lsp.analyses import Analyses
 from gradsense.lsp.documents import Documents
 from gradsense.program.program import Program
@@ -46,6 +47,9 @@ class World:
 
     def patience(self) -> None:
         return None
+
+    def look_again(self) -> bool:
+        return False
 
     async def answer(
         self, questions: Iterable[Question], overlay: Mapping[str, str], patience: None
@@ -290,6 +294,54 @@ async def test_nothing_is_analysed_when_nothing_has_changed_outside(monkeypatch:
     bench.analyses.touch_all(anew=True)
     await settled(bench)
     assert sorted(path for path, _ in bench.seen) == ["/a.py", "/models.py"]
+
+
+async def calling(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A text that others call: what they do is found in what is typed only if nobody types for an hour, or saves."""
+    bench = Bench(monkeypatch)
+
+    def analysed(snapshot: Snapshot, begin: Callable[[str], None]) -> Analysis:
+        bench.seen.append((snapshot.text, snapshot.callers))
+        at = snapshot.text.index("step")
+        found = Finding("GS901", "called", Severity.WARNING, Span(at, at + 4), "Called. Mend it.")
+        return Analysis((found,) if snapshot.callers else (), frozenset(), waits=not snapshot.callers)
+
+    monkeypatch.setattr(gradsense.workspace.solve, "analyse", analysed)
+    monkeypatch.setattr(gradsense.lsp.analyses, "PAUSE_S", 3600.0)
+    bench.type("step()")
+    await settled(bench)
+    assert bench.seen == [("step()", False), ("step()", True)]
+    bench.seen.clear()
+    return bench
+
+
+async def test_callers_are_followed_when_nobody_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await calling(monkeypatch)
+    for version in range(2, 5):
+        bench.type("x" * version + ";step()", version)
+        result = await bench.analyses.current(URI)
+        assert result is not None
+        # What was found before is where it has moved to.
+        assert [finding.span for finding in result.findings] == [Span(version + 1, version + 5)]
+        assert not result.complete
+    assert [callers for _, callers in bench.seen] == [False, False, False]
+    bench.analyses.saved()
+    await settled(bench)
+    assert bench.seen[3:] == [("xxxx;step()", True)]
+    result = bench.analyses.latest(URI)
+    assert result is not None
+    assert result.complete
+
+
+async def test_no_result_on_the_way_is_without_what_callers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await calling(monkeypatch)
+    heard: list[int] = []
+    bench.analyses.listeners.append(lambda result, edited: heard.append(len(result.findings)))
+    bench.type("y = 1;step()", 2)
+    await bench.analyses.current(URI)
+    bench.analyses.saved()
+    await settled(bench)
+    assert heard == [1]
 
 
 async def test_files_that_are_not_open_come_last_and_after_what_they_import(
