@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from gradsense.cli.arguments import parsed
+from gradsense.cli.main import main
+from tests.program.test_callers import MAIN, STEPS
+from tests.workspace.folders import write_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,6 +39,18 @@ def commands() -> Iterator[tuple[str, str]]:
 def test_commands_are_understood(page: str, command: str) -> None:
     words = shlex.split(re.split(r" [|>] ?", command)[0], comments=True)
     assert parsed(words[1:]).command == words[1]
+
+
+def test_what_a_caller_does_is_told_as_in_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_files(tmp_path, {"steps.py": STEPS, "main.py": MAIN})
+    monkeypatch.chdir(tmp_path)
+    main(["check", "--no-cache"])
+    told = capsys.readouterr().out
+    shown = next(text for text in blocks(ROOT / "README.md", "text") if "called from here" in text)
+    for part in shown.split("...\n"):
+        assert part in told
 
 
 def test_there_are_commands_in_the_guides() -> None:
