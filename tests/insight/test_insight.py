@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 from gradsense.config import Settings
 from gradsense.engine import insight_at
 from gradsense.snapshot import Snapshot
+from gradsense.workspace.session import Session
+from tests.program.test_callers import MAIN, STEPS
+from tests.workspace.folders import write_files
 
 NETWORK = """
 import torch
@@ -104,3 +108,18 @@ def test_an_optimizer_from_elsewhere_is_said_to_be_one() -> None:
 def test_of_other_names_nothing_is_told() -> None:
     assert told(LOOP, "x in torch") == []
     assert told(LOOP, "= DualNetwork") == []
+
+
+def test_an_optimizer_that_a_caller_has_built_is_told_from_there(tmp_path: Path) -> None:
+    write_files(tmp_path, {"steps.py": STEPS, "main.py": MAIN})
+    path = str(tmp_path / "steps.py")
+    session = Session([tmp_path])
+    try:
+        answers = session.solved(Snapshot(path, STEPS, Settings())).answers
+    finally:
+        session.close_now()
+    found = insight_at(Snapshot(path, STEPS, Settings(), answers), STEPS.index("optimizer.step"))
+    assert found is not None
+    assert found.lines[0] == "optimizer: Adam(), built in main.py, line 8"
+    assert any(line.split()[:2] == ["holds", "Sequential"] for line in found.lines)
+    assert insight_at(Snapshot(path, STEPS, Settings()), STEPS.index("optimizer.step")) is None

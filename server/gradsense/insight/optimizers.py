@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import libcst as cst
 
 from gradsense.insight.order import origin_of_gradients
-from gradsense.insight.places import line_at
+from gradsense.insight.places import line_at, words_for_line
 from gradsense.insight.sizes import Size, size_of
 from gradsense.insight.words import in_columns, listed
 from gradsense.program.facts import Build, Make, Step
 from gradsense.program.places import Place
 from gradsense.program.program import Program
+from gradsense.program.run import Run
 from gradsense.program.values import Instance, Obj
 from gradsense.rules.naming import assigned_name
 from gradsense.rules.networks import Network, networks, part_names
@@ -20,15 +23,15 @@ _LONGEST_SETTING = 60
 
 def describe_optimizer(program: Program, optimizer: Instance) -> list[str]:
     """The lines of a hover over an optimizer."""
-    built = next(((run, b) for run, b in program.runs_with_facts(Build) if b.optimizer.obj == optimizer.obj), None)
+    built = next(_built(program, optimizer), None)
     title = optimizer.type.name.rpartition(".")[2]
     if built is None:
         return [f"{title}, made elsewhere: what it holds is not known here", *in_columns(_steps(program, optimizer))]
     run, build = built
-    place = program.place(build.site)
+    place = program.place(build.site) or program.place_elsewhere(build.site)
     name = assigned_name(place) if place is not None else None
-    line = line_at(program, build.site)
-    heading = f"{name or 'optimizer'}: {title}({_settings(place)})" + (f", built on line {line}" if line else "")
+    where = words_for_line(program, build.site)
+    heading = f"{name or 'optimizer'}: {title}({_settings(place)})" + (f", built {where}" if where else "")
     held = program.holdings.get(optimizer.obj, build.holdings)
     rows: list[tuple[str, str, str]] = []
     for network in networks(program, run):
@@ -36,6 +39,12 @@ def describe_optimizer(program: Program, optimizer: Instance) -> list[str]:
     if held.open:
         rows.append(("holds", "also what is not known here", ""))
     return [heading, *in_columns([*rows, *_steps(program, optimizer)])]
+
+
+def _built(program: Program, optimizer: Instance) -> Iterator[tuple[Run, Build]]:
+    """Where an optimizer is built: in this file, or in one that calls it."""
+    for run in program.runs:
+        yield from ((run, build) for build in run.facts_of(Build) if build.optimizer.obj == optimizer.obj)
 
 
 def _settings(place: Place | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 
 import libcst as cst
 
@@ -92,6 +93,15 @@ def _receiver(place: Place) -> set[str]:
         if call.func.attr.value == "step" and call.args:
             names.add(place.code(call.args[0].value))
     return names
+
+
+def words_for_line(program: Program, site: Site) -> str:
+    """Where a site is: `on line 3`, for one in another file `in main.py, line 3`; nothing where that can't be told."""
+    line = line_at(program, site)
+    if line is not None:
+        return f"on line {line}"
+    line = program.line_elsewhere(site)
+    return f"in {PurePath(site.where.path).name}, line {line}" if line else ""
 
 
 def line_at(program: Program, site: Site | None) -> int | None:

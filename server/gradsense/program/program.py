@@ -107,10 +107,17 @@ class Program(Entries):
         """The node at `site` in another of the user's files; None for one in this file."""
         if site is None or site.where.path == self.file.path or site.where.path not in self.imports.files:
             return None
-        path = site.where.path
+        return self._places_in(site.where.path).at(site)
+
+    def line_elsewhere(self, site: Site) -> int:
+        """The 1-based line of a site in another of the user's files; 0 where that can't be told."""
+        place = self.place_elsewhere(site)
+        return self._places_in(site.where.path).line_of(place) if place is not None else 0
+
+    def _places_in(self, path: str) -> Places:
         if path not in self._elsewhere:
             self._elsewhere[path] = Places(self.imports.files[path])
-        return self._elsewhere[path].at(site)
+        return self._elsewhere[path]
 
     def text_at(self, where: Where) -> str:
         """The text of the statement at `where`, its body included: a look at that costs nothing, a place makes a tree.
