@@ -28,8 +28,9 @@ class GradientsNeverCleared(Rule):
     ## What it does
 
     Reports a step that can only find gradients which an earlier round's step has used already and `backward` has added
-    to: nothing clears them on the loop's way round, or only outside of it (once an epoch). The same for a
-    `training_step` under Lightning's manual optimization. As information: cleared on one of the loop's branches only.
+    to: nothing clears them on the loop's way round, or only outside of it (once an epoch); or one of two steps in a
+    round has used them, and nothing clears them before the other. The same for a `training_step` under Lightning's
+    manual optimization. As information: cleared on one of the loop's branches only.
 
     ## Why it matters
 
@@ -88,6 +89,8 @@ class GradientsNeverCleared(Rule):
             if kinds == {Gradients.REUSED} or (not clears and kinds <= _ADDED and not goes_without):
                 outside = [fact.site for fact, _ in clears if fact.context.rounds]
                 yield from self._report(program, run, step, outside)
+        elif (twice := _applied_before(program, run, step)) is not None:
+            yield from self._between_steps(program, run, step, *twice)
         elif loops.is_certain(step, loop):
             if all(certain and loops.is_on_a_branch(program, fact, loop) for fact, certain in inside):
                 yield from self._on_a_branch(program, run, step, inside[0][0])
@@ -117,6 +120,26 @@ class GradientsNeverCleared(Rule):
                 self.related(program, outside[0], "cleared outside the loop") if outside else None,
             ),
             fixes=(_insert_clear(program, run, step, place, optimizer, first),),
+        )
+
+    def _between_steps(
+        self, program: Program, run: Run, step: Step, earlier: Step, backward: Backward
+    ) -> Iterator[Finding]:
+        place, used, added = (program.place(each.site) for each in (step, earlier, backward))
+        if place is None or program.is_damaged(place.where):
+            return
+        optimizer = _optimizer_in(place) or "the optimizer"
+        by = f"`{used.code()}` on line {program.line_of(used)}" if used is not None else "an earlier step"
+        adds = f"`{added.code()}`" if added is not None else "backward"
+        yield from self.finding(
+            added or place,
+            f"`{place.code()}` applies the gradients that {by} has applied again: {adds} adds to them, and nothing "
+            f"clears them in between. Call `{optimizer}.zero_grad()` before {adds}.",
+            related=(
+                self.related(program, earlier.site, "applied here"),
+                self.related(program, step.site, "applied again here"),
+            ),
+            fixes=(_insert_clear(program, run, step, place, _optimizer_in(place), backward),),
         )
 
     def _on_a_branch(self, program: Program, run: Run, step: Step, clear: Clear) -> Iterator[Finding]:
@@ -149,6 +172,66 @@ class GradientsNeverCleared(Rule):
                 yield from self._report(program, run, step, [])
 
     examples = [
+        Bad(
+            """
+            import torch
+            from torch import nn
+
+            generator = nn.Linear(4, 4)
+            optimizer = torch.optim.SGD(generator.parameters(), lr=0.01)
+
+            for _ in range(4):
+                data = torch.randn(8, 4)
+                optimizer.zero_grad()
+                reconstruction = (generator(data) - data).pow(2).mean()
+                reconstruction.backward()
+                optimizer.step()
+                prior = generator(torch.randn(8, 4)).abs().mean()
+                prior.backward()
+            #   ^^^^^^^^^^^^^^^^ GS403
+                optimizer.step()
+            """,
+            shows=PilesUp(),
+            fixed="""
+            import torch
+            from torch import nn
+
+            generator = nn.Linear(4, 4)
+            optimizer = torch.optim.SGD(generator.parameters(), lr=0.01)
+
+            for _ in range(4):
+                data = torch.randn(8, 4)
+                optimizer.zero_grad()
+                reconstruction = (generator(data) - data).pow(2).mean()
+                reconstruction.backward()
+                optimizer.step()
+                prior = generator(torch.randn(8, 4)).abs().mean()
+                optimizer.zero_grad()
+                prior.backward()
+                optimizer.step()
+            """,
+        ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            model, other = nn.Linear(4, 1), nn.Linear(4, 1)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+            second = torch.optim.SGD(other.parameters(), lr=0.01)
+
+            for number in range(4):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+                second.zero_grad()
+                other(torch.randn(8, 4)).pow(2).mean().backward()
+                second.step()
+                model.zero_grad()
+                model(torch.randn(8, 4)).pow(2).mean().backward()
+                optimizer.step()
+            """
+        ),
         Bad(
             """
             import torch
@@ -722,6 +805,29 @@ _COMPUTED = frozenset({Gradients.FRESH, Gradients.PILED})
 def _adds_to_used(step: Step) -> bool:
     kinds = {state.kind for state in step.states}
     return step.context.in_later_round and Gradients.REUSED in kinds and Gradients.UNKNOWN not in kinds
+
+
+def _applied_before(program: Program, run: Run, step: Step) -> tuple[Step, Backward] | None:
+    """The step of the same round that has applied what a step can only apply again, and the first backward pass that
+    has added to it since; None where something clears in between, or may.
+    """
+    if {state.kind for state in step.states} != {Gradients.REUSED}:
+        return None
+    optimizer, earlier, added = step.optimizer.obj, None, None
+    for fact in run.facts_in_order(Backward, Step, Clear):
+        if fact is step:
+            break
+        if fact.context.rounds != step.context.rounds:
+            continue
+        if isinstance(fact, Step) and fact.optimizer.obj == optimizer:
+            earlier, added = fact, None
+        elif isinstance(fact, Clear) and optimizer in fact.optimizers | fact.possible:
+            earlier = None
+        elif isinstance(fact, Backward) and optimizer in fact.optimizers and added is None:
+            added = fact
+    if earlier is None or added is None or loops.exclude_each_other(program, step, earlier):
+        return None
+    return earlier, added
 
 
 def _goes_round(program: Program, loop: Site) -> bool:
