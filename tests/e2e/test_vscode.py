@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_cache import LOOP as MAIN
+from tests.cli.test_cache import STEPS
 from tests.e2e.real_vscode import NODE, REPOSITORY, VSCode, address_of, install, server_from_this_environment
 
 HERE = Path(__file__).parent
@@ -128,6 +130,12 @@ def test_from_squiggle_to_fix(vscode: str, project: Path, screenshots: Path) -> 
     play("from_squiggle_to_fix", address_of(vscode, project), screenshots)
     fixed = (project / "dual_network.py").read_text()
     assert "optim.Adam(network.parameters(), lr=0.01)" in fixed
+
+
+def test_what_callers_do_is_told_where_it_goes_wrong(vscode: str, project: Path, screenshots: Path) -> None:
+    (project / "steps.py").write_text(STEPS)
+    (project / "main.py").write_text(MAIN)
+    play("callers", address_of(vscode, project), screenshots)
 
 
 def test_hovers_tell_what_was_understood(vscode: str, project: Path, screenshots: Path) -> None:
