@@ -206,9 +206,10 @@ def analyse(snapshot: Snapshot, begin: Callable[[str], None] = _begin_nothing) -
         begin("")
         called = program.called if snapshot.callers else None
         if called is not None:
-            found += _of_callers(called, rules, found, failures, begin)
+            found, failed = _with_callers(program, called, rules, found, begin)
+            failures += failed
         by_rules = {(finding.code, finding.span) for finding in found}
-        is_whole = snapshot.callers or not program.left_to_others
+        is_whole = program.callers_are_known if snapshot.callers else not program.left_to_others
         review = _review(program, rules, found, failures, is_whole)
         for rule in rules:
             begin(rule.code)
@@ -287,25 +288,33 @@ def _review(program: Program, rules: list[Rule], found: list[Finding], failures:
     )
 
 
-def _of_callers(
-    called: Program, rules: list[Rule], own: list[Finding], failures: list[str], begin: Callable[[str], None]
-) -> list[Finding]:
-    """What the rules find only with the files that lead here. Whether a fix is right for whoever else calls the same
-    lines is for the author to say.
+def _with_callers(
+    program: Program, called: Program, rules: list[Rule], own: list[Finding], begin: Callable[[str], None]
+) -> tuple[list[Finding], list[str]]:
+    """What is found with the files that lead here, and mistakes of ours. Where all of them could be followed, what a
+    file says by itself is withdrawn if it doesn't hold with them.
+
+    Whether a fix is right for whoever else calls the same lines is for the author to say.
     """
-    known = {(finding.code, finding.span) for finding in own}
     found: list[Finding] = []
+    failures: list[str] = []
     for rule in rules:
         begin(rule.code)
-        for finding in _found_or_failure(rule, lambda rule: findings_of(called, rule), failures):
-            if (finding.code, finding.span) not in known:
-                call = called.call_into(finding.span)
-                at = call.span if call is not None else None
-                reached = (Related("called from here", at, call.where.path),) if call is not None and at else ()
-                related = (*finding.related, *reached)
-                found.append(replace(finding, fixes=_for_the_author(finding), related=related))
+        before = len(failures)
+        by_itself = {finding.span: finding for finding in own if finding.code == rule.code}
+        seen = _found_or_failure(rule, partial(findings_of, called), failures)
+        is_sure = program.callers_are_known and len(failures) == before
+        spans = {finding.span for finding in seen}
+        found += (finding for span, finding in by_itself.items() if span in spans or not is_sure)
+        found += (_of_a_caller(called, finding) for finding in seen if finding.span not in by_itself)
     begin("")
-    return found
+    return found, failures
+
+
+def _of_a_caller(called: Program, finding: Finding) -> Finding:
+    call = called.call_into(finding.span)
+    reached = () if call is None or call.span is None else (Related("called from here", call.span, call.where.path),)
+    return replace(finding, fixes=_for_the_author(finding), related=(*finding.related, *reached))
 
 
 def findings_of(program: Program, rule: Rule) -> list[Finding]:

@@ -325,7 +325,7 @@ async def test_callers_are_followed_when_nobody_types(monkeypatch: pytest.Monkey
         assert [finding.span for finding in result.findings] == [Span(version + 1, version + 5)]
         assert not result.complete
     assert [callers for _, callers in bench.seen] == [False, False, False]
-    bench.analyses.saved()
+    bench.analyses.saved(URI)
     await settled(bench)
     assert bench.seen[3:] == [("xxxx;step()", True)]
     result = bench.analyses.latest(URI)
@@ -339,7 +339,7 @@ async def test_no_result_on_the_way_is_without_what_callers_do(monkeypatch: pyte
     bench.analyses.listeners.append(lambda result, edited: heard.append(len(result.findings)))
     bench.type("y = 1;step()", 2)
     await bench.analyses.current(URI)
-    bench.analyses.saved()
+    bench.analyses.saved(URI)
     await settled(bench)
     assert heard == [1]
 

@@ -34,7 +34,7 @@ def finding(word: str, code: str = "GS403") -> Finding:
 
 
 def carried(now: Snapshot, *found: Finding) -> tuple[Finding, ...]:
-    return Called(found, snapshot(TEXT)).joined((), now)
+    return Called(found, frozenset(), snapshot(TEXT)).joined((), now)
 
 
 def test_in_the_same_text_nothing_changes() -> None:
@@ -71,7 +71,13 @@ def test_what_the_file_says_by_itself_goes_first() -> None:
     called = Called.beyond((own,), whole, snapshot(TEXT))
     assert called.findings == (finding("four"),)
     assert called.joined((own,), snapshot(TEXT)) == (own, finding("four"))
-    assert Called(whole, snapshot(TEXT)).joined((own,), snapshot(TEXT)) == (own, finding("four"))
+    assert Called(whole, frozenset(), snapshot(TEXT)).joined((own,), snapshot(TEXT)) == (own, finding("four"))
+
+
+def test_what_callers_have_taken_back_stays_so_while_somebody_types() -> None:
+    called = Called.beyond((finding("two"), finding("four")), (finding("four"),), snapshot(TEXT))
+    moved = replace(finding("two"), span=Span(10, 13))
+    assert called.joined((moved, finding("four")), snapshot(f"# {TEXT}")) == (finding("four"),)
 
 
 def test_every_edit_is_told_for_what_it_is() -> None:

@@ -87,6 +87,21 @@ async def test_what_is_typed_in_a_caller_counts_at_once(tmp_path: Path) -> None:
         assert not running.logged
 
 
+async def test_a_program_that_mentions_no_torch_may_call_it_too(tmp_path: Path) -> None:
+    main = "from models import loader, model, optimizer\nfrom steps import train, validate\n\n"
+    main += "for epoch in range(10):\n    train(model, loader, optimizer, None)\n    validate(model, loader)\n"
+    models = MAIN.partition("for epoch")[0].replace("from steps import train, validate\n", "")
+    steps = STEPS.replace("criterion(model(x), y)", "(model(x) - y).pow(2).mean()")
+    write_files(tmp_path, {"steps.py": steps, "models.py": models})
+    async with editor("vscode", tmp_path, EXTENSION_OPTIONS, REAL) as running:
+        uri = running.open("steps.py", steps)
+        await codes(running, uri, [])
+        other = running.open("main.py", "x = 1\n")
+        await codes(running, other, [])
+        running.edit(other, 2, (0, 0), (1, 0), main)
+        await codes(running, uri, ["GS701"])
+
+
 async def test_an_edit_here_keeps_what_a_caller_does(tmp_path: Path) -> None:
     write_files(tmp_path, {"steps.py": STEPS, "main.py": MAIN})
     async with editor("vscode", tmp_path, EXTENSION_OPTIONS, REAL) as running:

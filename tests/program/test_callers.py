@@ -253,3 +253,123 @@ def test_without_callers_it_is_told_that_there_may_be_some(tmp_path: Path) -> No
     write_files(tmp_path, files)
     asked = analyse(Snapshot(str(tmp_path / "steps.py"), silenced, Settings(), callers=False))
     assert asked.findings == (), "what is silenced may be found when the callers are followed"
+
+
+GUARDED = {
+    "a hook": (
+        "def clear(optimizer, args, kwargs):\n    optimizer.zero_grad()\n\n\n",
+        "    optimizer.register_step_post_hook(clear)\n",
+    ),
+    "an attribute of the module": (
+        "import steps\n\n",
+        "    steps.before = lambda optimizer: optimizer.zero_grad()\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("above", "within"), GUARDED.values(), ids=GUARDED.keys())
+def test_what_a_caller_does_to_it_counts(tmp_path: Path, above: str, within: str) -> None:
+    steps = STEPS.replace("        loss = ", "        before(optimizer)\n        loss = ").replace(
+        "def train", "def before(optimizer):\n    pass\n\n\ndef train"
+    )
+    main = HEALTHY.replace("        optimizer.zero_grad()\n", "")
+    assert codes(tmp_path / "without", {"steps.py": steps, "main.py": main}) == ["GS403"]
+    guarded = main.replace("def main", f"{above}def main").replace(
+        "    model.train()\n", f"{within}    model.train()\n", 1
+    )
+    assert codes(tmp_path / "with", {"steps.py": steps, "main.py": guarded}) == []
+
+
+COMPUTE = """\
+import torch
+
+
+def build(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def compute(model, loader, optimizer):
+    for x, y in loader:
+        optimizer.zero_grad()
+        (model(x) - y).pow(2).mean().backward()
+"""
+EXPERIMENT = """\
+from torch import nn
+from steps import build, compute
+
+
+class Experiment:
+    def __init__(self):
+        self.model = nn.Linear(3, 2)
+        self.optimizer = build(self.model)
+
+    def gather(self, loader):
+        compute(self.model, loader, self.optimizer)
+
+    def apply(self):
+        self.optimizer.{step}()
+"""
+
+
+def test_what_another_method_of_the_caller_does_counts(tmp_path: Path) -> None:
+    for step, expected in (("step", []), ("state_dict", ["GS404"])):
+        assert codes(tmp_path / step, {"steps.py": COMPUTE, "main.py": EXPERIMENT.format(step=step)}) == expected
+
+
+def test_what_callers_refute_is_withdrawn(tmp_path: Path) -> None:
+    core = """\
+import torch
+
+
+class Core:
+    def __init__(self, model):
+        self.model = model
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def gather(self, loader):
+        for x, y in loader:
+            torch.nn.functional.cross_entropy(self.model(x), y).backward()
+"""
+    app = """\
+import torch
+from core import Core
+
+
+class App:
+    def __init__(self):
+        self.core = Core(torch.nn.Linear(3, 2))
+
+    def on_data(self, loader):
+        self.core.gather(loader)
+
+    def on_tick(self):
+        self.core.optimizer.step()
+        self.core.optimizer.zero_grad()
+"""
+    assert codes(tmp_path / "alone", {"core.py": core}, "core.py") == ["GS404"]
+    assert codes(tmp_path / "called", {"core.py": core, "app.py": app}, "core.py") == []
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        "from .steps import train as fit, validate as check\n",
+        "from . import steps\n\nfit, check = steps.train, steps.validate\n",
+    ],
+)
+def test_a_package_may_give_other_names(tmp_path: Path, init: str) -> None:
+    main = MAIN.replace("from steps import train, validate", "from lib import check, fit")
+    main = main.replace("train(model, loader", "fit(model, loader").replace("validate(model", "check(model")
+    files = {"lib/steps.py": STEPS, "lib/__init__.py": init, "main.py": main}
+    assert set(codes(tmp_path, files, "lib/steps.py")) == {"GS403", "GS701"}
+
+
+def test_who_only_imports_calls_nothing(tmp_path: Path) -> None:
+    passing = {f"a{number}.py": "from steps import train, validate\n" for number in range(6)}
+    assert set(codes(tmp_path, {"steps.py": STEPS, **passing, "main.py": MAIN})) == {"GS403", "GS701"}
+
+
+@pytest.mark.parametrize("typed", ["    optimizer.zero_gra\n", "    zer\n", "    for x in (\n"])
+def test_what_is_being_typed_in_a_caller_waits(tmp_path: Path, typed: str) -> None:
+    main = MAIN.replace("        validate(model, loader)\n", f"        validate(model, loader)\n    {typed}")
+    assert codes(tmp_path, {"steps.py": STEPS, "main.py": main}) == []

@@ -79,7 +79,7 @@ def test_the_fewest_imports_come_first_then_the_nearest_folder(tmp_path: Path) -
     assert leading_to(tmp_path, "lib/steps.py") == ("loop.py", "../far/away/main.py", "main.py", "last.py")
 
 
-def test_a_package_passes_on_and_tests_do_not_count(tmp_path: Path) -> None:
+def test_a_package_leads_on_and_tests_do_not_count(tmp_path: Path) -> None:
     write_files(
         tmp_path,
         {
@@ -90,7 +90,7 @@ def test_a_package_passes_on_and_tests_do_not_count(tmp_path: Path) -> None:
             "test_steps.py": "import lib.steps\n",
         },
     )
-    assert leading_to(tmp_path, "lib/steps.py") == ("../main.py",)
+    assert leading_to(tmp_path, "lib/steps.py") == ("__init__.py", "../main.py")
 
 
 def test_what_is_typed_counts_before_what_is_saved(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_what_is_no_text_imports_nothing(tmp_path: Path) -> None:
 
 def test_only_so_many_are_told(tmp_path: Path) -> None:
     write_files(tmp_path, {"steps.py": "", **{f"m{number:02}.py": "import steps\n" for number in range(40)}})
-    assert leading_to(tmp_path, "steps.py") == tuple(f"m{number:02}.py" for number in range(12))
+    assert leading_to(tmp_path, "steps.py") == tuple(f"m{number:02}.py" for number in range(16))
 
 
 def test_of_a_home_folder_the_shallowest_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Set
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,8 +105,15 @@ class _Unit:
     """Which analysis is the newest."""
     anew: bool = False
     """Whether to ask all questions again."""
+    imports: frozenset[str] = frozenset()
+    """The modules that the newest text imports."""
     called: Called | None = None
     """What was found last by following the files that call this one."""
+
+    @property
+    def asks_who_imports_it(self) -> bool:
+        """Whether what is found depends on which files import this one."""
+        return any(isinstance(question, ImportedBy) for question in self.asked)
 
     def with_called(self, own: tuple[Finding, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
         """What a text says by itself, with what its callers did when they were followed last."""
@@ -143,7 +150,10 @@ class Analyses:
         """What was told last of what is too much to follow, by path."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._looks_left = 0
         self._rest = asyncio.Event()
+        self._saved = 0
+        """The newest revision that was saved."""
         self._rest_from = 0.0
         """When nobody will have typed for a while, in seconds of the monotonic clock."""
         self._serial = 0
@@ -200,20 +210,27 @@ class Analyses:
             self.touch(unit)
             if anew and unit in self._units:
                 self._units[unit].anew = True
-        self._start(self._look_again())
+        self._looks_left = 1 if self._looks_left == 0 else 2
+        if self._looks_left == 1:
+            self._start(self._look_again())
 
     async def _look_again(self) -> None:
-        """See what the files on disk import now; if that is something else, what is called from elsewhere may be called
-        from somewhere else."""
-        await self._ready()
-        if await asyncio.to_thread(self._session().look_again):
-            self._touch_called(None)
+        """See what the files on disk import now, once more if they may have changed meanwhile; if that is something
+        else, what is called from elsewhere may be called from somewhere else."""
+        try:
+            await self._ready()
+            while self._looks_left:
+                self._looks_left = 1
+                if await asyncio.to_thread(self._session().look_again):
+                    self._touch_called()
+                self._looks_left -= 1
+        finally:
+            self._looks_left = 0
 
-    def _touch_called(self, paths: Set[str] | None) -> None:
-        """Analyse again what depends on who imports it, of the files at some paths (None: of all)."""
+    def _touch_called(self) -> None:
+        """Analyse again what depends on who imports it."""
         for uri, unit in list(self._units.items()):
-            asked = any(isinstance(question, ImportedBy) for question in unit.asked)
-            if asked and unit.result is not None and (paths is None or unit.result.snapshot.path in paths):
+            if unit.asks_who_imports_it:
                 self.touch(uri)
 
     @property
@@ -327,10 +344,12 @@ class Analyses:
 
         session, turn = self._session(), state.turn
         settings, _ = session.settings_for(snapshot.path)
-        answers = session.known(state.asked, self._documents.texts_by_path())
-        snapshot = replace(snapshot, settings=settings, answers=MappingProxyType(answers))
         held, anew, state.anew = state.result, state.anew, False
         is_held = held is not None and held.complete and held.source.revision == source.revision and not anew
+        # Who imports the file may take longer to tell than there is between two keys.
+        asked = state.asked if is_held else {each for each in state.asked if not isinstance(each, ImportedBy)}
+        answers = session.known(asked, self._documents.texts_by_path())
+        snapshot = replace(snapshot, settings=settings, answers=MappingProxyType(answers))
         if held is not None and is_held and still_hold(held.findings, held.snapshot, snapshot):
             return  # Something outside of the text has changed, which its findings don't depend on.
         own, alone = None, replace(snapshot, callers=False)
@@ -389,8 +408,9 @@ class Analyses:
             except StopIteration:
                 return
 
-    def saved(self) -> None:
+    def saved(self, unit: str) -> None:
         """Somebody has saved what was typed: now is the time to look at what takes longer."""
+        self._saved = max(self._saved, self._documents.revision(unit))
         self._rest_from = 0.0
         self._rest.set()
         self._rest = asyncio.Event()
@@ -427,14 +447,11 @@ class Analyses:
         edited = previous is None or previous.source.revision != source.revision
         new = edited or previous is None or previous.findings != findings
         self._serial += new
-        if edited and previous is not None and source.uri not in self.closed:
+        if edited and previous is not None and source.uri not in self.closed and source.revision > self._saved:
             self._rest_from = time.monotonic() + PAUSE_S
         serial = self._serial if previous is None or new else previous.serial
         state.result = Analysed(source, snapshot, findings, complete, serial)
-        read, state.reads = (
-            state.reads,
-            frozenset(answer.path for answer in snapshot.answers.values() if isinstance(answer, SourceFile)),
-        )
+        state.reads = frozenset(a.path for a in snapshot.answers.values() if isinstance(a, SourceFile))
         self._tell()
         if new:
             for listener in self.listeners:
@@ -443,8 +460,12 @@ class Analyses:
         if edited and (previous is not None or source.uri not in self.closed):
             self._touch_readers(snapshot.path)
         # What files on disk import is known without their analyses.
-        if source.uri not in self.closed:
-            self._touch_called((read ^ state.reads) - {snapshot.path})
+        if edited and source.uri not in self.closed and any(unit.asks_who_imports_it for unit in self._units.values()):
+            from gradsense.workspace.import_index import modules_in
+
+            before, state.imports = state.imports, modules_in(source.text.encode("utf-8", "replace"))
+            if before != state.imports:
+                self._touch_called()
 
     def _touch_readers(self, path: str) -> None:
         """Analyse again what has read the text of `path`."""

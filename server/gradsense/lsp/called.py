@@ -3,7 +3,7 @@ again: that takes longer than there is between two keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gradsense.findings import Edit, Finding, Fix, Related, Span
@@ -12,19 +12,28 @@ from gradsense.snapshot import Snapshot, SourceFile
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """Findings of a snapshot, and the snapshot."""
+    """What a snapshot's callers have added to what it says by itself, and taken from it (by code and key)."""
 
     findings: tuple[Finding, ...]
+    withdrawn: frozenset[tuple[str, str]]
     snapshot: Snapshot
 
     @staticmethod
-    def beyond(own: Iterable[Finding], whole: Iterable[Finding], snapshot: Snapshot) -> Called:
-        """What is found on the whole, other than what a file says by itself."""
+    def beyond(own: Sequence[Finding], whole: Sequence[Finding], snapshot: Snapshot) -> Called:
+        """What tells the findings on the whole from what the file says by itself."""
         known = {(finding.code, finding.span) for finding in own}
-        return Called(tuple(each for each in whole if (each.code, each.span) not in known), snapshot)
+        kept = {(finding.code, finding.span) for finding in whole}
+        return Called(
+            tuple(each for each in whole if (each.code, each.span) not in known),
+            frozenset((each.code, each.key) for each in own if (each.code, each.span) not in kept),
+            snapshot,
+        )
 
     def joined(self, own: tuple[Finding, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
-        """What the file of a newer snapshot says by itself, and these findings where its text is as it was."""
+        """What the file of a newer snapshot says by itself, with these findings where its text is as it was, and
+        without those that they had taken back.
+        """
+        own = tuple(each for each in own if (each.code, each.key) not in self.withdrawn)
         if not self.findings:
             return own
         known = {(finding.code, finding.span) for finding in own}

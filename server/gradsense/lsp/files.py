@@ -56,7 +56,7 @@ class Files:
     async def saved(self, params: types.DidSaveTextDocumentParams) -> None:
         self._server.lenses.saved(params.text_document.uri)
         self._server.diagnostics.saved(params.text_document.uri)
-        self._server.analyses.saved()
+        self._server.analyses.saved(self._server.documents.unit_of(params.text_document.uri))
         if not self._server.client.watches_files:
             await self._server.engine_imported()
             await self._changed([], self._server.configuration.read_again())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from gradsense.program.entries import ClassFacts, Entries
 from gradsense.program.values import Kind, Site, Where
@@ -14,26 +15,40 @@ _MODES = frozenset({"train", "eval"})
 _STEP = re.compile(r"\.\s*step\s*\(")
 _MOST_CALLERS = 4
 _MOST_STEPS = 20_000
-"""Of all callers of a file together: about one that is as long as may be."""
+"""Of all callers of a file together; 18,000 is what one run may take."""
 
 
-def callers_of(entries: Entries, names: frozenset[str]) -> list[Entries]:
+class Callers(NamedTuple):
+    """What is run of the files that lead to another one."""
+
+    entries: list[Entries]
+    are_all: bool
+    """Whether nothing of them was left out: what none of them does is not done."""
+
+
+def callers_of(entries: Entries, names: frozenset[str]) -> Callers:
     """What is run of other files and leads into one, to functions and classes with these `names`: of the files with the
-    fewest imports on the way, as far as the steps last.
+    fewest imports on the way, as far as the steps last. What is being typed in one of them is not followed.
     """
     found: list[Entries] = []
-    left = _MOST_STEPS
+    are_all, left = True, _MOST_STEPS
     for file in entries.imports.files_leading_here():
-        if names.isdisjoint(file.document.names):
-            continue
         names = names | file.leading_to(names)
-        caller = Entries(file, entries.imports.of(file), entries.settings, leading_to=names, steps=left)
+        if names.isdisjoint(file.mentioned):
+            continue
+        if len(found) == _MOST_CALLERS or not left or any(tree.holes for _, _, tree, _ in file.units):
+            are_all = False
+            continue
+        caller = Entries(file, entries.imports.of(file), entries.settings, steps=left)
         caller.ensure_runs()
-        found.append(caller)
-        left = caller.steps_left
-        if len(found) == _MOST_CALLERS or not left:
-            break
-    return found
+        left = caller.steps_left or 0
+        is_damaged = any(site.where.path == file.path for run in caller.runs for site in run.lost)
+        are_all = are_all and not caller.incomplete and not is_damaged
+        if not is_damaged and any(run.facts_here(entries.file.path).by_kind for run in caller.runs):
+            found.append(caller)
+        else:
+            caller.let_go()
+    return Callers(found, are_all)
 
 
 def calls_into(caller: Entries, where: Where) -> Iterator[tuple[Site, Site]]:
@@ -49,7 +64,7 @@ def left_to_others(entries: Entries) -> frozenset[str]:
     """The functions and classes of a file that drive a training, and that wait for others to call them."""
     reached = {code.where.unit for code in entries.script[0].reached}
     return frozenset(
-        where.unit
+        where.unit.partition("#")[0]
         for where, _, tree, _ in entries.file.units
         if where.unit and where.unit not in reached and _drives(tree, entries.classes.get(where.unit))
     )

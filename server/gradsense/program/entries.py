@@ -112,12 +112,11 @@ class Entries:
         imports: Imports,
         settings: Settings | None = None,
         in_order: Entries | None = None,
-        leading_to: frozenset[str] | None = None,
         steps: int | None = None,
     ) -> None:
-        """`in_order` are those of the same notebook from top to bottom, for one whose cells run in any order. With
-        `leading_to`, only such functions and methods are run beside the script that mention one of these names; with
-        `steps`, in no more of them.
+        """`in_order` are those of the same notebook from top to bottom, for one whose cells run in any order.
+
+        `steps` is what all runs together may take (default: each has a budget of its own).
         """
         self.file = file
         self.imports = imports
@@ -125,7 +124,6 @@ class Entries:
         self.text = file.document.text
         self.runs: list[Run] = []
         self._in_order = in_order
-        self._leading_to = leading_to
         self._memory = memory_of(file.path, in_order is not None)
         self._memory.begin()
         self._reuse = Reuse(imports, self._memory, steps)
@@ -136,9 +134,9 @@ class Entries:
         return self._reuse.incomplete
 
     @property
-    def steps_left(self) -> int:
-        """What is left of the steps that all may take together; 0 where that isn't limited."""
-        return self._reuse.left or 0
+    def steps_left(self) -> int | None:
+        """What is left of the steps that all may take together; None where each has a budget of its own."""
+        return self._reuse.left
 
     def let_go(self) -> None:
         """What was asked for has been told: the runs that are remembered hold this file no longer."""
@@ -162,7 +160,7 @@ class Entries:
         try:
             run_module(definitions_run, defined, self.file, definitions_only=True)
         except Exhausted:
-            self.incomplete.add("")
+            self._reuse.incomplete.add("")
         self.imports.asking = None
         self._reuse.frames = definitions_run.module_frames, defined
         in_order = self._in_order.script if self._in_order is not None else None
@@ -237,16 +235,12 @@ class Entries:
                 isinstance(value, FunctionValue)
                 and value.code.where.path == self.file.path
                 and value.code not in run.reached
-                and self._is_wanted(value.code)
                 and (not TELLING_NAMES.isdisjoint(self._names_in(value.code)) or self._drives(value.code))
             ):
                 result = self._run_entry(name, value)
                 if result is not None:
                     made[name] = result[1]
         return made
-
-    def _is_wanted(self, code: Code) -> bool:
-        return self._leading_to is None or not self._leading_to.isdisjoint(self._names_in(code))
 
     def _drives(self, code: Code) -> bool:
         """Whether a function has a loop, and calls at least two of the file's functions that have to do with training:
@@ -334,8 +328,6 @@ class Entries:
                 members.update({n: v for n, v in each.members.items() if isinstance(v, FunctionValue)})
         if kind is Kind.OTHER and TELLING_NAMES.isdisjoint(self._names_in(cls.code)):
             return None
-        if not self._is_wanted(cls.code) and not any(self._is_wanted(each.code) for each in members.values()):
-            return None
         instance = Instance(Obj(cls.code.site, (), "self"), cls, kind)
         loose = frozenset().union(
             *(assigned_attributes(function.code) for name, function in members.items() if name != "__init__")
@@ -348,8 +340,6 @@ class Entries:
             entry = self._configure(cls, instance, members, entry, runs)
         for name, function in members.items():
             if name == "__init__" or name in runs:
-                continue
-            if not self._is_wanted(function.code):
                 continue
             inherited = function.owner is not None and function.owner != cls
             if inherited and not self._calls_back(function, cls):

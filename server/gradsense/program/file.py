@@ -165,8 +165,17 @@ class File:
         return _with_those_that_mention(loud, units)
 
     def leading_to(self, names: frozenset[str]) -> frozenset[str]:
-        """Those of `names` that the file mentions, and the functions and classes of its own that lead to them."""
-        units = [({where.unit}, tree.names) for where, _, tree, _ in self.units if where.unit]
+        """Those of `names` that the file mentions, the functions and classes of its own that lead to them, and other
+        names that it gives to any of these.
+        """
+        units: list[tuple[set[str], frozenset[str]]] = []
+        for where, _, tree, lowered in self.units:
+            units.append(({where.unit.partition("#")[0]} - {""}, tree.names))
+            for statement in lowered.statements:
+                if isinstance(statement, ir.ImportFrom):
+                    units += (({alias}, frozenset({name})) for name, alias in statement.names)
+                elif isinstance(statement, ir.Assign):
+                    units.append(({each.id for each in statement.targets if isinstance(each, ir.Name)}, tree.names))
         return _with_those_that_mention(set(names & self.document.names), units)
 
     @cached_property

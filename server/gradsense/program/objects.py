@@ -274,6 +274,10 @@ def store_attribute(run: Run, frame: Frame, state: State, receiver: Value, name:
         elif isinstance(option, (Tensor, Parameters)):
             run.record(Store(frame.site(at), run.context(frame), option, name, value, None), frame)
             tensor_methods.store_on_tensor(run, frame, state, option, name, value, at)
+        elif isinstance(option, Ref) and option.name.startswith("file:"):
+            number = run.module_frames.get(option.name.removeprefix("file:"))
+            if number is not None:
+                state.set_variable(number, name, value)
     expressions.use(run, value)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from gradsense.config import Settings
 from gradsense.findings import Span
-from gradsense.program.callers import callers_of, calls_into, left_to_others
+from gradsense.program.callers import Callers, callers_of, calls_into, left_to_others
 from gradsense.program.entries import ClassFacts, Entries
 from gradsense.program.facts import Call, Gradients, GradState, Holdings, Lost, Store
 from gradsense.program.file import File
@@ -45,7 +45,8 @@ class Program(Entries):
         super().__init__(file, imports, settings, in_order)
         self._places = Places(file)
         self._elsewhere: dict[str, Places] = {}
-        self._callers: list[Entries] = []
+        self._callers = Callers([], True)
+        self._is_called = False
         self._begin()
 
     def _begin(self) -> None:
@@ -66,25 +67,50 @@ class Program(Entries):
 
     @cached_property
     def called(self) -> Program | None:
-        """The same with what runs of other files have seen here; None if there are none."""
-        self._callers = callers_of(self, self.left_to_others) if self.left_to_others else []
-        runs = [run for each in self._callers for run in each.runs if run.facts_here(self.file.path).by_kind]
-        if not runs:
+        """The same with the runs of other files that lead here; None if there are none.
+
+        Text, places and classes are those of this file alone; facts of `facts_anywhere`, `names` and what is
+        `incomplete` are told of the callers, too.
+        """
+        if not self.left_to_others:
+            return None
+        self._callers = callers_of(self, self.left_to_others)
+        if not self._callers.entries:
             return None
         called = copy(self)
         for name, value in vars(Program).items():
             if isinstance(value, cached_property):
                 vars(called).pop(name, None)
         called._begin()
-        called.runs = [*self.runs, *runs]
+        called.runs = [*self.runs, *(run for each in self._callers.entries for run in each.runs)]
+        called._is_called = True
         return called
+
+    @property
+    def incomplete(self) -> set[str]:
+        """The entries whose runs did not come to their end."""
+        return self._reuse.incomplete | ({"callers"} if self._is_called and not self._callers.are_all else NOTHING)
+
+    @property
+    def callers_are_known(self) -> bool:
+        """Whether all that `called` would have to follow was followed."""
+        _ = self.called
+        return self._callers.are_all
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name that the file mentions, and those of the files that call it: what nobody says is not done."""
+        callers = self._callers.entries if self._is_called else ()
+        paths = {path for each in callers for run in each.runs for path in run.module_frames}
+        files = [self.imports.files[path] for path in paths if path in self.imports.files]
+        return self.file.document.names.union(*(file.document.names for file in files))
 
     def call_into(self, span: Span) -> Place | None:
         """The call in another file that leads to a place in this one's text: to what a run has seen nearest to it."""
         seen: list[tuple[int, Place]] = []
         for where, begin, tree in self.file.blocks():
             if begin <= span.start < begin + len(tree.text):
-                for caller in self._callers:
+                for caller in self._callers.entries:
                     for site, call in calls_into(caller, where):
                         at, place = self.place(site), self.place_elsewhere(call)
                         if place is not None and at is not None and at.span is not None:
@@ -94,7 +120,7 @@ class Program(Entries):
     def let_go(self) -> None:
         """What was asked for has been told, of the other files, too."""
         super().let_go()
-        for caller in self._callers:
+        for caller in self._callers.entries:
             caller.let_go()
 
     # -- places --

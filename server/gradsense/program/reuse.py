@@ -62,6 +62,9 @@ class Reuse:
         budget = _BUDGETS[min(self._given_up, len(_BUDGETS) - 1)]
         if self.left is not None:
             budget = min(budget, self.left)
+            if not budget:
+                self.incomplete.add(name)
+                return None
         script, entry = kind == "script", (kind, name)
         for result in self._memory.results(entry, content, budget):
             if self._holds(result.run, script):
@@ -81,7 +84,10 @@ class Reuse:
             self.imports.asking = None
             run.finish()
             steps = budget - run.remaining
-            if script or all(self._is_of_the_script(*read) or _is_comparable(v) for read, v in run.reads.items()):
+            # What was cut off for the sake of others is no use to the file's own analysis.
+            is_cut = value is None and self.left is not None
+            reads = run.reads.items()
+            if not is_cut and (script or all(self._is_of_the_script(*read) or _is_comparable(v) for read, v in reads)):
                 self._memory.keep(entry, content, budget, run, value)
                 self._lent.append(run)
         if self.left is not None:

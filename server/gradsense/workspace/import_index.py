@@ -13,13 +13,15 @@ from typing import NamedTuple
 from gradsense.workspace.discovery import is_skipped
 from gradsense.workspace.files import UnreadableFile, read_bytes
 
-_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_IMPORT = re.compile(rb"(?:^|;)[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _LARGEST_FILE = 512 * 1024
 _MOST_FILES = 5_000
-"""Files of a folder that are read, those with the fewest folders around them first."""
+_MOST_FOLDERS = 5_000
+"""Files of a folder that are read, and folders in it that are looked into: the fewest folders around them first."""
+_MOST_ROOTS = 16
 _MOST_LAYERS = 4
-"""Imports between a file and one that counts as leading to it; the `__init__` of a package is one on the way, too."""
-_MOST_FOUND = 12
+"""Imports between a file and one that counts as leading to it."""
+_MOST_FOUND = 16
 _MOST_TOLD = 1024
 """Files of which it is kept what leads to them: who types asks at each key."""
 
@@ -85,7 +87,10 @@ class ImportIndex:
                 for last in {module.rpartition(".")[2] for module in modules}:
                     by_last_name.setdefault(last, []).append(path)
             now = _Folder(read, {name: tuple(paths) for name, paths in by_last_name.items()})
+            self._folders.pop(root, None)
             self._folders[root] = now
+            if len(self._folders) > _MOST_ROOTS:
+                del self._folders[next(iter(self._folders))]
             return before is None or _modules_by_path(before) != _modules_by_path(now)
 
     def look_again(self) -> bool:
@@ -93,14 +98,18 @@ class ImportIndex:
         changed = [self.look(root) for root in list(self._folders)]
         return any(changed)
 
+    def forget_answers(self) -> None:
+        """What a module's name means may be something else now."""
+        self._told.clear()
+
     def leading_to(self, path: str, root: str, overlay: Mapping[str, str], resolve: Resolve) -> tuple[str, ...]:
         """The files below `root`, which was looked at, that import the one at `path`, or import one that does: the
         fewest imports first, then the nearest folder. `overlay` are the texts of open documents.
 
-        An `__init__.py` only passes on, and is left out; so are tests, which use functions as nobody trains with them.
+        Tests are left out: they use functions as nobody trains with them.
         """
         folder = self._folders[root]
-        typed = self._of_documents(overlay)
+        typed = self._of_documents(root, overlay)
         told = self._told.get(path)
         if told is None or told.folder is not folder or told.typed != typed:
             if len(self._told) >= _MOST_TOLD:
@@ -117,15 +126,16 @@ class ImportIndex:
         for _ in range(_MOST_LAYERS):
             direct = {each for inner in layer for each in _importers(inner, folder, typed, resolve)} - seen
             layer = sorted((each for each in direct if not _is_test(each, root)), key=lambda each: _way(path, each))
-            found += (each for each in layer if os.path.basename(each) != "__init__.py")
+            found += layer
             if not layer or len(found) >= _MOST_FOUND:
                 break
             seen |= direct
         return tuple(found[:_MOST_FOUND])
 
-    def _of_documents(self, overlay: Mapping[str, str]) -> dict[str, frozenset[str]]:
-        """What each of the open documents imports."""
-        texts = {path: text for path, text in overlay.items() if path.endswith(".py")}
+    def _of_documents(self, root: str, overlay: Mapping[str, str]) -> dict[str, frozenset[str]]:
+        """What each of the open documents below `root` imports."""
+        below = root.rstrip(os.sep) + os.sep
+        texts = {path: text for path, text in overlay.items() if path.endswith(".py") and path.startswith(below)}
         before, self._typed = self._typed, {}
         for path, text in texts.items():
             known = before.get(path)
@@ -182,10 +192,13 @@ def _importers(path: str, folder: _Folder, typed: Mapping[str, frozenset[str]], 
 
 def _files_below(root: str) -> Iterator[tuple[str, tuple[int, int]]]:
     """The Python files below a folder with their times and sizes, the shallowest first, then by name."""
-    layer, left = [root], _MOST_FILES
+    layer, left, looked_at = [root], _MOST_FILES, 0
     while layer:
         inner: list[str] = []
         for here in layer:
+            looked_at += 1
+            if looked_at > _MOST_FOLDERS:
+                return
             try:
                 with os.scandir(here) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)

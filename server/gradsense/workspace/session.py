@@ -119,6 +119,7 @@ class Session:
         self._folders: dict[str, _Folder] = {}
         self._versions: dict[tuple[str, Path, str | None], str | None] = {}
         self.classes.forget()
+        self._index.forget_answers()
         self._asked: dict[str, frozenset[Question]] = {}
         self._asked_in: dict[str, set[Question]] = {}
         """What any analysis wanted to know on its way through a file that it imports."""

@@ -502,7 +502,8 @@ _HARMLESS = frozenset("log log_dict print current_epoch global_step trainer logg
 def _touches_module_only_in(program: Program, facts: ClassFacts, run: FunctionRun, block: Place) -> bool:
     """Whether nothing outside of a block gets at the module's weights, and the block never records gradients."""
     own, span = lightning.self_of(facts.methods["training_step"]), block.span
-    if span is None or any(name in program.text for name in ("enable_grad", "requires_grad")):
+    words = "enable_grad", "requires_grad"
+    if span is None or any(word in program.text for word in words) or not program.names.isdisjoint(words):
         return False
     is_touched = False
     for place in places_in(program, run.code, cst.Name):

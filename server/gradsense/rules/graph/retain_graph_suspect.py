@@ -52,7 +52,7 @@ class RetainGraphSuspect(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if "step" not in program.file.document.names:
+        if "step" not in program.names:
             return
         for run, backward in program.runs_with_facts(Backward):
             found = rounds.carriers(backward) if backward.retains else []

@@ -64,7 +64,7 @@ class LearningRateWithoutEffect(Rule):
                 if store.attr in _SETTINGS and _is_torchs(store.receiver) and not _is_read(program, place, store.attr):
                     yield from self._ignored(program, place, store.attr)
             elif isinstance(store.receiver, Collection) and store.receiver.obj.part == "defaults":
-                if store.attr in _SETTINGS and "add_param_group" not in program.file.document.names:
+                if store.attr in _SETTINGS and "add_param_group" not in program.names:
                     yield from self._ignored(program, place, store.attr)
             elif isinstance(store.receiver, Collection) and store.receiver.obj.part == "copied group":
                 if store.attr in _SETTINGS and not _is_kept(program, store.receiver.obj.site):

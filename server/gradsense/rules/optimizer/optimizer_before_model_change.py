@@ -330,7 +330,7 @@ def _holds_none_made_later(program: Program, run: Run, build: Build, new: frozen
     """
     if not isinstance(build.params, Parameters) or build.optimizer.obj in run.escaped:
         return False
-    if "add_param_group" in program.file.document.names:
+    if "add_param_group" in program.names:
         return False
     made = [fact for fact in run.facts if isinstance(fact, Build | Make)]
     earlier = {fact.instance.obj for fact in made[: made.index(build)] if isinstance(fact, Make)}

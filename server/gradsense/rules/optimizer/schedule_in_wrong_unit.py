@@ -97,7 +97,7 @@ class ScheduleInWrongUnit(Rule):
             for place in places_in(program, run.code, cst.SimpleString)
             if isinstance(place.node, cst.SimpleString)
         }
-        if strings & {"interval", "step"} or "interval" in program.file.document.names:
+        if strings & {"interval", "step"} or "interval" in program.names:
             return
         for call in own:
             size = _size_of(program, call)
@@ -378,7 +378,7 @@ def _may_count_batches(program: Program, call: Call) -> bool:
     """
     where = call.site.where
     found = program.file.block_at(Where(where.path, where.unit, ())) if where.unit else None
-    return not _WORDS.isdisjoint(found[1].names if found is not None else program.file.document.names)
+    return not _WORDS.isdisjoint(found[1].names if found is not None else program.names)
 
 
 def _size_of(program: Program, call: Call) -> Size | None:

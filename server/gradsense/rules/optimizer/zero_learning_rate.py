@@ -44,7 +44,7 @@ class ZeroLearningRate(Rule):
     proven_by = frozenset({"probe-unmoved"})
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if "param_groups" in program.file.document.names:
+        if "param_groups" in program.names:
             return
         for run, build in program.runs_with_facts(Build):
             stepped = _is_stepped(program, run, build)

@@ -17,6 +17,7 @@ from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Const, Ref, Site, Tensor
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
+from gradsense.rules.defaults import number_by_default
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.parameters import text_of
 from gradsense.rules.syntax import places_below
@@ -415,7 +416,7 @@ def _every(program: Program, step: Step, loop: Site) -> Every | None:
         found = m.extractall(branch.node.test, _REMAINDER)
         by = found[0]["by"] if len(found) == 1 else None
         if isinstance(by, cst.CSTNode):
-            return Every(branch.code(by))
+            return Every(branch.code(by)) if number_by_default(program, branch.at(by)) != 1 else None
         return _counted(program, branch, branch, _REACHED)
     if "continue" not in program.text_at(loop.where):
         return None
@@ -502,7 +503,7 @@ def _goes_straight(program: Program, loop: Place | None) -> bool:
     """Whether a loop has no exit and no condition, by which a round may be the one that was looked for; nor anything
     that reads gradients on the way (hooks).
     """
-    if loop is None or not isinstance(loop.node, cst.For) or _HOOKS & program.file.document.names:
+    if loop is None or not isinstance(loop.node, cst.For) or _HOOKS & program.names:
         return False
     return re.search(r"\b(?:break|return|if|while|continue)\b", text_of(loop)) is None
 

@@ -59,7 +59,7 @@ class GradientsNeverCleared(Rule):
     fix_safety = Safety.SAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if program.calls("Optimizer.register_step_post_hook", "Optimizer.register_step_pre_hook"):
+        if program.is_called_anywhere(_HOOKS):
             return
         innermost: dict[Site, tuple[Run, Step]] = {}
         for run, step in program.runs_with_facts(Step):
@@ -797,6 +797,7 @@ class GradientsNeverCleared(Rule):
     ]
 
 
+_HOOKS = frozenset({"Optimizer.register_step_post_hook", "Optimizer.register_step_pre_hook"})
 _ADDED = frozenset({Gradients.REUSED, Gradients.PILED, Gradients.FRESH})
 """Nothing clears, and a round may go without its step: from the first step on, each later one applies its gradients."""
 _COMPUTED = frozenset({Gradients.FRESH, Gradients.PILED})
@@ -853,7 +854,7 @@ def _is_made_on_one_round(program: Program, step: Step) -> bool:
 
 def _clears_here_alone(program: Program, function: Code) -> bool:
     """Whether only one function of the file says `zero_grad`, if any does: then its clears are all there are."""
-    if "zero_grad" not in program.file.document.names:
+    if "zero_grad" not in program.names:
         return True
     if re.search(r"\.[ \t]*grad[ \t]*(?:=(?!=)|\.)", program.text):
         return False

@@ -54,16 +54,21 @@ class StepMissing(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         stepped = {fact.optimizer.obj for fact in program.facts_anywhere(Step)}
+        places = {obj.site for obj in stepped}
         builds = [
             (run, fact)
             for run, fact in program.runs_with_facts(Build)
             if fact.optimizer.obj not in stepped and not _is_broken(fact.optimizer)
+            # What an object makes for itself is that of every such object.
+            if not (run.entry.endswith(".__init__") and fact.optimizer.obj.site in places)
             if not _is_updated_by_hand(program, fact)
         ]
         if not builds or program.incomplete or program.is_called_anywhere(_OTHER_STEPS):
             return
         for run, backward in program.runs_with_facts(Backward):
             if not _in_training_loop(backward) or run.gradients_read or not isinstance(backward.value, Tensor):
+                continue
+            if _are_read_elsewhere(program, backward.value.sources):
                 continue
             if _is_measured(program, run, backward):
                 continue
@@ -343,6 +348,12 @@ def _is_updated_by_hand(program: Program, build: Build) -> bool:
         not isinstance(each, Parameters) or each.open or build.holdings.open or each.sources & build.holdings.sources
         for each in written
     )
+
+
+def _are_read_elsewhere(program: Program, sources: frozenset[Obj]) -> bool:
+    """Whether the program reads gradients of some parameters itself, in whatever function: they may be all it wants."""
+    read = (each for run in program.runs for each in run.gradients_read.values())
+    return any(each is None or each & sources for each in read)
 
 
 def _may_step(program: Program, backward: Backward, optimizer: str) -> bool:

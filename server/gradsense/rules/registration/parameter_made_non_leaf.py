@@ -240,7 +240,7 @@ _CONVERSIONS = frozenset({"to", "cuda", "half", "double", "bfloat16", "type"})
 def _may_be_converted(program: Program, call: Place | None) -> bool:
     """Whether a parameter may have been made on another device or of another dtype."""
     defaults = ("set_default_device", "set_default_dtype", "set_default_tensor_type")
-    if not program.file.document.names.isdisjoint(defaults):
+    if not program.names.isdisjoint(defaults):
         return True
     return call is None or any(
         (isinstance(node, cst.Attribute) and node.attr.value in _CONVERSIONS)

@@ -542,8 +542,7 @@ _SCORING = frozenset(
 
 def _may_score(program: Program) -> bool:
     """Whether the program computes how probable something is, by a distribution or from its parameters."""
-    document = program.file.document
-    if program.is_called_anywhere(_SCORES) or not _SCORING.isdisjoint(document.names):
+    if program.is_called_anywhere(_SCORES) or not _SCORING.isdisjoint(program.names):
         return True
     return any(
         isinstance(place.node, cst.Attribute) and place.node.attr.value == name
