@@ -115,12 +115,33 @@ def test_only_so_many_are_told(tmp_path: Path) -> None:
     assert leading_to(tmp_path, "steps.py") == tuple(f"m{number:02}.py" for number in range(16))
 
 
-def test_of_a_home_folder_the_shallowest_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", ["_MOST_FILES", "_MOST_FOLDERS"])
+def test_of_a_home_folder_the_project_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str) -> None:
+    """Of a root with too many files, or folders, the largest folder around a file that has not."""
+    monkeypatch.setattr(import_index, most, 4)
+    others = {f"other{number}/main.py": "import steps\n" for number in range(4)}
+    write_files(tmp_path, {"p/lib/steps.py": "", "p/run/main.py": "from lib import steps\n", **others})
+    assert leading_to(tmp_path, "p/lib/steps.py") == ("../run/main.py",)
+
+
+def test_of_a_folder_that_is_too_large_itself_the_first_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(import_index, "_MOST_FILES", 3)
-    write_files(
-        tmp_path, {"steps.py": "", "z.py": "import steps\n", "a/b/c.py": "import steps\n", "a/d.py": "import steps\n"}
-    )
-    assert leading_to(tmp_path, "steps.py") == ("z.py", "a/d.py")
+    write_files(tmp_path, {"steps.py": "", **{f"m{number}.py": "import steps\n" for number in range(5)}})
+    assert leading_to(tmp_path, "steps.py") == ("m0.py", "m1.py", "m2.py")
+
+
+def test_what_has_grown_too_large_is_read_closer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_index, "_MOST_FILES", 3)
+    write_files(tmp_path, {"p/steps.py": "", "p/main.py": "import steps\n"})
+    index, steps, root = ImportIndex(), str(tmp_path / "p" / "steps.py"), str(tmp_path)
+    index.look(steps, root)
+    write_files(tmp_path, {f"q/m{number}.py": "" for number in range(3)})
+    assert index.look_again()
+    assert not index.knows(steps, root)
+    index.look(steps, root)
+    assert index.leading_to(steps, root, {}, lambda module, importer: steps) == (str(tmp_path / "p" / "main.py"),)
 
 
 def test_a_look_reads_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +152,10 @@ def test_a_look_reads_what_has_changed(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         import_index, "read_bytes", lambda path, most: [read.append(path.name), read_bytes(path, most)][1]
     )
-    assert not index.knows(str(tmp_path))
-    assert index.look(str(tmp_path))
+    steps, root = str(tmp_path / "steps.py"), str(tmp_path)
+    assert not index.knows(steps, root)
+    index.look(steps, root)
+    assert index.knows(steps, root)
     assert sorted(read) == ["a.py", "b.py", "steps.py"]
     read.clear()
     assert not index.look_again()
@@ -147,8 +170,7 @@ def test_a_look_reads_what_has_changed(tmp_path: Path, monkeypatch: pytest.Monke
     def resolve(module: str, importer: str) -> str | None:
         return str(tmp_path / f"{module}.py") if module == "steps" else None
 
-    steps = str(tmp_path / "steps.py")
-    assert index.leading_to(steps, str(tmp_path), {}, resolve) == (str(tmp_path / "b.py"),)
+    assert index.leading_to(steps, root, {}, resolve) == (str(tmp_path / "b.py"),)
 
 
 def test_a_text_is_had_by_its_path_and_none_from_outside(tmp_path: Path) -> None:

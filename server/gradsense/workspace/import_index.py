@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -15,10 +16,10 @@ from gradsense.workspace.files import UnreadableFile, read_bytes
 
 _IMPORT = re.compile(rb"(?:^|;)[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _LARGEST_FILE = 512 * 1024
-_MOST_FILES = 5_000
-_MOST_FOLDERS = 5_000
-"""Files of a folder that are read, and folders in it that are looked into: the fewest folders around them first."""
-_MOST_ROOTS = 16
+_MOST_FILES = 4_000
+_MOST_FOLDERS = 4_000
+"""Files of a folder that are read, and folders in it that are looked into."""
+_MOST_ROOTS = 8
 _MOST_LAYERS = 4
 """Imports between a file and one that counts as leading to it."""
 _MOST_FOUND = 16
@@ -61,7 +62,8 @@ class _Told(NamedTuple):
 
 
 class ImportIndex:
-    """Reads the files of a folder once, and again those that have changed since.
+    """Reads the files around those that are asked about once, and again what has changed since: of a root that has too
+    many of them, the largest folder on the way to the file that has not.
 
     `look` may run in any thread, one at a time; what it has found is taken as a whole.
     """
@@ -69,46 +71,68 @@ class ImportIndex:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._folders: dict[str, _Folder] = {}
+        self._too_large: set[str] = set()
         self._typed: dict[str, _Typed] = {}
         self._told: dict[str, _Told] = {}
 
-    def knows(self, root: str) -> bool:
-        """Whether a folder has been looked at."""
-        return root in self._folders
+    def knows(self, path: str, root: str) -> bool:
+        """Whether the surroundings of a file below `root` have been looked at."""
+        return self._around(path, root) in self._folders
 
-    def look(self, root: str) -> bool:
-        """Read what has changed below a folder; whether anything has."""
+    def look(self, path: str, root: str) -> None:
+        """Read what the files around one below `root` import."""
         with self._lock:
-            before = self._folders.get(root)
-            known = before.read if before is not None else {}
-            read = {path: _read(path, state, known.get(path)) for path, state in _files_below(root)}
-            by_last_name: dict[str, list[str]] = {}
-            for path, (_, modules) in read.items():
-                for last in {module.rpartition(".")[2] for module in modules}:
-                    by_last_name.setdefault(last, []).append(path)
-            now = _Folder(read, {name: tuple(paths) for name, paths in by_last_name.items()})
-            self._folders.pop(root, None)
-            self._folders[root] = now
-            if len(self._folders) > _MOST_ROOTS:
-                del self._folders[next(iter(self._folders))]
-            return before is None or _modules_by_path(before) != _modules_by_path(now)
+            while (folder := self._around(path, root)) not in self._folders:
+                self._take_up(folder, is_last=folder == os.path.dirname(path))
 
     def look_again(self) -> bool:
-        """`look` at all folders that were looked at; whether anything has changed."""
-        changed = [self.look(root) for root in list(self._folders)]
-        return any(changed)
+        """Read again what has changed in all folders that were looked at; whether anything has."""
+        with self._lock:
+            changed = False
+            for folder, before in list(self._folders.items()):
+                self._take_up(folder, is_last=False)
+                now = self._folders.get(folder)
+                changed = changed or now is None or _modules_by_path(before) != _modules_by_path(now)
+            return changed
+
+    def _around(self, path: str, root: str) -> str:
+        """The largest folder between `root` and a file that has not too many files."""
+        folder = os.path.dirname(path)
+        below = os.path.relpath(folder, root).split(os.sep) if folder != root else []
+        around = root
+        for name in below:
+            if around not in self._too_large:
+                break
+            around = os.path.join(around, name)
+        return around
+
+    def _take_up(self, folder: str, *, is_last: bool) -> None:
+        before = self._folders.pop(folder, None)
+        known = before.read if before is not None else {}
+        files, are_all = _files_below(folder)
+        if not are_all and not is_last:
+            self._too_large.add(folder)
+            return
+        read = {path: _read(path, state, known.get(path)) for path, state in files.items()}
+        by_last_name: dict[str, list[str]] = {}
+        for path, (_, modules) in read.items():
+            for last in {module.rpartition(".")[2] for module in modules}:
+                by_last_name.setdefault(last, []).append(path)
+        self._folders[folder] = _Folder(read, {name: tuple(paths) for name, paths in by_last_name.items()})
+        if len(self._folders) > _MOST_ROOTS:
+            del self._folders[next(iter(self._folders))]
 
     def forget_answers(self) -> None:
         """What a module's name means may be something else now."""
         self._told.clear()
 
     def leading_to(self, path: str, root: str, overlay: Mapping[str, str], resolve: Resolve) -> tuple[str, ...]:
-        """The files below `root`, which was looked at, that import the one at `path`, or import one that does: the
+        """The files below `root` that import the one at `path`, around which was looked, or import one that does: the
         fewest imports first, then the nearest folder. `overlay` are the texts of open documents.
 
         Tests are left out: they use functions as nobody trains with them.
         """
-        folder = self._folders[root]
+        folder = self._folders[self._around(path, root)]
         typed = self._of_documents(root, overlay)
         told = self._told.get(path)
         if told is None or told.folder is not folder or told.typed != typed:
@@ -190,15 +214,15 @@ def _importers(path: str, folder: _Folder, typed: Mapping[str, frozenset[str]], 
                 break
 
 
-def _files_below(root: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The Python files below a folder with their times and sizes, the shallowest first, then by name."""
-    layer, left, looked_at = [root], _MOST_FILES, 0
+def _files_below(folder: str) -> tuple[dict[str, tuple[int, int]], bool]:
+    """The Python files below a folder with their times and sizes, the shallowest first, then by name; and whether these
+    are all: there may be too many of them, or of folders.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    layer, folders = [folder], 0
     while layer:
         inner: list[str] = []
         for here in layer:
-            looked_at += 1
-            if looked_at > _MOST_FOLDERS:
-                return
             try:
                 with os.scandir(here) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)
@@ -209,15 +233,16 @@ def _files_below(root: str) -> Iterator[tuple[str, tuple[int, int]]]:
                     if not is_skipped(Path(here), entry.name):
                         inner.append(entry.path)
                 elif entry.name.endswith(".py") and entry.is_file(follow_symlinks=False):
-                    try:
+                    if len(found) == _MOST_FILES:
+                        return found, False
+                    with contextlib.suppress(OSError):
                         state = entry.stat()
-                    except OSError:
-                        continue
-                    yield entry.path, (state.st_mtime_ns, state.st_size)
-                    left -= 1
-                    if not left:
-                        return
+                        found[entry.path] = state.st_mtime_ns, state.st_size
+        folders += len(inner)
+        if folders > _MOST_FOLDERS:
+            return found, False
         layer = inner
+    return found, True
 
 
 def _is_test(path: str, root: str) -> bool:

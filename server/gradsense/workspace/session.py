@@ -243,9 +243,10 @@ class Session:
 
     def look_around(self, path: str) -> None:
         """Read what the files around one import, unless that is known. In any thread."""
-        root = str(self.root_of(path))
-        if not self._index.knows(root):
-            self._index.look(root)
+        self._index.look(os.path.abspath(path), str(self.root_of(path)))
+
+    def _is_known_around(self, path: str) -> bool:
+        return self._index.knows(os.path.abspath(path), str(self.root_of(path)))
 
     def look_again(self) -> bool:
         """Read again what files import that have changed; whether any imports something else now. In any thread."""
@@ -277,7 +278,7 @@ class Session:
                     answers[question] = self._version(question)
                 case FileSource():
                     answers[question] = self._file_source(question, overlay)
-                case ImportedBy() if self._index.knows(str(self.root_of(question.importer))):
+                case ImportedBy() if self._is_known_around(question.importer):
                     answers[question] = self._imported_by(question, overlay, seen)
                 case ClassAncestry() | CallResult():
                     is_known, answer = self.classes.known(self._packages_for(question.importer), question)
