@@ -48,7 +48,8 @@ class AccumulationDefeated(Rule):
     - the round computes gradients only where it steps (delayed updates of an actor, several critic rounds);
     - the inner loop before a step has a condition or an exit, by which its last round may be the one that was looked
       for, or a hook reads gradients on the way;
-    - the condition is neither one on a remainder nor one on such a counter;
+    - the condition is neither one on a remainder nor one on such a counter, or its number is 1 unless somebody says
+      otherwise;
     - the loss is divided, weighted or summed over its batch, or the optimizer adapts to its scale (Adam and the like).
 
     It does not tell of a last incomplete round that never steps: whether there is one depends on the data.
@@ -309,6 +310,24 @@ class AccumulationDefeated(Rule):
                     actor_optimizer.zero_grad()
                     (critic(action) + 1).pow(2).mean().backward()
                     actor_optimizer.step()
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            def train(model, loader, accumulate=1):
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                for i, x in enumerate(loader):
+                    optimizer.zero_grad()
+                    model(x).pow(2).mean().backward()
+                    if (i + 1) % accumulate == 0:
+                        optimizer.step()
+
+
+            train(nn.Linear(4, 1), torch.randn(8, 2, 4))
             """
         ),
         Silent(

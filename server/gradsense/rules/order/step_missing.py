@@ -38,7 +38,7 @@ class StepMissing(Rule):
 
     ## Stays silent when
 
-    - `.grad` is read by the program (attacks, saliency, hand-written updates);
+    - `.grad` is read by the program, in whatever function (attacks, saliency, hand-written updates);
     - the optimizer is given to code that isn't known, or something unknown is stepped;
     - no optimizer exists (benchmarks), or a decorator that isn't known calls what computes the gradients, as profilers
       do.
@@ -207,6 +207,31 @@ class StepMissing(Rule):
             shows=Trains(),
         ),
         # Measured, not trained.
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Importance:
+                def __init__(self):
+                    self.model = nn.Linear(4, 1)
+                    self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+
+                def collect(self, batches):
+                    for x in batches:
+                        self.optimizer.zero_grad()
+                        self.model(x).pow(2).mean().backward()
+
+                def values(self):
+                    return [p.grad.pow(2) for p in self.model.parameters()]
+
+
+            importance = Importance()
+            importance.collect(torch.randn(3, 8, 4))
+            print(importance.values())
+            """
+        ),
         Silent(
             """
             import torch
