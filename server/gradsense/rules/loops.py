@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import libcst as cst
 
-from gradsense.program.facts import Backward, Clear, Context, ScalerCall, Step
+from gradsense.program.facts import Backward, Clear, Context, ScalerCall, Step, Switch
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import Run
 from gradsense.program.values import Site
 from gradsense.rules import syntax
 
-Event = Backward | Clear | ScalerCall | Step
+Event = Backward | Clear | ScalerCall | Step | Switch
 
 
 def cycle(context: Context) -> Site | None:

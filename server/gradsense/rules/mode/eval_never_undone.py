@@ -18,7 +18,7 @@ from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.modules import is_certainly_module
-from gradsense.rules.passes import is_dotted, may_come_from, name_of_called, reaches_backward
+from gradsense.rules.passes import is_dotted, may_come_from, name_of_called, reaches_backward, says_evaluation
 from gradsense.rules.syntax import statement_within
 
 
@@ -43,7 +43,7 @@ class EvalNeverUndone(Rule):
     ## Stays silent when
 
     - the network is put into eval mode once, before the loop, or on purpose right before each forward pass;
-    - nothing in it depends on the mode;
+    - nothing in it depends on the mode, or the function that trains says by its name that it evaluates;
     - no optimizer of the loop holds anything of it: it is the input, or another network, that is trained;
     - the program asks for `model.training` itself, and may restore it;
     - code that isn't known gets the network in between.
@@ -585,6 +585,8 @@ def _is_left_by_helper(run: Run, forward: Forward, mode: Mode) -> bool:
 
 def _is_slip(program: Program, run: Run, forward: Forward, mode: Mode, loop: Round | None) -> bool:
     state = run.end or program.script[1]
+    if says_evaluation(forward.context.function):
+        return False
     if _is_restored(run, state, forward) and any(each.kind != "eval" for each in forward.modes):
         return False
     switches = [fact for fact in run.facts_of(Switch) if (fact.site, fact.context.calls) == (mode.site, mode.calls)]

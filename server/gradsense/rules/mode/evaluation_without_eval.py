@@ -9,14 +9,15 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import modes
-from gradsense.program.facts import Forward, Switch
+from gradsense.program.facts import Backward, Forward, Switch
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
-from gradsense.program.values import Code, Kind, Tensor, Unknown
+from gradsense.program.values import ClassValue, Code, Kind, Tensor, Unknown
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, GraphKept, LossDiffers, Silent
+from gradsense.rules.loops import exclude_each_other
 from gradsense.rules.modules import is_certainly_module
 from gradsense.rules.passes import name_of_called, reaches_backward, says_evaluation
 from gradsense.rules.syntax import places_in, statement_within
@@ -45,7 +46,7 @@ class EvaluationWithoutEval(Rule):
 
     - nothing in the network depends on the mode, or its mode is not known;
     - the object called `train()` when it was made: who evaluates may have called `eval()` since;
-    - a loss of what it gives is back-propagated, or the function works with gradients;
+    - a loss of what it gives is back-propagated, or the function, or the network itself, works with gradients;
     - the function's name doesn't say that it evaluates: a target network, a rollout, `update_bn`;
     - gradients: the function is not called in the file.
 
@@ -62,7 +63,7 @@ class EvaluationWithoutEval(Rule):
         told: set[Code | None] = set()
         for run, passes, training in program.selected(_evaluating):
             function = passes[0].context.function
-            if function in told or not (training or _records(program, passes, function)):
+            if function in told or not (training or _records(program, run, passes, function)):
                 continue
             if any(reaches_backward(run, each) for each in passes):
                 continue
@@ -71,6 +72,8 @@ class EvaluationWithoutEval(Rule):
             if place is None or network is None or passes[0].module.kind is Kind.LIGHTNING:
                 continue
             if training and not _matters(program, run, passes[0]):
+                continue
+            if training and not says_evaluation(function) and not _is_undone_for_certain(program, run, passes[0]):
                 continue
             told.add(function)
             if training:
@@ -256,6 +259,67 @@ class EvaluationWithoutEval(Rule):
             """,
         ),
         # A method of a network of another library, which is no part of it.
+        Good(
+            """
+            import torch
+            from torch import nn
+
+
+            class Adapting(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.head = nn.Linear(4, 1)
+
+                def forward(self, known, x):
+                    loss = self.head(known).pow(2).mean()
+                    (slope,) = torch.autograd.grad(loss, [self.head.weight], create_graph=True)
+                    return nn.functional.linear(x, self.head.weight - 0.1 * slope, self.head.bias)
+
+
+            model = Adapting()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+            def evaluate(batches):
+                model.eval()
+                total = 0.0
+                for batch in batches:
+                    total += model(batch, batch).abs().sum().item()
+                return total
+
+
+            for batch in torch.randn(3, 8, 4):
+                model.train()
+                optimizer.zero_grad()
+                model(batch, batch).pow(2).mean().backward()
+                optimizer.step()
+                print(evaluate(torch.randn(3, 8, 4)))
+            """
+        ),
+        Silent(
+            """
+            import sys
+            import torch
+            from torch import nn
+
+            model = nn.Sequential(nn.Linear(4, 1), nn.Dropout())
+            is_training = len(sys.argv) > 5
+
+
+            def score(x):
+                if not is_training:
+                    model.eval()
+                    return model(x)
+                else:
+                    model.train()
+                    return model(x)
+
+
+            with torch.no_grad():
+                for x in torch.randn(3, 8, 4):
+                    print(score(x))
+            """
+        ),
         Silent(
             """
             import contextlib
@@ -478,6 +542,14 @@ def _is_undone(run: Run, forward: Forward) -> bool:
     return any(fact.training is False for fact in inside) and any(fact.site in last for fact in inside)
 
 
+def _is_undone_for_certain(program: Program, run: Run, forward: Forward) -> bool:
+    """Whether the `eval()` and the `train()` aren't two sides of one `if`, one of which is never run here."""
+    last = {mode.site for mode in forward.modes}
+    inside = [fact for fact in _switches(run, forward) if fact.switch == forward.switch]
+    off, on = [fact for fact in inside if fact.training is False], [fact for fact in inside if fact.site in last]
+    return not any(exclude_each_other(program, one, other) for one in off for other in on)
+
+
 def _comes_again(run: Run, forward: Forward) -> bool:
     """Whether `train()` is called in a loop around the forward pass."""
     around = {round_.site for round_ in forward.context.rounds}
@@ -490,7 +562,7 @@ def _comes_again(run: Run, forward: Forward) -> bool:
 _OF_GRADIENTS = frozenset({"grad", "autograd", "requires_grad", "requires_grad_", "backward"})
 
 
-def _records(program: Program, passes: list[Forward], function: Code | None) -> bool:
+def _records(program: Program, run: Run, passes: list[Forward], function: Code | None) -> bool:
     """Whether gradients are recorded in a loop, in a function of the file's that has nothing to do with them."""
     result = passes[0].result
     return (
@@ -501,7 +573,20 @@ def _records(program: Program, passes: list[Forward], function: Code | None) -> 
             or (isinstance(result, Unknown) and _ends_in_numbers(program, function))
         )
         and _OF_GRADIENTS.isdisjoint(function.tree.names)  # type: ignore[attr-defined]
+        and not _takes_gradients(run, passes)
     )
+
+
+def _takes_gradients(run: Run, passes: list[Forward]) -> bool:
+    """Whether something below the forward passes computes gradients itself, as the inner steps of MAML do, or may."""
+    kind = passes[0].module.type
+    if isinstance(kind, ClassValue):
+        mentioned = kind.code.tree.names  # type: ignore[attr-defined]
+        if kind.broken or not _OF_GRADIENTS.isdisjoint(mentioned):
+            return True
+    sites = {each.site for each in passes}
+    below = (*run.facts_of(Backward), *run.calls().get("torch.autograd.grad", ()))
+    return any(not sites.isdisjoint(fact.context.calls) for fact in below)
 
 
 def _ends_in_numbers(program: Program, function: Code) -> bool:
