@@ -138,14 +138,13 @@ def _run_program(snapshot: Snapshot) -> Program:
 
 
 def _understood(snapshot: Snapshot) -> Program | None:
-    """The program of a snapshot, as it was analysed if it was the last one; None if it has nothing to do with
-    training.
+    """The program of a snapshot, as it was analysed if it was the last one, with what its callers do if they were
+    followed; None if it has nothing to do with training.
     """
-    known = [program for before, program in _last if before == snapshot]
-    if not known and not is_relevant(_file(snapshot.path, snapshot.text, snapshot.cells).document):
-        return None
-    program = known[0] if known else _run_program(snapshot)
-    return (program.called if snapshot.callers else None) or program
+    program = next((program for before, program in _last if before == snapshot), None)
+    if program is None and is_relevant(_file(snapshot.path, snapshot.text, snapshot.cells).document):
+        program = _run_program(snapshot)
+    return program.called or program if program is not None and snapshot.callers else program
 
 
 def is_relevant(document: Document) -> bool:
@@ -312,6 +311,7 @@ def _with_callers(
 
 
 def _of_a_caller(called: Program, finding: Finding) -> Finding:
+    """A finding that only a caller shows, with the call."""
     call = called.call_into(finding.span)
     reached = () if call is None or call.span is None else (Related("called from here", call.span, call.where.path),)
     return replace(finding, fixes=_for_the_author(finding), related=(*finding.related, *reached))

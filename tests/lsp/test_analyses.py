@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -342,6 +343,29 @@ async def test_no_result_on_the_way_is_without_what_callers_do(monkeypatch: pyte
     bench.analyses.saved(URI)
     await settled(bench)
     assert heard == [1]
+
+
+async def test_folders_are_looked_at_once_more_however_often_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    begun, go_on, looks = threading.Event(), threading.Event(), []
+
+    def look_again() -> bool:
+        looks.append(len(looks))
+        begun.set()
+        go_on.wait(10)
+        return False
+
+    monkeypatch.setattr(bench.world, "look_again", look_again)
+    bench.analyses.touch_all()
+    assert await asyncio.to_thread(begun.wait, 10)
+    for _ in range(5):
+        bench.analyses.touch_all()
+    go_on.set()
+    await settled(bench)
+    assert looks == [0, 1]
+    bench.analyses.touch_all()
+    await settled(bench)
+    assert looks == [0, 1, 2]
 
 
 async def test_files_that_are_not_open_come_last_and_after_what_they_import(

@@ -280,6 +280,38 @@ def test_what_a_caller_does_to_it_counts(tmp_path: Path, above: str, within: str
     assert codes(tmp_path / "with", {"steps.py": steps, "main.py": guarded}) == []
 
 
+FIT = """\
+import torch
+
+
+def fit(model, loader, lr, before):
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for number, x in enumerate(loader):
+        before(optimizer, number)
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+"""
+WARM = """\
+import torch
+from steps import fit
+
+
+def before(optimizer, number):
+    {body}
+
+
+fit(torch.nn.Linear(3, 2), torch.utils.data.DataLoader([]), 0.0, before)
+"""
+
+
+def test_a_word_that_guards_may_stand_in_the_caller(tmp_path: Path) -> None:
+    """Who speaks of `param_groups` may set the rate that is 0 at first."""
+    guard = "[group.update(lr=number / 100) for group in optimizer.param_groups]"
+    for name, body, expected in (("without", "print(number)", ["GS305"]), ("with", guard, [])):
+        assert codes(tmp_path / name, {"steps.py": FIT, "main.py": WARM.format(body=body)}) == expected
+
+
 COMPUTE = """\
 import torch
 

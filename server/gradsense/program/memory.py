@@ -20,8 +20,8 @@ _LATELY = 64
 
 @dataclass(slots=True, eq=False)
 class Result:
-    """What a run from an entry gave, None if its `budget` was spent on the way. `content` is the code and the values
-    that it began with.
+    """What a run from an entry gave: `value` is None where the `budget` of steps was spent on the way. `content` is the
+    code and the values that it began with.
     """
 
     content: tuple[object, ...]
@@ -33,7 +33,7 @@ class Result:
 
     @property
     def steps(self) -> int:
-        """What it has taken."""
+        """How many it has taken."""
         return self.budget - self.run.remaining
 
     def is_within(self, budget: int) -> bool:

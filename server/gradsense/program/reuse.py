@@ -118,7 +118,7 @@ class Reuse:
                     continue
                 frame = frames.get(path)  # type: ignore[call-overload]
                 now = state.variable(frame, name) if frame is not None else None  # type: ignore[arg-type]
-            elif read[0] == "member" and read[1] not in self.imports.classes and (script or _made_by(run, *read)):
+            elif read[0] == "member" and read[1] not in self.imports.classes and (script or _made_by(run, *read[1:])):
                 continue
             else:
                 now = self.imports.found.get(read, _GONE)
@@ -167,7 +167,7 @@ class Reuse:
         self._lent.clear()
 
 
-def _made_by(run: Run, _: object, cls: object, name: object, after: object) -> bool:
+def _made_by(run: Run, cls: object, name: object, after: object) -> bool:
     """Whether a member is one of a class that the run itself has defined, in a function: it is as that is, and so is
     what that has from outside of the user's files.
     """
