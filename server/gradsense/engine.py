@@ -26,7 +26,7 @@ from gradsense.rules.base import Review, Rule
 from gradsense.rules.edits import line_end, line_start
 from gradsense.rules.patterns import matches
 from gradsense.rules.registry import all_rules
-from gradsense.snapshot import Answer, FileSource, ModuleSource, Question, Snapshot, SourceFile
+from gradsense.snapshot import ModuleSource, Question, Snapshot, SourceFile
 from gradsense.source.blocks import Document, holes_in, read_document
 from gradsense.source.memo import Memo
 from gradsense.source.notebook import crosses_cells
@@ -239,14 +239,8 @@ def still_hold(findings: Iterable[Finding], before: Snapshot, now: Snapshot) -> 
     if (before.path, before.text, before.cells, before.settings) != (now.path, now.text, now.cells, now.settings):
         return False
     # To the engine an open question is as good as one without an answer.
-    differ: list[tuple[Answer, Answer]] = []
-    for asked, was in before.answers.items():
-        answer = now.answers.get(asked)
-        if was == answer:
-            continue
-        if isinstance(asked, FileSource):
-            return False  # All that a file which leads here does may matter.
-        differ.append((was, answer))
+    pairs = [(answer, now.answers.get(asked)) for asked, answer in before.answers.items()]
+    differ = [(was, answer) for was, answer in pairs if was != answer]
     for was, answer in differ:
         if not isinstance(was, SourceFile) or not isinstance(answer, SourceFile) or was.path != answer.path:
             return False

@@ -325,6 +325,8 @@ async def test_callers_are_followed_when_nobody_types(monkeypatch: pytest.Monkey
         # What was found before is where it has moved to.
         assert [finding.span for finding in result.findings] == [Span(version + 1, version + 5)]
         assert not result.complete
+    for _ in range(100):
+        await asyncio.sleep(0)
     assert [callers for _, callers in bench.seen] == [False, False, False]
     bench.analyses.saved(URI)
     await settled(bench)
@@ -332,6 +334,14 @@ async def test_callers_are_followed_when_nobody_types(monkeypatch: pytest.Monkey
     result = bench.analyses.latest(URI)
     assert result is not None
     assert result.complete
+
+
+async def test_who_saves_what_was_just_typed_waits_for_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await calling(monkeypatch)
+    bench.type("z;step()", 2)
+    bench.analyses.saved(URI)
+    await asyncio.wait_for(settled(bench), 10)
+    assert bench.seen == [("z;step()", False), ("z;step()", True)]
 
 
 async def test_no_result_on_the_way_is_without_what_callers_do(monkeypatch: pytest.MonkeyPatch) -> None:

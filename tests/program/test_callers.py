@@ -178,25 +178,30 @@ def test_a_file_that_trains_nothing_asks_nobody() -> None:
     assert not any(isinstance(question, ImportedBy) for question in analyse(Snapshot("a.py", text, Settings())).asked)
 
 
-def test_every_change_of_a_caller_counts(tmp_path: Path) -> None:
-    write_files(tmp_path, {"steps.py": STEPS, "main.py": MAIN})
+@pytest.mark.parametrize("script", ["", "main()\n"])
+def test_every_change_of_a_caller_counts(tmp_path: Path, script: str) -> None:
+    steps = STEPS.replace("        loss = ", "        optimizer.zero_grad()\n        loss = ")
+    right, wrong = (text.partition("if __name__")[0] + script for text in (HEALTHY, MAIN))
+    write_files(tmp_path, {"steps.py": steps, "main.py": right})
     session = Session([tmp_path])
     path, main = str(tmp_path / "steps.py"), str(tmp_path / "main.py")
     try:
-        last = session.solved(Snapshot(path, STEPS, Settings()))
-        before = Snapshot(path, STEPS, Settings(), last.answers)
-        now = Snapshot(path, STEPS, Settings(), session.known(last.answers, {main: HEALTHY}))
+        last = session.solved(Snapshot(path, steps, Settings()))
+        before = Snapshot(path, steps, Settings(), last.answers)
+        now = Snapshot(path, steps, Settings(), session.known(last.answers, {main: wrong}))
     finally:
         session.close_now()
     assert FileSource("main.py", path) in last.analysis.asked
-    assert still_hold(last.analysis.findings, before, before)
-    assert not still_hold(last.analysis.findings, before, now)
-    assert [finding.code for finding in analyse(now).findings] == ["GS403"]
+    assert last.analysis.findings == ()
+    assert still_hold((), before, before)
+    assert not still_hold((), before, now)
+    assert [finding.code for finding in analyse(now).findings] == ["GS701"]
 
 
-def test_a_change_that_only_a_caller_sees_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", ["", "main()\n"])
+def test_a_change_that_only_a_caller_sees_counts(tmp_path: Path, script: str) -> None:
     main = MAIN.replace("        validate(model, loader)\n", "        validate(model, loader)\n        back(model)\n")
-    main = main.replace("from steps", "from modes import back\nfrom steps")
+    main = main.replace("from steps", "from modes import back\nfrom steps").partition("if __name__")[0] + script
     write_files(tmp_path, {"steps.py": STEPS, "main.py": main, "modes.py": "def back(model):\n    pass\n"})
     session = Session([tmp_path])
     path, modes = str(tmp_path / "steps.py"), str(tmp_path / "modes.py")

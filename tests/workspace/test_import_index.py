@@ -13,7 +13,7 @@ from gradsense.workspace import import_index
 from gradsense.workspace.environments import Surroundings
 from gradsense.workspace.import_index import ImportIndex
 from gradsense.workspace.session import Session
-from tests.workspace.folders import write_files
+from tests.workspace.folders import make_environment, write_files
 
 
 def leading_to(folder: Path, name: str, overlay: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -96,6 +96,18 @@ def test_a_package_leads_on_and_tests_do_not_count(tmp_path: Path) -> None:
 def test_what_is_typed_counts_before_what_is_saved(tmp_path: Path) -> None:
     write_files(tmp_path, {"steps.py": "", "a.py": "import steps\n", "b.py": ""})
     assert leading_to(tmp_path, "steps.py", {"a.py": "", "b.py": "import steps\n"}) == ("b.py",)
+
+
+def test_what_is_installed_since_is_no_longer_the_users(tmp_path: Path) -> None:
+    """As an import finds an installed package before a folder of its name that is none."""
+    write_files(tmp_path, {"lib/steps.py": "", "run/main.py": "from lib.steps import x\n"})
+    session = Session([tmp_path], surroundings=Surroundings())
+    question = ImportedBy(str(tmp_path / "lib" / "steps.py"))
+    session.look_around(question.importer)
+    assert session.known([question]) == {question: ("../run/main.py",)}
+    make_environment(tmp_path / ".venv", {"lib": "1.0"})
+    session.reload()
+    assert session.known([question]) == {question: ()}
 
 
 def test_circles_end(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def interfaces(imports: Imports) -> Mapping[str, tuple[object, ...]]:
     units = {path: [_Unit(tree) for _, _, tree, _ in file.units] for path, file in others.items()}
     mentioned = set(imports.main.document.names)
     for file in imports.files_leading_here():
-        mentioned |= file.document.names
+        mentioned |= file.document.names  # all of a caller is run
     hidden = [unit for each in units.values() for unit in each]
     while found := [unit for unit in hidden if unit.seen or unit.name in mentioned]:
         hidden = [unit for unit in hidden if not unit.seen and unit.name not in mentioned]
