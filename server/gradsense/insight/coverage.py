@@ -84,7 +84,7 @@ def _counted(program: Program, run: Run, build: Build) -> tuple[int, int] | None
     for network in networks(program, run):
         if held.sources.isdisjoint(network.parts):
             continue
-        own = program.classes.get(network.instance.type.name) if network.variable == "self" else None
+        own = program.classes.get(network.instance.type.name) if network.is_own else None
         state = own.state if own is not None else run.end or program.script[1]
         try:
             counts |= dict(_tensors(program, state, made, network.instance))

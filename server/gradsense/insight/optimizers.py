@@ -62,21 +62,21 @@ def _coverage(program: Program, network: Network, held: frozenset[Obj], optimize
     mine = held & network.parts.keys()
     if not mine:
         return []
-    rows = [("holds", listed(_names(network, mine)), str(total_size(program, mine) or ""))]
+    rows = [("holds", listed(_names(program, network, mine)), str(total_size(program, mine) or ""))]
     missing = network.parts.keys() - held
     if missing:
         others = frozenset().union(*(h.sources for obj, h in program.holdings.items() if obj != optimizer))
         elsewhere, nobody = missing & others, missing - others
         if elsewhere:
-            rows.append(("misses", listed(_names(network, elsewhere)), "held by another optimizer"))
+            rows.append(("misses", listed(_names(program, network, elsewhere)), "held by another optimizer"))
         if nobody:
-            rows.append(("misses", listed(_names(network, nobody)), "held by no optimizer"))
+            rows.append(("misses", listed(_names(program, network, nobody)), "held by no optimizer"))
     return rows
 
 
-def _names(network: Network, sources: frozenset[Obj] | set[Obj]) -> list[str]:
-    names = part_names(network, sources)
-    whole = network.variable
+def _names(program: Program, network: Network, sources: frozenset[Obj] | set[Obj]) -> list[str]:
+    names = part_names(program, network, sources)
+    whole = network.variable(program)
     return [name if name == whole or not whole else f"{whole}.{name}" for name in names]
 
 

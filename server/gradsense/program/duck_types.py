@@ -7,12 +7,12 @@ both, but engines that do backward themselves. The name itself never tells.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradsense.program import ir, objects
-from gradsense.program.lower import statements_in
+from gradsense.program.lower import nodes_below
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import OPEN, UNKNOWN_GRADIENTS, State
 from gradsense.program.values import (
@@ -174,14 +174,14 @@ def _usages_of_module(file: File) -> Mapping[str, Usage]:
 def _collected(body: object, tree: BlockTree, own: str) -> dict[str, Usage]:
     found: dict[str, Usage] = defaultdict(Usage)
     assigned: set[str] = set()
-    for inner in _walk(body, tree):
+    for inner in nodes_below(body, tree, ir.Call, ir.Assign, ir.For, ir.With):
         if isinstance(inner, ir.Call):
             _note_call(inner, own, found)
         elif isinstance(inner, ir.Assign):
             _note_assignment(inner, own, found)
             assigned.update(target.id for target in inner.targets if isinstance(target, ir.Name))
-        elif isinstance(inner, (ir.For, ir.With)):
-            assigned.update(node.id for node in _walk(_bound(inner), tree) if isinstance(node, ir.Name))
+        else:
+            assigned.update(node.id for node in nodes_below(_bound(inner), tree, ir.Name))
     found[_ASSIGNED].methods = frozenset(assigned)
     return dict(found)
 
@@ -236,17 +236,3 @@ def spelt(frame: Frame, node: ir.Expr) -> str:
 def may_tell(frame: Frame) -> bool:
     """Whether a function does anything that tells what an attribute is."""
     return frame.code is not None and _is_telling(frame.code.tree.names)  # type: ignore[attr-defined]
-
-
-def _walk(node: object, tree: BlockTree) -> Iterator[object]:
-    """Every node of an event tree, bodies in blocks of their own included."""
-    if isinstance(node, tuple):
-        for each in node:
-            yield from _walk(each, tree)
-    elif isinstance(node, ir.Slot):
-        for statements, child in statements_in(node, tree):
-            yield from _walk(statements, child)
-    elif (fields := ir.FIELDS.get(type(node))) is not None:
-        yield node
-        for name in fields:
-            yield from _walk(getattr(node, name), tree)

@@ -6,8 +6,10 @@ share one event tree and nothing in it knows a position.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from operator import attrgetter
+from typing import Any, get_args
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -361,8 +363,19 @@ Stmt = (
 )
 
 _PLAIN = frozenset("""at id attr op kind name names number module defines mentions keyword is_generator""".split())
-FIELDS: dict[type, tuple[str, ...]] = {
-    node: tuple(field for field in node.__slots__ if field not in _PLAIN) if node is not Constant else ()
-    for node in (*get_args(Expr), *get_args(Stmt), Parameter)
+
+
+def _getter(node: type) -> Callable[[Any], tuple[object, ...]] | None:
+    fields = [field for field in node.__slots__ if field not in _PLAIN]  # type: ignore[attr-defined]
+    if node is Constant or not fields:
+        return None
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    get = attrgetter(fields[0])
+    return lambda node: (get(node),)
+
+
+BELOW: dict[type, Callable[[Any], tuple[object, ...]]] = {
+    node: getter for node in (*get_args(Expr), *get_args(Stmt), Parameter) if (getter := _getter(node)) is not None
 }
-"""By type, where nodes stand below a node of the event tree: nodes, bodies, None, or tuples of these."""
+"""By type, what stands below a node of the event tree: nodes, bodies, None, or tuples of these. Absent: nothing."""

@@ -82,6 +82,39 @@ def statements_in(body: ir.Body, tree: BlockTree) -> Iterator[tuple[tuple[ir.Stm
         yield lower(child).statements, child
 
 
+def nodes_within(body: object, *kinds: type) -> list[Any]:
+    """Every node of these kinds below a node, or in a body, itself included, but for what stands in other blocks; in no
+    particular order.
+    """
+    found: list[Any] = []
+    pending: list[Any] = [body]
+    below_of = ir.BELOW.get
+    while pending:
+        node = pending.pop()
+        kind = type(node)
+        if kind is tuple:
+            pending += node
+            continue
+        if kind in kinds:
+            found.append(node)
+        below = below_of(kind)
+        if below is not None:
+            pending += below(node)
+    return found
+
+
+def nodes_below(body: object, tree: BlockTree, *kinds: type) -> list[Any]:
+    """The same, bodies that stand in blocks of their own included. `tree` is that of the statement."""
+    found: list[Any] = []
+    for node in nodes_within(body, *kinds, ir.Slot):
+        if isinstance(node, ir.Slot):
+            for statements, child in statements_in(node, tree):
+                found += nodes_below(statements, child, *kinds)
+        else:
+            found.append(node)
+    return found
+
+
 def _lower(block: Block, skeleton: bool) -> Lowered:
     if block.hole is not None:
         hole = block.hole

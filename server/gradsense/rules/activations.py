@@ -42,12 +42,29 @@ class Activated(NamedTuple):
 
 def activated(program: Program, losses: tuple[str, ...], *kinds: str) -> Iterator[Activated]:
     """Each call of some losses whose input is, for certain, the result of activations of some kinds."""
+    for loss, found in losses_activated(program, losses, *kinds):
+        each = at_its_loss(program, loss, found)
+        if each is not None:
+            yield each
+
+
+def losses_activated(
+    program: Program, losses: tuple[str, ...], *kinds: str
+) -> Iterator[tuple[LossCall, tuple[Activation, ...]]]:
+    """The same without the places: a rule that has more to ask of the activations asks for these when it has."""
     for loss in program.selected(losses_of_activations):
         found = activations_of(loss.input, *kinds) if loss.name in losses else ()
-        place = program.place(loss.site) if found else None
-        if place is not None:
-            node = argument_node(place, 0, "input")
-            yield Activated(loss, place, place.code(node) if node is not None else "its input", found)
+        if found:
+            yield loss, found
+
+
+def at_its_loss(program: Program, loss: LossCall, found: tuple[Activation, ...]) -> Activated | None:
+    """The activations that a loss gets the result of, with its place; None where that is in another file."""
+    place = program.place(loss.site)
+    if place is None:
+        return None
+    node = argument_node(place, 0, "input")
+    return Activated(loss, place, place.code(node) if node is not None else "its input", found)
 
 
 def spelling(program: Program, activation: Activation) -> str:

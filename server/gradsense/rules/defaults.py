@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import libcst as cst
-
-from gradsense.program.places import Place
+from gradsense.program import ir
+from gradsense.program.lower import lower, nodes_within
 from gradsense.program.program import Program
-from gradsense.rules.syntax import all_places, is_name
+
+NUMBERS = (ir.Constant, ir.Operation, ir.Attribute, ir.Name)
+"""The expressions that may give a number by default."""
 
 
-def number_by_default(program: Program, place: Place) -> float | None:
+def number_by_default(program: Program, node: ir.Expr | None) -> float | None:
     """The number that an expression gives with every setting at its default: 0.995 for `1 - args.tau`.
 
     None where it is made of anything but numbers, settings with one default in the file, and differences of these.
     """
-    node = place.node
-    if isinstance(node, (cst.Integer, cst.Float)):
-        return float(node.evaluated_value)
-    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Subtract):
-        left, right = number_by_default(program, place.at(node.left)), number_by_default(program, place.at(node.right))
+    if isinstance(node, ir.Constant):
+        return _number(node)
+    if isinstance(node, ir.Operation) and node.op == "-" and len(node.operands) == 2:
+        left, right = (number_by_default(program, operand) for operand in node.operands)
         return left - right if left is not None and right is not None else None
-    if isinstance(node, cst.Attribute):
-        return _default(program, node.attr.value)
-    return _default(program, node.value) if isinstance(node, cst.Name) else None
+    if isinstance(node, ir.Attribute):
+        return _default(program, node.attr)
+    return _default(program, node.id) if isinstance(node, ir.Name) else None
 
 
 def _default(program: Program, name: str) -> float | None:
@@ -32,58 +30,37 @@ def _default(program: Program, name: str) -> float | None:
     if name not in program.file.document.names:
         return None
     found = {
-        *_of_arguments(program, name),
-        *_of_fields(program, name),
-        *_of_options(program, name),
+        number
+        for _, _, tree in program.file.blocks()
+        if name in tree.block.names or "add_argument" in tree.block.names
+        for node in nodes_within(lower(tree).statements, ir.Parameter, ir.Assign, ir.Call)
+        if (number := _number(_given(node, name))) is not None
     }
     return found.pop() if len(found) == 1 else None
 
 
-def _of_arguments(program: Program, name: str) -> set[float]:
-    """`def __init__(self, tau=0.005)`."""
-    return _numbers(
-        each.node.default
-        for each in all_places(program, cst.Param, name)
-        if isinstance(each.node, cst.Param) and each.node.name.value == name
-    )
+def _given(node: ir.Parameter | ir.Assign | ir.Call, name: str) -> ir.Expr | None:
+    """What an argument (`def __init__(self, tau=0.005)`), a field or variable (`tau: float = 0.005`), or an option
+    (`parser.add_argument("--tau", default=0.005)`) of a name is by default.
+    """
+    if isinstance(node, ir.Parameter):
+        return node.default if node.name == name else None
+    if isinstance(node, ir.Assign):
+        return node.value if any(isinstance(target, ir.Name) and target.id == name for target in node.targets) else None
+    return dict(node.keywords).get("default") if _is_option(node, name) else None
 
 
-def _of_fields(program: Program, name: str) -> set[float]:
-    """`tau: float = 0.005`, `TAU = 0.005`."""
-    fields = (
-        each.node.value
-        for each in all_places(program, cst.AnnAssign, name)
-        if isinstance(each.node, cst.AnnAssign) and is_name(each.node.target, name)
-    )
-    names = (
-        each.node.value
-        for each in all_places(program, cst.Assign, name)
-        if isinstance(each.node, cst.Assign) and any(is_name(target.target, name) for target in each.node.targets)
-    )
-    return _numbers(fields) | _numbers(names)
-
-
-def _of_options(program: Program, name: str) -> set[float]:
-    """`parser.add_argument("--tau", type=float, default=0.005)`."""
-    options = (
-        argument.value
-        for each in all_places(program, cst.Call, "add_argument")
-        if isinstance(each.node, cst.Call) and _is_option(each.node, name)
-        for argument in each.node.args
-        if argument.keyword is not None and argument.keyword.value == "default"
-    )
-    return _numbers(options)
-
-
-def _is_option(call: cst.Call, name: str) -> bool:
-    if not isinstance(call.func, cst.Attribute) or call.func.attr.value != "add_argument":
+def _is_option(call: ir.Call, name: str) -> bool:
+    if not isinstance(call.func, ir.Attribute) or call.func.attr != "add_argument":
         return False
     return any(
-        isinstance(argument.value, cst.SimpleString)
-        and str(argument.value.evaluated_value).lstrip("-").replace("-", "_") == name
+        isinstance(argument, ir.Constant)
+        and isinstance(argument.value, str)
+        and argument.value.lstrip("-").replace("-", "_") == name
         for argument in call.args
     )
 
 
-def _numbers(nodes: Iterable[cst.BaseExpression | None]) -> set[float]:
-    return {float(node.evaluated_value) for node in nodes if isinstance(node, (cst.Integer, cst.Float))}
+def _number(node: ir.Expr | None) -> float | None:
+    value = node.value if isinstance(node, ir.Constant) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -19,12 +19,19 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A Module that is part of no other: its variable, and the dotted names of what has parameters in it."""
+    """A Module that is part of no other: where it is made, and the dotted names of what has parameters in it.
+
+    `is_own`: it is the `self` of the class whose method runs.
+    """
 
     instance: Instance
-    variable: str | None
     site: Site
     parts: dict[Obj, str]
+    is_own: bool = False
+
+    def variable(self, program: Program) -> str | None:
+        """Its name where it is made."""
+        return "self" if self.is_own else assigned_name(program.place(self.site))
 
 
 def networks(program: Program, run: Run) -> list[Network]:
@@ -57,16 +64,12 @@ def _networks(program: Program, run: Run) -> list[Network]:
         if facts.is_module and run.entry.startswith(f"{facts.name}."):
             below, parts = _parts(run, facts.state, facts.instance)
             inner |= below - {facts.instance.obj}
-            found.append(Network(facts.instance, "self", facts.site, parts))
+            found.append(Network(facts.instance, facts.site, parts, is_own=True))
     for instance, site in made.values():
         below, parts = _parts(run, state, instance)
         inner |= below.union(parts) - {instance.obj}  # a layer made for its weight alone is the attribute that has it
         outer.append((instance, site, parts))
-    found += [
-        Network(instance, assigned_name(program.place(site)), site, parts)
-        for instance, site, parts in outer
-        if instance.obj not in inner and parts
-    ]
+    found += [Network(instance, site, parts) for instance, site, parts in outer if instance.obj not in inner and parts]
     return [network for network in found if network.instance.obj not in inner and network.parts]
 
 
@@ -87,14 +90,14 @@ def _parts(run: Run, state: State, root: Instance) -> tuple[set[Obj], dict[Obj, 
     return set(below), parts
 
 
-def part_names(network: Network, sources: Iterable[Obj]) -> list[str]:
+def part_names(program: Program, network: Network, sources: Iterable[Obj]) -> list[str]:
     """What to call some parts of a network: the whole, children that are all there, or layers."""
     wanted = set(sources)
     mine = {obj: name for obj, name in network.parts.items() if obj in wanted}
     if not mine:
         return []
     if len(mine) == len(network.parts):
-        return [network.variable or type_name(network.instance)]
+        return [network.variable(program) or type_name(network.instance)]
     names: dict[str, None] = {}
     for obj in sorted(mine, key=lambda each: (each.site.where.steps, each.site.at, _order(mine[each]))):
         first = mine[obj].partition(".")[0]
@@ -111,7 +114,7 @@ def names_of(program: Program, run: Run, sources: frozenset[Obj]) -> str:
     """The parts as a list in words, in code marks; empty if none has a name."""
     names: list[str] = []
     for network in networks(program, run):
-        names += [name for name in part_names(network, sources) if name not in names]
+        names += [name for name in part_names(program, network, sources) if name not in names]
     return in_words(names)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import libcst as cst
@@ -13,7 +14,7 @@ import libcst.matchers as m
 from gradsense.program.file import blocks_below
 from gradsense.program.places import Place
 from gradsense.program.program import Program
-from gradsense.source.blocks import BlockTree
+from gradsense.source.blocks import Block, BlockTree
 from gradsense.source.index import NodeIndex
 from gradsense.source.memo import Memo
 
@@ -33,7 +34,7 @@ def matches(program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] 
         found: Found | None = whole.notes.get(key)
         if found is None:
             # A name of the whole may stand in any of its blocks; so does what the text is asked for.
-            may = _is_mentioned(pattern, whole.names) and (text is None or text.search(whole.text))
+            may = _may_match(pattern, text, whole)
             inside = enumerate(blocks_below(unit, begin, whole)) if may else ()
             each = ((number, _matching(tree, pattern, text)) for number, (_, _, tree) in inside)
             found = whole.notes[key] = tuple((number, nodes) for number, nodes in each if nodes)
@@ -53,7 +54,7 @@ def _matching(tree: BlockTree, pattern: m.BaseMatcherNode, text: re.Pattern[str]
     found: tuple[cst.CSTNode, ...] | None = block.notes.get((id(pattern), text))
     if found is None:
         found = ()
-        if (text is None or text.search(block.text)) and _is_mentioned(pattern, block.names):
+        if _may_match(pattern, text, block):
             found = tuple(node for node in candidates(block.index, pattern) if is_match(node, pattern))
         block.notes[id(pattern), text] = found
     return found
@@ -66,17 +67,22 @@ class _Mention(NamedTuple):
     tests: tuple[Callable[[str], bool], ...]
 
 
+_MOST_NAMES = 4_000
 _NO_MENTION = _Mention(frozenset(), ())
 _mentions: Memo[int, tuple[object, tuple[_Mention, ...]]] = Memo(1000)
 
 
-def _is_mentioned(pattern: object, names: frozenset[str]) -> bool:
-    """Whether all the names that a pattern asks for are among those of a text."""
+def _may_match(pattern: object, text: re.Pattern[str] | None, code: Block | BlockTree) -> bool:
+    """Whether all the names that a pattern asks for are among those of a text, and `text` is found there."""
     known = _mentions.get(id(pattern))
     if known is None:
         known = pattern, tuple(_mentions_in(pattern))
         _mentions.put(id(pattern), known)
-    return any(each.names <= names and all(any(map(test, names)) for test in each.tests) for each in known[1])
+    names = code.names
+    mentioned = [each for each in known[1] if each.names <= names]
+    if not mentioned or (text is not None and text.search(code.text) is None):
+        return False
+    return any(all(any(map(test, names)) for test in each.tests) for each in mentioned)
 
 
 def _mentions_in(pattern: object) -> list[_Mention]:
@@ -87,7 +93,9 @@ def _mentions_in(pattern: object) -> list[_Mention]:
         value: object = pattern.value
         if isinstance(value, str):
             return [_Mention(frozenset({value}), ())]
-        return [_Mention(frozenset(), (value.func,)) if isinstance(value, m.MatchIfTrue) else _NO_MENTION]
+        # The same few hundred names stand in all the blocks of a file.
+        test = (lru_cache(_MOST_NAMES)(value.func),) if isinstance(value, m.MatchIfTrue) else ()
+        return [_Mention(frozenset(), test)]
     if isinstance(pattern, (list, tuple)):
         parts: Iterable[object] = pattern
     elif is_dataclass(pattern):

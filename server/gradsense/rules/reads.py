@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gradsense.program import ir
-from gradsense.program.lower import lower, statements_in
+from gradsense.program.lower import lower, nodes_below, nodes_within
 from gradsense.program.program import Program
-from gradsense.program.values import NOTHING, Code, Where
+from gradsense.program.values import NOTHING, Code, Site, Where
 from gradsense.source.blocks import BlockTree
 
 
@@ -61,6 +60,31 @@ def is_called_on(program: Program, where: Where, name: str, method: str) -> bool
     return found is not None and method in _uses(found[1]).asked.get(name, NOTHING)
 
 
+def expression_at(program: Program, site: Site, *kinds: type) -> ir.Expr | None:
+    """The expression at a site, if it is of one of these kinds."""
+    return next((node for node in _at(program, site, *kinds) if node.at == site.at), None)
+
+
+def called_at(program: Program, site: Site) -> ir.Expr | None:
+    """What is called by the call at a site."""
+    call = expression_at(program, site, ir.Call)
+    return call.func if isinstance(call, ir.Call) else None
+
+
+def assigned_at(program: Program, site: Site) -> ir.Expr | None:
+    """The right-hand side of the assignment to the target at a site; None for `a, b = ...`."""
+    for node in _at(program, site, ir.Assign):
+        if any(target.at == site.at for target in node.targets):
+            return node.value  # type: ignore[no-any-return]
+    return None
+
+
+def _at(program: Program, site: Site, *kinds: type) -> list[Any]:
+    """The nodes of some kinds in the block of a site: it numbers them."""
+    found = program.file.block_at(site.where) if site.where.path == program.file.path else None
+    return nodes_within(lower(found[1]).statements, *kinds) if found is not None else []
+
+
 def _uses(whole: BlockTree) -> _Uses:
     known: _Uses | None = whole.notes.get(_uses)
     if known is None:
@@ -69,10 +93,15 @@ def _uses(whole: BlockTree) -> _Uses:
         bound: set[str] = set()
         outside: set[str] = set()
         asked: dict[str, set[str]] = {}
-        for node in _nodes(whole):
+        nodes = nodes_below(lower(whole).statements, whole, ir.Name, *_TELLING)
+        written = {target for node in nodes if type(node) in _WRITING for target in _targets(node)}
+        for node in nodes:
             if isinstance(node, ir.Name):
-                read.append(node.id)
-            elif isinstance(node, ir.Attribute) and isinstance(node.value, ir.Name):
+                if node not in written:
+                    read.append(node.id)
+            elif isinstance(node, ir.Attribute):
+                if not isinstance(node.value, ir.Name):
+                    continue
                 asked.setdefault(node.value.id, set()).add(node.attr)
                 if node.attr == "append":
                     others.append(node.value.id)
@@ -93,26 +122,10 @@ def _uses(whole: BlockTree) -> _Uses:
     return known
 
 
-def _nodes(whole: BlockTree) -> Iterator[object]:
-    """The nodes of the event trees of a statement and its body, without names that are assigned to or deleted."""
-    pending: list[tuple[object, BlockTree]] = [(lower(whole).statements, whole)]
-    while pending:
-        node, tree = pending.pop()
-        if isinstance(node, ir.Slot):
-            pending += statements_in(node, tree)
-        elif isinstance(node, tuple):
-            pending += ((each, tree) for each in node)
-        elif type(node) in ir.FIELDS:
-            yield node
-            pending += ((part, tree) for part in _parts(node))
+_WRITING = (ir.Assign, ir.AugAssign, ir.Delete)
+_TELLING = (ir.Attribute, ir.Global, *_WRITING)
 
 
-def _parts(node: object) -> Iterator[object]:
-    """What stands below a node, without the names that are assigned to or deleted."""
-    written = ""
-    if isinstance(node, (ir.Assign, ir.Delete)):
-        written = "targets"
-        yield from (target for target in node.targets if not isinstance(target, ir.Name))
-    elif isinstance(node, ir.AugAssign) and isinstance(node.target, ir.Name):
-        written = "target"
-    yield from (getattr(node, field) for field in ir.FIELDS[type(node)] if field != written)
+def _targets(node: ir.Assign | ir.AugAssign | ir.Delete) -> tuple[ir.Expr, ...]:
+    """What a statement assigns to or deletes."""
+    return (node.target,) if isinstance(node, ir.AugAssign) else node.targets

@@ -64,12 +64,14 @@ class LossCutFromGraph(Rule):
             loss = backward.value
             if not isinstance(loss, Tensor) or loss.open or not loss.cuts or loss.gradients:
                 continue
-            if (place := program.place(backward.site)) is not None and is_shown_to_raise(program, place):
-                continue
             if loss.leaf is not None and loss.parameter is not None and loss.sources == {loss.parameter}:
-                yield from self._new_leaf(program, run, backward, loss)
+                report = self._new_leaf
             elif not loss.sources and loss.requires is False:
-                yield from self._copied(program, run, backward, loss)
+                report = self._copied
+            else:
+                continue
+            if (place := program.place(backward.site)) is None or not is_shown_to_raise(program, place):
+                yield from report(program, run, backward, loss)
         yield from self._flag_set_again(program)
 
     def _new_leaf(self, program: Program, run: Run, backward: Backward, loss: Tensor) -> Iterator[Finding]:

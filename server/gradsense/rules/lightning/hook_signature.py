@@ -9,7 +9,6 @@ import libcst as cst
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import class_lookup, ir
 from gradsense.program.knowledge.lightning_hooks import PASSED, PASSED_TO_CALLBACKS, PASSED_TO_DATA, Passed
-from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Kind
 from gradsense.rules import lightning_modules as lightning
@@ -70,18 +69,16 @@ class HookSignature(Rule):
                     continue
                 if _is_called_by_hand(program, cls, name) or in_broken_code(program, name):
                     continue
-                place = program.place(function.code.site)
-                if place is not None and isinstance(place.node, cst.FunctionDef):
-                    yield from self._hook(program, cls, function, place, passed[name])
+                yield from self._hook(program, cls, function, passed[name])
 
-    def _hook(
-        self, program: Program, cls: ClassValue, function: FunctionValue, place: Place, passed: Passed
-    ) -> Iterator[Finding]:
-        assert isinstance(place.node, cst.FunctionDef)
-        name = place.node.name.value
+    def _hook(self, program: Program, cls: ClassValue, function: FunctionValue, passed: Passed) -> Iterator[Finding]:
         trouble = lightning.misfit(function, passed)
         if trouble is None or any(param.name.strip("_") not in _PASSED_SOMEWHERE for param in trouble.unmet):
             return
+        place = program.place(function.code.site)
+        if place is None or not isinstance(place.node, cst.FunctionDef):
+            return
+        name = place.node.name.value
         if trouble.refused:
             names = " and ".join(f"`{each}`" for each in trouble.refused)
             text = ", ".join(trouble.refused)

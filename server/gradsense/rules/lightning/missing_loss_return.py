@@ -344,8 +344,8 @@ class MissingLossReturn(Rule):
 
 def _gives_nothing(program: Program, returned: Returned) -> bool:
     """`return self.helper(batch)` where the helper returns nothing."""
-    place = lightning.returned_place(program, returned)
-    return lightning.is_none(returned) and place is not None and isinstance(place.node, cst.Call)
+    place = lightning.returned_place(program, returned) if lightning.is_none(returned) else None
+    return place is not None and isinstance(place.node, cst.Call)
 
 
 def _computes_gradients(program: Program, facts: ClassFacts) -> bool:

@@ -71,8 +71,8 @@ class OptimizersNotReturned(Rule):
                 yield from self._not_returned(program, facts, run)
             automatic = lightning.optimizes_itself(program, facts)
             for returned in run.returns:
-                place = lightning.returned_place(program, returned)
                 trouble = _trouble(run, returned.value, automatic is True)
+                place = lightning.returned_place(program, returned) if trouble is not None else None
                 if place is None or trouble is None:
                     continue
                 certain = len(run.returns) == 1

@@ -52,12 +52,12 @@ class LogOfSoftmax(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         for _, call in program.calls("torch.log", "Tensor.log"):
-            place = program.place(call.site)
-            found = activations_of(call.result, LOG_OF_SOFTMAX)
-            if place is None or not found or not isinstance(place.node, cst.Call):
-                continue
             if isinstance(call.result, Tensor) and call.result.requires is False:
                 # Nobody asks for its gradient.
+                continue
+            found = activations_of(call.result, LOG_OF_SOFTMAX)
+            place = program.place(call.site) if found else None
+            if place is None or not isinstance(place.node, cst.Call):
                 continue
             inner = _inside(place, call)
             yield from self.finding(

@@ -13,7 +13,7 @@ from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import Activation, Ref, Tensor, Value
 from gradsense.rules import edits
-from gradsense.rules.activations import Activated, activated, related_activations
+from gradsense.rules.activations import Activated, at_its_loss, losses_activated, related_activations
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Trains, Warns
 from gradsense.rules.loss_calls import NLL, argument_node, losses_of_activations
@@ -54,10 +54,13 @@ class SoftmaxOverWrongAxis(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        for found in activated(program, NLL, LOG_SOFTMAX):
-            axes = _axes(found.loss.input)
-            over_axis_0 = axes is not None and axes >= 2 and all(each.axis in (0, -axes) for each in found.activations)
-            if not over_axis_0 and not _picks_samples(found):
+        for loss, activations in losses_activated(program, NLL, LOG_SOFTMAX):
+            axes = _axes(loss.input)
+            over_axis_0 = axes is not None and axes >= 2 and all(each.axis in (0, -axes) for each in activations)
+            if not over_axis_0 and any(each.axis_before != 0 for each in activations):
+                continue
+            found = at_its_loss(program, loss, activations)
+            if found is None or (not over_axis_0 and not _picks_samples(found)):
                 continue
             yield from self.finding(
                 found.place,
@@ -315,12 +318,10 @@ def _axes(value: Value | None) -> int | None:
 
 
 def _picks_samples(found: Activated) -> bool:
-    """Whether the log-softmax over axis 0 was indexed as the target is: `nll_loss(out[mask], y[mask])`.
+    """Whether a log-softmax over axis 0 was indexed as the target is: `nll_loss(out[mask], y[mask])`.
 
     The target has an axis less than the input, so what such an index picks are samples, and axis 0 counts these.
     """
-    if any(each.axis_before != 0 for each in found.activations):
-        return False
     scores, labels = argument_node(found.place, 0, "input"), argument_node(found.place, 1, "target")
     if not isinstance(scores, cst.Subscript) or not isinstance(labels, cst.Subscript) or len(scores.slice) != 1:
         return False

@@ -120,7 +120,7 @@ class OptimizerMissesParameters(Rule):
         optimizer = f"`{name}`" if name else "the optimizer"
         for network in networks(program, run):
             parts = frozenset(network.parts)
-            names = part_names(network, missing)
+            names = part_names(program, network, missing)
             if not names:
                 continue
             here = missing & parts
@@ -128,13 +128,13 @@ class OptimizerMissesParameters(Rule):
             fix: Fix | None
             if parts & mine:
                 fix = cover(program, place, network, mine)
-                called = network.variable or network.instance.type.name.rpartition(".")[2]
+                called = network.variable(program) or network.instance.type.name.rpartition(".")[2]
                 count, total = len(parts & mine), len(parts & trained)
                 kind = "layers" if all(obj.part != "parameter" for obj in parts & trained) else "parts"
                 message = (
                     f"{optimizer} holds {count} of the {total} {kind} that `{called}` trains: "
                     f"{in_words(names)} {get} gradients that nobody applies. "
-                    f"Pass `{_base(place, network, mine) or called}.parameters()`."
+                    f"Pass `{_base(program, place, network, mine) or called}.parameters()`."
                 )
             else:
                 fix = add_network(program, run, build, place, network)
@@ -455,7 +455,7 @@ def _behind(program: Program, network: Network, mine: frozenset[Obj]) -> frozens
     if facts is None or forward is None or run is None or not facts.known or not forward.complete:
         return frozenset()
     # The instance of which the class's methods were run has the same names for parts of its own.
-    own = next((each for each in networks(program, run) if each.variable == "self"), None)
+    own = next((each for each in networks(program, run) if each.is_own), None)
     if own is None or set(own.parts.values()) != set(network.parts.values()):
         return frozenset()
     used = frozenset().union(*(sources_of(returned.value) for returned in forward.returns))
@@ -481,9 +481,9 @@ def _given(place: Place) -> list[cst.Call]:
     return [node for node in found if isinstance(node, cst.Call)]
 
 
-def _base(place: Place, network: Network, mine: frozenset[Obj]) -> str | None:
+def _base(program: Program, place: Place, network: Network, mine: frozenset[Obj]) -> str | None:
     """How the code at `place` calls the network: `net` where `trunk` is given as `net.trunk.parameters()`."""
-    names = part_names(network, mine)
+    names = part_names(program, network, mine)
     bases: set[str] = set()
     for call in _given(place):
         assert isinstance(call.func, cst.Attribute)
@@ -497,7 +497,7 @@ def _base(place: Place, network: Network, mine: frozenset[Obj]) -> str | None:
 
 def cover(program: Program, place: Place, network: Network, mine: frozenset[Obj]) -> Fix | None:
     """Give the optimizer all parameters of the network that it holds a part of."""
-    calls, base = _given(place), _base(place, network, mine)
+    calls, base = _given(place), _base(program, place, network, mine)
     assert isinstance(place.node, cst.Call)
     if base is None or not frozenset(network.parts) >= mine:
         return None
@@ -516,7 +516,7 @@ def add_network(program: Program, run: Run, build: Build, place: Place, network:
     """Give the optimizer the parameters of a second network, made before it in the same function."""
     calls = _given(place)
     assert isinstance(place.node, cst.Call)
-    if len(calls) != 1 or place.node.args[0].value is not calls[0] or not network.variable:
+    if len(calls) != 1 or place.node.args[0].value is not calls[0] or not network.variable(program):
         return None
     for fact in run.facts:
         if isinstance(fact, Build) and fact.site == build.site:
@@ -525,7 +525,7 @@ def add_network(program: Program, run: Run, build: Build, place: Place, network:
             if fact.context.function != build.context.function:
                 return None
             break
-    edit = edits.replace(place, calls[0], f"[*{place.code(calls[0])}, *{network.variable}.parameters()]")
+    edit = edits.replace(place, calls[0], f"[*{place.code(calls[0])}, *{network.variable(program)}.parameters()]")
     name = assigned_name(place) or "the optimizer"
-    title = f"Give `{name}` the parameters of `{network.variable}` too (changes what is trained)"
+    title = f"Give `{name}` the parameters of `{network.variable(program)}` too (changes what is trained)"
     return Fix(title, (edit,), Safety.UNSAFE) if edit is not None else None

@@ -94,19 +94,20 @@ class WrongNetworkOptimized(Rule):
         name = assigned_name(place)
         optimizer = f"`{name}`" if name else "The optimizer"
         line = program.line_of(called)
-        if used.variable == idle.variable:
+        meant, held = used.variable(program), idle.variable(program)
+        if meant == held:
             made = program.place(used.site)
             where = f" made on line {program.line_of(made)}" if made is not None else ""
             message = (
-                f"{optimizer} holds an earlier `{idle.variable}`, and the loss on line {line} goes through "
+                f"{optimizer} holds an earlier `{held}`, and the loss on line {line} goes through "
                 f"the one{where}: no weight of it ever moves. Build the optimizer after it."
             )
             fix = None
         else:
             message = (
-                f"{optimizer} holds `{idle.variable}`, which gets no gradient: the loss on line {line} goes "
-                f"through `{used.variable}`, and no weight of it ever moves. "
-                f"Pass `{used.variable}.parameters()`."
+                f"{optimizer} holds `{held}`, which gets no gradient: the loss on line {line} goes "
+                f"through `{meant}`, and no weight of it ever moves. "
+                f"Pass `{meant}.parameters()`."
             )
             fix = pass_network(program, run, place, used, idle, build.context.function)
         yield from self.finding(
@@ -346,7 +347,7 @@ def _own_loss(run: Run, step: Step, mine: frozenset[Obj], held_by_any: frozenset
 def _whole(program: Program, run: Run, sources: frozenset[Obj]) -> Network | None:
     """The network whose parts are all of `sources`; None if there are several, or it has no name."""
     found = [network for network in networks(program, run) if network.parts.keys() & sources]
-    if len(found) == 1 and found[0].variable and sources <= found[0].parts.keys():
+    if len(found) == 1 and sources <= found[0].parts.keys() and found[0].variable(program):
         return found[0]
     return None
 
@@ -357,7 +358,7 @@ def pass_network(
     """`Adam(target.parameters())` -> `Adam(network.parameters())`, both variables of one function."""
     assert isinstance(place.node, cst.Call)
     first = place.node.args[0].value if place.node.args else None
-    if not isinstance(first, cst.Call) or place.code(first) != f"{idle.variable}.parameters()":
+    if not isinstance(first, cst.Call) or place.code(first) != f"{idle.variable(program)}.parameters()":
         return None
     made = program.place(used.site)
     span, own = (made.span if made is not None else None), place.span
@@ -365,6 +366,7 @@ def pass_network(
         return None
     if made.where.unit != place.where.unit:
         return None
-    edit = edits.replace(place, first, f"{used.variable}.parameters()")
-    title = f"Give the optimizer `{used.variable}.parameters()` (changes what is trained)"
+    parameters = f"{used.variable(program)}.parameters()"
+    edit = edits.replace(place, first, parameters)
+    title = f"Give the optimizer `{parameters}` (changes what is trained)"
     return Fix(title, (edit,), Safety.UNSAFE) if edit is not None else None

@@ -17,9 +17,10 @@ from gradsense.program.run import FactsHere, Run
 from gradsense.program.values import Const, Ref, Site, Tensor
 from gradsense.rules import edits, loops
 from gradsense.rules.base import Rule
-from gradsense.rules.defaults import number_by_default
+from gradsense.rules.defaults import NUMBERS, number_by_default
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 from gradsense.rules.parameters import text_of
+from gradsense.rules.reads import expression_at
 from gradsense.rules.syntax import places_below
 
 
@@ -435,7 +436,9 @@ def _every(program: Program, step: Step, loop: Site) -> Every | None:
         found = m.extractall(branch.node.test, _REMAINDER)
         by = found[0]["by"] if len(found) == 1 else None
         if isinstance(by, cst.CSTNode):
-            return Every(branch.code(by)) if number_by_default(program, branch.at(by)) != 1 else None
+            site = program.site_of(branch.at(by))
+            node = expression_at(program, site, *NUMBERS) if site is not None else None
+            return Every(branch.code(by)) if number_by_default(program, node) != 1 else None
         return _counted(program, branch, branch, _REACHED)
     if "continue" not in program.text_at(loop.where):
         return None

@@ -87,12 +87,12 @@ class GradientsNotSynchronised(Rule):
                 continue
             if fact.site in elsewhere:
                 continue
-            place = program.place(fact.site)
-            if place is None or _loop(fact.context) in loops or not _is_trained(run, fact):
+            if _loop(fact.context) in loops or not _is_trained(run, fact):
                 continue
             if not fact.context.rounds and not _is_stepped_once(program, run, wrapper, fact):
                 continue
-            if fact.site in told:
+            place = program.place(fact.site)
+            if place is None or fact.site in told:
                 continue
             told.add(fact.site)
             yield from self.finding(
@@ -726,13 +726,13 @@ def _exchanges(program: Program) -> bool:
     for _, call in program.calls(*_EXCHANGES):
         if call.args and isinstance(call.args[0], Tensor) and call.args[0].trace.nodes:
             continue
+        function = call.context.function
+        if function is None or not _WRITTEN_BACK.isdisjoint(function.tree.names):  # type: ignore[attr-defined]
+            return True
         place = program.place(call.site)
         node = place.node if place is not None else None
         given = node.args[0].value if isinstance(node, cst.Call) and node.args else None
-        function = call.context.function
-        if not isinstance(given, cst.Name) or function is None:
-            return True
-        if not _WRITTEN_BACK.isdisjoint(function.tree.names):  # type: ignore[attr-defined]
+        if not isinstance(given, cst.Name):
             return True
         made = [
             each.node.value

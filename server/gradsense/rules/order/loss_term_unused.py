@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 
 from gradsense.findings import Finding, Severity
+from gradsense.program import ir
 from gradsense.program.facts import Backward, Call, Local, Round
 from gradsense.program.places import Place
 from gradsense.program.program import Program
@@ -15,7 +16,7 @@ from gradsense.program.values import Code, Site, Tensor
 from gradsense.rules import syntax
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Unmoved
-from gradsense.rules.reads import is_called_on, is_only_appended_to, is_read
+from gradsense.rules.reads import assigned_at, called_at, is_called_on, is_only_appended_to, is_read
 
 
 class LossTermUnused(Rule):
@@ -115,15 +116,11 @@ class LossTermUnused(Rule):
         on = {fact.site: _receiver(program, fact) for fact in here}
         if None in on.values():
             return
-        place = program.place(total.site)
-        value = syntax.value_assigned(place) if place is not None else None
-        if place is None or value is None:
-            return
-        terms = _terms(value)
+        terms = _terms(assigned_at(program, total.site))
         done = [site for site, name in on.items() if name in terms]
         if len(terms) < 2 or not done:
             return
-        if set(on.values()) >= terms or program.is_damaged(place.where):
+        if set(on.values()) >= terms or program.is_damaged(total.site.where):
             return
         if not all(_only_looks(read) for read in _reads(program, total.context.function, total.name)):
             return
@@ -450,30 +447,27 @@ def _loop_of(fact: Local | Backward) -> _Loop:
 
 def _receiver(program: Program, backward: Backward) -> str | None:
     """The variable that `backward` is called on; None for another expression."""
-    place = program.place(backward.site)
-    node = place.node if place is not None else None
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and isinstance(node.func.value, cst.Name):
-        return node.func.value.value
-    return None
+    method = called_at(program, backward.site)
+    return method.value.id if isinstance(method, ir.Attribute) and isinstance(method.value, ir.Name) else None
 
 
-def _terms(value: Place) -> frozenset[str]:
+def _terms(value: ir.Expr | None) -> frozenset[str]:
     """The variables that a sum adds up, weights left aside."""
-    if not isinstance(value.node, cst.BinaryOperation):
+    if not isinstance(value, ir.Operation):
         return frozenset()
     found: set[str] = set()
-    rest: list[cst.BaseExpression] = [value.node]
+    rest: list[ir.Expr] = [value]
     while rest:
         node = rest.pop()
-        if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
-            rest += [node.left, node.right]
-        elif isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
-            names = [each for each in (node.left, node.right) if isinstance(each, cst.Name)]
+        if isinstance(node, ir.Operation) and node.op == "+" and len(node.operands) > 1:
+            rest += node.operands
+        elif isinstance(node, ir.Operation) and node.op == "*":
+            names = [each for each in node.operands if isinstance(each, ir.Name)]
             if not names:
                 return frozenset()
-            found.add(names[-1].value)
-        elif isinstance(node, cst.Name):
-            found.add(node.value)
+            found.add(names[-1].id)
+        elif isinstance(node, ir.Name):
+            found.add(node.id)
         else:
             return frozenset()
     return frozenset(found)

@@ -63,6 +63,8 @@ class NetworkAliased(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
         for run, call in program.calls("Module.load_state_dict", "Lightning.load_state_dict"):
+            if not _is_asked_beside(program, call, "state_dict"):
+                continue
             place = program.place(call.site) if _STATE.search(program.text_at(call.site.where)) else None
             source = _only_argument(place, "state_dict")
             if place is None or source is None or call.site in told:
@@ -71,8 +73,10 @@ class NetworkAliased(Rule):
             if own is not None and own == call.receiver and _is_one(program, run, own):
                 told.add(call.site)
                 yield from self._loads_itself(program, place, source)
-        for place in matches(program, _ZIPPED):
-            yield from self._zipped(program, place)
+        calls = program.calls("Module.parameters", "Lightning.parameters")
+        if any(_is_asked_beside(program, call, "parameters") for _, call in calls):
+            for place in matches(program, _ZIPPED):
+                yield from self._zipped(program, place)
         yield from self._named(program)
 
     def _loads_itself(self, program: Program, place: Place, source: Place) -> Iterator[Finding]:
@@ -111,12 +115,12 @@ class NetworkAliased(Rule):
     def _named(self, program: Program) -> Iterator[Finding]:
         """`target = model`."""
         for store in program.selected(_followers):
-            place = program.place(store.site)
-            value = value_assigned(place) if place is not None else None
-            if place is None or value is None:
-                continue
             other = _other_name(program, store)
-            if other is not None and m.matches(value.node, m.Attribute() | m.Name() | _MOVED):
+            place = program.place(store.site) if other is not None else None
+            value = value_assigned(place) if place is not None else None
+            if other is None or place is None or value is None:
+                continue
+            if m.matches(value.node, m.Attribute() | m.Name() | _MOVED):
                 yield from self._alias(program, place, value, program.place(other.site), other.attr)
         for place in matches(program, _SAME_NETWORK, _SAME_NETWORK_TEXT):
             yield from self._local(program, place)
@@ -313,7 +317,9 @@ class NetworkAliased(Rule):
 _STATE = re.compile(r"(?<!\w)state_dict\s*\(")
 _MOVED = m.Call(func=m.Attribute(attr=m.Name("to") | m.Name("cuda") | m.Name("cpu") | m.Name("eval") | m.Name("train")))
 _SAME_NETWORK = m.Assign(targets=[m.AssignTarget(m.Name(_FOLLOWS))], value=m.Name())
-_SAME_NETWORK_TEXT = re.compile(r"=\s*[^\W\d]\w*[ \t]*(?:[#;\r\n]|$)")
+_SAME_NETWORK_TEXT = re.compile(
+    r"(?:target|targ|ema|teacher|momentum)(?:_\w+)?\)?\s*=\s*[^\W\d]\w*[ \t]*(?:[#;\r\n]|$)"
+)
 _PARAMETERS = m.Arg(m.Call(func=m.Attribute(attr=m.Name("parameters")), args=[]))
 _ZIPPED = m.Call(func=m.Name("zip"), args=[_PARAMETERS, _PARAMETERS])
 
@@ -337,6 +343,14 @@ def _followers(here: FactsHere) -> Iterator[Store]:
     for _, store in here.facts(Store):
         if store.context.certain and class_lookup.is_module(store.value) and _FOLLOWER.fullmatch(store.attr):
             yield store
+
+
+def _is_asked_beside(program: Program, call: Call, method: str) -> bool:
+    """Whether what a method is called on is asked for `method` elsewhere in the same block."""
+    return any(
+        fact.receiver == call.receiver and fact.site.where == call.site.where and fact.site != call.site
+        for _, fact in program.calls(f"Module.{method}", f"Lightning.{method}")
+    )
 
 
 def _receiver_at(program: Program, run: Run, place: Place, call: Call, method: str) -> Instance | None:

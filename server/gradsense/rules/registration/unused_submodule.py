@@ -13,7 +13,7 @@ from gradsense.program import class_lookup, composition, ir
 from gradsense.program.bodies import is_stub
 from gradsense.program.entries import ClassFacts
 from gradsense.program.facts import Make, Store
-from gradsense.program.lower import lower, statements_in
+from gradsense.program.lower import lower, nodes_below
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import ClassValue, FunctionValue, Instance, Items, Obj
@@ -602,35 +602,29 @@ def _mentioned_below(whole: BlockTree) -> tuple[frozenset[str], frozenset[str]]:
     if known is None:
         anywhere: set[str] = set()
         own: set[str] = set()
-        pending: list[tuple[object, BlockTree]] = [(lower(whole).statements, whole)]
-        while pending:
-            node, tree = pending.pop()
-            if isinstance(node, ir.Slot):
-                pending += statements_in(node, tree)
+        nodes = nodes_below(lower(whole).statements, whole, ir.Attribute, ir.Constant, *_NO_MENTION)
+        aside = {part for node in nodes if type(node) in _NO_MENTION for part in _no_mention(node)}
+        for node in nodes:
+            if node in aside:
                 continue
             if isinstance(node, ir.Attribute):
                 (own if isinstance(node.value, ir.Name) and node.value.id == "self" else anywhere).add(node.attr)
             elif isinstance(node, ir.Constant) and isinstance(node.value, str):
                 anywhere.update(_WORD.findall(node.value))
-            pending += ((part, tree) for part in _parts(node))
         known = whole.notes[_mentioned_below] = frozenset(anywhere), frozenset(own)
     return known
 
 
-def _parts(node: object) -> Iterator[object]:
-    """What stands below a node of an event tree, without what is assigned to, and without docstrings."""
-    if isinstance(node, tuple):
-        yield from node
-    elif isinstance(node, ir.Evaluate) and isinstance(node.value, ir.Constant):
-        return
-    elif isinstance(node, ir.Assign):
-        yield from (target.value if isinstance(target, ir.Attribute) else target for target in node.targets)
-        yield from (node.value, node.annotation)
-    elif isinstance(node, ir.AugAssign):
-        yield node.target.value if isinstance(node.target, ir.Attribute) else node.target
-        yield node.value
-    else:
-        yield from (getattr(node, field) for field in ir.FIELDS.get(type(node), ()))
+_NO_MENTION = (ir.Assign, ir.AugAssign, ir.Evaluate)
+
+
+def _no_mention(node: ir.Assign | ir.AugAssign | ir.Evaluate) -> tuple[ir.Expr, ...]:
+    """What is assigned to, and docstrings."""
+    if isinstance(node, ir.Assign):
+        return node.targets
+    if isinstance(node, ir.AugAssign):
+        return (node.target,)
+    return (node.value,) if isinstance(node.value, ir.Constant) else ()
 
 
 _WORD = re.compile(r"\w+")

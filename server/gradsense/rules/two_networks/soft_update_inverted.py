@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import libcst as cst
 
 from gradsense.findings import Finding, Fix, Safety, Severity
+from gradsense.program import ir
 from gradsense.program.facts import Backward, Forward
 from gradsense.program.marking import SETTING
 from gradsense.program.places import Place
@@ -19,6 +20,7 @@ from gradsense.rules.cuts import stepped
 from gradsense.rules.defaults import number_by_default
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent, Unmoved
 from gradsense.rules.networks import names_of
+from gradsense.rules.reads import expression_at
 from gradsense.rules.syntax import compounds_around, places_below
 from gradsense.rules.targets import Update, updates
 
@@ -67,26 +69,25 @@ class SoftUpdateInverted(Rule):
         for run in program.runs:
             written = list(updates(program, run))
             for update in written:
-                place = program.place(update.site)
-                if place is None or update.site in seen or update.origin is None or update.sources & run.escaped:
+                if update.site in seen or update.origin is None or update.sources & run.escaped:
                     continue
-                for finding in self._judge(program, update, written, trained, place):
+                for finding in self._judge(program, update, written, trained):
                     seen.add(update.site)
                     yield finding
 
     def _judge(
-        self, program: Program, update: Update, written: list[Update], trained: frozenset[Obj], place: Place
+        self, program: Program, update: Update, written: list[Update], trained: frozenset[Obj]
     ) -> Iterator[Finding]:
         mine, other = update.sources, (update.origin or frozenset()) - update.sources
         if mine <= trained and other and _mixes(update) and not other & trained:
             if not other & update.run.escaped and not any(each.sources & other for each in written):
-                yield from self._report_wrong_side(program, update, other, place)
+                yield from _at(program, update, other, self._report_wrong_side)
         elif mine <= trained and other and not other & trained and _is_pulled_back(update, other, written):
-            yield from self._report_pulled_back(program, update, other, place)
+            yield from _at(program, update, other, self._report_pulled_back)
         elif not mine & trained and not other:
-            yield from self._report_itself(program, update, place)
+            yield from _at(program, update, other, self._report_itself)
         elif not mine & trained and other and other <= trained and _is_inverted(program, update):
-            yield from self._report_inverted(program, update, other, place)
+            yield from _at(program, update, other, self._report_inverted)
 
     def _report_wrong_side(
         self, program: Program, update: Update, other: frozenset[Obj], place: Place
@@ -120,7 +121,7 @@ class SoftUpdateInverted(Rule):
             f"again. Load the weights of {network} into {target}.",
         )
 
-    def _report_itself(self, program: Program, update: Update, place: Place) -> Iterator[Finding]:
+    def _report_itself(self, program: Program, update: Update, _: frozenset[Obj], place: Place) -> Iterator[Finding]:
         names = _zipped_names(program, place)
         loop = _loop_around(program, place)
         if names is None or loop is None or not isinstance(loop.node, cst.For):
@@ -542,10 +543,11 @@ def _share(program: Program, update: Update, sources: frozenset[Obj]) -> float:
 
 
 def _number_of(program: Program, mark: Mark) -> float:
-    place = program.place(mark.site) if mark.number == SETTING else None
-    if place is None or not isinstance(place.node, cst.BinaryOperation):
-        return mark.number if mark.number != SETTING else math.nan
-    sides = (number_by_default(program, place.at(side)) for side in (place.node.left, place.node.right))
+    if mark.number != SETTING:
+        return mark.number
+    product = expression_at(program, mark.site, ir.Operation)
+    operands = product.operands if isinstance(product, ir.Operation) else ()
+    sides = (number_by_default(program, operand) for operand in operands)
     return next((side for side in sides if side is not None), math.nan)
 
 
@@ -558,6 +560,17 @@ def _settings(update: Update) -> str:
     """That the shares are those of defaults, where they are."""
     marks = update.value.marks if isinstance(update.value, Tensor) else ()
     return " (by default)" if any(mark.kind == "share" and mark.number == SETTING for mark in marks) else ""
+
+
+def _at(
+    program: Program,
+    update: Update,
+    other: frozenset[Obj],
+    report: Callable[[Program, Update, frozenset[Obj], Place], Iterator[Finding]],
+) -> Iterator[Finding]:
+    """What is reported of an update, if it is in this file."""
+    place = program.place(update.site)
+    return report(program, update, other, place) if place is not None else iter(())
 
 
 def _loop_around(program: Program, place: Place) -> Place | None:
