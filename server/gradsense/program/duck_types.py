@@ -157,10 +157,12 @@ def _usages_of(code: Code) -> Mapping[str, Usage]:
 
 def _usages_of_module(file: File) -> Mapping[str, Usage]:
     """What a module's body does with its variables, its functions left aside."""
+    whole: dict[str, Usage] | None = file.notes.get(_usages_of_module)
+    if whole is not None:
+        return whole
     total: dict[str, Usage] = defaultdict(Usage)
-    if not any(_is_telling(tree.names) for _, _, tree, _ in file.units):
-        return total
-    for _, _, tree, lowered in file.units:
+    is_telling = any(_is_telling(tree.names) for _, _, tree, _ in file.units)
+    for _, _, tree, lowered in file.units if is_telling else ():
         if not lowered.statements or isinstance(lowered.statements[0], (ir.Function, ir.Class)):
             continue
         known: dict[str, Usage] | None = tree.notes.get(_usages_of_module)
@@ -168,7 +170,8 @@ def _usages_of_module(file: File) -> Mapping[str, Usage]:
             known = tree.notes[_usages_of_module] = _collected(lowered.statements, tree, "")
         for name, usage in known.items():
             total[name].merge(usage)
-    return total
+    whole = file.notes[_usages_of_module] = dict(total)
+    return whole
 
 
 def _collected(body: object, tree: BlockTree, own: str) -> dict[str, Usage]:

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 from gradsense.program import ir
 from gradsense.program.knowledge.names import is_installed_package
@@ -21,6 +22,8 @@ class File:
         self.path = path
         self.document = document
         self._half_typed: dict[str, bool] = {}
+        self.notes: dict[object, Any] = {}
+        """What others have worked out of the text alone, as the `notes` of a block."""
 
     @cached_property
     def units(self) -> tuple[tuple[Where, int, BlockTree, Lowered], ...]:

@@ -7,25 +7,26 @@ share one event tree and nothing in it knows a position.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, get_args
 
+from gradsense.program.frozen import entity
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@entity
 class Name:
     at: int
     id: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Attribute:
     at: int
     value: Expr
     attr: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Call:
     at: int
     func: Expr
@@ -33,20 +34,20 @@ class Call:
     keywords: tuple[tuple[str | None, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Subscript:
     at: int
     value: Expr
     index: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Constant:
     at: int
     value: object
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Operation:
     """Arithmetic, comparison, f-string, slice: `op` is the operator's spelling, or a word for the others.
 
@@ -58,7 +59,7 @@ class Operation:
     operands: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Boolean:
     """`and`, `or`: later operands may not be evaluated."""
 
@@ -67,7 +68,7 @@ class Boolean:
     operands: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Conditional:
     at: int
     test: Expr
@@ -75,7 +76,7 @@ class Conditional:
     orelse: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Sequence:
     """A display; `kind` is `tuple`, `list` or `set`."""
 
@@ -84,7 +85,7 @@ class Sequence:
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Mapping:
     """A dict display; a key of None is `**value`."""
 
@@ -92,13 +93,13 @@ class Mapping:
     items: tuple[tuple[Expr | None, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Starred:
     at: int
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Comprehension:
     """`kind` is `list`, `set`, `generator` or `dict` (then `key` is given)."""
 
@@ -109,26 +110,26 @@ class Comprehension:
     clauses: tuple[tuple[Expr, Expr, tuple[Expr, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Yield:
     at: int
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Await:
     at: int
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class NamedExpr:
     at: int
     target: Expr
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Parameter:
     name: str
     annotation: Expr | None
@@ -137,14 +138,14 @@ class Parameter:
     """`plain`, `keyword`, `*` or `**`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Lambda:
     at: int
     params: tuple[Parameter, ...]
     body: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Opaque:
     """An expression that no rule looks into; its operands are still evaluated."""
 
@@ -173,7 +174,7 @@ Expr = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Slot:
     """A body that was split off into blocks of its own: suite number `number` of the block's tree."""
 
@@ -183,7 +184,7 @@ class Slot:
 Body = tuple["Stmt", ...] | Slot
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Assign:
     at: int
     targets: tuple[Expr, ...]
@@ -191,7 +192,7 @@ class Assign:
     annotation: Expr | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class AugAssign:
     at: int
     target: Expr
@@ -199,25 +200,25 @@ class AugAssign:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Evaluate:
     at: int
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Return:
     at: int
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Raise:
     at: int
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class If:
     at: int
     test: Expr
@@ -225,7 +226,7 @@ class If:
     orelse: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class For:
     at: int
     target: Expr
@@ -234,7 +235,7 @@ class For:
     orelse: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class While:
     at: int
     test: Expr
@@ -242,14 +243,14 @@ class While:
     orelse: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class With:
     at: int
     items: tuple[tuple[Expr, Expr | None], ...]
     body: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Try:
     at: int
     body: Body
@@ -258,7 +259,7 @@ class Try:
     finalbody: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Match:
     """`cases` hold the names that the pattern binds, the guard, the body, and whether the pattern takes anything."""
 
@@ -267,7 +268,7 @@ class Match:
     cases: tuple[tuple[tuple[str, ...], Expr | None, Body, bool], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Function:
     at: int
     name: str
@@ -278,7 +279,7 @@ class Function:
     is_generator: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Class:
     at: int
     name: str
@@ -287,7 +288,7 @@ class Class:
     body: Body
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Import:
     """`import a.b as c`: (`a.b`, `c`); without `as`, (`a.b`, None)."""
 
@@ -295,7 +296,7 @@ class Import:
     names: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class ImportFrom:
     """`module` keeps its leading dots; a name of `*` imports everything."""
 
@@ -304,25 +305,25 @@ class ImportFrom:
     names: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Delete:
     at: int
     targets: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Assert:
     at: int
     test: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Global:
     at: int
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Jump:
     """`break` or `continue`."""
 
@@ -330,7 +331,7 @@ class Jump:
     kind: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Hole:
     """Code that does not parse: unknown, not absent."""
 

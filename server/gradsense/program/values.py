@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, TypeVar
 
+from gradsense.program.frozen import entity, value
 from gradsense.program.knowledge.functions import keeps_its_result
 
 NOTHING: frozenset[Any] = frozenset()
@@ -72,14 +73,14 @@ UNKNOWN = Unknown()
 PLAIN = Unknown(True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Const:
     """A constant of the program."""
 
     value: object
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Member:
     """A member of an enumeration, as a constant: what tells it from others is where that is defined, and its name."""
 
@@ -88,7 +89,7 @@ class Member:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ref:
     """Something from outside the user's files, by its canonical dotted name."""
 
@@ -238,7 +239,7 @@ class Tensor(NamedTuple):
     marks: frozenset[Mark] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instance:
     """An object of a known class. `type` is a `ClassValue` or the class's `Ref`."""
 
@@ -247,7 +248,7 @@ class Instance:
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Items:
     """A list's, dict's or set's content: `exact` while every item is known, `element` their join."""
 
@@ -256,7 +257,7 @@ class Items:
     keys: tuple[object, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Collection:
     """A list, set or dict; its `Items` stand in the state."""
 
@@ -264,7 +265,7 @@ class Collection:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TupleValue:
     """A tuple; `fields` are the names of a named one's items."""
 
@@ -292,7 +293,7 @@ class Parameters(NamedTuple):
     """The Module or optimizer that these are all parameters of, those that are not known here included."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parts:
     """The Modules below a Module, itself included (`module.modules()`), or one of them while looping.
 
@@ -305,7 +306,7 @@ class Parts:
     classes: frozenset[str] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Method:
     """A bound method of something from outside the user's files."""
 
@@ -313,7 +314,7 @@ class Method:
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Code:
     """A function's definition: its event tree, the block tree around it, and where that stands."""
 
@@ -340,7 +341,7 @@ class Code:
         return id(self.node)  # equal texts share a node: few do
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FunctionValue:
     """A function of the user's, or a method of theirs bound to `self_value`."""
 
@@ -351,7 +352,7 @@ class FunctionValue:
     owner: ClassValue | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Closure:
     """What a function sees from where it is defined: the enclosing frames' numbers, innermost first, and the path of
     the file.
@@ -361,7 +362,7 @@ class Closure:
     frames: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class ClassValue:
     """A class of the user's. `members` are what its body binds; `bases` the values of its base expressions.
 
@@ -391,7 +392,7 @@ class ClassValue:
         return hash(self.name)  # which a string knows; few classes share one
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Partial:
     """`functools.partial(function, ...)` and the like."""
 
@@ -400,7 +401,7 @@ class Partial:
     keywords: Keywords
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Super:
     """`super()` inside a method: the class that it stands in and the object."""
 
@@ -408,14 +409,14 @@ class Super:
     self_value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LambdaValue:
     node: object
     where: Where
     closure: Closure = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@entity
 class Choice:
     """One of a few different values, in the order in which the program meets them."""
 
