@@ -11,7 +11,7 @@ from typing import Any
 from gradsense.program import ir
 from gradsense.program.knowledge.names import is_installed_package
 from gradsense.program.lower import Lowered, lower, statements_in
-from gradsense.program.values import Where
+from gradsense.program.values import Site, Where
 from gradsense.source.blocks import BlockTree, Document
 
 
@@ -22,6 +22,7 @@ class File:
         self.path = path
         self.document = document
         self._half_typed: dict[str, bool] = {}
+        self._sites: dict[Where, list[Site | None]] = {}
         self.notes: dict[object, Any] = {}
         """What others have worked out of the text alone, as the `notes` of a block."""
 
@@ -194,6 +195,14 @@ class File:
                 elif isinstance(statement, ir.Import):
                     modules.update(dotted if alias else dotted.partition(".")[0] for dotted, alias in statement.names)
         return frozenset(module for module in modules if not is_installed_package(module.partition(".")[0]))
+
+    def sites_at(self, where: Where) -> list[Site | None]:
+        """The sites of the nodes of the block at `where` by their numbers, where somebody has asked for them."""
+        found = self._sites.get(where)
+        if found is None:
+            block = self.block_at(where)
+            found = self._sites[where] = [None] * (lower(block[1]).count if block is not None else 0)
+        return found
 
     def block_at(self, where: Where) -> tuple[int, BlockTree] | None:
         """The offset and the tree of the block at `where`, or None if there is none (any more)."""

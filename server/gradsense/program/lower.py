@@ -22,13 +22,13 @@ from gradsense.source.blocks import Block, BlockTree
 
 
 class Lowered:
-    """A block's event tree."""
+    """A block's event tree, and how many nodes it numbers."""
 
     def __init__(self, block: Block, skeleton: bool, statements: tuple[ir.Stmt, ...], count: int) -> None:
         self.statements = statements
         self._block = weakref.ref(block)  # which holds this one among its notes
         self._skeleton = skeleton
-        self._count = count
+        self.count = count
 
     @cached_property
     def expression_statements(self) -> frozenset[int]:
@@ -57,7 +57,7 @@ class Lowered:
         block = self._block()
         assert block is not None, "an event tree is asked for its nodes while its block is in use"
         nodes = lower_concrete(block.statements, self._skeleton)[1]
-        return nodes if len(nodes) == self._count else ()
+        return nodes if len(nodes) == self.count else ()
 
 
 def lower(tree: BlockTree) -> Lowered:

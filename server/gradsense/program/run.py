@@ -50,6 +50,9 @@ class Frame:
     """A function (or module body, or class body) being run."""
 
     __slots__ = (
+        "_context",
+        "_sited",
+        "_sites",
         "assumable",
         "calls",
         "closure",
@@ -104,9 +107,34 @@ class Frame:
         self.keeps = False
         """A nested function or lambda may still need its variables."""
         self.assumable: Counter[tuple[object, ...]] | None = None
+        self._context: Context | None = None
+        self._sited: Where | None = None
+        self._sites: list[Site | None] = []
 
     def site(self, at: int) -> Site:
-        return Site(self.where, at)
+        """The site of a node in the block that is being run; the same object for all facts there."""
+        if self._sited is not self.where:
+            self._sited, self._sites = self.where, self.file.sites_at(self.where)
+        if not 0 <= at < len(self._sites):
+            return Site(self.where, at)
+        site = self._sites[at]
+        if site is None:
+            site = self._sites[at] = Site(self.where, at)
+        return site
+
+    def context(self, entry: str) -> Context:
+        """How what happens now is reached in a run of `entry`; the same object until that changes."""
+        certain, conditions = self.conditions == 0, self.outer_conditions + self.conditions
+        known = self._context
+        if (
+            known is None
+            or known.calls is not self.calls
+            or known.rounds is not self.rounds
+            or known.certain is not certain
+            or known.conditions != conditions
+        ):
+            known = self._context = Context(self.calls, self.rounds, self.code, entry, certain, conditions)
+        return known
 
 
 class Run:
@@ -220,14 +248,7 @@ class Run:
         self.spend(states * objects // 400)
 
     def context(self, frame: Frame) -> Context:
-        return Context(
-            frame.calls,
-            frame.rounds,
-            frame.code,
-            self.entry,
-            frame.conditions == 0,
-            frame.outer_conditions + frame.conditions,
-        )
+        return frame.context(self.entry)
 
     def record(self, fact: Fact, frame: Frame) -> None:
         """Keep a fact; a later look at the same event, from a larger state, takes its place.
@@ -324,7 +345,7 @@ class FactsHere:
 
     def __init__(self, run: Run, path: str) -> None:
         self.run = run
-        self._selected: dict[Callable[[FactsHere], Iterable[Any]], list[Any]] = {}
+        self._selected: dict[Callable[[FactsHere], Iterable[Any]], tuple[Any, ...]] = {}
         self.by_kind: dict[type, list[tuple[Run, Any]]] = {}
         self.calls: dict[str, list[tuple[Run, Call]]] = {}
         self.stores: dict[str, list[Store]] = {}
@@ -352,11 +373,11 @@ class FactsHere:
         found = self.run.imports.files[site.where.path].block_at(site.where)
         return found is not None and site.at in lower(found[1]).expression_statements
 
-    def selected(self, select: Callable[[FactsHere], Iterable[F]]) -> list[F]:
+    def selected(self, select: Callable[[FactsHere], Iterable[F]]) -> tuple[F, ...]:
         """What `select` gives for these facts, worked out once: it must look at nothing else."""
         found = self._selected.get(select)
         if found is None:
-            found = self._selected[select] = list(select(self))
+            found = self._selected[select] = tuple(select(self))
         return found
 
 

@@ -138,7 +138,9 @@ class Trace(NamedTuple):
             return self
         if self is NO_TRACE:
             return other
-        return Trace(self.nodes | other.nodes, self.carried | other.carried, self.changed | other.changed)
+        return Trace(
+            united(self.nodes, other.nodes), united(self.carried, other.carried), united(self.changed, other.changed)
+        )
 
     def common(self, other: Trace) -> Trace:
         """What is certain of a tensor that may be either."""
@@ -146,7 +148,11 @@ class Trace(NamedTuple):
             return self
         if self is NO_TRACE or other is NO_TRACE:
             return NO_TRACE
-        return Trace(self.nodes & other.nodes, self.carried & other.carried, self.changed & other.changed)
+        return Trace(
+            self.nodes & other.nodes or NOTHING,
+            self.carried & other.carried or NOTHING,
+            self.changed & other.changed or NOTHING,
+        )
 
 
 NO_TRACE = Trace()

@@ -244,15 +244,19 @@ class BlockTree:
         if self._is_long and self.suites:
             inside = (child.names for suite in self.suites for _, child in suite.children)
             return self.block.names.union(*inside)
-        return frozenset(_IDENTIFIER.findall(self.text))
+        return self.block.names if self.block.text == self.text else frozenset(_IDENTIFIER.findall(self.text))
 
     @cached_property
     def names_in_code(self) -> frozenset[str]:
         """Those outside of docstrings and of comments that have a line of their own."""
         if self._is_long and self.suites:
             inside = (child.names_in_code for suite in self.suites for _, child in suite.children)
-            return frozenset(_IDENTIFIER.findall(_PROSE.sub("", self.block.text))).union(*inside)
-        return frozenset(_IDENTIFIER.findall(_PROSE.sub("", self.text)))
+            found = frozenset(_IDENTIFIER.findall(_PROSE.sub("", self.block.text))).union(*inside)
+        else:
+            code = _PROSE.sub("", self.text)
+            found = self.names if code == self.text else frozenset(_IDENTIFIER.findall(code))
+        # Mostly they are the same: then one set is kept.
+        return self.names if len(found) == len(self.names) else found
 
     @cached_property
     def attributes_in_code(self) -> frozenset[str]:
