@@ -22,10 +22,10 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import JsonRPCNotification, JsonRPCRequestMessage, LanguageServerProtocol, lsp_method
 
 from gradsense import __version__
-from gradsense.collector import relax_collector
+from gradsense.collector import relax_collector, tidy_up
 from gradsense.lsp import parent
 from gradsense.lsp.actions import Actions
-from gradsense.lsp.analyses import Analyses
+from gradsense.lsp.analyses import Analysed, Analyses
 from gradsense.lsp.client import Client
 from gradsense.lsp.completion import Completions
 from gradsense.lsp.configuration import Configuration
@@ -56,6 +56,9 @@ MOST_REQUESTS = 5000
 """Of the client, in flight: no editor has so many, and each holds memory."""
 MOST_UNANSWERED = 200
 """Of ours, before the oldest is taken for one that will never be answered."""
+
+TIDY_AFTER_S = 0.1
+"""How long after the first findings what the start has left behind is freed: they are on their way by then."""
 
 OWN_METHODS = "gradsense/"
 """What the requests and notifications begin with that are ours; their parameters arrive as plain
@@ -268,6 +271,7 @@ class Server(LanguageServer):
         self.reader: MessageReader | None = None
         self._session: Session | None = None
         self._engine: asyncio.Future[None] | None = None
+        self._is_tidy = False
         self._exit: asyncio.Future[int] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -319,6 +323,7 @@ class Server(LanguageServer):
             self.documents, lambda: self.session, self.engine_imported, self._messages_wait, Troubles(self)
         )
         self.analyses.listeners += [self.diagnostics.analysed, self.configuration.analysed, self.probes.analysed]
+        self.analyses.listeners.append(self._tidy_up_once)
         self.analyses.at_progress = self.files.progressed
         self.analyses.at_analysis = Trace(self).analysed
         self.is_initialized = True
@@ -343,6 +348,12 @@ class Server(LanguageServer):
         if not engine.cancelled() and (error := engine.exception()) is not None:
             logger.error("This installation of GradSense is not complete", exc_info=error)
             self.end(1)
+
+    def _tidy_up_once(self, analysed: Analysed, is_new: bool) -> None:
+        """What the start has left behind is freed when the first findings are out, before further files need memory."""
+        if not self._is_tidy:
+            self._is_tidy = True
+            asyncio.get_running_loop().call_later(TIDY_AFTER_S, tidy_up)
 
     async def serve(self, reader: MessageReader) -> int:
         """Handle messages until the end; the exit code."""

@@ -54,7 +54,7 @@ def callers_of(entries: Entries, names: frozenset[str]) -> Callers:
 def calls_into(caller: Entries, where: Where) -> Iterator[tuple[Site, Site]]:
     """What a caller's runs have seen in a block of another file, each with the call by which they have come into it."""
     for run in caller.runs:
-        for site, calls in run.rounds_at:
+        for site, calls in run.seen_below_calls():
             outside = [call for call in calls if call.where.path != where.path] if site.where == where else ()
             if outside:
                 yield site, outside[-1]

@@ -13,7 +13,7 @@ from gradsense.config import Settings
 from gradsense.program import bodies, calls, class_lookup, definitions, ir, module_methods, shapes, statements, training
 from gradsense.program.assigned import assigned_attributes
 from gradsense.program.configured import configured_optimizers
-from gradsense.program.facts import Mode, Returned
+from gradsense.program.facts import Call, Mode, Returned
 from gradsense.program.file import TELLING_NAMES, File
 from gradsense.program.imports import Imports, run_cells_again, run_module
 from gradsense.program.knowledge import lightning_hooks
@@ -376,8 +376,10 @@ class Entries:
         position, keyword = _LOADERS.get(hook, (3, ""))
         loaders = {
             call.argument(position, keyword)
-            for call in run.calls().get("Engine.fit", ())
-            if isinstance(model := call.argument(0, "model"), Instance) and model.type == cls
+            for call in run.facts_of(Call)
+            if call.name == "Engine.fit"
+            and isinstance(model := call.argument(0, "model"), Instance)
+            and model.type == cls
         }
         loader = loaders.pop() if len(loaders) == 1 else None
         return (shapes.batch_of(state, loader) if isinstance(loader, Instance) else PLAIN,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradsense.program import ir
@@ -147,7 +147,7 @@ class Run:
         self._facts: tuple[Fact, ...] | None = None
         self._by_kind: dict[type, list[Fact]] = {}
         self._by_kinds: dict[tuple[type, ...], list[Fact]] = {}
-        self._calls: dict[str, list[Call]] = {}
+        self._called: frozenset[str] | None = None
         self._here: dict[str, FactsHere] = {}
         self.lost: dict[Site, Lost] = {}
         self.remaining = STEPS
@@ -195,7 +195,7 @@ class Run:
         """Modules that the program asks itself for their mode (`model.training`)."""
         self.modes_lost = False
         """Something that is not known was switched to some mode."""
-        self.rounds_at: dict[tuple[Site, tuple[Site, ...]], tuple[Round, ...]] = {}
+        self._rounds_at: dict[Site | tuple[Site, tuple[Site, ...]], tuple[Round, ...]] = {}
         """The loops around each event, by its place and the calls down to it."""
         self.inherited: dict[Obj, Holdings] = {}
         """What the optimizers held before the run began."""
@@ -255,7 +255,7 @@ class Run:
 
         A call on one of several optimizers or Modules is an event for each.
         """
-        self.rounds_at[(fact.site, frame.calls)] = frame.rounds
+        self._rounds_at[(fact.site, frame.calls) if frame.calls else fact.site] = frame.rounds
         if not self.muted:
             which: object = None
             if isinstance(fact, Step):
@@ -267,6 +267,16 @@ class Run:
             elif isinstance(fact, Forward):
                 which = fact.module.obj
             self._recorded[(type(fact), fact.site, frame.calls, frame.rounds, which)] = fact
+
+    def rounds_at(self, site: Site, calls: tuple[Site, ...]) -> tuple[Round, ...] | None:
+        """The loops around what was seen last at a site, reached by these calls; None if nothing was."""
+        return self._rounds_at.get((site, calls) if calls else site)
+
+    def seen_below_calls(self) -> Iterator[tuple[Site, tuple[Site, ...]]]:
+        """The sites at which something was seen in functions that were called, each with the calls."""
+        for site in self._rounds_at:
+            if not isinstance(site, Site):
+                yield site
 
     @property
     def facts(self) -> Collection[Fact]:
@@ -305,12 +315,11 @@ class Run:
             found = self._by_kinds[kinds] = [fact for fact in self.facts if type(fact) in kinds]
         return found
 
-    def calls(self) -> dict[str, list[Call]]:
-        """The calls that were seen, by name (see `facts.Call`); for a run that has ended."""
-        if not self._calls:
-            for call in self.facts_of(Call):
-                self._calls.setdefault(call.name, []).append(call)
-        return self._calls
+    def called(self) -> frozenset[str]:
+        """The names of the calls that were seen (see `facts.Call`); for a run that has ended."""
+        if self._called is None:
+            self._called = frozenset([call.name for call in self.facts_of(Call)])
+        return self._called
 
     def facts_here(self, path: str) -> FactsHere:
         """The facts with a place in the file `path`; for a run that has ended."""

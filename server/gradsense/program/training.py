@@ -112,7 +112,7 @@ def _made_in_loop(run: Run, obj: Obj, loop: Site) -> bool:
     """Whether an object is made anew on each round of a loop."""
     # A copy's calls go on with those of what it was copied from.
     for depth in range(len(obj.calls), -1, -1):
-        rounds = run.rounds_at.get((obj.site, obj.calls[:depth]))
+        rounds = run.rounds_at(obj.site, obj.calls[:depth])
         if rounds is not None:
             return any(round_.site == loop for round_ in rounds)
     return False

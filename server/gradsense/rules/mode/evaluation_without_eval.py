@@ -9,7 +9,7 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
 from gradsense.program import modes
-from gradsense.program.facts import Backward, Forward, Switch
+from gradsense.program.facts import Backward, Call, Forward, Switch
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
@@ -585,7 +585,8 @@ def _takes_gradients(run: Run, passes: list[Forward]) -> bool:
         if kind.broken or not _OF_GRADIENTS.isdisjoint(mentioned):
             return True
     sites = {each.site for each in passes}
-    below = (*run.facts_of(Backward), *run.calls().get("torch.autograd.grad", ()))
+    computed = (call for call in run.facts_of(Call) if call.name == "torch.autograd.grad")
+    below: tuple[Backward | Call, ...] = (*run.facts_of(Backward), *computed)
     return any(not sites.isdisjoint(fact.context.calls) for fact in below)
 
 

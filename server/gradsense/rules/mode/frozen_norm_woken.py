@@ -279,6 +279,6 @@ def _was_meant(run: Run, mode: Mode) -> bool:
     frozen, calls = mode.woke
     if any(any(each.site == frozen for each in fact.modes) for fact in run.facts_of(Forward)):
         return True
-    again = run.rounds_at.get((frozen, calls), ())
-    woken = run.rounds_at.get((mode.site, mode.calls), ()) if mode.site is not None else ()
+    again = run.rounds_at(frozen, calls) or ()
+    woken = run.rounds_at(mode.site, mode.calls) or () if mode.site is not None else ()
     return bool(woken) and any(round_.site == woken[-1].site for round_ in again)

@@ -8,7 +8,7 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Safety, Severity
-from gradsense.program.facts import Backward, Build, Clear, Step
+from gradsense.program.facts import Backward, Build, Call, Clear, Step
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import Run
@@ -367,8 +367,7 @@ def _is_updated_by_hand(program: Program, build: Build) -> bool:
     """Whether the program writes into what an optimizer holds, or may: that is a step as well. What follows another
     network (a target) is none of it.
     """
-    program.ensure_runs()
-    written = [call.receiver for run in program.runs for call in run.calls().get("Parameters.update", ())]
+    written = [call.receiver for call in program.facts_anywhere(Call) if call.name == "Parameters.update"]
     return any(
         not isinstance(each, Parameters) or each.open or build.holdings.open or each.sources & build.holdings.sources
         for each in written

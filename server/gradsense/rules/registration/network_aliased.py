@@ -366,7 +366,7 @@ def _receiver_at(program: Program, run: Run, place: Place, call: Call, method: s
 def _is_one(program: Program, run: Run, module: Instance) -> bool:
     """Whether the place that makes an object makes no other."""
     state = run.end or program.script[1]
-    made = run.rounds_at.get((module.obj.site, module.obj.calls), ())
+    made = run.rounds_at(module.obj.site, module.obj.calls)
     return state.attribute(module.obj, SEVERAL) is None and not made
 
 
