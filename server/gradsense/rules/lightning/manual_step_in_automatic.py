@@ -315,22 +315,24 @@ class ManualStepInAutomatic(Rule):
 
 def _by_hand(program: Program, facts: ClassFacts, run: FunctionRun) -> list[Backward | Step]:
     """What a step does of Lightning's own work, in order: backward first, each place once."""
-    returned: set[str] = set()
-    for each in run.returns:
-        place = lightning.returned_place(program, each)
-        if place is not None:
-            returned |= lightning.names_in(place.node)
     nothing = all(lightning.is_none(each) for each in run.returns)
     found: dict[object, Backward | Step] = {}
     for _, fact in lightning.hook_facts(program, facts, "training_step"):
         if (isinstance(fact, Step) and lightning.is_lightnings(facts, fact.optimizer.obj)) or (
             isinstance(fact, Backward)
             and (
-                fact.how == "manual_backward" or (fact.how == "backward" and (nothing or _of(program, fact, returned)))
+                fact.how == "manual_backward"
+                or (fact.how == "backward" and (nothing or _of(program, fact, _returned(program, run))))
             )
         ):
             found[fact.site] = fact
     return sorted(found.values(), key=lambda fact: isinstance(fact, Step))
+
+
+def _returned(program: Program, run: FunctionRun) -> set[str]:
+    """The names in what a step returns."""
+    places = (lightning.returned_place(program, each) for each in run.returns)
+    return set().union(*(lightning.names_in(place.node) for place in places if place is not None))
 
 
 def _of(program: Program, backward: Backward, names: set[str]) -> bool:

@@ -63,7 +63,7 @@ class NetworkAliased(Rule):
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
         for run, call in program.calls("Module.load_state_dict", "Lightning.load_state_dict"):
-            if not _is_asked_beside(program, call, "state_dict"):
+            if not _is_asked_beside(program, run, call, "state_dict"):
                 continue
             place = program.place(call.site) if _STATE.search(program.text_at(call.site.where)) else None
             source = _only_argument(place, "state_dict")
@@ -74,7 +74,7 @@ class NetworkAliased(Rule):
                 told.add(call.site)
                 yield from self._loads_itself(program, place, source)
         calls = program.calls("Module.parameters", "Lightning.parameters")
-        if any(_is_asked_beside(program, call, "parameters") for _, call in calls):
+        if any(_is_asked_beside(program, run, call, "parameters") for run, call in calls):
             for place in matches(program, _ZIPPED):
                 yield from self._zipped(program, place)
         yield from self._named(program)
@@ -345,18 +345,25 @@ def _followers(here: FactsHere) -> Iterator[Store]:
             yield store
 
 
-def _is_asked_beside(program: Program, call: Call, method: str) -> bool:
-    """Whether what a method is called on is asked for `method` elsewhere in the same block."""
+def _is_asked_beside(program: Program, run: Run, call: Call, method: str) -> bool:
+    """Whether what a method is called on is asked for `method` elsewhere in the same block, on the same way."""
     return any(
-        fact.receiver == call.receiver and fact.site.where == call.site.where and fact.site != call.site
-        for _, fact in program.calls(f"Module.{method}", f"Lightning.{method}")
+        fact.receiver == call.receiver
+        and fact.site.where == call.site.where
+        and fact.site != call.site
+        and _is_on_the_way(run, call, other, fact)
+        for other, fact in program.calls(f"Module.{method}", f"Lightning.{method}")
     )
+
+
+def _is_on_the_way(run: Run, call: Call, other: Run, fact: Call) -> bool:
+    return other is run and fact.context.calls == call.context.calls and fact.context.rounds == call.context.rounds
 
 
 def _receiver_at(program: Program, run: Run, place: Place, call: Call, method: str) -> Instance | None:
     """The object that a method is called on at another place, on the way on which `call` is reached."""
     for other, fact in program.calls(f"Module.{method}", f"Lightning.{method}"):
-        if other is run and fact.context.calls == call.context.calls and fact.context.rounds == call.context.rounds:
+        if _is_on_the_way(run, call, other, fact):
             there = program.place(fact.site) if fact.site.where == place.where else None
             if there is not None and there.node is place.node:
                 return fact.receiver if isinstance(fact.receiver, Instance) else None
