@@ -68,6 +68,10 @@ class Rule:
         cls.documentation = inspect.cleandoc(cls.__doc__ or "")
         cls.summary = cls.documentation.partition("\n")[0]
 
+    def may_match(self, program: Program) -> bool:
+        """Whether a program has anything that a match of `pattern` could be about: asked before a tree is made."""
+        return True
+
     def check(self, program: Program) -> Iterator[Finding]:
         """Every finding in the program's file."""
         return iter(())

@@ -60,6 +60,11 @@ def is_called_on(program: Program, where: Where, name: str, method: str) -> bool
     return found is not None and method in _uses(found[1]).asked.get(name, NOTHING)
 
 
+def nodes_of(code: Code, *kinds: type) -> list[Any]:
+    """The nodes of some kinds in a function or class, its header included."""
+    return nodes_below(code.node, code.tree, *kinds)  # type: ignore[arg-type]
+
+
 def expression_at(program: Program, site: Site, *kinds: type) -> ir.Expr | None:
     """The expression at a site, if it is of one of these kinds."""
     return next((node for node in _at(program, site, *kinds) if node.at == site.at), None)

@@ -56,6 +56,9 @@ class StepOutputUnused(Rule):
     pattern = m.Call(func=m.Attribute(value=m.Attribute(value=m.Name()), attr=m.Name("append")))
     pattern_text = re.compile(r"\w\s*\.\s*\w+\s*\.\s*append\b")
 
+    def may_match(self, program: Program) -> bool:
+        return bool(program.lightning_classes)
+
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         call = place.node
         held = call.func.value if isinstance(call, cst.Call) and isinstance(call.func, cst.Attribute) else None

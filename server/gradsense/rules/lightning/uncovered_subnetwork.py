@@ -70,8 +70,8 @@ class UncoveredSubnetwork(Rule):
             builds = [
                 fact for fact in configure.facts_of(Build) if fact.optimizer.obj in {each.obj for each in optimizers}
             ]
-            place = program.place(builds[0].site) if builds else None
-            if not missed or not covered or place is None:
+            place = program.place(builds[0].site) if builds and missed and covered else None
+            if place is None:
                 continue
             names = " and ".join(f"`self.{name}`" for name, _ in missed)
             plural = len(missed) > 1

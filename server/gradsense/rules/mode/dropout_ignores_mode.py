@@ -85,6 +85,9 @@ class DropoutIgnoresMode(Rule):
         re.MULTILINE,
     )
 
+    def may_match(self, program: Program) -> bool:
+        return bool(program.module_classes)
+
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         call = place.node
         assert isinstance(call, cst.Call)

@@ -21,11 +21,8 @@ from gradsense.program.values import Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
-from gradsense.rules.patterns import matches
 
-_SHOWN = m.List(elements=[m.AtLeastN(m.Element(), n=1)]) | m.Tuple(elements=[m.AtLeastN(m.Element(), n=1)])
-_PRODUCT = m.BinaryOperation(_SHOWN, m.Multiply()) | m.BinaryOperation(operator=m.Multiply(), right=_SHOWN)
-_PRODUCT_TEXT = re.compile(r"(?:\]|,\s*\))\s*\*|\*\s*(?:\[|\([^()]*(?:\([^()]*\)[^()]*)*,\s*\))")
+_PRODUCT = re.compile(r"(?:\]|,\s*\))\s*\*|\*\s*(?:\[|\([^()]*(?:\([^()]*\)[^()]*)*,\s*\))")
 
 
 class SameObjectRepeated(Rule):
@@ -59,15 +56,14 @@ class SameObjectRepeated(Rule):
     fix_safety = Safety.UNSAFE
 
     def check(self, program: Program) -> Iterator[Finding]:
-        if next(matches(program, _PRODUCT, _PRODUCT_TEXT), None) is None:
-            return
         products: dict[Site, _Product | None] = {}
         told: set[cst.CSTNode] = set()
         for run, made in program.runs_with_facts(Make):
             # Where it is made, and the calls of the functions that make it.
             for site in (made.site, *made.context.calls):
                 if site not in products:
-                    products[site] = _multiplied(program.place(site))
+                    is_near = _PRODUCT.search(program.text_at(site.where))
+                    products[site] = _multiplied(program.place(site)) if is_near else None
                 product = products[site]
                 if product is None or product.whole.node in told or not _has_parameters(program, run, made):
                     continue

@@ -21,7 +21,8 @@ from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, Silent, Unmoved
 from gradsense.rules.lightning_modules import subclasses
 from gradsense.rules.modules import held_by_optimizers, is_certainly_module, may_hold_others, trainable_below
-from gradsense.rules.syntax import in_broken_code, places_in, stores_on, value_assigned
+from gradsense.rules.reads import nodes_of
+from gradsense.rules.syntax import in_broken_code, stores_on, value_assigned
 from gradsense.source.blocks import BlockTree
 
 _BY_NAME = frozenset(
@@ -74,7 +75,7 @@ class UnusedSubmodule(Rule):
             forward = facts.value.members.get("forward")
             if not isinstance(forward, FunctionValue) or is_stub(forward.code) or not _is_closed(program, facts):
                 continue
-            if not _uses_itself(program, forward) or _is_only_loaded(program, facts):
+            if not _uses_itself(forward) or _is_only_loaded(program, facts):
                 continue
             for store in _layers(program, facts, stores):
                 place = program.place(store.site)
@@ -483,16 +484,13 @@ def _is_closed(program: Program, facts: ClassFacts) -> bool:
     if _OVER_ALL.isdisjoint(names):
         return True
     return all(
-        name.startswith(_PREPARING) or name.lstrip("_").startswith(_PREPARING) or not _goes_over_all(program, method)
+        name.startswith(_PREPARING) or name.lstrip("_").startswith(_PREPARING) or not _goes_over_all(method)
         for name, method in facts.methods.items()
     )
 
 
-def _goes_over_all(program: Program, method: FunctionValue) -> bool:
-    return any(
-        isinstance(place.node, cst.Attribute) and place.node.attr.value in _OVER_ALL
-        for place in places_in(program, method.code, cst.Attribute)
-    )
+def _goes_over_all(method: FunctionValue) -> bool:
+    return any(node.attr in _OVER_ALL for node in nodes_of(method.code, ir.Attribute))
 
 
 def _layers(program: Program, facts: ClassFacts, stores: list[Store]) -> Iterator[Store]:
@@ -516,15 +514,11 @@ def _layers(program: Program, facts: ClassFacts, stores: list[Store]) -> Iterato
             yield store
 
 
-def _uses_itself(program: Program, forward: FunctionValue) -> bool:
+def _uses_itself(forward: FunctionValue) -> bool:
     """Whether a forward pass reads anything of its object: else it is a stub, or still being written."""
     own = [param.name for param in forward.code.node.params[:1]]  # type: ignore[attr-defined]
-    return any(
-        isinstance(place.node, cst.Attribute)
-        and isinstance(place.node.value, cst.Name)
-        and place.node.value.value in own
-        for place in places_in(program, forward.code, cst.Attribute)
-    )
+    read = (node.value for node in nodes_of(forward.code, ir.Attribute))
+    return any(isinstance(value, ir.Name) and value.id in own for value in read)
 
 
 def _is_only_loaded(program: Program, facts: ClassFacts) -> bool:
