@@ -315,7 +315,7 @@ def findings_of(program: Program, rule: Rule) -> list[Finding]:
     """What one rule finds by itself: by its query, and at the nodes that match its pattern."""
     found = list(rule.check(program))
     if rule.pattern is not None and rule.may_match(program):
-        for place in matches(program, rule.pattern, rule.pattern_text):
+        for place in matches(program, rule.pattern, rule.pattern_text, rule.may_match_in):
             found += rule.check_match(place, program)
     return found
 

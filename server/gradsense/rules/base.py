@@ -11,6 +11,7 @@ from typing import ClassVar
 import libcst.matchers as m
 
 from gradsense.findings import Finding, Fix, Related, Safety, Severity, Span, Tag
+from gradsense.program import ir
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import Site
@@ -70,6 +71,10 @@ class Rule:
 
     def may_match(self, program: Program) -> bool:
         """Whether a program has anything that a match of `pattern` could be about: asked before a tree is made."""
+        return True
+
+    def may_match_in(self, body: ir.Body) -> bool:
+        """The same of the event tree of a block in whose text `pattern_text` is found."""
         return True
 
     def check(self, program: Program) -> Iterator[Finding]:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import libcst as cst
 import libcst.matchers as m
 
+from gradsense.program import ir
 from gradsense.program.file import blocks_below
+from gradsense.program.lower import lower
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.source.blocks import Block, BlockTree
@@ -22,11 +24,17 @@ Found = tuple[tuple[int, tuple[cst.CSTNode, ...]], ...]
 """What matches in the blocks of a top-level statement: which block, and its nodes."""
 
 
-def matches(program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] | None = None) -> Iterator[Place]:
+Outlook = Callable[[ir.Body], bool]
+"""Whether an event tree has a node that is worth a look."""
+
+
+def matches(
+    program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] | None = None, outlook: Outlook | None = None
+) -> Iterator[Place]:
     """Every node of the file that matches `pattern`, in order of blocks.
 
-    `text`, if given, is found in the text of each block with a node that is worth a look: a tree is made of such blocks
-    only, and of those that mention the names in the pattern.
+    `text`, if given, is found in the text of each block with a node that is worth a look, and `outlook` says so of its
+    event tree: a tree of libcst's is made of such blocks only, and of those that mention the names in the pattern.
     """
     # Most patterns match nothing in most statements: to know that of a whole statement saves a look at its blocks.
     key = id(pattern), text
@@ -36,7 +44,7 @@ def matches(program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] 
             # A name of the whole may stand in any of its blocks; so does what the text is asked for.
             may = _may_match(pattern, text, whole)
             inside = enumerate(blocks_below(unit, begin, whole)) if may else ()
-            each = ((number, _matching(tree, pattern, text)) for number, (_, _, tree) in inside)
+            each = ((number, _matching(tree, pattern, text, outlook)) for number, (_, _, tree) in inside)
             found = whole.notes[key] = tuple((number, nodes) for number, nodes in each if nodes)
         if not found:
             continue
@@ -47,14 +55,16 @@ def matches(program: Program, pattern: m.BaseMatcherNode, text: re.Pattern[str] 
                 yield Place(node, tree.block, where, offset, tree)
 
 
-def _matching(tree: BlockTree, pattern: m.BaseMatcherNode, text: re.Pattern[str] | None) -> tuple[cst.CSTNode, ...]:
+def _matching(
+    tree: BlockTree, pattern: m.BaseMatcherNode, text: re.Pattern[str] | None, outlook: Outlook | None
+) -> tuple[cst.CSTNode, ...]:
     block = tree.block
     if block.hole is not None:
         return ()
     found: tuple[cst.CSTNode, ...] | None = block.notes.get((id(pattern), text))
     if found is None:
         found = ()
-        if _may_match(pattern, text, block):
+        if _may_match(pattern, text, block) and (outlook is None or outlook(lower(tree).statements)):
             found = tuple(node for node in candidates(block.index, pattern) if is_match(node, pattern))
         block.notes[id(pattern), text] = found
     return found

@@ -9,7 +9,9 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity
+from gradsense.program import ir
 from gradsense.program.facts import Local
+from gradsense.program.lower import nodes_within
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.values import Tensor
@@ -54,10 +56,17 @@ class ParameterRebound(Rule):
     code, name, severity = "GS310", "parameter-rebound", Severity.ERROR
     fix_safety = Safety.SAFE
     pattern = _UPDATE
-    # A gradient, or a loop over parameters with an assignment to a name of what is made of it.
-    pattern_text = re.compile(
-        r"\.\s*grad\b|\bfor\b[^\n]*\bparameters\s*\((?s:.{0,400}?)\b(\w+)[ \t]*=(?!=)[^\n]*\b\1\b"
-    )
+    pattern_text = re.compile(r"grad\b|parameters")
+
+    def may_match_in(self, body: ir.Body) -> bool:
+        # A variable is assigned what an operation makes of it.
+        return any(
+            isinstance(target, ir.Name)
+            and isinstance(assign.value, ir.Operation)
+            and _operates_on(assign.value, target)
+            for assign in nodes_within(body, ir.Assign)
+            for target in assign.targets
+        )
 
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assign = place.node
@@ -258,6 +267,13 @@ def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
         and any(isinstance(side, cst.Name) and side.value == name for side in (value.left, value.right))
         and any(isinstance(node, cst.Attribute) and _is_gradient_of(node, name) for node in walk((value,)))
     )
+
+
+def _operates_on(value: ir.Expr, name: ir.Name) -> bool:
+    """As `_uses`, or more, told by the event tree."""
+    if isinstance(value, ir.Operation):
+        return any(_operates_on(operand, name) for operand in value.operands)
+    return isinstance(value, ir.Name) and value.id == name.id
 
 
 def _uses(value: cst.BaseExpression, name: str) -> bool:

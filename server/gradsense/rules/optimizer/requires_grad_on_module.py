@@ -50,6 +50,9 @@ class RequiresGradOnModule(Rule):
     pattern = m.Assign(targets=[m.AssignTarget(m.Attribute(attr=m.Name("requires_grad")))])
     pattern_text = re.compile(r"(?i)\.\s*re?q\w+\s*=(?!=)")
 
+    def may_match(self, program: Program) -> bool:
+        return any(is_certainly_module(store.receiver) for store in program.stores("requires_grad"))
+
     def check_match(self, place: Place, program: Program) -> Iterator[Finding]:
         assert isinstance(place.node, cst.Assign)
         target = place.node.targets[0].target
