@@ -269,6 +269,10 @@ def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
     )
 
 
+def _mentions(body: object, attribute: str) -> bool:
+    return any(node.attr == attribute for node in nodes_within(body, ir.Attribute))
+
+
 def _operates_on(value: ir.Expr, name: ir.Name) -> bool:
     """As `_uses`, or more, told by the event tree."""
     if isinstance(value, ir.Operation):
