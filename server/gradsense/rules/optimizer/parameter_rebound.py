@@ -59,11 +59,17 @@ class ParameterRebound(Rule):
     pattern_text = re.compile(r"grad\b|parameters")
 
     def may_match_in(self, body: ir.Body) -> bool:
-        # A variable is assigned what an operation makes of it.
+        # What has a gradient, or stands for each parameter in turn, is assigned what an operation makes of it.
+        names = {
+            node.value.id
+            for node in nodes_within(body, ir.Attribute)
+            if node.attr == "grad" and isinstance(node.value, ir.Name)
+        }
+        for loop in nodes_within(body, ir.For):
+            if any(node.attr == "parameters" for node in nodes_within(loop.iter, ir.Attribute)):
+                names.update(node.id for node in nodes_within(loop.target, ir.Name))
         return any(
-            isinstance(target, ir.Name)
-            and isinstance(assign.value, ir.Operation)
-            and _operates_on(assign.value, target)
+            isinstance(target, ir.Name) and target.id in names and _operates_on(assign.value, target.id)
             for assign in nodes_within(body, ir.Assign)
             for target in assign.targets
         )
@@ -269,15 +275,11 @@ def _uses_gradient_of(value: cst.BaseExpression, name: str) -> bool:
     )
 
 
-def _mentions(body: object, attribute: str) -> bool:
-    return any(node.attr == attribute for node in nodes_within(body, ir.Attribute))
-
-
-def _operates_on(value: ir.Expr, name: ir.Name) -> bool:
-    """As `_uses`, or more, told by the event tree."""
+def _operates_on(value: ir.Expr | None, name: str) -> bool:
+    """As `_uses` says it, or more, told by the event tree."""
     if isinstance(value, ir.Operation):
         return any(_operates_on(operand, name) for operand in value.operands)
-    return isinstance(value, ir.Name) and value.id == name.id
+    return isinstance(value, ir.Name) and value.id == name
 
 
 def _uses(value: cst.BaseExpression, name: str) -> bool:
