@@ -66,7 +66,7 @@ class ParameterRebound(Rule):
             if node.attr == "grad" and isinstance(node.value, ir.Name)
         }
         for loop in nodes_within(body, ir.For):
-            if any(node.attr == "parameters" for node in nodes_within(loop.iter, ir.Attribute)):
+            if any(node.attr.endswith("parameters") for node in nodes_within(loop.iter, ir.Attribute)):
                 names.update(node.id for node in nodes_within(loop.target, ir.Name))
         return any(
             isinstance(target, ir.Name) and target.id in names and _operates_on(assign.value, target.id)
