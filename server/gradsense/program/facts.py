@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from gradsense.program.frozen import value
+from gradsense.program.frozen import by_content
 from gradsense.program.values import NOTHING, Code, Cut, Instance, Keywords, Obj, Parameters, Site, Value
 
 
@@ -88,7 +88,7 @@ class Context(NamedTuple):
         return any(r.later for r in self.rounds)
 
 
-@value
+@by_content
 class Holdings:
     """Which parameters an optimizer holds: modules (their own parameters) and single parameters.
 
@@ -316,7 +316,7 @@ class ScalerStage(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@value
+@by_content
 class ScalerCall:
     """A scaler's `unscale_`, `step` (each with an optimizer) or `update` (None); `stages`: where it may be before it.
 
@@ -331,7 +331,7 @@ class ScalerCall:
     stages: frozenset[ScalerStage] = frozenset()
 
 
-@value
+@by_content
 class UsedUp:
     """Something (`by`: `optimizer`, `clip`, `loop`, `comprehension`, or a builtin's name) goes through an iterator over
     parameters that something else went through at `earlier`: it finds nothing.
@@ -344,7 +344,7 @@ class UsedUp:
     by: str
 
 
-@value
+@by_content
 class SchedulerStep:
     """`scheduler.step(...)`; `optimizers` are those that it is known to drive."""
 
@@ -355,7 +355,7 @@ class SchedulerStep:
     args: tuple[Value, ...]
 
 
-@value
+@by_content
 class Uncalled:
     """A method or class stands where only a call of it has an effect. `how`: alone on its line (`statement`), behind
     `with`, or as what a loop goes over (`loop`).
@@ -367,7 +367,7 @@ class Uncalled:
     how: str
 
 
-@value
+@by_content
 class Outer:
     """One tensor is subtracted from another, each number of the one from each of the other: `(N, 1)` against `(N,)`."""
 
@@ -408,7 +408,7 @@ class Returned(NamedTuple):
     optimizers: tuple[tuple[Obj, frozenset[GradState]], ...] = ()
 
 
-@value
+@by_content
 class Lost:
     """A stretch of the program that a run could not follow: broken code, an exhausted budget."""
 

@@ -4,7 +4,7 @@ see to it themselves take three times as long to make, and a run makes tens of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 T = TypeVar("T")
@@ -12,18 +12,18 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
 
-    @dataclass_transform(frozen_default=True)
-    def value(cls: type[T]) -> type[T]:
+    @dataclass_transform(frozen_default=True, field_specifiers=(field,))
+    def by_content(cls: type[T]) -> type[T]:
         """Equal by content."""
 
-    @dataclass_transform(frozen_default=True)
-    def entity(cls: type[T]) -> type[T]:
+    @dataclass_transform(frozen_default=True, field_specifiers=(field,))
+    def by_identity(cls: type[T]) -> type[T]:
         """Equal to itself alone, or by what it defines itself."""
 
 else:
 
-    def value(cls: type[T]) -> type[T]:
+    def by_content(cls: type[T]) -> type[T]:
         return dataclass(slots=True, unsafe_hash=True)(cls)
 
-    def entity(cls: type[T]) -> type[T]:
+    def by_identity(cls: type[T]) -> type[T]:
         return dataclass(slots=True, eq=False)(cls)

@@ -10,23 +10,23 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, get_args
 
-from gradsense.program.frozen import entity
+from gradsense.program.frozen import by_identity
 
 
-@entity
+@by_identity
 class Name:
     at: int
     id: str
 
 
-@entity
+@by_identity
 class Attribute:
     at: int
     value: Expr
     attr: str
 
 
-@entity
+@by_identity
 class Call:
     at: int
     func: Expr
@@ -34,20 +34,20 @@ class Call:
     keywords: tuple[tuple[str | None, Expr], ...]
 
 
-@entity
+@by_identity
 class Subscript:
     at: int
     value: Expr
     index: Expr
 
 
-@entity
+@by_identity
 class Constant:
     at: int
     value: object
 
 
-@entity
+@by_identity
 class Operation:
     """Arithmetic, comparison, f-string, slice: `op` is the operator's spelling, or a word for the others.
 
@@ -59,7 +59,7 @@ class Operation:
     operands: tuple[Expr, ...]
 
 
-@entity
+@by_identity
 class Boolean:
     """`and`, `or`: later operands may not be evaluated."""
 
@@ -68,7 +68,7 @@ class Boolean:
     operands: tuple[Expr, ...]
 
 
-@entity
+@by_identity
 class Conditional:
     at: int
     test: Expr
@@ -76,7 +76,7 @@ class Conditional:
     orelse: Expr
 
 
-@entity
+@by_identity
 class Sequence:
     """A display; `kind` is `tuple`, `list` or `set`."""
 
@@ -85,7 +85,7 @@ class Sequence:
     items: tuple[Expr, ...]
 
 
-@entity
+@by_identity
 class Mapping:
     """A dict display; a key of None is `**value`."""
 
@@ -93,13 +93,13 @@ class Mapping:
     items: tuple[tuple[Expr | None, Expr], ...]
 
 
-@entity
+@by_identity
 class Starred:
     at: int
     value: Expr
 
 
-@entity
+@by_identity
 class Comprehension:
     """`kind` is `list`, `set`, `generator` or `dict` (then `key` is given)."""
 
@@ -110,26 +110,26 @@ class Comprehension:
     clauses: tuple[tuple[Expr, Expr, tuple[Expr, ...]], ...]
 
 
-@entity
+@by_identity
 class Yield:
     at: int
     value: Expr | None
 
 
-@entity
+@by_identity
 class Await:
     at: int
     value: Expr
 
 
-@entity
+@by_identity
 class NamedExpr:
     at: int
     target: Expr
     value: Expr
 
 
-@entity
+@by_identity
 class Parameter:
     name: str
     annotation: Expr | None
@@ -138,14 +138,14 @@ class Parameter:
     """`plain`, `keyword`, `*` or `**`."""
 
 
-@entity
+@by_identity
 class Lambda:
     at: int
     params: tuple[Parameter, ...]
     body: Expr
 
 
-@entity
+@by_identity
 class Opaque:
     """An expression that no rule looks into; its operands are still evaluated."""
 
@@ -174,7 +174,7 @@ Expr = (
 )
 
 
-@entity
+@by_identity
 class Slot:
     """A body that was split off into blocks of its own: suite number `number` of the block's tree."""
 
@@ -184,7 +184,7 @@ class Slot:
 Body = tuple["Stmt", ...] | Slot
 
 
-@entity
+@by_identity
 class Assign:
     at: int
     targets: tuple[Expr, ...]
@@ -192,7 +192,7 @@ class Assign:
     annotation: Expr | None
 
 
-@entity
+@by_identity
 class AugAssign:
     at: int
     target: Expr
@@ -200,25 +200,25 @@ class AugAssign:
     value: Expr
 
 
-@entity
+@by_identity
 class Evaluate:
     at: int
     value: Expr
 
 
-@entity
+@by_identity
 class Return:
     at: int
     value: Expr | None
 
 
-@entity
+@by_identity
 class Raise:
     at: int
     value: Expr | None
 
 
-@entity
+@by_identity
 class If:
     at: int
     test: Expr
@@ -226,7 +226,7 @@ class If:
     orelse: Body
 
 
-@entity
+@by_identity
 class For:
     at: int
     target: Expr
@@ -235,7 +235,7 @@ class For:
     orelse: Body
 
 
-@entity
+@by_identity
 class While:
     at: int
     test: Expr
@@ -243,14 +243,14 @@ class While:
     orelse: Body
 
 
-@entity
+@by_identity
 class With:
     at: int
     items: tuple[tuple[Expr, Expr | None], ...]
     body: Body
 
 
-@entity
+@by_identity
 class Try:
     at: int
     body: Body
@@ -259,7 +259,7 @@ class Try:
     finalbody: Body
 
 
-@entity
+@by_identity
 class Match:
     """`cases` hold the names that the pattern binds, the guard, the body, and whether the pattern takes anything."""
 
@@ -268,7 +268,7 @@ class Match:
     cases: tuple[tuple[tuple[str, ...], Expr | None, Body, bool], ...]
 
 
-@entity
+@by_identity
 class Function:
     at: int
     name: str
@@ -279,7 +279,7 @@ class Function:
     is_generator: bool
 
 
-@entity
+@by_identity
 class Class:
     at: int
     name: str
@@ -288,7 +288,7 @@ class Class:
     body: Body
 
 
-@entity
+@by_identity
 class Import:
     """`import a.b as c`: (`a.b`, `c`); without `as`, (`a.b`, None)."""
 
@@ -296,7 +296,7 @@ class Import:
     names: tuple[tuple[str, str | None], ...]
 
 
-@entity
+@by_identity
 class ImportFrom:
     """`module` keeps its leading dots; a name of `*` imports everything."""
 
@@ -305,25 +305,25 @@ class ImportFrom:
     names: tuple[tuple[str, str], ...]
 
 
-@entity
+@by_identity
 class Delete:
     at: int
     targets: tuple[Expr, ...]
 
 
-@entity
+@by_identity
 class Assert:
     at: int
     test: Expr
 
 
-@entity
+@by_identity
 class Global:
     at: int
     names: tuple[str, ...]
 
 
-@entity
+@by_identity
 class Jump:
     """`break` or `continue`."""
 
@@ -331,7 +331,7 @@ class Jump:
     kind: str
 
 
-@entity
+@by_identity
 class Hole:
     """Code that does not parse: unknown, not absent."""
 

@@ -253,7 +253,7 @@ class Program(Entries):
     def is_called_anywhere(self, names: frozenset[str]) -> bool:
         """Whether any of some functions from outside the user's files is called, in the user's other files too."""
         self.ensure_runs()
-        return any(not names.isdisjoint(run.called()) for run in self.runs)
+        return any(not names.isdisjoint(run.names_called()) for run in self.runs)
 
     def calls(self, *names: str) -> list[tuple[Run, Call]]:
         """The calls of some functions or methods from outside the user's files, by canonical name (see `facts.Call`),

@@ -112,7 +112,9 @@ class Frame:
         self._sites: list[Site | None] = []
 
     def site(self, at: int) -> Site:
-        """The site of a node in the block that is being run; the same object for all facts there."""
+        """The site of a node in the block that is being run; the same object for all facts there. Negative numbers,
+        which stand for no node, have none to share.
+        """
         if self._sited is not self.where:
             self._sited, self._sites = self.where, self.file.sites_at(self.where)
         if not 0 <= at < len(self._sites):
@@ -123,7 +125,9 @@ class Frame:
         return site
 
     def context(self, entry: str) -> Context:
-        """How what happens now is reached in a run of `entry`; the same object until that changes."""
+        """How what happens now is reached in a run of `entry`; the same object until that changes. A frame's function
+        never does.
+        """
         certain, conditions = self.conditions == 0, self.outer_conditions + self.conditions
         known = self._context
         if (
@@ -132,6 +136,7 @@ class Frame:
             or known.rounds is not self.rounds
             or known.certain is not certain
             or known.conditions != conditions
+            or known.entry != entry
         ):
             known = self._context = Context(self.calls, self.rounds, self.code, entry, certain, conditions)
         return known
@@ -147,7 +152,7 @@ class Run:
         self._facts: tuple[Fact, ...] | None = None
         self._by_kind: dict[type, list[Fact]] = {}
         self._by_kinds: dict[tuple[type, ...], list[Fact]] = {}
-        self._called: frozenset[str] | None = None
+        self._names_called: frozenset[str] | None = None
         self._here: dict[str, FactsHere] = {}
         self.lost: dict[Site, Lost] = {}
         self.remaining = STEPS
@@ -195,6 +200,7 @@ class Run:
         """Modules that the program asks itself for their mode (`model.training`)."""
         self.modes_lost = False
         """Something that is not known was switched to some mode."""
+        # Most of what is seen is seen in the entry itself: it goes by its site alone.
         self._rounds_at: dict[Site | tuple[Site, tuple[Site, ...]], tuple[Round, ...]] = {}
         """The loops around each event, by its place and the calls down to it."""
         self.inherited: dict[Obj, Holdings] = {}
@@ -274,9 +280,9 @@ class Run:
 
     def seen_below_calls(self) -> Iterator[tuple[Site, tuple[Site, ...]]]:
         """The sites at which something was seen in functions that were called, each with the calls."""
-        for site in self._rounds_at:
-            if not isinstance(site, Site):
-                yield site
+        for seen in self._rounds_at:
+            if not isinstance(seen, Site):
+                yield seen
 
     @property
     def facts(self) -> Collection[Fact]:
@@ -315,11 +321,11 @@ class Run:
             found = self._by_kinds[kinds] = [fact for fact in self.facts if type(fact) in kinds]
         return found
 
-    def called(self) -> frozenset[str]:
+    def names_called(self) -> frozenset[str]:
         """The names of the calls that were seen (see `facts.Call`); for a run that has ended."""
-        if self._called is None:
-            self._called = frozenset([call.name for call in self.facts_of(Call)])
-        return self._called
+        if self._names_called is None:
+            self._names_called = frozenset([call.name for call in self.facts_of(Call)])
+        return self._names_called
 
     def facts_here(self, path: str) -> FactsHere:
         """The facts with a place in the file `path`; for a run that has ended."""

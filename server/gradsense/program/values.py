@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import field
 from typing import Any, NamedTuple, TypeVar
 
-from gradsense.program.frozen import entity, value
+from gradsense.program.frozen import by_content, by_identity
 from gradsense.program.knowledge.functions import keeps_its_result
 
 NOTHING: frozenset[Any] = frozenset()
@@ -73,14 +73,14 @@ UNKNOWN = Unknown()
 PLAIN = Unknown(True)
 
 
-@value
+@by_content
 class Const:
     """A constant of the program."""
 
     value: object
 
 
-@value
+@by_content
 class Member:
     """A member of an enumeration, as a constant: what tells it from others is where that is defined, and its name."""
 
@@ -89,7 +89,7 @@ class Member:
     value: Value
 
 
-@value
+@by_content
 class Ref:
     """Something from outside the user's files, by its canonical dotted name."""
 
@@ -245,7 +245,7 @@ class Tensor(NamedTuple):
     marks: frozenset[Mark] = NOTHING
 
 
-@value
+@by_content
 class Instance:
     """An object of a known class. `type` is a `ClassValue` or the class's `Ref`."""
 
@@ -254,7 +254,7 @@ class Instance:
     kind: Kind
 
 
-@value
+@by_content
 class Items:
     """A list's, dict's or set's content: `exact` while every item is known, `element` their join."""
 
@@ -263,7 +263,7 @@ class Items:
     keys: tuple[object, ...] | None = None
 
 
-@value
+@by_content
 class Collection:
     """A list, set or dict; its `Items` stand in the state."""
 
@@ -271,7 +271,7 @@ class Collection:
     kind: str
 
 
-@value
+@by_content
 class TupleValue:
     """A tuple; `fields` are the names of a named one's items."""
 
@@ -299,7 +299,7 @@ class Parameters(NamedTuple):
     """The Module or optimizer that these are all parameters of, those that are not known here included."""
 
 
-@value
+@by_content
 class Parts:
     """The Modules below a Module, itself included (`module.modules()`), or one of them while looping.
 
@@ -312,7 +312,7 @@ class Parts:
     classes: frozenset[str] = NOTHING
 
 
-@value
+@by_content
 class Method:
     """A bound method of something from outside the user's files."""
 
@@ -320,7 +320,7 @@ class Method:
     name: str
 
 
-@entity
+@by_identity
 class Code:
     """A function's definition: its event tree, the block tree around it, and where that stands."""
 
@@ -347,7 +347,7 @@ class Code:
         return id(self.node)  # equal texts share a node: few do
 
 
-@value
+@by_content
 class FunctionValue:
     """A function of the user's, or a method of theirs bound to `self_value`."""
 
@@ -358,7 +358,7 @@ class FunctionValue:
     owner: ClassValue | None = field(default=None, compare=False)
 
 
-@entity
+@by_identity
 class Closure:
     """What a function sees from where it is defined: the enclosing frames' numbers, innermost first, and the path of
     the file.
@@ -368,7 +368,7 @@ class Closure:
     frames: tuple[int, ...] = ()
 
 
-@entity
+@by_identity
 class ClassValue:
     """A class of the user's. `members` are what its body binds; `bases` the values of its base expressions.
 
@@ -398,7 +398,7 @@ class ClassValue:
         return hash(self.name)  # which a string knows; few classes share one
 
 
-@value
+@by_content
 class Partial:
     """`functools.partial(function, ...)` and the like."""
 
@@ -407,7 +407,7 @@ class Partial:
     keywords: Keywords
 
 
-@value
+@by_content
 class Super:
     """`super()` inside a method: the class that it stands in and the object."""
 
@@ -415,14 +415,14 @@ class Super:
     self_value: Value
 
 
-@value
+@by_content
 class LambdaValue:
     node: object
     where: Where
     closure: Closure = field(compare=False)
 
 
-@entity
+@by_identity
 class Choice:
     """One of a few different values, in the order in which the program meets them."""
 

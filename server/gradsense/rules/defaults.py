@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections import defaultdict
+
 from gradsense.program import ir
 from gradsense.program.lower import lower, nodes_within
 from gradsense.program.program import Program
@@ -27,40 +30,41 @@ def number_by_default(program: Program, node: ir.Expr | None) -> float | None:
 
 def _default(program: Program, name: str) -> float | None:
     """The one default that the file gives to arguments, fields and options of a name."""
-    if name not in program.file.document.names:
-        return None
-    found = {
-        number
-        for _, _, tree in program.file.blocks()
-        if name in tree.block.names or "add_argument" in tree.block.names
-        for node in nodes_within(lower(tree).statements, ir.Parameter, ir.Assign, ir.Call)
-        if (number := _number(_given(node, name))) is not None
-    }
-    return found.pop() if len(found) == 1 else None
+    (*found,) = program.derived(_defaults).get(name, ())
+    return found[0] if len(found) == 1 else None
 
 
-def _given(node: ir.Parameter | ir.Assign | ir.Call, name: str) -> ir.Expr | None:
-    """What an argument (`def __init__(self, tau=0.005)`), a field or variable (`tau: float = 0.005`), or an option
-    (`parser.add_argument("--tau", default=0.005)`) of a name is by default.
+def _defaults(program: Program) -> dict[str, set[float]]:
+    """The numbers that arguments, fields, variables and options of a file are by default, by name."""
+    found: dict[str, set[float]] = defaultdict(set)
+    for _, _, tree in program.file.blocks():
+        for node in nodes_within(lower(tree).statements, ir.Parameter, ir.Assign, ir.Call):
+            names, default = _named(node)
+            number = _number(default) if names else None
+            if number is not None:
+                for name in names:
+                    found[name].add(number)
+    return found
+
+
+def _named(node: ir.Parameter | ir.Assign | ir.Call) -> tuple[list[str], ir.Expr | None]:
+    """The names of an argument (`def __init__(self, tau=0.005)`), a field or variable (`tau: float = 0.005`), or an
+    option (`parser.add_argument("-t", "--tau", default=0.005)`), and what it is by default.
     """
     if isinstance(node, ir.Parameter):
-        return node.default if node.name == name else None
+        return [node.name], node.default
     if isinstance(node, ir.Assign):
-        return node.value if any(isinstance(target, ir.Name) and target.id == name for target in node.targets) else None
-    return dict(node.keywords).get("default") if _is_option(node, name) else None
-
-
-def _is_option(call: ir.Call, name: str) -> bool:
-    if not isinstance(call.func, ir.Attribute) or call.func.attr != "add_argument":
-        return False
-    return any(
-        isinstance(argument, ir.Constant)
-        and isinstance(argument.value, str)
-        and argument.value.lstrip("-").replace("-", "_") == name
-        for argument in call.args
-    )
+        return [target.id for target in node.targets if isinstance(target, ir.Name)], node.value
+    if not isinstance(node.func, ir.Attribute) or node.func.attr != "add_argument":
+        return [], None
+    keywords = dict(node.keywords)
+    flags = [*node.args, keywords["dest"]] if "dest" in keywords else node.args
+    words = [flag.value for flag in flags if isinstance(flag, ir.Constant) and isinstance(flag.value, str)]
+    return [word.lstrip("-").replace("-", "_") for word in words], keywords.get("default")
 
 
 def _number(node: ir.Expr | None) -> float | None:
     value = node.value if isinstance(node, ir.Constant) else None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) <= sys.float_info.max else None

@@ -77,7 +77,7 @@ class _Mention(NamedTuple):
     tests: tuple[Callable[[str], bool], ...]
 
 
-_MOST_NAMES = 4_000
+_MOST_NAMES = 1_000
 _NO_MENTION = _Mention(frozenset(), ())
 _mentions: Memo[int, tuple[object, tuple[_Mention, ...]]] = Memo(1000)
 

@@ -318,7 +318,8 @@ def _axes(value: Value | None) -> int | None:
 
 
 def _picks_samples(found: Activated) -> bool:
-    """Whether a log-softmax over axis 0 was indexed as the target is: `nll_loss(out[mask], y[mask])`.
+    """Whether log-softmax over an axis 0 was taken before the input was indexed as the target is:
+    `nll_loss(out[mask], y[mask])`.
 
     The target has an axis less than the input, so what such an index picks are samples, and axis 0 counts these.
     """

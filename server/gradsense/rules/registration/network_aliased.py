@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 import libcst as cst
@@ -10,12 +11,12 @@ import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Related, Safety, Severity
 from gradsense.program import class_lookup
-from gradsense.program.facts import Call, Store
+from gradsense.program.facts import Call, Round, Store
 from gradsense.program.objects import SEVERAL
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
-from gradsense.program.values import Instance, Site, options_of
+from gradsense.program.values import Instance, Site, Value, Where, options_of
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
@@ -23,7 +24,8 @@ from gradsense.rules.naming import modules_named
 from gradsense.rules.patterns import matches
 from gradsense.rules.syntax import all_places, compounds_around, value_assigned
 
-_FOLLOWER = re.compile(r"(?:\w+_)?(?:target|targ|ema|teacher|momentum)(?:_\w+)?")
+_FOLLOWING = r"(?:target|targ|ema|teacher|momentum)(?:_\w+)?"
+_FOLLOWER = re.compile(rf"(?:\w+_)?{_FOLLOWING}")
 _FOLLOWS = m.MatchRegex(_FOLLOWER.pattern)
 
 
@@ -62,8 +64,9 @@ class NetworkAliased(Rule):
 
     def check(self, program: Program) -> Iterator[Finding]:
         told: set[Site] = set()
+        asked = _asked(program, "state_dict")
         for run, call in program.calls("Module.load_state_dict", "Lightning.load_state_dict"):
-            if not _is_asked_beside(program, run, call, "state_dict"):
+            if not isinstance(call.receiver, Instance) or not asked[_way(run, call)] - {call.site}:
                 continue
             place = program.place(call.site) if _STATE.search(program.text_at(call.site.where)) else None
             source = _only_argument(place, "state_dict")
@@ -73,8 +76,7 @@ class NetworkAliased(Rule):
             if own is not None and own == call.receiver and _is_one(program, run, own):
                 told.add(call.site)
                 yield from self._loads_itself(program, place, source)
-        calls = program.calls("Module.parameters", "Lightning.parameters")
-        if any(_is_asked_beside(program, run, call, "parameters") for run, call in calls):
+        if any(len(sites) > 1 for sites in _asked(program, "parameters").values()):
             for place in matches(program, _ZIPPED):
                 yield from self._zipped(program, place)
         yield from self._named(program)
@@ -317,9 +319,7 @@ class NetworkAliased(Rule):
 _STATE = re.compile(r"(?<!\w)state_dict\s*\(")
 _MOVED = m.Call(func=m.Attribute(attr=m.Name("to") | m.Name("cuda") | m.Name("cpu") | m.Name("eval") | m.Name("train")))
 _SAME_NETWORK = m.Assign(targets=[m.AssignTarget(m.Name(_FOLLOWS))], value=m.Name())
-_SAME_NETWORK_TEXT = re.compile(
-    r"(?:target|targ|ema|teacher|momentum)(?:_\w+)?\)?\s*=\s*[^\W\d]\w*[ \t]*(?:[#;\r\n]|$)"
-)
+_SAME_NETWORK_TEXT = re.compile(rf"{_FOLLOWING}[\s)\\]*=\s*[^\W\d]\w*[ \t]*(?:[#;\r\n]|$)")
 _PARAMETERS = m.Arg(m.Call(func=m.Attribute(attr=m.Name("parameters")), args=[]))
 _ZIPPED = m.Call(func=m.Name("zip"), args=[_PARAMETERS, _PARAMETERS])
 
@@ -345,25 +345,26 @@ def _followers(here: FactsHere) -> Iterator[Store]:
             yield store
 
 
-def _is_asked_beside(program: Program, run: Run, call: Call, method: str) -> bool:
-    """Whether what a method is called on is asked for `method` elsewhere in the same block, on the same way."""
-    return any(
-        fact.receiver == call.receiver
-        and fact.site.where == call.site.where
-        and fact.site != call.site
-        and _is_on_the_way(run, call, other, fact)
-        for other, fact in program.calls(f"Module.{method}", f"Lightning.{method}")
-    )
+_Way = tuple[Run, Where, tuple[Site, ...], tuple[Round, ...], Value | None]
 
 
-def _is_on_the_way(run: Run, call: Call, other: Run, fact: Call) -> bool:
-    return other is run and fact.context.calls == call.context.calls and fact.context.rounds == call.context.rounds
+def _asked(program: Program, method: str) -> dict[_Way, set[Site]]:
+    """Where a method is called on each network: by block, and by the way on which that is reached."""
+    found: dict[_Way, set[Site]] = defaultdict(set)
+    for run, call in program.calls(f"Module.{method}", f"Lightning.{method}"):
+        if isinstance(call.receiver, Instance):
+            found[_way(run, call)].add(call.site)
+    return found
+
+
+def _way(run: Run, call: Call) -> _Way:
+    return run, call.site.where, call.context.calls, call.context.rounds, call.receiver
 
 
 def _receiver_at(program: Program, run: Run, place: Place, call: Call, method: str) -> Instance | None:
     """The object that a method is called on at another place, on the way on which `call` is reached."""
     for other, fact in program.calls(f"Module.{method}", f"Lightning.{method}"):
-        if _is_on_the_way(run, call, other, fact):
+        if other is run and fact.context.calls == call.context.calls and fact.context.rounds == call.context.rounds:
             there = program.place(fact.site) if fact.site.where == place.where else None
             if there is not None and there.node is place.node:
                 return fact.receiver if isinstance(fact.receiver, Instance) else None

@@ -21,7 +21,7 @@ from gradsense.rules.naming import modules_named
 from gradsense.rules.patterns import matches
 from gradsense.rules.syntax import all_places, compounds_around, is_target
 
-_BEST = re.compile(r"(?:\w+_)?best(?:_\w+)?")
+_BEST = r"best(?:_\w+)?"
 
 
 class StateKeptByReference(Rule):
@@ -344,11 +344,11 @@ class StateKeptByReference(Rule):
     ]
 
 
-_IS_BEST = m.MatchRegex(_BEST.pattern)
+_IS_BEST = m.MatchRegex(rf"(?:\w+_)?{_BEST}")
 _SAME_NETWORK = m.Assign(
     targets=[m.AssignTarget(m.Name(_IS_BEST) | m.Attribute(attr=m.Name(_IS_BEST)))], value=m.Name() | m.Attribute()
 )
-_SAME_NETWORK_TEXT = re.compile(r"best(?:_\w+)?\)?\s*=\s*[^\W\d][\w.]*[ \t]*(?:[#;\r\n]|$)")
+_SAME_NETWORK_TEXT = re.compile(rf"{_BEST}[\s)\\]*=\s*[^\W\d][\w.]*[ \t]*(?:[#;\r\n]|$)")
 
 
 _ASSIGNED = re.compile(r"=[^={}]*\.\s*state_dict\s*\(")

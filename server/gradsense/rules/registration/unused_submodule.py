@@ -596,8 +596,8 @@ def _mentioned_below(whole: BlockTree) -> tuple[frozenset[str], frozenset[str]]:
     if known is None:
         anywhere: set[str] = set()
         own: set[str] = set()
-        nodes = nodes_below(lower(whole).statements, whole, ir.Attribute, ir.Constant, *_NO_MENTION)
-        aside = {part for node in nodes if type(node) in _NO_MENTION for part in _no_mention(node)}
+        nodes = nodes_below(lower(whole).statements, whole, ir.Attribute, ir.Constant, *_WITH_PARTS_ASIDE)
+        aside = {part for node in nodes if type(node) in _WITH_PARTS_ASIDE for part in _aside_in(node)}
         for node in nodes:
             if node in aside:
                 continue
@@ -609,11 +609,11 @@ def _mentioned_below(whole: BlockTree) -> tuple[frozenset[str], frozenset[str]]:
     return known
 
 
-_NO_MENTION = (ir.Assign, ir.AugAssign, ir.Evaluate)
+_WITH_PARTS_ASIDE = (ir.Assign, ir.AugAssign, ir.Evaluate)
 
 
-def _no_mention(node: ir.Assign | ir.AugAssign | ir.Evaluate) -> tuple[ir.Expr, ...]:
-    """What is assigned to, and docstrings."""
+def _aside_in(node: ir.Assign | ir.AugAssign | ir.Evaluate) -> tuple[ir.Expr, ...]:
+    """What is assigned to, and docstrings: no mention of what they name."""
     if isinstance(node, ir.Assign):
         return node.targets
     if isinstance(node, ir.AugAssign):

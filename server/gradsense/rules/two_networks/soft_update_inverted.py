@@ -81,13 +81,13 @@ class SoftUpdateInverted(Rule):
         mine, other = update.sources, (update.origin or frozenset()) - update.sources
         if mine <= trained and other and _mixes(update) and not other & trained:
             if not other & update.run.escaped and not any(each.sources & other for each in written):
-                yield from _at(program, update, other, self._report_wrong_side)
+                yield from _if_here(program, update, other, self._report_wrong_side)
         elif mine <= trained and other and not other & trained and _is_pulled_back(update, other, written):
-            yield from _at(program, update, other, self._report_pulled_back)
+            yield from _if_here(program, update, other, self._report_pulled_back)
         elif not mine & trained and not other:
-            yield from _at(program, update, other, self._report_itself)
+            yield from _if_here(program, update, other, self._report_itself)
         elif not mine & trained and other and other <= trained and _is_inverted(program, update):
-            yield from _at(program, update, other, self._report_inverted)
+            yield from _if_here(program, update, other, self._report_inverted)
 
     def _report_wrong_side(
         self, program: Program, update: Update, other: frozenset[Obj], place: Place
@@ -562,13 +562,13 @@ def _settings(update: Update) -> str:
     return " (by default)" if any(mark.kind == "share" and mark.number == SETTING for mark in marks) else ""
 
 
-def _at(
+def _if_here(
     program: Program,
     update: Update,
     other: frozenset[Obj],
     report: Callable[[Program, Update, frozenset[Obj], Place], Iterator[Finding]],
 ) -> Iterator[Finding]:
-    """What is reported of an update, if it is in this file."""
+    """What `report` says of an update that is in this file."""
     place = program.place(update.site)
     return report(program, update, other, place) if place is not None else iter(())
 
