@@ -620,9 +620,11 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
     if state.dead:
         return []
     elements = containers.exact_items(run, state, source)
-    most = _MOST_UNROLLED if elements is not None and _calls_on_each(node, elements) else 3
-    if elements is not None and 0 < len(elements) <= most and containers.worth_unrolling(elements):
-        return _unrolled(run, frame, node, state, flow, elements)
+    if elements:
+        is_one_call = _calls_on_each(node, elements)
+        most = _MOST_UNROLLED if is_one_call else 3
+        if len(elements) <= most and (is_one_call or containers.worth_unrolling(elements)):
+            return _unrolled(run, frame, node, state, flow, elements)
     iterators.gone_through(run, frame, state, source, "loop", node.at)
     over = containers.iterated_kind(state, source)
 
@@ -635,7 +637,7 @@ def _for(run: Run, frame: Frame, node: ir.For, state: State, flow: Flow) -> list
 
 def _calls_on_each(node: ir.For, elements: tuple[Value, ...]) -> bool:
     """Whether all that a loop does is to call a method of torch's on each of its networks or optimizers
-    (`net.zero_grad()`).
+    (`net.zero_grad()`), or to cut each of its tensors off (`state.detach_()`).
     """
     (statement, *others) = node.body if not isinstance(node.body, ir.Slot) and node.body else (None,)
     call = statement.value if isinstance(statement, ir.Evaluate) and not others else None
@@ -644,6 +646,8 @@ def _calls_on_each(node: ir.For, elements: tuple[Value, ...]) -> bool:
     on = call.func.value
     if not isinstance(on, ir.Name) or on.id != node.target.id:
         return False
+    if call.func.attr == "detach_":
+        return all(isinstance(each, Tensor) for each in elements)
     return all(isinstance(each, Instance) and call.func.attr in _OF_EACH.get(each.kind, NOTHING) for each in elements)
 
 

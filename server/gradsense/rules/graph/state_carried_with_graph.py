@@ -294,4 +294,22 @@ class StateCarriedWithGraph(Rule):
             """,
             shows=Trains(),
         ),
+        Good(
+            """
+            import torch
+            from torch import nn
+
+            lstm, head = nn.LSTM(4, 8), nn.Linear(8, 1)
+            optimizer = torch.optim.SGD([*lstm.parameters(), *head.parameters()], lr=0.1)
+            state = (torch.zeros(1, 2, 8), torch.zeros(1, 2, 8))
+            for _ in range(3):
+                for each in state:
+                    each.detach_()
+                out, state = lstm(torch.randn(5, 2, 4), state)
+                optimizer.zero_grad()
+                head(out).pow(2).mean().backward()
+                optimizer.step()
+            """,
+            shows=Trains(),
+        ),
     ]
