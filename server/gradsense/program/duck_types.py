@@ -137,6 +137,7 @@ _ASSIGNED = "[assigned]"
 """The key of what stands for no variable: its `methods` are the names that a body assigns."""
 _OF_MODULES = frozenset("parameters named_parameters train eval state_dict load_state_dict zero_grad".split())
 _TELLING = frozenset({"zero_grad", "scale", *_OF_MODULES})
+"""The methods without which `_class_by_use` knows nothing."""
 
 
 def _is_telling(names: frozenset[str]) -> bool:
@@ -151,7 +152,7 @@ def _usages_of(code: Code) -> Mapping[str, Usage]:
     known: dict[str, Usage] | None = tree.notes.get((_usages_of, node))
     if known is None:
         own = node.params[0].name if node.params else ""
-        known = tree.notes[_usages_of, node] = _collected(node.body, tree, own)
+        known = tree.notes[_usages_of, node] = _that_may_tell(_collected(node.body, tree, own))
     return known
 
 
@@ -170,8 +171,19 @@ def _usages_of_module(file: File) -> Mapping[str, Usage]:
             known = tree.notes[_usages_of_module] = _collected(lowered.statements, tree, "")
         for name, usage in known.items():
             total[name].merge(usage)
-    whole = file.notes[_usages_of_module] = dict(total)
+    whole = file.notes[_usages_of_module] = _that_may_tell(total)
     return whole
+
+
+def _that_may_tell(usages: Mapping[str, Usage]) -> dict[str, Usage]:
+    """Those that alone, or with what is done with an attribute in other methods, can tell what something is: most
+    variables are nothing of the kind.
+    """
+    return {
+        name: usage
+        for name, usage in usages.items()
+        if name == _ASSIGNED or name.startswith("self.") or usage.kept_as or not _TELLING.isdisjoint(usage.methods)
+    }
 
 
 def _collected(body: object, tree: BlockTree, own: str) -> dict[str, Usage]:

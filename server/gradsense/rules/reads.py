@@ -117,9 +117,10 @@ def _uses(whole: BlockTree) -> _Uses:
                 bound.update(into, (target.id for target in node.targets if isinstance(target, ir.Name)))
             elif isinstance(node, ir.Global):
                 outside.update(node.names)
+        names = frozenset(read)
         known = _Uses(
-            frozenset(read),
-            frozenset(Counter(read) - Counter(others)),
+            names,
+            frozenset(Counter(read) - Counter(others)) if others else names,
             frozenset(bound - outside),
             {name: frozenset(attributes) for name, attributes in asked.items()},
         )
