@@ -344,6 +344,25 @@ async def test_who_saves_what_was_just_typed_waits_for_no_pause(monkeypatch: pyt
     assert bench.seen == [("z;step()", False), ("z;step()", True)]
 
 
+async def test_of_what_is_typed_without_a_pause_the_newest_text_alone_waits_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = await calling(monkeypatch)
+    for version in range(2, 50):
+        bench.type("x" * version + ";step()", version)
+        await bench.analyses.current(URI)
+
+    async def given_up() -> None:
+        while len(asyncio.all_tasks()) > 5:
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(given_up(), 10)
+    assert bench.analyses.is_busy
+    bench.analyses.saved(URI)
+    await asyncio.wait_for(settled(bench), 10)
+    assert bench.seen[-1] == ("x" * 49 + ";step()", True)
+
+
 async def test_no_result_on_the_way_is_without_what_callers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = await calling(monkeypatch)
     heard: list[int] = []

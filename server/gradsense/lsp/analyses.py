@@ -109,6 +109,17 @@ class _Unit:
     """The modules that the newest text imports."""
     called: Called | None = None
     """What was found last by following the files that call this one."""
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """Let what rests look at whether it still has to."""
+        self._woken.set()
+        self._woken = asyncio.Event()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait, unless somebody calls `wake` before."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
 
     @property
     def asks_who_imports_it(self) -> bool:
@@ -151,7 +162,6 @@ class Analyses:
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         self._looks_left = 0
-        self._rest = asyncio.Event()
         self._saved = 0
         """The newest revision that was saved."""
         self._rest_from = 0.0
@@ -360,7 +370,7 @@ class Analyses:
             self._accept(state, source, alone, state.with_called(own.findings, alone), complete=is_complete)
         if own is None or not own.waits:
             return
-        await self._paused()
+        await self._paused(state)
         if state.turn != turn or self._is_stale(source):
             return
         answers = session.known(state.asked, self._documents.texts_by_path())
@@ -412,14 +422,16 @@ class Analyses:
         """Somebody has saved what was typed: now is the time to look at what takes longer."""
         self._saved = max(self._saved, self._documents.revision(unit))
         self._rest_from = 0.0
-        self._rest.set()
-        self._rest = asyncio.Event()
+        for state in self._units.values():
+            state.wake()
 
-    async def _paused(self) -> None:
-        """Wait until nobody types: to follow other files may take longer than there is between two keys."""
-        while (left := self._rest_from - time.monotonic()) > 0:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._rest.wait(), left)
+    async def _paused(self, state: _Unit) -> None:
+        """Wait until nobody types: to follow other files may take longer than there is between two keys. A text that is
+        no longer the newest waits for nothing: somebody who types on would have hundreds of them wait.
+        """
+        turn = state.turn
+        while state.turn == turn and (left := self._rest_from - time.monotonic()) > 0:
+            await state.rest(left)
         await self._nothing_queued()
 
     def _log(self, analysis: Analysis, path: str) -> None:
@@ -496,6 +508,7 @@ class Analyses:
             await self._quiet()
         state = self._queue.pop(unit)
         state.turn += 1
+        state.wake()
         return state
 
     async def _nothing_queued(self) -> None:
