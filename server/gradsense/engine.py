@@ -89,7 +89,7 @@ class ProbeTargets:
 
 
 # By characters: what a file of 2,000 lines was at the last dozen edits.
-_files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(1_000_000)
+_files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(400_000)
 # Those that others import: a package of some hundreds, which each analysis of one of its files goes through.
 _others: Memo[tuple[str, str], File] = Memo(4_000_000)
 

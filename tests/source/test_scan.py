@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from weakref import WeakValueDictionary
 
 from gradsense.source import scan as scan_module
 from gradsense.source.memo import Memo
@@ -90,12 +91,12 @@ def test_an_edit_gives_what_a_fresh_scan_gives() -> None:
 
 def fresh(text: str) -> tuple[list[object], str, int]:
     """A scan that remembers nothing."""
-    chunks = scan_module._chunks
-    scan_module._chunks = Memo(64)
+    chunks, live = scan_module._chunks, scan_module._live
+    scan_module._chunks, scan_module._live = Memo(64), WeakValueDictionary()
     try:
         return as_lists(scan(text))
     finally:
-        scan_module._chunks = chunks
+        scan_module._chunks, scan_module._live = chunks, live
 
 
 def as_lists(found: Scan) -> tuple[list[object], str, int]:

@@ -19,7 +19,7 @@ from gradsense.source.lines import LineIndex
 from gradsense.source.memo import Memo
 from gradsense.source.parse import Parsed, Syntax, parse, read_syntax
 from gradsense.source.positions import node_spans
-from gradsense.source.scan import Scan, scan
+from gradsense.source.scan import Chunk, Scan, scan
 from gradsense.source.structure import MOST_NESTING, Clause, Statement, clauses, nesting, statements
 from gradsense.source.suppressions import Suppression, find_suppressions
 
@@ -363,7 +363,9 @@ def _block(text: str, *, parsable: bool = True) -> Block:
 
 
 class Document:
-    """A text as blocks that cover it, each with its offset. `cells`: where those of a notebook begin."""
+    """A text as blocks that cover it, each with its offset. `cells`: where those of a notebook begin. `chunks`: what it
+    was scanned in, kept for the scan of what it is edited to.
+    """
 
     def __init__(
         self,
@@ -371,11 +373,13 @@ class Document:
         blocks: tuple[tuple[int, BlockTree], ...],
         suppressions: tuple[Suppression, ...],
         cells: tuple[int, ...],
+        chunks: tuple[Chunk, ...] = (),
     ) -> None:
         self.text = text
         self.blocks = blocks
         self.suppressions = suppressions
         self.cells = cells
+        self.chunks = chunks
 
     @cached_property
     def lines(self) -> LineIndex:
@@ -414,11 +418,13 @@ def _read(text: str, cells: tuple[int, ...]) -> Document:
     borders = [0, *sorted({cell for cell in cells if 0 < cell < len(text)}), len(text)]
     blocks: list[tuple[int, BlockTree]] = []
     suppressions: list[Suppression] = []
+    chunks: list[Chunk] = []
     for start, end in pairwise(borders):
         cell = text[start:end]
         lines = scan(cell)
+        chunks += lines.chunks
         found = statements(lines, 0, len(lines.lines), indent=0)
         blocks += ((start + offset, tree) for offset, tree in _trees(cell, lines, _starts(lines), found))
         if "gradsense:" in cell:
             suppressions += find_suppressions(text, start, lines.lines)
-    return Document(text, tuple(blocks), tuple(suppressions), cells)
+    return Document(text, tuple(blocks), tuple(suppressions), cells, tuple(chunks))

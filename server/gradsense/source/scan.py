@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from gradsense.source.lexical import TOKEN, TRIPLE_END, column_of
 from gradsense.source.memo import Memo
@@ -56,6 +57,8 @@ class Scan(NamedTuple):
     """
     damage: int
     """How many lines are damaged."""
+    chunks: tuple[Chunk, ...] = ()
+    """What it is made of: found again by a scan of a text that has the same in it, as long as somebody holds it."""
 
     def part(self, first: int, end: int) -> Scan | None:
         """Lines `first` to `end` as the scan of their own text; None if that may be another one."""
@@ -67,17 +70,19 @@ class Scan(NamedTuple):
 CODE_END = chr(_COMMENT_COLUMN)
 
 
-class _Chunk(NamedTuple):
-    """The lines that are whole and sound at the beginning of a piece of text."""
+class Chunk:
+    """The lines that are whole and sound at the beginning of a piece of text. `is_all`: that is the whole piece."""
 
-    lines: tuple[LogicalLine, ...]
-    columns: str
-    length: int
-    is_all: bool
-    """Whether that is the whole piece."""
+    __slots__ = ("__weakref__", "columns", "is_all", "length", "lines")
+
+    def __init__(self, lines: tuple[LogicalLine, ...], columns: str, length: int, is_all: bool) -> None:
+        self.lines = lines
+        self.columns = columns
+        self.length = length
+        self.is_all = is_all
 
 
-_NO_LINES = _Chunk((), "", 0, False)
+_NO_LINES = Chunk((), "", 0, False)
 
 
 def scan(text: str) -> Scan:
@@ -107,8 +112,9 @@ def line_end(text: str, start: int) -> int:
     return start + line.length
 
 
-# As many characters: some 25,000 lines, which take about 5 MB.
-_chunks: Memo[str, _Chunk] = Memo(1_000_000)
+# What is alive is found by its text; the memo keeps alive what was used last, by characters.
+_live: WeakValueDictionary[str, Chunk] = WeakValueDictionary()
+_chunks: Memo[str, Chunk] = Memo(100_000)
 
 # A chunk has so many characters at least, and ends before the next line that is blank or begins with one of
 # these words: where a chunk ends depends on what is there, so that an edit does not move the ends of all
@@ -129,12 +135,14 @@ def _scan(text: str, missing: Missing | None) -> Scan | None:
     damage = 0
     lines: list[LogicalLine] = []
     columns: list[str] = []
+    chunks: list[Chunk] = []
     places = sorted((*missing.ends, *missing.begins)) if missing else []
     position, size = 0, len(text)
     while position < size:
         chunk = _chunk_at(text, position, places, missing)
         lines += chunk.lines
         columns.append(chunk.columns)
+        chunks.append(chunk)
         position += chunk.length
         if not chunk.is_all:
             # What begins here doesn't end in the chunk, or is damaged: what follows tells how far it reaches.
@@ -147,10 +155,10 @@ def _scan(text: str, missing: Missing | None) -> Scan | None:
             columns.append(line.column)
             position += line.length
             damage += line.damaged
-    return Scan(lines, "".join(columns), damage)
+    return Scan(lines, "".join(columns), damage, tuple(chunks))
 
 
-def _chunk_at(text: str, position: int, places: list[int], missing: Missing | None) -> _Chunk:
+def _chunk_at(text: str, position: int, places: list[int], missing: Missing | None) -> Chunk:
     """The chunk at `position`, up to the next one of the `places` where quotes are missing."""
     if missing and position in missing.begins:
         return _NO_LINES
@@ -163,12 +171,14 @@ def _chunk_at(text: str, position: int, places: list[int], missing: Missing | No
     piece = text[position:end]
     chunk = _chunks.get(piece)
     if chunk is None:
-        chunk = _chunk(piece)
+        chunk = _live.get(piece)
+        if chunk is None:
+            chunk = _live[piece] = _chunk(piece)
         _chunks.put(piece, chunk, len(piece))
     return chunk
 
 
-def _chunk(text: str) -> _Chunk:
+def _chunk(text: str) -> Chunk:
     lines: list[LogicalLine] = []
     position, size = 0, len(text)
     while position < size:
@@ -177,7 +187,7 @@ def _chunk(text: str) -> _Chunk:
             break
         lines.append(line)
         position += line.length
-    return _Chunk(tuple(lines), "".join([line.column for line in lines]), position, position == size)
+    return Chunk(tuple(lines), "".join([line.column for line in lines]), position, position == size)
 
 
 # The words that a line's head is told for.
