@@ -88,7 +88,7 @@ class ProbeTargets:
     loops: tuple[Span, ...]
 
 
-# By characters: what a file of 2,000 lines was at the last dozen edits.
+# By characters: what a file of 2,000 lines was at the last few edits.
 _files: Memo[tuple[str, str, tuple[int, ...]], File] = Memo(400_000)
 # Those that others import: a package of some hundreds, which each analysis of one of its files goes through.
 _others: Memo[tuple[str, str], File] = Memo(4_000_000)
@@ -106,7 +106,7 @@ def _file(path: str, text: str, cells: tuple[int, ...] = ()) -> File:
 def _other_file(path: str, text: str) -> File:
     file = _others.get((path, text))
     if file is None:
-        file = _file(path, text)
+        file = _files.get((path, text, ())) or File(path, read_document(text))
         _others.put((path, text), file, len(text))
     return file
 
