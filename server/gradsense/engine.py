@@ -117,8 +117,12 @@ def program_of(snapshot: Snapshot, in_order: Program | None = None) -> Program:
     With the program of a notebook from top to bottom (`in_order`), the one whose cells may run in any order.
     """
     file = _file(snapshot.path, snapshot.text, snapshot.cells)
-    others = {answer.path: answer.text for answer in snapshot.answers.values() if isinstance(answer, SourceFile)}
-    imports = Imports(file, snapshot.answers, Files(file, others, _other_file))
+    sources = {asked: answer for asked, answer in snapshot.answers.items() if isinstance(answer, SourceFile)}
+    # To a file that imports it, too, the file is what is analysed, not what it was when somebody asked.
+    own = {asked: SourceFile(file.path, snapshot.text) for asked, each in sources.items() if each.path == file.path}
+    answers = {**snapshot.answers, **own} if own else snapshot.answers
+    files = Files(file, {each.path: each.text for each in sources.values()}, _other_file)
+    imports = Imports(file, answers, files)
     return Program(file, imports, snapshot.settings, in_order)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -53,12 +54,14 @@ class Fixed(Generic[F]):
 def fix(subject: F, analyse: Callable[[F], Sequence[Finding]], *, unsafe: bool = False) -> Fixed[F]:
     """Apply the fixes of what `analyse` finds: the safe ones; with `unsafe` also others, where none is safe.
 
-    A round applies what goes together. A text that parses is never made one that doesn't.
+    A round applies what goes together. A text that parses is never made one that doesn't. What a fix didn't help is
+    not fixed again.
     """
     applied: list[Finding] = []
     findings = tuple(analyse(subject))
+    not_helped: set[_Told] = set()
     for _ in range(ROUNDS):
-        chosen = choose_fixes(findings, unsafe=unsafe)
+        chosen = choose_fixes((each for each in findings if _told(each) not in not_helped), unsafe=unsafe)
         if not chosen:
             break
         try:
@@ -68,8 +71,23 @@ def fix(subject: F, analyse: Callable[[F], Sequence[Finding]], *, unsafe: bool =
         if breaks(subject.text, changed.text):
             return Fixed(subject, tuple(applied), findings, UNPARSABLE)
         applied += (finding for finding, _ in chosen)
+        before = Counter(map(_told, findings))
         subject, findings = changed, tuple(analyse(changed))
+        after = Counter(map(_told, findings))
+        not_helped.update(
+            told
+            for told in {_told(finding) for finding, _ in chosen if finding.key}
+            if after[told] >= before[told]
+        )
     return Fixed(subject, tuple(applied), findings)
+
+
+_Told = tuple[str, str]
+
+
+def _told(finding: Finding) -> _Told:
+    """What is found in a line, wherever that is."""
+    return finding.code, finding.key.rpartition("#")[0]
 
 
 def safe_edits(text: str, findings: Iterable[Finding]) -> list[Edit]:

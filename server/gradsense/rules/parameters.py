@@ -31,10 +31,10 @@ def without(function: Place, params: list[cst.Param]) -> Edit | None:
     assert isinstance(function.node, cst.FunctionDef)
     everyone = list(function.node.params.params)
     first = everyone.index(params[0])
-    before, last = function.span_of(everyone[first - 1]), function.span_of(params[-1])
+    before, last = _end_of(function, everyone[first - 1]), _end_of(function, params[-1])
     if first == 0 or before is None or last is None:
         return None
-    return Edit(Span(before.end, last.end), "")
+    return Edit(Span(before, last), "")
 
 
 def behind_last(function: Place, text: str) -> Edit | None:
@@ -45,5 +45,12 @@ def behind_last(function: Place, text: str) -> Edit | None:
     everyone = function.node.params.params
     if everyone and everyone[-1].default is not None:
         return None
-    span = function.span_of(everyone[-1]) if everyone else None
-    return Edit(Span(span.end, span.end), f", {text}") if span is not None else None
+    end = _end_of(function, everyone[-1]) if everyone else None
+    return Edit(Span(end, end), f", {text}") if end is not None else None
+
+
+def _end_of(function: Place, param: cst.Param) -> int | None:
+    """Where a parameter ends, annotation and default included: libcst's own position of it is that of its name."""
+    annotation = param.annotation.annotation if param.annotation is not None else None
+    spans = [function.span_of(each) for each in (param, annotation, param.default) if each is not None]
+    return max(span.end for span in spans if span is not None) if None not in spans else None
