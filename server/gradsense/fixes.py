@@ -75,9 +75,7 @@ def fix(subject: F, analyse: Callable[[F], Sequence[Finding]], *, unsafe: bool =
         subject, findings = changed, tuple(analyse(changed))
         after = Counter(map(_told, findings))
         not_helped.update(
-            told
-            for told in {_told(finding) for finding, _ in chosen if finding.key}
-            if after[told] >= before[told]
+            told for told in {_told(finding) for finding, _ in chosen if finding.key} if after[told] >= before[told]
         )
     return Fixed(subject, tuple(applied), findings)
 

@@ -193,10 +193,12 @@ def _getattr(call: Invocation, name: str) -> Value | None:
 
 
 def _setattr(call: Invocation, name: str) -> Value | None:
-    if len(call.args) != 3:
-        return None
+    return set_attribute(call, *call.args) if len(call.args) == 3 else None
+
+
+def set_attribute(call: Invocation, receiver: Value, key: Value, value: Value) -> Value:
+    """`setattr(receiver, key, value)`."""
     state = call.state
-    receiver, key, value = call.args
     if isinstance(key, Const) and isinstance(key.value, str):
         objects.store_attribute(call.run, call.frame, state, receiver, key.value, value, call.at)
         return NONE

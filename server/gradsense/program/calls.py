@@ -433,7 +433,8 @@ def bind_parameters(
 
 def _some_argument(run: Run, frame: Frame, state: State, param: ir.Parameter) -> Value:
     """What an entry's argument is: what its default or annotation says, or what is done with it."""
-    if isinstance(param.default, ir.Constant) and type(param.default.value) in (int, float):
+    is_number = isinstance(param.default, ir.Constant) and type(param.default.value) in (int, float)
+    if is_number and not _is_asked_for_its_type(frame, param.name):
         # A number, whichever.
         return PLAIN
     if param.annotation is not None:
@@ -441,6 +442,16 @@ def _some_argument(run: Run, frame: Frame, state: State, param: ir.Parameter) ->
     value = duck_types.value_of_argument(run, frame, state, param.name)
     may_be_none = isinstance(param.default, ir.Constant) and param.default.value is None
     return join(value, NONE) if may_be_none and value is not UNKNOWN else value
+
+
+def _is_asked_for_its_type(frame: Frame, name: str) -> bool:
+    """Whether a function looks at what an argument is: then it may be something else than its default."""
+    tree = frame.tree
+    return (
+        tree is not None
+        and "isinstance" in tree.names
+        and re.search(rf"\bisinstance\(\s*{name}\b", tree.text) is not None
+    )
 
 
 def _recognise_arguments(run: Run, frame: Frame, state: State, params: tuple[ir.Parameter, ...]) -> None:

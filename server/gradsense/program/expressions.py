@@ -48,6 +48,7 @@ from gradsense.program.values import (
     Ref,
     Tensor,
     TupleValue,
+    Unknown,
     Value,
     combine,
     is_plain,
@@ -431,6 +432,9 @@ def _is_local(run: Run, frame: Frame, state: State, node: ir.Expr) -> bool:
 def _truth_of(value: Value) -> bool | None:
     if isinstance(value, Const):
         return bool(value.value)
+    if isinstance(value, Method) and isinstance(value.receiver, Unknown):
+        # `args.eval` is a method of a network's, or a switch.
+        return None
     if isinstance(value, (FunctionValue, ClassValue, Method, LambdaValue, Partial)):
         return True
     if isinstance(value, Instance):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradsense.program import (
+    builtin_calls,
     calls,
     class_lookup,
     collection_methods,
@@ -53,6 +54,8 @@ def call_method(call: Invocation, method: Method) -> Value:
     if isinstance(receiver, Parameters):
         return tensor_methods.call_on_parameters(call, receiver, name)
     if isinstance(receiver, Instance):
+        if name == "__setattr__" and len(call.args) == 2:
+            return builtin_calls.set_attribute(call, receiver, *call.args)
         return _instance(call, receiver, name)
     if isinstance(receiver, Parts):
         asked = modes.asked_for(name, call.args, call.keywords)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 
 from gradsense.program import ir
 from gradsense.program.lower import lower, nodes_within
@@ -34,17 +35,30 @@ def _default(program: Program, name: str) -> float | None:
     return found[0] if len(found) == 1 else None
 
 
+def is_switch(program: Program, name: str) -> bool:
+    """Whether the file says of arguments, fields or options of a name that they are on or off by default."""
+    return name in program.derived(_switches)
+
+
+def _switches(program: Program) -> set[str]:
+    nodes = _with_defaults(program)
+    return {name for names, default in nodes if isinstance(_value(default), bool) for name in names}
+
+
 def _defaults(program: Program) -> dict[str, set[float]]:
     """The numbers that arguments, fields, variables and options of a file are by default, by name."""
     found: dict[str, set[float]] = defaultdict(set)
-    for _, _, tree in program.file.blocks():
-        for node in nodes_within(lower(tree).statements, ir.Parameter, ir.Assign, ir.Call):
-            names, default = _named(node)
-            number = _number(default) if names else None
-            if number is not None:
-                for name in names:
-                    found[name].add(number)
+    for names, default in _with_defaults(program):
+        number = _number(default)
+        if number is not None:
+            for name in names:
+                found[name].add(number)
     return found
+
+
+def _with_defaults(program: Program) -> Iterator[tuple[list[str], ir.Expr | None]]:
+    for _, _, tree in program.file.blocks():
+        yield from map(_named, nodes_within(lower(tree).statements, ir.Parameter, ir.Assign, ir.Call))
 
 
 def _named(node: ir.Parameter | ir.Assign | ir.Call) -> tuple[list[str], ir.Expr | None]:
@@ -63,8 +77,12 @@ def _named(node: ir.Parameter | ir.Assign | ir.Call) -> tuple[list[str], ir.Expr
     return [word.lstrip("-").replace("-", "_") for word in words], keywords.get("default")
 
 
+def _value(node: ir.Expr | None) -> object:
+    return node.value if isinstance(node, ir.Constant) else None
+
+
 def _number(node: ir.Expr | None) -> float | None:
-    value = node.value if isinstance(node, ir.Constant) else None
+    value = _value(node)
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     return float(value) if abs(value) <= sys.float_info.max else None

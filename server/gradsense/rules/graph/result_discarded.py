@@ -679,7 +679,15 @@ def _fix(program: Program, place: Place, call: Call) -> Fix | None:
         return Fix(f"Use `{name.value}_`", (edit,), Safety.SAFE) if edit is not None else None
     if not isinstance(call.receiver, Tensor) or call.receiver.parameter is not None:
         return None
+    if isinstance(node.func.value, cst.Name) and _is_gone_through(program, place, node.func.value.value):
+        return None
     return _assign(place, span, node.func.value)
+
+
+def _is_gone_through(program: Program, place: Place, name: str) -> bool:
+    """Whether a variable is that of a loop around a place: to assign it again changes nothing of that."""
+    loops = (each.node.target for each in compounds_around(program, place) if isinstance(each.node, cst.For))
+    return any(m.findall(target, m.Name(name)) for target in loops)
 
 
 def _assign(place: Place, span: Span, target: cst.BaseExpression) -> Fix | None:

@@ -8,18 +8,19 @@ import libcst as cst
 import libcst.matchers as m
 
 from gradsense.findings import Edit, Finding, Fix, Safety, Severity, Span
-from gradsense.program import modes
+from gradsense.program import ir, modes
 from gradsense.program.facts import Backward, Call, Forward, Switch
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
-from gradsense.program.values import ClassValue, Code, Kind, Tensor, Unknown
+from gradsense.program.values import ClassValue, Code, FunctionValue, Kind, Tensor, Unknown
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
 from gradsense.rules.examples import Bad, Good, GraphKept, LossDiffers, Silent
 from gradsense.rules.loops import exclude_each_other
 from gradsense.rules.modules import is_certainly_module
 from gradsense.rules.passes import name_of_called, reaches_backward, says_evaluation
+from gradsense.rules.reads import nodes_of
 from gradsense.rules.syntax import places_in, statement_within
 
 
@@ -65,7 +66,7 @@ class EvaluationWithoutEval(Rule):
             function = passes[0].context.function
             if function in told or not (training or _records(program, run, passes, function)):
                 continue
-            if any(reaches_backward(run, each) for each in passes):
+            if any(reaches_backward(run, each) for each in passes) or _sets_its_own_mode(passes[0]):
                 continue
             place = program.place(passes[0].site)
             network = name_of_called(place)
@@ -559,7 +560,7 @@ def _comes_again(run: Run, forward: Forward) -> bool:
     )
 
 
-_OF_GRADIENTS = frozenset({"grad", "autograd", "requires_grad", "requires_grad_", "backward"})
+_OF_GRADIENTS = frozenset("grad autograd requires_grad requires_grad_ backward enable_grad set_grad_enabled".split())
 
 
 def _records(program: Program, run: Run, passes: list[Forward], function: Code | None) -> bool:
@@ -574,6 +575,23 @@ def _records(program: Program, run: Run, passes: list[Forward], function: Code |
         )
         and _OF_GRADIENTS.isdisjoint(function.tree.names)  # type: ignore[attr-defined]
         and not _takes_gradients(run, passes)
+    )
+
+
+def _sets_its_own_mode(forward: Forward) -> bool:
+    """Whether a network's `forward` switches itself, for each call: `self.eval()` first, `self.train()` behind it."""
+    kind = forward.module.type
+    method = kind.members.get("forward") if isinstance(kind, ClassValue) else None
+    if not isinstance(method, FunctionValue):
+        return False
+    own = [param.name for param in method.code.node.params[:1]]  # type: ignore[attr-defined]
+    called = (call.func for call in nodes_of(method.code, ir.Call))
+    return any(
+        isinstance(func, ir.Attribute)
+        and func.attr in ("train", "eval")
+        and isinstance(func.value, ir.Name)
+        and func.value.id in own
+        for func in called
     )
 
 

@@ -20,6 +20,7 @@ from gradsense.program.state import State
 from gradsense.program.values import Site
 from gradsense.rules import edits
 from gradsense.rules.base import Rule
+from gradsense.rules.defaults import is_switch
 from gradsense.rules.examples import Bad, Good, LossDiffers, Silent
 
 _PRODUCT = re.compile(r"(?:\]|,\s*\))\s*\*|\*\s*(?:\[|\([^()]*(?:\([^()]*\)[^()]*)*,\s*\))")
@@ -66,6 +67,8 @@ class SameObjectRepeated(Rule):
                     products[site] = _multiplied(program.place(site)) if is_near else None
                 product = products[site]
                 if product is None or product.whole.node in told or not _has_parameters(program, run, made):
+                    continue
+                if any(_is_switch(program, factor) for factor in product.factors):
                     continue
                 told.add(product.whole.node)
                 yield from self._repeated(program.place(site), product)
@@ -323,6 +326,14 @@ def _multiplied(place: Place | None) -> _Product | None:
         # What is gone through only may be copied.
         return None
     return _Product(whole, shown.node, factors)
+
+
+def _is_switch(program: Program, factor: str) -> bool:
+    """`batch_norm * [nn.BatchNorm1d(4)]`, `(n > 1) * [...]`: the layer once, or not at all."""
+    return bool(_CONDITION.search(factor)) or is_switch(program, factor.rpartition(".")[2])
+
+
+_CONDITION = re.compile(r"[<>=!]|\b(?:not|in|is|bool)\b")
 
 
 def _factors(whole: Place, node: cst.CSTNode, shown: cst.CSTNode) -> Iterator[str]:
