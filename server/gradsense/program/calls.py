@@ -252,6 +252,8 @@ def _call_function(
     if opaque:
         state.grad = None
         run.wrapped.add(function.code)
+        # It may be given something else made of them.
+        args = tuple([UNKNOWN if isinstance(value, Tensor) else value for value in args])
     if class_lookup.TRAINS in function.decorators:
         training.forget_all_gradients(state)
     result = recursion.solve(run, frame, state, function, args, keywords, at)

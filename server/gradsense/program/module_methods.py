@@ -48,7 +48,7 @@ _MODULE_METHODS = frozenset(
     cuda cpu half float double bfloat16 type state_dict load_state_dict zero_grad requires_grad_ apply register_buffer
     register_parameter add_module register_module register_forward_hook register_forward_pre_hook
     register_full_backward_hook share_memory extra_repr get_submodule forward compile xpu to_empty get_parameter
-    append extend insert items keys values pop update __init__ __call__ no_sync save_pretrained""".split()
+    append extend insert items keys values pop update __init__ __call__ __setattr__ no_sync save_pretrained""".split()
 )
 
 _LIGHTNING_METHODS = frozenset(

@@ -11,7 +11,7 @@ from gradsense.program.facts import Call, Context, Forward
 from gradsense.program.places import Place
 from gradsense.program.program import Program
 from gradsense.program.run import FactsHere, Run
-from gradsense.program.values import Instance, Ref, Site, Tensor, Value
+from gradsense.program.values import Instance, Obj, Ref, Site, Tensor, Value
 
 CROSS_ENTROPY = "torch.nn.functional.cross_entropy", "torch.nn.CrossEntropyLoss"
 NLL = "torch.nn.functional.nll_loss", "torch.nn.NLLLoss", "torch.nn.NLLLoss2d"
@@ -51,10 +51,21 @@ def loss_calls(program: Program, names: tuple[str, ...]) -> Iterator[LossCall]:
 
 
 def losses_of_activations(here: FactsHere) -> Iterator[LossCall]:
-    """Those of a run that may get the result of an activation, for `Program.selected`."""
+    """Those of a run that may get the result of an activation, for `Program.selected`.
+
+    Where one of several losses is called under a condition, that may be the one under which this one isn't taken.
+    """
+    called: dict[Site, set[Obj]] = {}
     for loss in here.selected(_in_run):
-        if isinstance(loss.input, Tensor) and loss.input.activations:
-            yield loss
+        if not isinstance(loss.input, Tensor) or not loss.input.activations:
+            continue
+        if loss.module is not None and not loss.context.certain:
+            if not called:
+                for _, forward in here.facts(Forward):
+                    called.setdefault(forward.site, set()).add(forward.module.obj)
+            if len(called[loss.site]) > 1:
+                continue
+        yield loss
 
 
 def _by_name(program: Program) -> dict[str, list[LossCall]]:

@@ -52,7 +52,12 @@ class ZeroLearningRate(Rule):
                 continue
             schedules = _schedules(program, build.optimizer.obj)
             rate = dict(build.keywords).get("lr")
-            if _is_zero(rate) and isinstance(build.params, Parameters) and all(map(_keeps_zero, schedules)):
+            if (
+                _is_zero(rate)
+                and isinstance(build.params, Parameters)
+                and all(map(_keeps_zero, schedules))
+                and not _is_loaded(program, build.optimizer)
+            ):
                 optimizer = name_of(program, build.optimizer.obj, "the optimizer")
                 yield from self.finding(
                     program.place(build.site),
@@ -398,6 +403,11 @@ def _keeps_zero(call: Call) -> bool:
         lowest = call.argument(at, "eta_min")
         return _is_zero(lowest) or (lowest is None and "**" not in dict(call.keywords))
     return name in _KEEP_ZERO
+
+
+def _is_loaded(program: Program, optimizer: Instance) -> bool:
+    """Whether an optimizer gets a state that was saved: its learning rate comes with that."""
+    return any(call.receiver == optimizer for _, call in program.calls("Optimizer.load_state_dict"))
 
 
 def _is_zero(value: Value | None) -> bool:
