@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -57,8 +58,36 @@ def test_two_insertions_at_one_place_are_not_made_together() -> None:
 
 
 def test_fixes_that_undo_each_other_end() -> None:
-    fixed = fix_text("0", lambda text: [finding([Edit(Span(0, 1), "1" if text == "0" else "0")])])
+    def analyse(text: str) -> list[Finding]:
+        code, other = ("GS401", "1") if text == "0" else ("GS402", "0")
+        return [replace(finding([Edit(Span(0, 1), other)]), code=code)]
+
+    fixed = fix_text("0", analyse)
     assert len(fixed.applied) == ROUNDS
+
+
+def test_what_a_fix_does_not_help_is_not_fixed_again() -> None:
+    def analyse(text: str) -> list[Finding]:
+        at = text.index("evaluate")
+        found = finding([Edit(Span(at, at), "eval()\n")])
+        return [
+            replace(found, key="evaluate()#0"),
+            *([] if "b" in text else [finding([Edit(Span(len(text), len(text)), "b")])]),
+        ]
+
+    fixed = fix_text("evaluate()\n", analyse)
+    assert fixed.result.text == "eval()\nevaluate()\nb"
+    assert [each.key for each in fixed.remaining] == ["evaluate()#0"]
+
+
+def test_of_two_lines_alike_each_is_fixed() -> None:
+    def analyse(text: str) -> list[Finding]:
+        places = [at for at in range(len(text)) if text.startswith("x", at)]
+        return [
+            replace(finding([Edit(Span(at, at + 1), "y")]), key=f"x#{number}") for number, at in enumerate(places[:1])
+        ]
+
+    assert fix_text("x x x", analyse).result.text == "y y y"
 
 
 def test_what_would_no_longer_parse_is_refused() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -59,33 +58,35 @@ def fix(subject: F, analyse: Callable[[F], Sequence[Finding]], *, unsafe: bool =
     """
     applied: list[Finding] = []
     findings = tuple(analyse(subject))
-    not_helped: set[_Told] = set()
+    not_helped: set[_At] = set()
     for _ in range(ROUNDS):
-        chosen = choose_fixes((each for each in findings if _told(each) not in not_helped), unsafe=unsafe)
+        chosen = choose_fixes((each for each in findings if _at(each) not in not_helped), unsafe=unsafe)
         if not chosen:
             break
+        edits = edits_of(chosen)
         try:
-            changed = subject.edited(edits_of(chosen))
+            changed = subject.edited(edits)
         except ValueError as error:
             return Fixed(subject, tuple(applied), findings, str(error))
         if breaks(subject.text, changed.text):
             return Fixed(subject, tuple(applied), findings, UNPARSABLE)
         applied += (finding for finding, _ in chosen)
-        before = Counter(map(_told, findings))
+        tried = not_helped.union(_at(finding) for finding, _ in chosen)
         subject, findings = changed, tuple(analyse(changed))
-        after = Counter(map(_told, findings))
-        not_helped.update(
-            told for told in {_told(finding) for finding, _ in chosen if finding.key} if after[told] >= before[told]
-        )
+        not_helped = {(code, _moved(start, edits)) for code, start in tried} & set(map(_at, findings))
     return Fixed(subject, tuple(applied), findings)
 
 
-_Told = tuple[str, str]
+_At = tuple[str, int]
 
 
-def _told(finding: Finding) -> _Told:
-    """What is found in a line, wherever that is."""
-    return finding.code, finding.key.rpartition("#")[0]
+def _at(finding: Finding) -> _At:
+    return finding.code, finding.span.start
+
+
+def _moved(start: int, edits: Iterable[Edit]) -> int:
+    """Where what begins at `start` begins after edits in front of it."""
+    return start + sum(len(e.text) - (e.span.end - e.span.start) for e in edits if e.span.end <= start)
 
 
 def safe_edits(text: str, findings: Iterable[Finding]) -> list[Edit]:

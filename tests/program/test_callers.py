@@ -15,6 +15,7 @@ from gradsense.program.file import File
 from gradsense.program.run import Run
 from gradsense.program.state import State
 from gradsense.snapshot import FileSource, ImportedBy, Snapshot
+from gradsense.workspace.outcomes import outcome_of
 from gradsense.workspace.session import Session
 from tests.workspace.folders import write_files
 
@@ -411,3 +412,16 @@ def test_who_only_imports_calls_nothing(tmp_path: Path) -> None:
 def test_what_is_being_typed_in_a_caller_waits(tmp_path: Path, typed: str) -> None:
     main = MAIN.replace("        validate(model, loader)\n", f"        validate(model, loader)\n    {typed}")
     assert codes(tmp_path, {"steps.py": STEPS, "main.py": main}) == []
+
+
+def test_a_text_that_is_not_on_disk_is_what_its_callers_call(tmp_path: Path) -> None:
+    """As fixes make it, one after the other."""
+    write_files(tmp_path, {"steps.py": STEPS, "main.py": MAIN})
+    mended = STEPS.replace("        loss.backward()", "        optimizer.zero_grad()\n        loss.backward()")
+    session = Session([tmp_path])
+    try:
+        for text, codes in ((STEPS, ["GS403"]), (mended, []), (STEPS, ["GS403"])):
+            outcome = outcome_of(session, Snapshot(str(tmp_path / "steps.py"), text, Settings()))
+            assert [each.code for each in outcome.findings if each.code == "GS403"] == codes
+    finally:
+        session.close_now()

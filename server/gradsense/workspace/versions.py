@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +15,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from gradsense.config import Settings
+from gradsense.source.bounds import is_bounded
+from gradsense.source.parse import read_syntax
 from gradsense.workspace.configuration_file import read_toml
 from gradsense.workspace.environments import Environment, canonical_name
 from gradsense.workspace.files import UnreadableFile, matching, read_file
@@ -106,8 +111,9 @@ def _requirement_lines(folder: Path) -> Iterator[str]:
         except UnreadableFile:
             continue
         for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-            yield re.split(r"(?:^|\s)#|\s--", line, maxsplit=1)[0].strip()
+            yield _without_comment(line)
     yield from _conda_lines(folder)
+    yield from map(_without_comment, _setup_lines(folder))
     project = read_toml(folder / "pyproject.toml") or {}
     yield from _strings(_at(project, "project", "dependencies"))
     for group in (_at(project, "project", "optional-dependencies"), _at(project, "dependency-groups")):
@@ -118,6 +124,35 @@ def _requirement_lines(folder: Path) -> Iterator[str]:
         version = constraint.get("version") if isinstance(constraint, dict) else constraint
         if isinstance(version, str):
             yield f"{name}{_from_poetry(version)}"
+
+
+def _without_comment(line: str) -> str:
+    """A requirement without its comment, and without options of pip."""
+    return re.split(r"(?:^|\s)#|\s--", line, maxsplit=1)[0].strip()
+
+
+def _setup_lines(folder: Path) -> Iterator[str]:
+    """What `setup.py` and `setup.cfg` say of `install_requires`: the script is read, never run."""
+    with contextlib.suppress(UnreadableFile, configparser.Error):
+        options = configparser.ConfigParser(interpolation=None)
+        options.read_string(read_file(folder / "setup.cfg").text)
+        yield from options.get("options", "install_requires", fallback="").splitlines()
+    with contextlib.suppress(UnreadableFile):
+        text = read_file(folder / "setup.py").text
+        syntax = read_syntax(text) if is_bounded(text) else None
+        nodes = [node for statement in syntax.statements for node in ast.walk(statement)] if syntax is not None else []
+        lists = {
+            target.id: node.value
+            for node in nodes
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in nodes:
+            if isinstance(node, ast.keyword) and node.arg == "install_requires":
+                value = lists.get(node.value.id) if isinstance(node.value, ast.Name) else node.value
+                items = value.elts if isinstance(value, (ast.List, ast.Tuple)) else ()
+                yield from (item.value for item in items if isinstance(item, ast.Constant) and type(item.value) is str)
 
 
 _CONDA_LINE = re.compile(r"[ \t]*-[ \t]+(?:[\w.-]+::)?([A-Za-z0-9][\w.-]*(?:\[[\w,-]+\])?)[ \t]*([^#\r\n]*)")

@@ -360,6 +360,29 @@ class DetachInTrainedPath(Rule):
                 optimizer.step()
             """,
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Policy(nn.Module):
+                def __init__(self, actor: nn.Module, alpha=0.2):
+                    super().__init__()
+                    self.actor = actor
+                    self.is_tuned = isinstance(alpha, tuple)
+                    if self.is_tuned:
+                        self.wanted, self.log_alpha, self.of_alpha = alpha
+
+                def learn(self, obs):
+                    log_probs = self.actor(obs)
+                    if self.is_tuned:
+                        loss = -(self.log_alpha * (log_probs.detach() + self.wanted)).mean()
+                        self.of_alpha.zero_grad()
+                        loss.backward()
+                        self.of_alpha.step()
+            """
+        ),
     ]
 
 

@@ -265,6 +265,29 @@ class NumpyOrItemInPath(Rule):
                 optimizer.step()
             """
         ),
+        Silent(
+            """
+            import numpy as np
+            from foolbox.attacks.base import Attack, call_decorator
+
+
+            class Carlini(Attack):
+                @call_decorator
+                def __call__(self, image, label=None):
+                    for _ in range(10):
+                        logits, _ = image.predictions(image.original_image)
+                        gradient = self.gradient_of(image, logits)
+
+                @classmethod
+                def gradient_of(cls, image, logits):
+                    return image.backward(np.ones_like(logits), image.original_image)
+
+
+            def attacked(images, labels):
+                attack = Carlini()
+                return [attack(image.detach().cpu().numpy(), label) for image, label in zip(images, labels)]
+            """
+        ),
     ]
 
 

@@ -496,6 +496,41 @@ class EvaluationWithoutEval(Rule):
                 print(validate(x))
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+                def forward(self, x, is_test=False):
+                    if is_test:
+                        self.eval()
+                    else:
+                        self.train()
+                    x = self.net(x)
+                    self.train()
+                    return x
+
+
+            def test(model, loader):
+                with torch.no_grad():
+                    return sum((model(x, is_test=True).argmax(1) == y).sum().item() for x, y in loader)
+
+
+            model = Net()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            for x, y in loader:
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(x), y).backward()
+                optimizer.step()
+            print(test(model, loader))
+            """
+        ),
     ]
 
 

@@ -174,4 +174,32 @@ class SigmoidBeforeBceWithLogits(Rule):
                 optimizer.step()
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class SoftLoss(nn.Module):
+                def forward(self, probabilities, targets):
+                    return 1 - 2 * (probabilities * targets).sum() / (probabilities + targets).sum()
+
+
+            class Net(nn.Module):
+                def __init__(self, kind="hard"):
+                    super().__init__()
+                    self.kind = kind
+                    self.head = nn.Linear(4, 3)
+                    if kind == "soft":
+                        self.criterion = SoftLoss()
+                    else:
+                        self.criterion = nn.BCEWithLogitsLoss()
+
+                def loss(self, x, y):
+                    logits = self.head(x)
+                    if self.kind == "soft":
+                        return self.criterion(torch.sigmoid(logits), y)
+                    return self.criterion(logits, y)
+            """
+        ),
     ]

@@ -345,6 +345,23 @@ class ZeroLearningRate(Rule):
                 scheduler.step()
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            def resume(path, loader):
+                saved = torch.load(path)
+                model = nn.Linear(4, 1)
+                optimizer = torch.optim.Adam(model.parameters(), lr=0)
+                optimizer.load_state_dict(saved["optimizer"])
+                for x in loader:
+                    optimizer.zero_grad()
+                    model(x).mean().backward()
+                    optimizer.step()
+            """
+        ),
     ]
 
 

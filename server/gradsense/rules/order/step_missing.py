@@ -357,6 +357,29 @@ class StepMissing(Rule):
             print(time.perf_counter() - begin)
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.nn import functional as F
+
+
+            def main(args, batches):
+                model = nn.Linear(4, 2)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                for x, y in batches:
+                    if args.eval:
+                        break
+                    optimizer.zero_grad()
+                    F.cross_entropy(model(x), y).backward()
+                    optimizer.step()
+                for x, y in batches:
+                    delta = torch.zeros_like(x).uniform_(-0.1, 0.1).clamp(-1, 1)
+                    delta.requires_grad = True
+                    F.cross_entropy(model(x + delta), y).backward()
+                    print(F.cross_entropy(model(x + 0.1 * delta.grad.sign()), y).item())
+            """
+        ),
     ]
 
 

@@ -369,6 +369,26 @@ class ModulesInPlainContainer(Rule):
             """,
             shows=Raises("'tuple' object is not callable"),
         ),
+        Silent(
+            """
+            from torch import nn
+
+
+            class Mlp(nn.Module):
+                def __init__(self, sizes):
+                    super().__init__()
+                    self.layers = []
+                    for number, size in enumerate(sizes):
+                        layer = nn.Linear(4, size)
+                        self.__setattr__(f"layer{number}", layer)
+                        self.layers.append(layer)
+
+                def forward(self, x):
+                    for layer in self.layers:
+                        x = layer(x)
+                    return x
+            """
+        ),
     ]
 
 

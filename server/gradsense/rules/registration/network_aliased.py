@@ -313,6 +313,25 @@ class NetworkAliased(Rule):
                 return (model(x) - target).mean(), target_model(x)
             """
         ),
+        Silent(
+            """
+            from torch import nn
+
+
+            class Independent(nn.Module):
+                def __init__(self, tasks):
+                    super().__init__()
+                    self.nets = nn.ModuleList()
+                    for _ in range(tasks):
+                        self.nets.append(nn.Linear(4, 2))
+                    self.task = 0
+
+                def begin(self, task):
+                    for old, new in zip(self.nets[self.task].parameters(), self.nets[task].parameters()):
+                        new.data.copy_(old.data)
+                    self.task = task
+            """
+        ),
     ]
 
 
@@ -374,7 +393,7 @@ def _receiver_at(program: Program, run: Run, place: Place, call: Call, method: s
 def _is_one(program: Program, run: Run, module: Instance) -> bool:
     """Whether the place that makes an object makes no other."""
     state = run.end or program.script[1]
-    made = run.rounds_at(module.obj.site, module.obj.calls)
+    made = any(each.rounds_at(module.obj.site, module.obj.calls) for each in program.runs)
     return state.attribute(module.obj, SEVERAL) is None and not made
 
 

@@ -275,6 +275,25 @@ class SameObjectRepeated(Rule):
             """,
             shows=LossDiffers(),
         ),
+        Silent(
+            """
+            from torch import nn
+
+
+            class Flow(nn.Module):
+                def __init__(self, blocks, batch_norm=True):
+                    super().__init__()
+                    layers = []
+                    for number in range(blocks):
+                        layers += [nn.Linear(4, 4)]
+                        layers += batch_norm * [nn.BatchNorm1d(4)]
+                        layers += (number > 0) * [nn.Linear(4, 4)]
+                    self.net = nn.Sequential(*layers)
+
+                def forward(self, x):
+                    return self.net(x)
+            """
+        ),
     ]
 
 
