@@ -643,7 +643,11 @@ def _in_words(place: Place, call: Call) -> tuple[str]:
     if _takes_underscore(call):
         changed = f"`{call.name.rpartition('.')[2]}_`"
         return (f"`{place.code()}` has no effect: it gives a new tensor and leaves `{receiver}` alone. Use {changed}.",)
-    return (f"`{place.code()}` has no effect: it gives a new tensor and leaves `{receiver}` alone. Assign it.",)
+    parameter = isinstance(call.receiver, Parameters) or (
+        isinstance(call.receiver, Tensor) and call.receiver.parameter is not None
+    )
+    advice = "Call it on the module that holds it" if parameter else "Assign it"
+    return (f"`{place.code()}` has no effect: it gives a new tensor and leaves `{receiver}` alone. {advice}.",)
 
 
 def _takes_underscore(call: Call) -> bool:
