@@ -45,7 +45,7 @@ class EvaluationWithoutEval(Rule):
 
     ## Stays silent when
 
-    - nothing in the network depends on the mode, or its mode is not known;
+    - nothing in the network depends on the mode, its mode is not known, or its `forward` sets it;
     - the object called `train()` when it was made: who evaluates may have called `eval()` since;
     - a loss of what it gives is back-propagated, or the function, or the network itself, works with gradients;
     - the function's name doesn't say that it evaluates: a target network, a rollout, `update_bn`;

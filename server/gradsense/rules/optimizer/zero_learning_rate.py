@@ -33,6 +33,7 @@ class ZeroLearningRate(Rule):
     - the program writes to `param_groups`, or gives groups of parameters a rate of their own;
     - a scheduler sets the rate from its own arguments (`OneCycleLR`, `CyclicLR`, an `eta_min` above 0), or is not one
       of torch's;
+    - a saved state is loaded into the optimizer: it brings its rate along;
     - the optimizer is given to code that isn't known, or neither the file nor Lightning steps it.
 
     ## References

@@ -46,7 +46,7 @@ class SameObjectRepeated(Rule):
 
     - the layer has no parameters (activations, pooling, dropout);
     - the layer has a name of its own, and so is shared on purpose;
-    - the list is multiplied by 1.
+    - the list is multiplied by 1, or by a switch (`batch_norm * [nn.BatchNorm1d(4)]`).
 
     ## References
 
