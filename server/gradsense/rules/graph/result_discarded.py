@@ -89,7 +89,7 @@ class ResultDiscarded(Rule):
             if place is None or not _is_without_effect(program, place, call) or is_to_raise(program, place):
                 continue
             told.add(call.site)
-            yield from self.finding(place, *_in_words(place, call), fixes=(_fix(program, place, call),))
+            yield from self.finding(place, *_in_words(program, place, call), fixes=(_fix(program, place, call),))
 
     examples = [
         Bad(
@@ -632,7 +632,7 @@ def _is_given_to_loss(program: Program, call: Call, name: str) -> bool:
     return False
 
 
-def _in_words(place: Place, call: Call) -> tuple[str]:
+def _in_words(program: Program, place: Place, call: Call) -> tuple[str]:
     if call.name in _SWITCHES:
         return (f"`{place.code()}` switches nothing: nobody enters it. Write `with {place.code()}:` around the code.",)
     if call.name == _COMPILE:
@@ -647,6 +647,8 @@ def _in_words(place: Place, call: Call) -> tuple[str]:
         isinstance(call.receiver, Tensor) and call.receiver.parameter is not None
     )
     advice = "Call it on the module that holds it" if parameter else "Assign it"
+    if _is_gone_through(program, place, receiver):
+        advice = "Use what it gives"
     return (f"`{place.code()}` has no effect: it gives a new tensor and leaves `{receiver}` alone. {advice}.",)
 
 
