@@ -11,6 +11,7 @@ from gradsense.program.knowledge import classes
 from gradsense.program.run import Frame, Run
 from gradsense.program.state import AS_IT_WAS, State
 from gradsense.program.values import (
+    UNKNOWN,
     ClassValue,
     Code,
     Const,
@@ -97,6 +98,13 @@ def set_by_hand(state: State, module: Instance, value: Value) -> None:
     """`module.training = value`: of this Module alone."""
     kind = ("train" if value.value else "eval") if isinstance(value, Const) else "unknown"
     state.modes[module.obj] = frozenset((Mode(kind),))
+
+
+def kept(state: State, module: Instance) -> Value:
+    """The value of `module.training`, where it was switched for certain."""
+    found = state.modes.get(module.obj, AS_IT_WAS)
+    kinds = {mode.kind for mode in found}
+    return Const(kinds == {"train"}) if kinds <= {"train", "eval"} and len(kinds) == 1 else UNKNOWN
 
 
 def asked_for(method: str, args: tuple[Value, ...], keywords: Keywords) -> bool | None:

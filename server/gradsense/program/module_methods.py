@@ -73,6 +73,9 @@ def attribute(run: Run, frame: Frame, state: State, instance: Instance, name: st
             return UNKNOWN
     if name == "training":
         run.modes_read.add(instance.obj)
+        if instance != frame.self_value:
+            # Who keeps the mode of a network to put it back (`was_training = model.training`) gets the one it is in.
+            return modes.kept(state, instance)
     if name in ("training", "__dict__", "dump_patches"):
         return UNKNOWN
     if isinstance(instance.type, Ref):

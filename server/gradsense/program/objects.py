@@ -177,7 +177,8 @@ def _instance_attribute(run: Run, frame: Frame, state: State, instance: Instance
                 return calls.invoke(run, frame, state, bound, (), (), at)
             return bound
         return value
-    if found == "unknown" or state.is_open(instance.obj):
+    is_flag = name == "training" and instance.kind in (Kind.MODULE, Kind.LIGHTNING)
+    if not is_flag and (found == "unknown" or state.is_open(instance.obj)):
         return Method(instance, name) if instance.kind is not Kind.OTHER else UNKNOWN
     return methods.external_attribute(run, frame, state, instance, name, at)
 

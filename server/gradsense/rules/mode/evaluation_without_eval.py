@@ -531,6 +531,51 @@ class EvaluationWithoutEval(Rule):
             print(test(model, loader))
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.nn import functional as F
+
+
+            class Attack(nn.Module):
+                def __init__(self, model):
+                    super().__init__()
+                    self.model = model
+
+                def forward(self, x, y):
+                    was_training = self.model.training
+                    if was_training:
+                        self.model.eval()
+                    x = x.clone().requires_grad_(True)
+                    gradient = torch.autograd.grad(F.cross_entropy(self.model(x), y), x)[0]
+                    if was_training:
+                        self.model.train()
+                    return (x + 0.01 * gradient.sign()).detach()
+
+
+            def accuracy(model, loader):
+                model.eval()
+                attack = Attack(model)
+                correct = 0
+                for x, y in loader:
+                    x = attack(x, y)
+                    with torch.no_grad():
+                        correct += (model(x).argmax(1) == y).sum().item()
+                return correct
+
+
+            def train(model, loader):
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+                for _ in range(10):
+                    model.train()
+                    for x, y in loader:
+                        optimizer.zero_grad()
+                        F.cross_entropy(model(x), y).backward()
+                        optimizer.step()
+                    print(accuracy(model, loader))
+            """
+        ),
     ]
 
 
