@@ -47,9 +47,16 @@ def may_hold_others(program: Program, state: State, value: Instance) -> bool:
 def registered_in(program: Program, facts: ClassFacts, state: State) -> set[Obj]:
     """Every Module and parameter that `parameters()` of a class's instance reaches."""
     run = program.script[0]
-    return set(composition.modules_below(run, state, facts.instance)) | set(
-        composition.parameter_sources(run, state, facts.instance)[0]
-    )
+    found = {
+        *composition.modules_below(run, state, facts.instance),
+        *composition.parameter_sources(run, state, facts.instance)[0],
+    }
+    # What a method assigns may be assigned again later; and those that a loop registers, each under its own name, are
+    # one value.
+    for name, held in facts.attributes.items():
+        if isinstance(held, Tensor) and held.made_by == "torch.nn.Parameter":
+            found |= held.sources if name == "[added]" or held.parameter is not None else set()
+    return found
 
 
 def held_by_optimizers(program: Program, wanted: Iterable[Obj]) -> bool:

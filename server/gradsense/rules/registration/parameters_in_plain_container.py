@@ -202,4 +202,51 @@ class ParametersInPlainContainer(Rule):
                     self.tokens = [nn.Parameter(torch.randn(4)) for _ in range(3)]
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            class Bayesian(nn.Module):
+                def __init__(self, n):
+                    super().__init__()
+                    means = [nn.Parameter(torch.zeros(4, 4)) for _ in range(n)]
+                    biases = [nn.Parameter(torch.zeros(4)) for _ in range(n)]
+                    self.posterior = (means, biases)
+                    for i in range(n):
+                        self.register_parameter("mean_" + str(i), means[i])
+                        self.register_parameter("bias_" + str(i), biases[i])
+
+                def forward(self, x):
+                    for mean, bias in zip(*self.posterior):
+                        x = x @ mean + bias
+                    return x
+            """
+        ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+
+
+            def parameter(shape):
+                return nn.Parameter(torch.empty(*shape))
+
+
+            class Stochastic(nn.Module):
+                def create(self, shape):
+                    self.mean = parameter(shape)
+                    self.weights = {"mean": self.mean}
+
+                def forward(self, x):
+                    return nn.functional.linear(x, self.weights["mean"])
+
+
+            class Linear(Stochastic):
+                def __init__(self, n, m):
+                    super().__init__()
+                    self.create((m, n))
+            """
+        ),
     ]
