@@ -22,6 +22,7 @@ from gradsense.program import (
     marking,
     methods,
     modes,
+    module_methods,
     objects,
     quiet,
     recursion,
@@ -106,9 +107,16 @@ def evaluate_call(run: Run, frame: Frame, state: State, node: ir.Call) -> Value:
     result = invoke(run, frame, state, callee, tuple(args), tuple(keywords), node.at)
     if result is UNKNOWN and callee == PLAIN and isinstance(node.func, ir.Attribute) and all(map(is_plain, args)):
         return PLAIN
+    if isinstance(node.func, ir.Attribute) and node.func.attr in _FILLS and isinstance(node.func.value, ir.Name):
+        name = node.func.value.id
+        module_methods.state_is_changed(run, frame, state, name, expressions.lookup(run, frame, state, name))
     if isinstance(callee, Method) and in_place.is_method(callee.name):
         _change_through_data(run, frame, state, node.func)
     return result
+
+
+_FILLS = frozenset({"update", "pop", "setdefault", "clear"})
+"""Methods that change a dictionary."""
 
 
 def _change_through_data(run: Run, frame: Frame, state: State, func: ir.Expr) -> None:

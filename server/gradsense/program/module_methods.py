@@ -262,6 +262,18 @@ def _state_dict(call: Invocation, module: Instance, name: str) -> Value:
 
 STATE_DICT = "torch.nn.Module.state_dict"
 """The function of the `Partial` that stands for a Module's state."""
+
+
+def state_is_changed(run: Run, frame: Frame, state: State, name: str, value: Value | None) -> None:
+    """Something was put into what a variable holds (`weights.update(saved)`, `weights[key] = ...`): if that was a
+    network's state, it is no longer the network's own.
+    """
+    if isinstance(value, Partial) and value.function == Ref(STATE_DICT):
+        for number in (frame.number, *frame.closure.frames, run.module_frames.get(frame.file.path, frame.number)):
+            if state.variable(number, name) is value:
+                state.set_variable(number, name, UNKNOWN)
+
+
 FROZEN = "[frozen]"
 
 

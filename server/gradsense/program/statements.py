@@ -20,6 +20,7 @@ from gradsense.program import (
     iterators,
     marking,
     modes,
+    module_methods,
     objects,
     quiet,
     training,
@@ -188,6 +189,8 @@ def bind(run: Run, frame: Frame, state: State, target: ir.Expr, value: Value, at
         receiver = expressions.evaluate(run, frame, state, target.value)
         index = expressions.evaluate(run, frame, state, target.index)
         containers.store_item(run, frame, state, receiver, index, value, target.at)
+        if isinstance(target.value, ir.Name):
+            module_methods.state_is_changed(run, frame, state, target.value.id, receiver)
 
 
 def _may_be_trained(value: Value) -> bool:

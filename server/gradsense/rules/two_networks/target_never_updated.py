@@ -346,6 +346,27 @@ class TargetNeverUpdated(Rule):
                 optimizer.step()
             """
         ),
+        Silent(
+            """
+            import torch
+            from torch import nn
+            from torch.nn import functional as F
+
+
+            def distil(path, loader):
+                teacher, student = nn.Linear(4, 4), nn.Linear(4, 4)
+                weights = teacher.state_dict()
+                weights.update(torch.load(path))
+                teacher.load_state_dict(weights)
+                optimizer = torch.optim.Adam(student.parameters())
+                for x, known, mask in loader:
+                    output = mask * known + (1 - mask) * student(x)
+                    goal = mask * known + (1 - mask) * teacher(x)
+                    optimizer.zero_grad()
+                    F.l1_loss(output, goal).backward()
+                    optimizer.step()
+            """
+        ),
     ]
 
 
