@@ -260,8 +260,9 @@ def _call_function(
     if opaque:
         state.grad = None
         run.wrapped.add(function.code)
-        # It may be given something else made of them.
-        args = tuple([UNKNOWN if isinstance(value, Tensor) else value for value in args])
+        if any(map(_is_from_a_library, function.decorators)):
+            # It may be given something else made of them.
+            args = tuple([UNKNOWN if isinstance(value, Tensor) else value for value in args])
     if class_lookup.TRAINS in function.decorators:
         training.forget_all_gradients(state)
     result = recursion.solve(run, frame, state, function, args, keywords, at)
@@ -276,9 +277,16 @@ def _call_function(
 
 def is_as_written(function: FunctionValue) -> bool:
     """Whether each decorator of a function is known, and leaves what it does, and that it is one."""
-    return all(
-        d in _IGNORED_DECORATORS or d in GRAD_MODES or d.startswith(_KNOWN_DECORATORS) for d in function.decorators
-    )
+    return all(map(_is_known, function.decorators))
+
+
+def _is_known(decorator: str) -> bool:
+    return decorator in _IGNORED_DECORATORS or decorator in GRAD_MODES or decorator.startswith(_KNOWN_DECORATORS)
+
+
+def _is_from_a_library(decorator: str) -> bool:
+    """Whether a decorator is a library's that isn't known: the user's own mostly hand on what they are given."""
+    return "." in decorator and not decorator.startswith("?") and not _is_known(decorator)
 
 
 _IGNORED_DECORATORS = frozenset(
