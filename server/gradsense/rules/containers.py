@@ -26,6 +26,7 @@ from gradsense.program.values import (
     Ref,
     Tensor,
     TupleValue,
+    Unknown,
     Value,
     options_of,
 )
@@ -69,6 +70,9 @@ def hidden_in_containers(program: Program, want: str) -> Iterator[tuple[ClassFac
         if any(class_lookup.find_member(program.script[0], facts.value, name)[0] == "found" for name in _OWN_WAYS):
             continue
         if not _OWN_TABLES.isdisjoint(facts.value.code.tree.names):  # type: ignore[attr-defined]
+            continue
+        added = facts.attributes.get("[added]")
+        if added is not None and any(isinstance(option, Unknown) for option in options_of(added)):  # type: ignore[arg-type]
             continue
         registered: set[Obj] | None = None
         for name, held in facts.attributes.items():
