@@ -112,8 +112,7 @@ def test_a_half_typed_line_makes_no_finding_of_its_own() -> None:
     """A finding while typing is one that the text before the line or the text behind it has too.
 
     Some lines are whole programs on their way: without the `.mean()` that is still to come, a loss has many elements;
-    and a comment that is still being typed suppresses nothing. Of 40,000 such states, of seven seeds, 42 had one; a
-    sample of a seventh of that has up to twice its share.
+    and a comment that is still being typed suppresses nothing.
     """
     flickering = []
     total = 0
@@ -126,7 +125,7 @@ def test_a_half_typed_line_makes_no_finding_of_its_own() -> None:
             if new:
                 flickering.append((new, during))
     assert total > 100
-    assert len(flickering) <= total / 480, "\n\n".join(f"{new}\n{during}" for new, during in flickering[:20])
+    assert len(flickering) <= total / 800, "\n\n".join(f"{new}\n{during}" for new, during in flickering[:20])
 
 
 def test_nobody_is_asked_about_libraries_that_make_no_network() -> None:

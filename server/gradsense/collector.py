@@ -19,7 +19,7 @@ def relax_collector() -> None:
 
 def tidy_up() -> None:
     """Free what was left behind while the collector was off: attrs makes each of the protocol's hundreds of classes
-    twice, and keeps the source of their methods. Takes a twentieth of a second: for when nobody waits.
+    twice, and keeps the source of their methods. Takes a tenth of a second: for when nobody waits.
     """
     linecache.clearcache()
     gc.unfreeze()

@@ -59,11 +59,12 @@ def losses_of_activations(here: FactsHere) -> Iterator[LossCall]:
     for loss in here.selected(_in_run):
         if not isinstance(loss.input, Tensor) or not loss.input.activations:
             continue
-        if loss.module is not None and not loss.context.certain:
+        if loss.context.conditions:
             if not called:
                 for _, forward in here.facts(Forward):
                     called.setdefault(forward.site, set()).add(forward.module.obj)
-            if len(called[loss.site]) > 1:
+            # Or the network that computes it is one of several.
+            if any(len(called.get(site, ())) > 1 for site in (loss.site, *loss.context.calls)):
                 continue
         yield loss
 
